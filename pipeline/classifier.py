@@ -1,0 +1,142 @@
+"""A backbone's name -> the classifier: backbone and linear head."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import timm
+from timm.data.config import resolve_model_data_config
+from torch import Tensor, nn
+
+from .encoder import IMAGENET_STATISTICS, ClipEncoder, image_tower
+from .errors import AevlpError, unknown_name
+
+PRETRAINED, RANDOM = "pretrained", "random"
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """All that is needed to build a classifier again and to feed it.
+
+    backbone: "linear" (the scoring model's embeddings), "clip" (its image tower) or a timm name. width: D of the features.
+    size, mean, std, upright: how an image becomes its input. clip_config, quick_gelu: open_clip's model, for "clip".
+    """
+
+    backbone: str
+    width: int
+    size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    upright: bool
+    clip_config: dict[str, Any] | None = None
+    quick_gelu: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "Architecture":
+        return cls(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
+
+
+class Classifier(nn.Module):
+    """Inputs -> features (B, D) -> logits (B, C)."""
+
+    def __init__(self, backbone: nn.Module, width: int, num_classes: int) -> None:
+        super().__init__()
+        self.backbone, self.head = backbone, nn.Linear(width, num_classes)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        return self.head(self.backbone(inputs))
+
+    def parameter_groups(self, lr: float, head_lr_factor: float) -> list[dict[str, Any]]:
+        """Return the optimiser's groups: the backbone at `lr`, the head `head_lr_factor` times faster."""
+        groups = [
+            {"params": list(self.backbone.parameters()), "lr": lr},
+            {"params": list(self.head.parameters()), "lr": lr * head_lr_factor},
+        ]
+        return [group for group in groups if group["params"]]
+
+    def freeze_backbone(self, frozen: bool) -> None:
+        """Let the backbone learn, or not."""
+        self.backbone.requires_grad_(not frozen)
+
+
+class UnitVariance(nn.Module):
+    """Unit vectors of width D, scaled so that their entries have a variance near 1, which a learning rate expects."""
+
+    def forward(self, embedding: Tensor) -> Tensor:
+        return embedding * embedding.shape[1] ** 0.5
+
+
+def build(architecture: Architecture, num_classes: int) -> Classifier:
+    """Return the classifier with weights from torch's global generator: to be trained, or filled from a run."""
+    if architecture.backbone == "linear":
+        backbone: nn.Module = UnitVariance()
+    elif architecture.backbone == "clip":
+        assert architecture.clip_config is not None
+        backbone = image_tower(architecture.clip_config, architecture.quick_gelu)
+    else:
+        backbone = _timm(architecture.backbone, architecture.size, RANDOM)[0]
+    return Classifier(backbone, architecture.width, num_classes)
+
+
+def create_linear(encoder_width: int, num_classes: int, size: int, mean: Any, std: Any, upright: bool):
+    """Return architecture and classifier for cached embeddings of width D; the rest is for embedding new images."""
+    architecture = Architecture("linear", encoder_width, size, tuple(mean), tuple(std), upright)
+    return architecture, build(architecture, num_classes)
+
+
+def create_clip(encoder: ClipEncoder, width: int, num_classes: int, mean: Any, std: Any, upright: bool):
+    """Return architecture and classifier whose backbone is the scoring model's trained image tower."""
+    architecture = Architecture(
+        "clip",
+        width,
+        encoder.image_size,
+        tuple(mean),
+        tuple(std),
+        upright,
+        clip_config=encoder.config,
+        quick_gelu=encoder.activation == "quick_gelu",
+    )
+    classifier = Classifier(encoder.model.visual, width, num_classes)
+    classifier.freeze_backbone(False)
+    return architecture, classifier
+
+
+def create_timm(name: str, weights: str, num_classes: int, size: int, upright: bool):
+    """Return architecture and classifier for a timm backbone.
+
+    weights: "pretrained" (timm's for that name), "random", or a weights file. A backbone with a fixed input size keeps it.
+    Raises AevlpError for an unknown name, a file of another model, and weights that cannot be fetched.
+    """
+    backbone, size, mean, std = _timm(name, size, weights)
+    architecture = Architecture(name, backbone.num_features, size, mean, std, upright)
+    return architecture, Classifier(backbone, backbone.num_features, num_classes)
+
+
+def _timm(name: str, size: int, weights: str) -> tuple[Any, int, tuple[float, ...], tuple[float, ...]]:
+    if not timm.is_model(name):
+        raise unknown_name("backbone", name, ["linear", "clip", *timm.list_models()])
+    given: dict[str, Any] = {"pretrained": weights != RANDOM, "num_classes": 0}
+    if weights not in (PRETRAINED, RANDOM):
+        if not Path(weights).is_file():
+            raise AevlpError(f"no weights {weights!r} for {name}: expected {PRETRAINED}, {RANDOM} or a file")
+        given["pretrained_cfg_overlay"] = {"file": weights}
+    try:
+        backbone: Any = timm.create_model(name, **given)
+    except Exception as error:  # whatever a foreign file or an unreachable hub raises
+        reason = " ".join(str(error).split())[:200]
+        if weights == PRETRAINED:
+            raise AevlpError(
+                f"cannot fetch the trained weights of {name} (needs a network the first time): {reason}; pass a weights "
+                f"file as --weights FILE, or --weights {RANDOM} to train from scratch"
+            ) from error
+        if weights != RANDOM:
+            raise AevlpError(f"{weights} does not hold weights of {name}: {reason}") from error
+        raise
+    config = resolve_model_data_config(backbone)
+    if backbone.pretrained_cfg.get("fixed_input_size"):
+        size = config["input_size"][1]
+    mean, std = (config["mean"], config["std"]) if config["mean"] else IMAGENET_STATISTICS
+    return backbone, size, tuple(mean), tuple(std)

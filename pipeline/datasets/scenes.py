@@ -1,0 +1,48 @@
+"""The generated scenes: drawn into the data set's folder when they are not there, then read like any table."""
+
+import csv
+from pathlib import Path
+
+from PIL import Image
+
+from ..atomic_write import replacing
+from ..manifest import ScenesSpec, TableSpec
+from ..scene_pictures import CLASSES, draw_scene
+from . import table
+from .image_table import ImageTable
+
+
+def read(spec: ScenesSpec, root: Path) -> ImageTable:
+    """Return the scenes, drawing them first where the folder has none of this seed and these numbers."""
+    name = table_name(spec)
+    if not (root / name).is_file():
+        draw(spec, root)
+    as_table = TableSpec(
+        title=spec.title, format="table", table=name, split_column="split", classes=spec.classes or CLASSES
+    )
+    return table.read(as_table.placed(spec.name, spec.manifest_path), root)
+
+
+def table_name(spec: ScenesSpec) -> str:
+    """Return the name of the list of pictures, which says what it lists: another setting, another list."""
+    return f"scenes_seed{spec.seed}_{spec.train}_{spec.test}.csv"
+
+
+def draw(spec: ScenesSpec, root: Path) -> None:
+    """Write the pictures and, last, the table that lists them.
+
+    They are BMP files: uncompressed, so that their bytes depend on the seed alone and on no version of a compressor.
+    """
+    folder = root / f"seed{spec.seed}"
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for index in range(spec.train + spec.test):
+        pixels, objects = draw_scene(spec.seed, index)
+        path = folder / f"scene_{index:06d}.bmp"
+        Image.fromarray(pixels).save(path)
+        names = ";".join(sorted(thing.name for thing in objects))
+        rows.append((path.relative_to(root).as_posix(), "train" if index < spec.train else "test", names))
+    with replacing(root / table_name(spec)) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("image", "split", "labels"))
+        writer.writerows(rows)

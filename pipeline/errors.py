@@ -1,0 +1,23 @@
+"""Every error that a user can meet."""
+
+from collections.abc import Iterable
+from difflib import SequenceMatcher
+
+
+class AevlpError(Exception):
+    """A user's mistake or unusable input; its text is one line that says what was expected, found, where, and what to do."""
+
+
+class ImageError(AevlpError):
+    """An image that cannot be read; `status` is the one word that the cache keeps of it."""
+
+    def __init__(self, status: str, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> AevlpError:
+    """Return the error for a name that is not known, which lists the known ones, nearest first."""
+    nearest = sorted(known, key=lambda k: -SequenceMatcher(None, name.lower(), k.lower()).ratio())
+    more = f", … ({len(nearest)} in all)" if len(nearest) > 12 else ""
+    return AevlpError(f"unknown {kind} {name!r}: known are {', '.join(nearest[:12])}{more}")

@@ -1,0 +1,23 @@
+"""What made an output: versions of the packages that shape a number."""
+
+from importlib.metadata import version
+
+PACKAGES = ("aevlp", "torch", "torchvision", "open_clip_torch", "timm", "numpy", "pillow")
+
+
+def versions() -> dict[str, str]:
+    """Return the installed version of every package that can change a score or a trained weight."""
+    return {name: version(name) for name in PACKAGES}
+
+
+def difference(mine: object, theirs: object, place: str = "") -> str | None:
+    """Return the first place where two JSON-like values differ, as "place: mine, not theirs"; None where they are equal."""
+    if isinstance(mine, dict) and isinstance(theirs, dict):
+        for key in (*mine, *(k for k in theirs if k not in mine)):
+            inner = difference(mine.get(key), theirs.get(key), f"{place}.{key}" if place else str(key))
+            if inner:
+                return inner
+        return None
+    if isinstance(mine, list | tuple) and isinstance(theirs, list | tuple):
+        return None if list(mine) == list(theirs) else f"{place}: {mine}, not {theirs}"
+    return None if mine == theirs else f"{place}: {mine}, not {theirs}"

@@ -1,0 +1,141 @@
+"""An opened cache: its columns, rows on demand, and label codes streamed over all rows."""
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..errors import AevlpError
+from ..pseudo_labels import DampSettings, damp_codes
+from .schema import TEXT_COLUMNS, CacheHeader, CacheRows, array_columns, header_fingerprint
+
+BLOCK_BYTES = 1 << 24  # of single-precision cosines held at a time while streaming
+Rows = np.ndarray | slice | list[int]
+
+
+class Store(Protocol):
+    """A file format, seen as columns."""
+
+    header: CacheHeader
+
+    def text(self, name: str) -> np.ndarray: ...
+    def array(self, name: str, rows: np.ndarray) -> np.ndarray: ...
+
+
+class ScoreCache:
+    """A cache of N images, F flips, V views and C classes; read-only, safe to hand to worker processes.
+
+    classes, prompts: C str. ids, paths, split, status, reason: (N,) str; status is "ok", "unreadable" or "missing".
+    observed: (N, C) int8 codes. truth: (N, C) int8 0/1, None where full labels are not known. provenance: what made it.
+    """
+
+    def __init__(self, path: Path, store: Store) -> None:
+        self.path, self._store, self.header = path, store, store.header
+        self.classes, self.prompts = list(store.header.classes), list(store.header.prompts)
+        self.provenance: dict[str, Any] = store.header.provenance
+
+    def __len__(self) -> int:
+        return self.header.rows
+
+    @cached_property
+    def ids(self) -> np.ndarray:
+        return self._store.text("ids")
+
+    @cached_property
+    def paths(self) -> np.ndarray:
+        return self._store.text("paths")
+
+    @cached_property
+    def split(self) -> np.ndarray:
+        return self._store.text("split")
+
+    @cached_property
+    def status(self) -> np.ndarray:
+        return self._store.text("status")
+
+    @cached_property
+    def reason(self) -> np.ndarray:
+        return self._store.text("reason")
+
+    @cached_property
+    def observed(self) -> np.ndarray:
+        return self._store.array("observed", np.arange(len(self)))
+
+    @cached_property
+    def truth(self) -> np.ndarray | None:
+        return self._store.array("truth", np.arange(len(self))) if self.header.has_truth else None
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of provenance, classes, images and observed labels: what a training run records and insists on."""
+        return header_fingerprint(self.header, self.ids, self.observed)
+
+    def similarity(self, rows: Rows) -> np.ndarray:
+        """Return the cosines of some rows, (n, F, V, C) float32 in [-1, 1], in the order asked for.
+
+        rows: a slice, a boolean mask or row numbers. Rows that are not "ok" are NaN.
+        """
+        return self._store.array("similarity", self._numbers(rows)).astype(np.float32)
+
+    def embedding(self, rows: Rows) -> np.ndarray:
+        """Return the whole image's unit vectors of some rows, (n, F, D) float32."""
+        return self._store.array("embedding", self._numbers(rows)).astype(np.float32)
+
+    def score(self, rows: Rows) -> np.ndarray:
+        """Return the stored fused scores of some rows, (n, C) float32, made with the provenance's constants."""
+        return self._store.array("score", self._numbers(rows))
+
+    def code(self, rows: Rows) -> np.ndarray:
+        """Return the stored codes of some rows, (n, C) int8, made with the provenance's constants."""
+        return self._store.array("code", self._numbers(rows))
+
+    def codes(self, settings: DampSettings, epoch: int | None = None, seed: int = 0) -> np.ndarray:
+        """Return the pseudo-label codes of all rows, (N, C) int8; memory beyond the result does not grow with N.
+
+        epoch: None takes each view's mean cosine over the flips. A number draws each view's flip anew, so that the codes are
+        distributed as if every image had been augmented and scored again in that epoch; equal seed and epoch, equal codes.
+        Rows that are not "ok" are unknown throughout.
+        """
+        return self.codes_of_views(settings, slice(None), epoch, seed)
+
+    def codes_of_views(
+        self, settings: DampSettings, views: slice, epoch: int | None = None, seed: int = 0
+    ) -> np.ndarray:
+        """Return `codes` as they would be with some of the views alone: slice(1) is the whole image without tiles."""
+        codes = np.zeros((len(self), len(self.classes)), dtype=np.int8)
+        random = None if epoch is None else np.random.default_rng([seed, epoch])
+        for block in self._blocks():
+            cosines = self.similarity(block)
+            if random is None:
+                cosines = cosines.mean(axis=1)
+            else:  # one number a view, in row order: the same draws whatever the size of a block
+                n, flips, views_there, _ = cosines.shape
+                drawn = (random.random((n, views_there)) * flips).astype(np.intp)
+                cosines = np.take_along_axis(cosines, drawn[:, None, :, None], axis=1)[:, 0]
+            ok = self.status[block] == "ok"
+            codes[block][ok] = damp_codes(cosines[ok][:, views], self.observed[block][ok], settings)
+        return codes
+
+    def rows(self) -> Iterator[CacheRows]:
+        """Yield the whole content, block by block, as a writer takes it."""
+        for block in self._blocks():
+            numbers = self._numbers(block)
+            columns: dict[str, Any] = {name: getattr(self, name)[block].tolist() for name in TEXT_COLUMNS}
+            columns["truth"] = None
+            for name in array_columns(self.header):
+                columns[name] = self._store.array(name, numbers)
+            yield CacheRows(**columns)
+
+    def _blocks(self) -> Iterator[slice]:
+        row_bytes = 4 * self.header.flips * self.header.views * len(self.classes)
+        size = max(1, BLOCK_BYTES // row_bytes)
+        for start in range(0, len(self), size):
+            yield slice(start, min(start + size, len(self)))
+
+    def _numbers(self, rows: Rows) -> np.ndarray:
+        try:
+            return np.atleast_1d(np.arange(len(self))[rows])
+        except IndexError as error:
+            raise AevlpError(f"{self.path}: rows go from 0 to {len(self) - 1}: {error}") from error

@@ -1,0 +1,207 @@
+"""Commands, options and exit codes; each command imports its work when it runs, so that help is instant."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..pipeline.errors import AevlpError
+
+app = typer.Typer(
+    help="Many images, one label each: train a good multi-label classifier from one cached pass of multi-focus CLIP.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+Manifest = Annotated[Path | None, typer.Option("--manifest", help="A manifest of your own; default: the packaged one.")]
+DataRoot = Annotated[Path | None, typer.Option("--data-root", help="The data set's own folder; default: data/NAME.")]
+Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda or cuda:N; default: the GPU if there is one.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+Cache = Annotated[Path, typer.Argument(help="A .h5 file or .parquet folder.")]
+Run = Annotated[Path, typer.Argument(help="The folder of a training run.")]
+
+
+@app.command()
+def pseudolabel(
+    dataset: Annotated[str, typer.Option(help="A data set of the manifest, such as voc or scenes.")],
+    cache: Annotated[
+        Path | None, typer.Option(help="Where to write: .h5 or .parquet; default: cache/DATASET.h5.")
+    ] = None,
+    data_root: DataRoot = None,
+    manifest: Manifest = None,
+    clip: Annotated[str | None, typer.Option(help="An open_clip model, or a model-config JSON.")] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            help="A tag of that model, a weights file, or random. OpenAI's own weights as a file need a -quickgelu model."
+        ),
+    ] = None,
+    grid: Annotated[int | None, typer.Option(min=1, max=32, help="Tiles a side.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N images.")] = None,
+    device: Device = None,
+    precision: Annotated[str | None, typer.Option(help="fp32, bf16 or fp16; default: bf16 on a GPU.")] = None,
+    storage: Annotated[str, typer.Option(help="Type of the stored cosines: float16 or float32.")] = "float16",
+    compat: Annotated[str, typer.Option(help="paper, or published for the rules of the published program.")] = "paper",
+    batch_size: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 16,
+    workers: Annotated[int | None, typer.Option(min=0, help="Processes that decode images.")] = None,
+    seed: Annotated[int, typer.Option(help="For random weights.")] = 0,
+    strict: Annotated[bool, typer.Option(help="Refuse if any image cannot be read.")] = False,
+    restart: Annotated[bool, typer.Option(help="Replace a cache that is there already.")] = False,
+) -> None:
+    """Stage one: score every image with multi-focus CLIP, once, into a cache."""
+    for name, value, known in (
+        ("precision", precision, ("fp32", "bf16", "fp16")),
+        ("storage", storage, ("float16", "float32")),
+        ("compat", compat, ("paper", "published")),
+    ):
+        if value is not None and value not in known:
+            raise typer.BadParameter(f"{value!r} is not one of {', '.join(known)}", param_hint=f"--{name}")
+    from . import pseudolabel as stage
+
+    stage.run(
+        stage.Options(
+            dataset, cache, data_root, manifest, clip, weights, grid, limit, device, precision, storage, compat,
+            batch_size, workers, seed, strict, restart,
+        )
+    )  # fmt: skip
+
+
+@app.command()
+def train(
+    cache: Annotated[Path, typer.Option(help="The cache to train from.")],
+    loss: Annotated[str, typer.Option(help="A loss that aevlp losses lists.")] = "gpr",
+    backbone: Annotated[str | None, typer.Option(help="clip, linear or a timm name; default: the recipe's.")] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="Of a timm backbone: pretrained (default), random or a weights file.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1)] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1)] = None,
+    lr: Annotated[float | None, typer.Option(help="Learning rate of the backbone; the head's is a multiple.")] = None,
+    device: Device = None,
+    run: Annotated[Path | None, typer.Option(help="Where to write; default: a new folder in runs/.")] = None,
+    resume: Annotated[bool, typer.Option(help="Go on with an interrupted run.")] = False,
+    seed: Annotated[int, typer.Option(help="For order, flips and new weights.")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that decode images.")] = 2,
+    amp: Annotated[bool, typer.Option(help="Mixed precision on a GPU.")] = True,
+    dataset: Annotated[str | None, typer.Option(help="The data set, if it is not the one the cache names.")] = None,
+    manifest: Manifest = None,
+    data_root: DataRoot = None,
+) -> None:
+    """Stage two: train a classifier from a cache."""
+    from . import train as stage
+
+    stage.run(
+        stage.Options(
+            cache, loss, backbone, weights, epochs, batch_size, lr, device, run, resume, seed, workers, amp, dataset,
+            manifest, data_root,
+        )
+    )  # fmt: skip
+
+
+@app.command()
+def evaluate(
+    run: Run,
+    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
+    cache: Annotated[Path | None, typer.Option(help="The cache, if it has moved.")] = None,
+    data_root: DataRoot = None,
+    device: Device = None,
+    workers: Annotated[int, typer.Option(min=0)] = 2,
+    json: Json = False,
+) -> None:
+    """Measure a trained classifier on a split."""
+    if split not in ("train", "val", "test"):
+        raise typer.BadParameter(f"{split!r} is not one of train, val, test", param_hint="--split")
+    from . import evaluate as stage
+
+    stage.run(run, split, cache, data_root, device, workers, json)
+
+
+@app.command()
+def predict(
+    run: Run,
+    images: Annotated[list[str], typer.Argument(help="Files, folders or quoted glob patterns.")],
+    output: Annotated[Path | None, typer.Option(help="A .csv, .json or .parquet file; default: a table.")] = None,
+    threshold: Annotated[float, typer.Option(min=0, max=1, help="Least probability of a label.")] = 0.5,
+    device: Device = None,
+    workers: Annotated[int, typer.Option(min=0)] = 2,
+    json: Json = False,
+) -> None:
+    """Label new images with a trained classifier."""
+    from . import predict as stage
+
+    stage.run(run, images, output, threshold, device, workers, json)
+
+
+@app.command()
+def inspect(cache: Cache, json: Json = False) -> None:
+    """Show what a cache holds, what made it, and how good its pseudo-labels are."""
+    from . import inspect as stage
+
+    stage.run(cache, json)
+
+
+@app.command()
+def verify(cache: Cache, json: Json = False) -> None:
+    """Read a cache from end to end and report what is wrong with it."""
+    from . import verify as stage
+
+    stage.run(cache, json)
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(metavar="SRC", help="A .h5 file or .parquet folder.")],
+    target: Annotated[Path, typer.Argument(metavar="DST", help="A .h5 file or .parquet folder, not there yet.")],
+) -> None:
+    """Write a cache in the other format."""
+    from . import convert as stage
+
+    stage.run(source, target)
+
+
+@app.command()
+def datasets(manifest: Manifest = None, data_root: DataRoot = None, json: Json = False) -> None:
+    """List the data sets that the manifest knows: what is on disk and what is missing."""
+    from . import datasets as stage
+
+    stage.run(manifest, data_root, json)
+
+
+@app.command()
+def losses(json: Json = False) -> None:
+    """List the losses: paper, year and what each reads of the cache."""
+    from . import losses as stage
+
+    stage.run(json)
+
+
+@app.command()
+def demo(
+    seeds: Annotated[int, typer.Option(min=1, help="Train each loss with this many seeds.")] = 1,
+    epochs: Annotated[int | None, typer.Option(min=1)] = None,
+    losses: Annotated[str, typer.Option(help="Losses to compare, with commas.")] = "an,gpr",
+    cache: Annotated[Path, typer.Option(help="Where the cache goes.")] = Path("cache/scenes.h5"),
+    data_root: DataRoot = None,
+    picture: Annotated[Path, typer.Option(help="Where the contact sheet goes.")] = Path("demo.png"),
+    device: Device = None,
+    workers: Annotated[int, typer.Option(min=0)] = 2,
+) -> None:
+    """Run the whole pipeline on generated scenes, offline: both stages, a table and demo.png."""
+    from . import demo as stage
+
+    stage.run(seeds, epochs, losses.split(","), cache, data_root, picture, device, workers)
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Run a command line and exit: 0 done, 1 a user's mistake in one line, 2 wrong usage, 130 interrupted."""
+    try:
+        app(args=arguments)
+    except AevlpError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("interrupted: what was finished is kept", file=sys.stderr)
+        sys.exit(130)

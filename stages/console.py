@@ -1,0 +1,58 @@
+"""The terminal: results on standard output, progress and notes on standard error."""
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def say(text: str) -> None:
+    """Print a line for the reader of the terminal, which no program reads."""
+    err.print(escape(text))
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON object, and nothing else, on standard output."""
+    print(json.dumps(value, ensure_ascii=False))
+
+
+def print_table(title: str, header: Iterable[str], rows: Iterable[Iterable[object]], right: Iterable[int] = ()) -> None:
+    """Print a table; `right` are the numbers of the columns that hold figures."""
+    table = Table(title=title, title_justify="left", title_style="bold")
+    right = set(right)
+    for n, name in enumerate(header):
+        table.add_column(name, justify="right" if n in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(str(cell)) for cell in row))
+    Console(highlight=False).print(table)
+
+
+class Rate(ProgressColumn):
+    """How many of a unit went by a second."""
+
+    def __init__(self, unit: str, factor: int = 1) -> None:
+        super().__init__()
+        self.unit, self.factor = unit, factor
+
+    def render(self, task: Task) -> Text:
+        return Text("" if task.speed is None else f"{task.speed * self.factor:,.0f} {self.unit}/s")
+
+
+def progress_bar(*rates: Rate) -> Progress:
+    """Return a progress bar on standard error with what is done, the rates and the time left."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        *rates,
+        TimeRemainingColumn(),
+        console=err,
+    )

@@ -1,0 +1,107 @@
+"""A cache -> what it holds, what made it, and how good its pseudo-labels are."""
+
+import dataclasses
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..pipeline.label_codes import NEGATIVE, POSITIVE
+from ..pipeline.metrics import PseudoLabelQuality, pseudo_label_quality
+from ..pipeline.pseudo_labels import DampSettings
+from ..pipeline.score_cache import ScoreCache, open_cache
+from .console import out, print_json, print_table
+
+
+def run(path: Path, as_json: bool) -> None:
+    """Print content, provenance and, where truth is known, the quality of whole-image and multi-focus pseudo-labels."""
+    cache = open_cache(path)
+    settings = cached_settings(cache)
+    codes = cache.codes(settings)
+    judged = {split: qualities(cache, split, settings) for split in ("train", "test") if (cache.split == split).any()}
+    statuses = Counter(cache.status.tolist())
+    result: dict[str, Any] = {
+        "path": str(path),
+        "images": len(cache),
+        "split": dict(Counter(cache.split.tolist())),
+        "status": dict(statuses),
+        "classes": cache.classes,
+        "flips": cache.header.flips,
+        "views": cache.header.views,
+        "embedding_width": cache.header.width,
+        "storage": cache.header.storage,
+        "truth": cache.truth is not None,
+        "observed_positives": int((cache.observed == POSITIVE).sum()),
+        "pseudo_positives": int((codes == POSITIVE).sum()),
+        "pseudo_negatives": int((codes == NEGATIVE).sum()),
+        "quality": {
+            split: {name: dataclasses.asdict(quality) for name, quality in kinds.items()}
+            for split, kinds in judged.items()
+            if kinds
+        },
+        "provenance": cache.provenance,
+        "fingerprint": cache.fingerprint,
+    }
+    if as_json:
+        print_json(result)
+        return
+    made = cache.provenance
+    method = ", ".join(f"{key} {value}" for key, value in made["method"].items())
+    content = [
+        ("images", f"{len(cache):,} ({', '.join(f'{n:,} {s}' for s, n in result['split'].items())})"),
+        ("status", ", ".join(f"{n:,} {s}" for s, n in statuses.items())),
+        ("classes", f"{len(cache.classes)}: {_shortened(cache.classes)}"),
+        ("cosines", f"{cache.header.views} views, {cache.header.flips} flips, {cache.header.storage}"),
+        ("observed", f"{result['observed_positives'] / len(cache):.2f} positives an image"),
+        (
+            "pseudo-labels",
+            f"{result['pseudo_positives'] / len(cache):.2f} positives and "
+            f"{result['pseudo_negatives'] / len(cache):.2f} negatives an image",
+        ),
+        ("method", method),
+        ("model", f"{made['clip']['model']}, {made['activation']}, {made['image_size']} px, {made['precision']}"),
+        ("weights", f"{made['clip']['weights']} (SHA-256 {made['weights_sha256'][:16]}…)"),
+        ("prompt", f"{cache.prompts[0]!r}"),
+        ("data", f"{made['dataset']['name']}, fingerprint {made['dataset']['fingerprint'][:16]}…"),
+        ("versions", ", ".join(f"{k} {v}" for k, v in made["versions"].items())),
+    ]
+    print_table(str(path), ("", ""), content)
+    print_quality(judged)
+    for reason in [r for r in cache.reason.tolist() if r][:5]:
+        out.print(f"not scored: {reason}", markup=False)
+
+
+def cached_settings(cache: ScoreCache) -> DampSettings:
+    """Return the constants that the cache's own scores and codes were made with."""
+    return DampSettings(**{k: v for k, v in cache.provenance["method"].items() if k != "grid"})
+
+
+def qualities(cache: ScoreCache, split: str, settings: DampSettings) -> dict[str, PseudoLabelQuality]:
+    """Return the quality of pseudo-labels from the whole image alone and from all views; empty where truth is unknown."""
+    if cache.truth is None:
+        return {}
+    rows = (cache.split == split) & (cache.status == "ok")
+    kinds = {"whole image": slice(1), "multi-focus": slice(None)}
+    return {
+        name: pseudo_label_quality(
+            cache.codes_of_views(settings, views)[rows], cache.observed[rows], np.asarray(cache.truth)[rows]
+        )
+        for name, views in kinds.items()
+    }
+
+
+def print_quality(judged: dict[str, dict[str, PseudoLabelQuality]]) -> None:
+    """Print the table of qualities, in percent."""
+    rows = [
+        (split, name, *(f"{100 * v:.1f}" for v in (q.precision, q.recall, q.f1, q.negative_precision)))
+        for split, kinds in judged.items()
+        for name, q in kinds.items()
+    ]
+    if rows:
+        header = ("split", "views", "precision", "recall", "F1", "negatives' precision")
+        print_table("Pseudo-labels on what nobody observed (%)", header, rows, right=(2, 3, 4, 5))
+
+
+def _shortened(names: list[str]) -> str:
+    return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")

@@ -1,0 +1,152 @@
+"""A run folder and image files -> labels with probabilities."""
+
+import csv
+import glob
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..pipeline.atomic_write import replacing
+from ..pipeline.classifier import Architecture
+from ..pipeline.device import find_device
+from ..pipeline.errors import AevlpError
+from ..pipeline.manifest import PACKAGED
+from ..pipeline.training_loop import predict_logits
+from ..pipeline.view_loading import ViewBatch, ViewDataset, load_views
+from .console import Rate, out, print_json, print_table, progress_bar, say
+from .run_folder import RunFolder
+from .train import scoring_encoder
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".jp2"}
+BATCH = 32
+
+
+def run(
+    path: Path,
+    names: list[str],
+    output: Path | None,
+    threshold: float,
+    device_name: str | None,
+    workers: int,
+    as_json: bool,
+) -> None:
+    """Print or write the labels of every image; one that cannot be read is named with its reason and costs no other."""
+    if output is not None and output.suffix not in (".csv", ".json", ".parquet"):
+        raise AevlpError(f"--output {output}: expected a .csv, .json or .parquet file")
+    files = find_images(names)
+    device = find_device(device_name)
+    classifier, architecture, description = RunFolder(path).load_best()
+    classifier.to(device)
+    encoder = None
+    if architecture.backbone == "linear":
+        encoder = scoring_encoder(description, Path(description["manifest"] or PACKAGED).parent, device)
+
+    compat = "paper" if architecture.upright else "published"
+    dataset = ViewDataset(files, grid=1, size=architecture.size, compat=compat)
+    results: list[dict[str, Any]] = []
+    with progress_bar(Rate("images")) as bar:
+        task = bar.add_task("predicting", total=len(files))
+        for batch in load_views(dataset, BATCH, workers):
+            here = files[len(results) : len(results) + len(batch.status)]
+            inputs = _inputs(batch, architecture, encoder, device)
+            logits = iter(predict_logits(classifier, [(np.empty(0), inputs)], torch.no_grad()) if len(inputs) else ())
+            for file, status, reason in zip(here, batch.status, batch.reason, strict=True):
+                probabilities = None
+                if status == "ok":
+                    values = 1 / (1 + np.exp(-next(logits).astype(np.float64)))
+                    probabilities = dict(zip(description["classes"], values.tolist(), strict=True))
+                results.append(
+                    {
+                        "image": str(file),
+                        "status": status,
+                        "labels": [c for c, p in (probabilities or {}).items() if p >= threshold],
+                        "probabilities": probabilities,
+                        "reason": reason,
+                    }
+                )
+            bar.advance(task, len(here))
+    _report(results, description["classes"], output, as_json)
+
+
+def find_images(names: list[str]) -> list[Path]:
+    """Return the image files meant by files, folders (searched through) and glob patterns, each once, in order."""
+    found: dict[Path, None] = {}
+    for name in names:
+        path = Path(name)
+        if path.is_dir():
+            inside = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in SUFFIXES]
+            if not inside:
+                raise AevlpError(f"no image file in the folder {path}")
+            found.update(dict.fromkeys(inside))
+        elif path.exists():
+            found[path] = None
+        else:
+            matching = [Path(p) for p in sorted(glob.glob(name, recursive=True)) if Path(p).is_file()]  # noqa: PTH207
+            if not matching:
+                raise AevlpError(f"no file, folder or match for {name!r}")
+            found.update(dict.fromkeys(matching))
+    return list(found)
+
+
+def _inputs(batch: ViewBatch, architecture: Architecture, encoder: Any, device: torch.device) -> torch.Tensor:
+    if not len(batch.views):
+        return torch.empty(0)
+    whole = batch.views[:, 0]
+    if encoder is not None:
+        return encoder.encode_views(whole, False, architecture.mean, architecture.std)
+    mean, std = (torch.tensor(v, device=device).view(3, 1, 1) for v in (architecture.mean, architecture.std))
+    return (whole.to(device).float() / 255 - mean) / std
+
+
+def _report(results: list[dict[str, Any]], classes: list[str], output: Path | None, as_json: bool) -> None:
+    failed = [r for r in results if r["status"] != "ok"]
+    if as_json:
+        print_json({"classes": classes, "images": results})
+    if output is not None:
+        with replacing(output) as temporary:
+            _write(results, classes, temporary, output.suffix)
+        say(f"{output}: {len(results) - len(failed):,} images labelled")
+    if output is None and not as_json:
+        rows = list(_lines(results))
+        print_table("Predicted labels", ("image", "labels"), rows)
+        out.print(f"{len(results) - len(failed):,} images labelled")
+    for result in failed[:10]:
+        say(f"not labelled: {result['reason']}")
+    if len(failed) == len(results):
+        raise AevlpError(f"none of the {len(results)} images can be read")
+
+
+def _lines(results: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+    for result in results:
+        if result["probabilities"] is None:
+            yield result["image"], f"({result['status']})"
+        else:
+            named = sorted(((result["probabilities"][c], c) for c in result["labels"]), reverse=True)
+            yield result["image"], ", ".join(f"{c} {p:.2f}" for p, c in named) or "-"
+
+
+def _write(results: list[dict[str, Any]], classes: list[str], path: Path, suffix: str) -> None:
+    if suffix == ".json":
+        path.write_text(json.dumps({"classes": classes, "images": results}, ensure_ascii=False, indent=1), "utf-8")
+        return
+    columns: dict[str, list[Any]] = {
+        "image": [r["image"] for r in results],
+        "status": [r["status"] for r in results],
+        "labels": [";".join(r["labels"]) for r in results],
+    }
+    for name in classes:
+        columns[f"p({name})"] = [r["probabilities"] and r["probabilities"][name] for r in results]
+    if suffix == ".parquet":
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        pq.write_table(pa.table(columns), path)
+        return
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))

@@ -1,0 +1,220 @@
+"""Stage one: a data set -> its cache of scores and pseudo-labels."""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..pipeline.datasets import ImageTable, load_images
+from ..pipeline.device import find_device
+from ..pipeline.encoder import IMAGENET_STATISTICS, RANDOM, ClipEncoder, ClipSource
+from ..pipeline.errors import AevlpError
+from ..pipeline.manifest import DatasetSpec, load_manifest
+from ..pipeline.prompts import class_prompts
+from ..pipeline.provenance import difference, versions
+from ..pipeline.score_cache import CacheHeader, check_suffix, open_cache, write_cache
+from ..pipeline.scoring import FLIPS, Scorer, score_images
+from ..pipeline.view_loading import ViewBatch, ViewDataset, load_views
+from .console import Rate, out, progress_bar, say
+
+VIEWS_A_PASS = {"cpu": 64, "cuda": 1024}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line may say; None takes the manifest's value, or what fits the device."""
+
+    dataset: str
+    cache: Path | None = None
+    data_root: Path | None = None
+    manifest: Path | None = None
+    clip: str | None = None
+    weights: str | None = None
+    grid: int | None = None
+    limit: int | None = None
+    device: str | None = None
+    precision: str | None = None
+    storage: str = "float16"
+    compat: str = "paper"
+    batch_size: int = 16
+    workers: int | None = None
+    seed: int = 0
+    strict: bool = False
+    restart: bool = False
+
+
+def run(options: Options) -> Path:
+    """Score every image of a data set, write the cache, print a summary, and return the cache's path."""
+    spec = load_manifest(options.manifest)[options.dataset]
+    path = check_suffix(options.cache or Path("cache") / f"{spec.name}.h5")
+    device = find_device(options.device)
+    root = options.data_root or spec.default_root()
+    images = load_images(spec, root)
+    say(f"{spec.title}: {len(images):,} images, {len(images.classes)} classes, from {root}")
+    _note_single_labels(images)
+    if options.limit is not None:
+        images = images.take(slice(options.limit))
+
+    source = ClipSource(options.clip or spec.clip.model, _weights(options, spec))
+    if source.weights == RANDOM:
+        say("The weights are RANDOM, as asked: scores and pseudo-labels will mean nothing.")
+    precision = options.precision or ("bf16" if device.type == "cuda" else "fp32")
+    encoder = ClipEncoder(source.located(spec.manifest_path.parent), device, precision, options.seed)
+    grid = options.grid or spec.damp.grid
+    names = {} if options.compat == "published" else spec.natural_names
+    prompts = class_prompts(images.classes, spec.prompt, names)
+    text = encoder.encode_text(prompts)
+    header = CacheHeader(
+        rows=len(images),
+        flips=FLIPS,
+        views=1 + grid**2,
+        width=text.shape[1],
+        storage=options.storage,
+        classes=images.classes,
+        prompts=tuple(prompts),
+        has_truth=images.truth is not None,
+        provenance=_provenance(options, spec, images, root, encoder, source, grid),
+    )
+
+    if path.exists() and not options.restart:
+        changed = difference(_comparable(header), _comparable(open_cache(path).header))
+        if changed:
+            raise AevlpError(
+                f"{path} was made otherwise ({changed}): choose another --cache, or --restart to replace it"
+            )
+        out.print(f"{path} is there already, made with these very settings: nothing to do")
+        return path
+
+    settings = spec.damp.settings(options.compat)
+    mean, std = (header.provenance["pixel_statistics"][key] for key in ("mean", "std"))
+    scorer = Scorer(encoder, text, mean, std, VIEWS_A_PASS[device.type], options.storage)
+    dataset = ViewDataset(images.paths.tolist(), grid, encoder.image_size, options.compat)
+    workers = min(8, os.cpu_count() or 1) if options.workers is None else options.workers
+    say(f"{encoder.name} ({encoder.activation}, {precision}) on {device}, {header.views} views an image and flip")
+
+    counted = _Count()
+    started = time.monotonic()
+    with progress_bar(Rate("images"), Rate("views", FLIPS * header.views)) as bar:
+        task = bar.add_task("scoring", total=len(images))
+        batches = load_views(dataset, options.batch_size, workers)
+        if options.strict:
+            batches = _readable_only(batches, images)
+
+        def done(batch: ViewBatch) -> None:
+            counted.add(batch)
+            bar.advance(task, len(batch.status))
+
+        rows = score_images(images, batches, scorer, settings, header.views, done)
+        write_cache(path, header, _some_readable(rows, counted))
+    _summary(path, counted, header, time.monotonic() - started, options)
+    return path
+
+
+def _weights(options: Options, spec: DatasetSpec) -> str:
+    """Return the weights asked for; a model named without weights is not given those of the manifest's model."""
+    if options.weights is not None:
+        return options.weights
+    if options.clip is not None and options.clip != spec.clip.model:
+        raise AevlpError(f"--clip {options.clip} needs --weights: a tag of open_clip, a file, or {RANDOM}")
+    return spec.clip.weights
+
+
+def _note_single_labels(images: ImageTable) -> None:
+    train = images.split == "train"
+    if images.truth is not None and len(images.classes) > 1 and train.any() and images.truth[train].sum(1).max() <= 1:
+        say(
+            "Every training image has at most one label. If an image may show more than its label says, write "
+            "`labels: observed` in its manifest entry, so that the labels are not taken for the whole truth."
+        )
+
+
+def _provenance(
+    options: Options,
+    spec: DatasetSpec,
+    images: ImageTable,
+    root: Path,
+    encoder: ClipEncoder,
+    source: ClipSource,
+    grid: int,
+) -> dict[str, Any]:
+    mean, std = IMAGENET_STATISTICS if options.compat == "published" else (encoder.mean, encoder.std)
+    return {
+        "dataset": {
+            "name": spec.name,
+            "manifest": "" if options.manifest is None else str(options.manifest),
+            "root": str(root),
+            "fingerprint": images.fingerprint(),
+        },
+        "clip": {"model": source.model, "weights": source.weights, "config": encoder.config},
+        "weights_sha256": encoder.weights_sha256,
+        "activation": encoder.activation,
+        "image_size": encoder.image_size,
+        "pixel_statistics": {"mean": list(mean), "std": list(std)},
+        "resize": "stretched to a square, antialiased bilinear, Pillow",
+        "prompt": spec.prompt,
+        "method": {**spec.damp.model_dump(), "grid": grid, "compat": options.compat},
+        "observation": {"positives": 1, "negatives": 0, "seed": 1200} if images.truth is not None else "as given",
+        "precision": encoder.precision,
+        "seed": options.seed,
+        "versions": versions(),
+    }
+
+
+def _comparable(header: CacheHeader) -> dict[str, Any]:
+    """Return what must agree for two runs to give the same cache: all but where the files were."""
+    whole = {"images": header.rows, "storage": header.storage, "prompts": header.prompts, **header.provenance}
+    return {**whole, "dataset": {key: header.provenance["dataset"][key] for key in ("name", "fingerprint")}}
+
+
+class _Count:
+    """How many images ended in which status, and the first few reasons."""
+
+    def __init__(self) -> None:
+        self.statuses: Counter[str] = Counter()
+        self.reasons: list[str] = []
+
+    def add(self, batch: ViewBatch) -> None:
+        self.statuses.update(batch.status)
+        self.reasons += [reason for reason in batch.reason if reason][: 3 - len(self.reasons)]
+
+
+def _readable_only(batches: Iterator[ViewBatch], images: ImageTable) -> Iterator[ViewBatch]:
+    """Pass batches on up to the first unreadable image, then count the others and refuse."""
+    first: str | None = None
+    count = 0
+    for batch in batches:
+        bad = [reason for reason in batch.reason if reason]
+        count += len(bad)
+        first = first or next(iter(bad), None)
+        if first is None:
+            yield batch
+    if first is not None:
+        raise AevlpError(
+            f"{count} of {len(images)} images cannot be read, first {first}; --strict refuses, nothing was written"
+        )
+
+
+def _some_readable(rows: Iterator[Any], counted: _Count) -> Iterator[Any]:
+    yield from rows
+    if not counted.statuses["ok"]:
+        raise AevlpError(f"none of the {counted.statuses.total()} images can be read, first {counted.reasons[0]}")
+
+
+def _summary(path: Path, counted: _Count, header: CacheHeader, seconds: float, options: Options) -> None:
+    images = counted.statuses["ok"]
+    views = images * header.views * header.flips
+    files = [path] if path.is_file() else list(path.iterdir())
+    size = sum(file.stat().st_size for file in files) / 1e6
+    out.print(
+        f"[bold]{path}[/bold]: {images:,} images scored, {views:,} views in {seconds:,.1f} s "
+        f"({images / seconds:,.1f} images/s, {views / seconds:,.0f} views/s), {size:,.1f} MB"
+    )
+    failed: Callable[[str], int] = counted.statuses.__getitem__
+    for status in sorted(set(counted.statuses) - {"ok"}):
+        out.print(f"{failed(status):,} images {status}: kept as rows without scores, left out of training")
+    for reason in counted.reasons:
+        say(f"  {reason}")
+    out.print(f"next: aevlp inspect {path} · aevlp train --cache {path}")

@@ -1,0 +1,82 @@
+"""What several tests share: a small photo table, its cache, and a trained run, each made once."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from aevlp.stages import pseudolabel, train
+
+torch.set_num_threads(1)  # the models are tiny: more threads would only wait for each other
+
+WORDS = ("red", "green", "blue")
+MANIFEST = """
+datasets:
+  blocks:
+    title: Coloured blocks
+    format: table
+    table: labels.csv
+    split_column: split
+    classes: [red, green, blue]
+    clip: {model: tiny-clip.json, weights: random}
+    damp: {grid: 2, temperature: 0.1, eta: 0.1, threshold: 0.2, top_k: 2, negative_ratio: 0.34}
+    recipe: {backbone: clip, image_size: 32, epochs: 2, batch_size: 4, lr: 0.001}
+    losses:
+      gpr: {expected_positives: 1.5}
+"""
+TINY_CLIP = """
+{"embed_dim": 16,
+ "vision_cfg": {"image_size": 32, "layers": [1, 1, 1, 1], "width": 8, "head_width": 16},
+ "text_cfg": {"context_length": 12, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}}
+"""
+
+
+def draw_blocks(folder: Path, train_images: int = 12, test_images: int = 4) -> None:
+    """Write pictures of one or two coloured blocks, their table, a manifest and a tiny CLIP's configuration."""
+    (folder / "images").mkdir(parents=True)
+    random = np.random.default_rng(5)
+    lines = ["image,split,labels"]
+    for n in range(train_images + test_images):
+        pixels = random.integers(90, 130, (40, 56, 3), dtype=np.uint8)
+        colors = [n % 3] if n % 2 else [n % 3, (n + 1) % 3]
+        for place, color in enumerate(colors):
+            pixels[4:30, 4 + 26 * place : 24 + 26 * place] = 255 * np.eye(3, dtype=np.uint8)[color]
+        Image.fromarray(pixels).save(folder / "images" / f"{n:02d}.png")
+        split = "train" if n < train_images else "test"
+        lines.append(f"images/{n:02d}.png,{split},{';'.join(WORDS[c] for c in colors)}")
+    (folder / "labels.csv").write_text("\n".join(lines) + "\n")
+    (folder / "blocks.yaml").write_text(MANIFEST)
+    (folder / "tiny-clip.json").write_text(TINY_CLIP)
+
+
+def stage_one(folder: Path, cache: Path, **options) -> Path:
+    """Score the blocks below `folder`."""
+    given = {"manifest": folder / "blocks.yaml", "workers": 0, **options}
+    return pseudolabel.run(pseudolabel.Options("blocks", cache, **given))
+
+
+def stage_two(cache: Path, run: Path, **options) -> Path:
+    """Train on a cache of blocks."""
+    return train.run(train.Options(cache, run=run, **{"workers": 0, **options}))
+
+
+@pytest.fixture(scope="session")
+def blocks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of coloured blocks; tests do not change it."""
+    folder = tmp_path_factory.mktemp("blocks")
+    draw_blocks(folder / "data")
+    return folder / "data"
+
+
+@pytest.fixture(scope="session")
+def cache_path(blocks: Path) -> Path:
+    """The blocks' cache, single precision; tests do not change it."""
+    return stage_one(blocks, blocks.parent / "blocks.h5", storage="float32")
+
+
+@pytest.fixture(scope="session")
+def run_path(cache_path: Path) -> Path:
+    """A finished run with the clip backbone and gpr; tests do not change it."""
+    return stage_two(cache_path, cache_path.parent / "run")

@@ -1,0 +1,197 @@
+"""The command line as a user meets it: exit codes, one-line errors, JSON, tables, and the reading commands."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from conftest import draw_blocks
+from PIL import Image
+
+from aevlp.pipeline.metrics import pseudo_label_quality
+from aevlp.pipeline.score_cache import open_cache
+from aevlp.stages import cli, predict
+
+
+def call(*arguments: object) -> int:
+    """Return the exit code of a command line."""
+    try:
+        cli.main([str(a) for a in arguments])
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+def test_both_stages_and_every_reading_command(tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch) -> None:
+    draw_blocks(tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    common = ("--manifest", "data/blocks.yaml")
+    assert call("pseudolabel", "--dataset", "blocks", *common, "--workers", 0) == 0
+    assert call("train", "--cache", "cache/blocks.h5", "--epochs", 1, "--workers", 0, "--run", "runs/x") == 0
+    for command in (
+        ("evaluate", "runs/x", "--workers", 0),
+        ("evaluate", "runs/x", "--split", "val", "--workers", 0),
+        ("predict", "runs/x", "data/images/00.png", "--workers", 0),
+        ("inspect", "cache/blocks.h5"),
+        ("verify", "cache/blocks.h5"),
+        ("convert", "cache/blocks.h5", "cache/blocks.parquet"),
+        ("verify", "cache/blocks.parquet"),
+        ("datasets", *common),
+        ("datasets",),
+        ("losses",),
+    ):
+        capsys.readouterr()
+        assert call(*command) == 0, command
+        assert capsys.readouterr().out.strip(), command
+    for command in (
+        ("evaluate", "runs/x", "--workers", 0),
+        ("predict", "runs/x", "data/images/00.png", "--workers", 0),
+        ("inspect", "cache/blocks.parquet"),
+        ("verify", "cache/blocks.h5"),
+        ("datasets", *common),
+        ("losses",),
+    ):
+        capsys.readouterr()
+        assert call(*command, "--json") == 0
+        assert isinstance(json.loads(capsys.readouterr().out), dict), command
+
+
+def test_inspect_reports_the_quality_of_both_kinds_of_views(cache_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert call("inspect", cache_path, "--json") == 0
+    found = json.loads(capsys.readouterr().out)["quality"]["train"]
+    cache = open_cache(cache_path)
+    rows = cache.split == "train"
+    assert cache.truth is not None
+    expected = pseudo_label_quality(cache.code(rows), cache.observed[rows], cache.truth[rows])
+    assert found["multi-focus"]["precision"] == expected.precision
+    assert found["multi-focus"]["recall"] == expected.recall
+    assert set(found) == {"whole image", "multi-focus"}
+
+
+@pytest.mark.parametrize(
+    "column, value, fault",
+    [
+        ("code", 1, "codes that their cosines do not give"),
+        ("observed", 7, "observed label is not -1, 0 or 1"),
+        ("truth", 2, "true label is not 0 or 1"),
+        ("similarity", 3.0, "cosine that is not in"),
+        ("similarity", np.nan, "cosine that is not in"),
+        ("embedding", 0.0, "no unit vector"),
+        ("ids", "images/01.png", "an image id stands twice"),
+        ("split", "val", "neither train nor test"),
+        ("status", "fine", "not a known word"),
+    ],
+)
+def test_verify_finds_each_fault(
+    cache_path: Path, tmp_path: Path, column: str, value: object, fault: str, capsys: pytest.CaptureFixture
+) -> None:
+    path = tmp_path / "bad.h5"
+    path.write_bytes(cache_path.read_bytes())
+    with h5py.File(path, "r+") as file:
+        file[column][0] = value  # type: ignore[index]
+    assert call("verify", path) == 1
+    assert fault in capsys.readouterr().err
+    assert call("verify", path, "--json") == 1
+    assert any(fault in f for f in json.loads(capsys.readouterr().out)["faults"])
+
+
+def test_convert_refuses_to_overwrite(cache_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert call("convert", cache_path, cache_path) == 1
+    assert "is there already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments, code",
+    [
+        (["--help"], 0),
+        (["train", "--help"], 0),
+        ([], 2),
+        (["trian"], 2),
+        (["train"], 2),
+        (["pseudolabel", "--dataset", "voc", "--storage", "float8"], 2),
+        (["pseudolabel", "--dataset", "voc", "--limit", "0"], 2),
+        (["evaluate", "runs/none", "--split", "all"], 2),
+        (["evaluate", "runs/none"], 1),
+        (["inspect", "none.h5"], 1),
+        (["inspect", "none.txt"], 1),
+        (["verify", "none.parquet"], 1),
+        (["convert", "none.h5", "other.parquet"], 1),
+        (["pseudolabel", "--dataset", "vocc"], 1),
+        (["pseudolabel", "--dataset", "coco"], 1),
+        (["pseudolabel", "--dataset", "voc", "--data-root", "nowhere"], 1),
+        (["pseudolabel", "--dataset", "voc", "--manifest", "none.yaml"], 1),
+        (["train", "--cache", "none.h5"], 1),
+        (["demo", "--losses", "an,gpt"], 1),
+        (["predict", "runs/none", "none.png"], 1),
+        (["datasets", "--manifest", "none.yaml"], 1),
+    ],
+)
+def test_exit_codes(
+    arguments: list[str], code: int, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert call(*arguments) == code
+    error = capsys.readouterr().err
+    assert "Traceback" not in error
+    if code == 1:
+        assert error.startswith("error: ") and error.count("\n") == 1
+
+
+def test_interrupted_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    from aevlp.stages import losses
+
+    def interrupt(_: bool) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(losses, "run", interrupt)
+    assert call("losses") == 130
+
+
+def test_missing_data_set_says_where_it_looked_and_how_to_get_it(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    assert call("pseudolabel", "--dataset", "voc", "--data-root", tmp_path) == 1
+    error = capsys.readouterr().err
+    assert str(tmp_path / "VOCdevkit") in error and "VOCtrainval_11-May-2012.tar" in error and "--data-root" in error
+
+
+def test_datasets_says_what_is_found_missing_and_not_readable_yet(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert call("datasets", "--json") == 0
+    states = {name: s["state"] for name, s in json.loads(capsys.readouterr().out).items()}
+    assert states == {
+        "scenes": "made when needed",
+        "voc": "missing",
+        "coco": "no reader yet",
+        "nuswide": "no reader yet",
+        "cub": "no reader yet",
+    }
+    draw_blocks(tmp_path / "data")
+    (tmp_path / "data" / "images" / "03.png").unlink()
+    assert call("datasets", "--manifest", "data/blocks.yaml", "--json") == 0
+    state = json.loads(capsys.readouterr().out)["blocks"]
+    assert state["state"] == "images missing" and state["found"]["missing_images"] == 1
+    assert (state["found"]["train"], state["found"]["test"]) == (12, 4)
+
+
+def test_help_does_not_import_what_a_command_needs() -> None:
+    code = (
+        "import sys\nfrom aevlp.stages.cli import main\n"
+        "try: main(['--help'])\nexcept SystemExit: pass\n"
+        "print([m for m in ('torch', 'open_clip', 'h5py', 'pyarrow', 'numpy', 'timm') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_folders_are_searched_through_and_each_image_counts_once(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    for name in ("a/1.jpg", "a/b/2.PNG", "a/notes.txt"):
+        Image.new("RGB", (4, 4)).save(tmp_path / name, "PNG")
+    found = predict.find_images(
+        [str(tmp_path / "a"), str(tmp_path / "a" / "1.jpg"), str(tmp_path / "a" / "**" / "*.PNG")]
+    )
+    assert [p.name for p in found] == ["1.jpg", "2.PNG"]

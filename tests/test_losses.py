@@ -1,0 +1,409 @@
+"""Every loss against published values and gradients, loops written from its formula, and laws that all of them keep."""
+
+import math
+from dataclasses import fields, replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aevlp.pipeline.errors import AevlpError
+from aevlp.pipeline.losses import TABLE, Targets, TrainingLoss, constants, create, names
+from aevlp.pipeline.schedules import gpr_schedule
+from goldens import load
+
+GPR = load("gpr")
+COLE = {name: case for name, case in load("cole").items() if case.get("name") in ("an", "bce")}
+
+# As published, for each data set: its schedule, and how many epochs there are.
+SCHEDULES = {
+    "pascal": ((0, 2, -2, -2), 8),
+    "coco": ((0, 10, -2, -8), 8),
+    "nuswide": ((0, 10, -2, -8), 10),
+    "cub": ((0, 10, -2, -8), 10),
+}
+SEEDS = st.integers(0, 2**32 - 1)
+ALL = names()
+
+
+def gradient(loss: TrainingLoss, logits: torch.Tensor, targets: Targets) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the loss, and its gradient by the logits."""
+    logits = logits.detach().clone().requires_grad_()
+    value = loss(logits, targets)
+    value.backward()
+    assert logits.grad is not None
+    return value.detach(), logits.grad
+
+
+def batch(seed: int, rows: int = 4, classes: int = 7, spread: float = 3.0) -> tuple[torch.Tensor, Targets]:
+    """Return float64 logits and targets with everything that a loss may read."""
+    random = np.random.default_rng(seed)
+    truth = random.integers(0, 2, (rows, classes))
+    observed = np.where(random.random((rows, classes)) < 0.4, 2 * truth - 1, 0)
+    targets = Targets(
+        observed=torch.from_numpy(observed.astype(np.int8)),
+        pseudo=torch.from_numpy(random.integers(-1, 2, (rows, classes)).astype(np.int8)),
+        scores=torch.from_numpy(random.random((rows, classes))),
+        truth=torch.from_numpy(truth.astype(np.int8)),
+        rows=torch.arange(rows),
+    )
+    return torch.from_numpy(random.normal(0, spread, (rows, classes))), targets
+
+
+def permuted(targets: Targets, rows: torch.Tensor, columns: torch.Tensor) -> Targets:
+    """Return targets with rows and classes reordered."""
+    known = {field.name: getattr(targets, field.name) for field in fields(targets)}
+    return Targets(**{name: t[rows] if name == "rows" else t[rows][:, columns] for name, t in known.items()})
+
+
+def gpr_of(case: dict[str, np.ndarray], **changed: Any) -> TrainingLoss:
+    w, b, mu, sigma = (float(case[key]) for key in ("w", "b", "mu", "sigma"))
+    of: dict[str, Any] = {key: float(case[key]) for key in ("q2", "q3", "lam_1", "lam_2", "rho", "reg")}
+    of |= {"expected_positives": float(case["expected_num_pos"])}
+    of |= {"beta": [w, w, b, b], "alpha": [mu, sigma, mu, sigma]}
+    return create("gpr", int(case["num_classes"]), **(of | changed))
+
+
+def gpr_targets(case: dict[str, np.ndarray]) -> Targets:
+    pseudo = torch.from_numpy(case["pseudo"]) if case["use_pl"] else None
+    return Targets(observed=torch.from_numpy(case["observed"]), pseudo=pseudo)
+
+
+@pytest.mark.parametrize("name", GPR)
+def test_gpr_equals_the_published_loss_and_gradient(name: str) -> None:
+    case = GPR[name]
+    value, slope = gradient(gpr_of(case), torch.from_numpy(case["logits"]).double(), gpr_targets(case))
+    assert value.dtype == torch.float64
+    np.testing.assert_allclose(value, case["loss"], rtol=1e-9)
+    np.testing.assert_allclose(slope, case["grad"], rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", GPR)
+def test_gpr_in_single_precision_is_close_to_double(name: str) -> None:
+    case = GPR[name]
+    value, slope = gradient(gpr_of(case), torch.from_numpy(case["logits"]), gpr_targets(case))
+    assert value.dtype == torch.float32
+    np.testing.assert_allclose(value, case["loss"], rtol=1e-5)
+    np.testing.assert_allclose(slope, case["grad"], rtol=1e-3, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", [name for name in GPR if "_ep" in name])
+def test_gpr_follows_the_schedule_of_the_epoch(name: str) -> None:
+    case, (dataset, epoch) = GPR[name], name.split("_")[:2]
+    beta, epochs = SCHEDULES[dataset]
+    loss = gpr_of(case, beta=beta, alpha=(0.5, 2, 0.8, 0.5))
+    loss.set_epoch(int(epoch.removeprefix("ep")), epochs)
+    value = loss(torch.from_numpy(case["logits"]).double(), gpr_targets(case))
+    np.testing.assert_allclose(value, case["loss"], rtol=1e-9)
+
+
+def test_gpr_starts_as_in_epoch_1_of_8_and_heeds_the_linear_phase() -> None:
+    logits, targets = batch(0)
+    fresh, told = create("gpr", 7), create("gpr", 7)
+    told.set_epoch(1, 8)
+    assert fresh(logits, targets) == told(logits, targets)
+
+    late = create("gpr", 7, linear_init=3)
+    late.set_epoch(6, 8)
+    w, b, mu, sigma = gpr_schedule(6, 8, linear_init=3)
+    assert late(logits, targets) == create("gpr", 7, beta=[w, w, b, b], alpha=[mu, sigma, mu, sigma])(logits, targets)
+    assert late(logits, targets) != told(logits, targets)
+
+
+@pytest.mark.parametrize("name", COLE)
+def test_cole_losses_equal_the_published_loss_and_gradient(name: str) -> None:
+    case = COLE[name]
+    logits, labels = torch.from_numpy(case["logits"]).double(), torch.from_numpy(case["observed"])
+    value, slope = gradient(create(str(case["name"]), logits.shape[1]), logits, Targets(observed=labels))
+    np.testing.assert_allclose(value, case["loss"], rtol=1e-9)
+    np.testing.assert_allclose(slope, case["grad"], rtol=1e-6, atol=1e-9)
+
+
+def test_golden_cases_of_both_cole_losses_are_there() -> None:
+    assert sorted(COLE) == ["an_0", "an_1", "an_2", "bce_0", "bce_1", "bce_2"]
+
+
+def slow_gpr(x: torch.Tensor, targets: Targets, use_pseudo: bool, of: dict[str, float]) -> tuple[float, np.ndarray]:
+    """Return GPR and its gradient from the written formula, entry by entry; weights K and V carry no gradient."""
+    rows, classes = x.shape
+    total, slope, every_p = 0.0, np.zeros((rows, classes)), []
+    for i in range(rows):
+        for c in range(classes):
+            p = 1 / (1 + math.exp(-x[i, c].item()))
+            every_p.append(p)
+            known = targets.observed[i, c].item()
+            guess = targets.pseudo[i, c].item() if targets.pseudo is not None else 0
+            code = known if known else guess
+            trust = 1 / (1 + math.exp(-(of["w"] * p + of["b"])))
+            weight = math.exp(-(((p - of["mu"]) / of["sigma"]) ** 2) / 2)
+            positive, d_positive = -math.log(p + 1e-7), -p * (1 - p) / (p + 1e-7)
+            negative, d_negative = -math.log(1 - p + 1e-7), p * (1 - p) / (1 - p + 1e-7)
+            q2, q3, rho = of["q2"], of["q3"], of["rho"]
+            if known == 1:
+                entry, d_entry = positive, d_positive
+            elif code == 0:
+                entry = weight * (trust * (1 - p**q2) / q2 + (1 - trust) * (1 - (1 - p) ** q3) / q3)
+                d_entry = weight * (-trust * p**q2 * (1 - p) + (1 - trust) * (1 - p) ** q3 * p)
+            elif not use_pseudo:
+                entry = d_entry = 0.0
+            elif code == 1:
+                share = 1 - min(max(weight, 1 - of["lam_1"]), 1 - of["lam_2"])
+                entry = share * (rho * positive + (1 - rho) * negative)
+                d_entry = share * (rho * d_positive + (1 - rho) * d_negative)
+            else:
+                entry, d_entry = weight * negative, weight * d_negative
+            total += entry
+            slope[i, c] = d_entry / (rows * classes)
+    excess = math.fsum(every_p) / rows - of["expected_positives"]
+    p = np.reshape(every_p, (rows, classes))
+    slope += of["reg"] * 2 * excess / classes**2 * p * (1 - p) / rows
+    return total / (rows * classes) + of["reg"] * excess**2 / classes**2, slope
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=SEEDS,
+    shape=st.tuples(st.integers(1, 4), st.integers(1, 7)),
+    use_pseudo=st.booleans(),
+    of=st.fixed_dictionaries(
+        {
+            "w": st.floats(0, 10),
+            "b": st.floats(-8, 2),
+            "mu": st.floats(0, 1),
+            "sigma": st.floats(0.2, 3),
+            "q2": st.floats(0.01, 2),
+            "q3": st.floats(0.01, 2),
+            "lam_1": st.floats(0, 1),
+            "lam_2": st.floats(0, 1),
+            "rho": st.floats(0, 1),
+            "reg": st.floats(0, 1),
+            "expected_positives": st.floats(0, 5),
+        }
+    ),
+)
+def test_gpr_equals_loops_over_entries(
+    seed: int, shape: tuple[int, int], use_pseudo: bool, of: dict[str, float]
+) -> None:
+    logits, targets = batch(seed, *shape)
+    if not use_pseudo:
+        targets = replace(targets, pseudo=None)
+    w, b, mu, sigma = (of[key] for key in ("w", "b", "mu", "sigma"))
+    rest = {key: value for key, value in of.items() if key not in ("w", "b", "mu", "sigma")}
+    loss = create("gpr", shape[1], beta=[w, w, b, b], alpha=[mu, sigma, mu, sigma], **rest)
+    value, slope = gradient(loss, logits, targets)
+    expected, expected_slope = slow_gpr(logits, targets, use_pseudo, of)
+    np.testing.assert_allclose(value, expected, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(slope, expected_slope, rtol=1e-8, atol=1e-12)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=SEEDS, shape=st.tuples(st.integers(1, 4), st.integers(1, 7)))
+def test_cole_losses_equal_loops_over_entries(seed: int, shape: tuple[int, int]) -> None:
+    logits, targets = batch(seed, *shape)
+    assert targets.truth is not None
+    assume_negative = full = 0.0
+    for x, observed, truth in zip(logits.flatten(), targets.observed.flatten(), targets.truth.flatten(), strict=True):
+        p = 1 / (1 + math.exp(-x.item()))
+        positive, negative = -math.log(p + 1e-5), -math.log(1 - p + 1e-5)
+        assume_negative += {1: positive, 0: negative, -1: 0.0}[int(observed)]
+        full += positive if truth else negative
+    entries = logits.numel()
+    np.testing.assert_allclose(create("an", shape[1])(logits, targets), assume_negative / entries, rtol=1e-9)
+    np.testing.assert_allclose(create("bce", shape[1])(logits, targets), full / entries, rtol=1e-9)
+
+
+def test_bce_reads_the_truth_and_takes_observed_labels_for_it_where_there_is_none() -> None:
+    logits, targets = batch(1)
+    assert targets.truth is not None
+    loss = create("bce", 7)
+    alone = loss(logits, Targets(observed=targets.truth))
+    assert loss(logits, targets) == alone
+    assert loss(logits, replace(targets, truth=None)) != alone
+
+
+@pytest.mark.parametrize("name", ["an", "bce"])
+def test_gradients_equal_finite_differences(name: str) -> None:
+    logits, targets = batch(2)
+    loss = create(name, 7)
+    assert torch.autograd.gradcheck(lambda x: loss(x, targets), (logits.requires_grad_(),))
+
+
+@pytest.mark.parametrize("use_pseudo", [True, False])
+def test_gpr_gradient_equals_finite_differences_where_its_weights_are_constant(use_pseudo: bool) -> None:
+    logits, targets = batch(3)
+    if not use_pseudo:
+        targets = replace(targets, pseudo=None)
+    # With w = 0 and a wide sigma K and V do not depend on the logits, so stopping their gradient changes nothing.
+    loss = create("gpr", 7, beta=[0, 0, -1, -1], alpha=[0.5, 1e9, 0.5, 1e9], reg=0.3)
+    assert torch.autograd.gradcheck(lambda x: loss(x, targets), (logits.requires_grad_(),))
+
+
+def test_gpr_takes_no_notice_of_pseudo_labels_on_observed_entries() -> None:
+    logits, targets = batch(4)
+    assert targets.pseudo is not None
+    loss = create("gpr", 7)
+    elsewhere = torch.where(targets.observed != 0, -targets.observed, targets.pseudo)
+    assert loss(logits, replace(targets, pseudo=elsewhere)) == loss(logits, targets)
+    assert loss(logits, replace(targets, pseudo=-targets.pseudo)) != loss(logits, targets)
+
+
+def test_gpr_without_pseudo_labels_leaves_out_observed_negatives() -> None:
+    logits, targets = batch(5)
+    loss = create("gpr", 7, reg=0)
+    _, slope = gradient(loss, logits, replace(targets, pseudo=None))
+    np.testing.assert_array_equal((slope == 0).numpy(), (targets.observed == -1).numpy())
+
+
+def test_gpr_weighs_pseudo_positives_within_its_bounds() -> None:
+    logits = torch.linspace(-6, 6, 61, dtype=torch.float64)[None]
+    nothing, all_positive = torch.zeros(1, 61), torch.ones(1, 61)
+    loss = create("gpr", 61, alpha=[0.8, 0.3, 0.8, 0.3], lam_1=0.7, lam_2=0.4, rho=1.0, reg=0)
+    _, slope = gradient(loss, logits, Targets(observed=nothing, pseudo=all_positive))
+    _, full = gradient(loss, logits, Targets(observed=all_positive))
+    share = (slope / full).numpy()
+    assert share.max() == pytest.approx(0.7)
+    assert share.min() == pytest.approx(0.4)
+    assert np.any((share > 0.41) & (share < 0.69))
+
+
+@pytest.mark.parametrize("name", ALL)
+@settings(max_examples=20, deadline=None)
+@given(seed=SEEDS)
+def test_the_order_of_images_and_of_classes_does_not_matter(name: str, seed: int) -> None:
+    logits, targets = batch(seed)
+    random = np.random.default_rng(seed)
+    rows, columns = (torch.from_numpy(random.permutation(size)) for size in logits.shape)
+    loss = create(name, 7)
+    value, slope = gradient(loss, logits, targets)
+    other_value, other_slope = gradient(loss, logits[rows][:, columns], permuted(targets, rows, columns))
+    torch.testing.assert_close(other_value, value, rtol=1e-12, atol=0)
+    torch.testing.assert_close(other_slope, slope[rows][:, columns], rtol=1e-9, atol=1e-15)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_inputs_stay_unchanged_and_a_repeated_call_gives_the_same(name: str) -> None:
+    logits, targets = batch(6)
+    logits = logits.float()
+    before = {f.name: getattr(targets, f.name).clone() for f in fields(targets)}
+    kept = logits.clone()
+    loss = create(name, 7)
+    first, slope = loss(logits, targets), gradient(loss, logits, targets)[1]
+    torch.testing.assert_close(logits, kept, rtol=0, atol=0)
+    for key, tensor in before.items():
+        torch.testing.assert_close(getattr(targets, key), tensor, rtol=0, atol=0)
+    assert loss(logits, targets) == first
+    torch.testing.assert_close(gradient(loss, logits, targets)[1], slope, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("size", [90.0, 1000.0, 3e4])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float64], ids=str)
+def test_huge_logits_give_a_finite_value_and_gradient(name: str, size: float, dtype: torch.dtype) -> None:
+    signs = torch.tensor([1.0, -1.0])
+    codes = torch.tensor([-1, 0, 1])
+    # every sign with every observed and every pseudo code
+    x, observed, pseudo = (t.reshape(3, 6) for t in torch.cartesian_prod(signs, codes.float(), codes.float()).T)
+    targets = Targets(observed=observed, pseudo=pseudo, scores=(observed > 0).float(), truth=(observed > 0).float())
+    for known in (targets, replace(targets, pseudo=None)):
+        value, slope = gradient(create(name, 6), (size * x).to(dtype), known)
+        assert torch.isfinite(value)
+        assert value > 0
+        assert torch.isfinite(slope).all()
+        assert slope.dtype == dtype
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_single_precision_agrees_with_double_far_out(name: str) -> None:
+    logits, targets = batch(7, spread=60)
+    assert logits.abs().max() > 100
+    value, slope = gradient(create(name, 7), logits.float(), targets)
+    expected, expected_slope = gradient(create(name, 7), logits.float().double(), targets)
+    torch.testing.assert_close(value.double(), expected, rtol=1e-5, atol=0)
+    torch.testing.assert_close(slope.double(), expected_slope, rtol=1e-3, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_half_precision_logits_are_computed_in_single_precision(name: str, dtype: torch.dtype) -> None:
+    logits, targets = batch(8)
+    half = logits.to(dtype)
+    value = create(name, 7)(half, targets)
+    assert value.dtype == torch.float32
+    assert value.shape == ()
+    assert value == create(name, 7)(half.float(), targets)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_labels_may_be_of_any_number_type(name: str) -> None:
+    logits, targets = batch(9)
+    loss = create(name, 7)
+    for dtype in (torch.int64, torch.float32, torch.float64):
+        cast = {key: getattr(targets, key).to(dtype) for key in ("observed", "pseudo", "truth")}
+        assert loss(logits, replace(targets, **cast)) == loss(logits, targets)
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("shape", [(7,), (2, 4, 7)])
+def test_logits_of_another_shape_are_a_mistake(name: str, shape: tuple[int, ...]) -> None:
+    with pytest.raises(AevlpError, match="logits must be"):
+        create(name, 7)(torch.zeros(shape), Targets(observed=torch.zeros(shape)))
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("shape", [(1, 7), (4, 1), (7, 4), (7,)])
+def test_labels_that_would_be_broadcast_are_a_mistake(name: str, shape: tuple[int, ...]) -> None:
+    logits, targets = batch(10)
+    for field in TABLE[name].reads:
+        with pytest.raises(AevlpError, match=r"logits' shape \(4, 7\)"):
+            create(name, 7)(logits, replace(targets, **{field: torch.zeros(shape)}))
+
+
+def test_an_unknown_loss_lists_the_nearest_first() -> None:
+    for wrong, nearest in (("gprr", "gpr"), ("BCE", "bce"), ("na", "an")):
+        with pytest.raises(AevlpError, match=f"^unknown loss '{wrong}': known are {nearest}, "):
+            create(wrong, 7)
+
+
+def test_an_unknown_constant_lists_the_nearest_first() -> None:
+    with pytest.raises(AevlpError, match=r"^unknown constant of loss gpr 'lamda_1': known are lam_1, "):
+        create("gpr", 7, lamda_1=0.5)
+
+
+@pytest.mark.parametrize("name", ["an", "bce"])
+def test_a_loss_without_constants_takes_none(name: str) -> None:
+    assert constants(name) == {}
+    with pytest.raises(AevlpError, match=f"loss {name} takes no constants, found 'rho'"):
+        create(name, 7, rho=0.5)
+
+
+@pytest.mark.parametrize("powers", [{"q2": 0}, {"q3": 0.0}, {"q2": -1}])
+def test_a_power_of_zero_or_less_is_a_mistake(powers: dict[str, float]) -> None:
+    with pytest.raises(AevlpError, match="q2 and q3 must be above 0"):
+        create("gpr", 7, **powers)
+
+
+@pytest.mark.parametrize("schedule", [{"beta": (0, 1)}, {"alpha": (0, 1, 2)}, {"linear_init": -1}])
+def test_an_unusable_schedule_is_a_mistake_at_once(schedule: dict[str, Any]) -> None:
+    with pytest.raises(AevlpError):
+        create("gpr", 7, **schedule)
+
+
+def test_a_linear_phase_as_long_as_training_is_a_mistake() -> None:
+    loss = create("gpr", 7, linear_init=5)
+    with pytest.raises(AevlpError, match="linear_init"):
+        loss.set_epoch(1, 5)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_table_says_what_a_loss_reads(name: str) -> None:
+    logits, targets = batch(11)
+    loss = create(name, 7)
+    expected = loss(logits, targets)
+    kinds = ("observed", "pseudo", "scores", "truth")
+    assert set(TABLE[name].reads) <= set(kinds)
+    for field in kinds:
+        other = replace(targets, **{field: 1 - getattr(targets, field).abs()})
+        assert (loss(logits, other) != expected) == (field in TABLE[name].reads), field

@@ -1,0 +1,213 @@
+"""Stage one end to end: what it writes, what it refuses, and that its cosines are those of a plain loop."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import pytest
+import torch
+from conftest import draw_blocks, stage_one
+from PIL import Image, ImageOps
+
+from aevlp.pipeline.encoder import ClipEncoder, ClipSource
+from aevlp.pipeline.errors import AevlpError
+from aevlp.pipeline.pseudo_labels import damp_codes, damp_scores
+from aevlp.pipeline.score_cache import open_cache
+from aevlp.pipeline.views import view_boxes, view_pixels
+from aevlp.stages.inspect import cached_settings
+from aevlp.stages.verify import find_faults
+
+
+def plain_cosines(folder: Path, path: str, prompts: list[str], grid: int, mean=None, std=None) -> np.ndarray:
+    """One image, one view at a time, straight from the definition: (F, V, C)."""
+    encoder = ClipEncoder(ClipSource(str(folder / "tiny-clip.json"), "random"), torch.device("cpu"))
+    mean, std = mean or encoder.mean, std or encoder.std
+    tokens = open_clip.get_tokenizer("tiny-clip")(prompts)
+    image = ImageOps.exif_transpose(Image.open(folder / path)).convert("RGB")
+    with torch.no_grad():
+        text = encoder.model.encode_text(tokens, normalize=True)
+        rows = [
+            [
+                encoder.model.encode_image(torch.from_numpy(view_pixels(image, box, 32, flip, mean, std))[None])[0]
+                for box in view_boxes(*image.size, grid)
+            ]
+            for flip in (False, True)
+        ]
+    return np.array([[(v / v.norm() @ text.T).numpy() for v in flip] for flip in rows])
+
+
+def test_cosines_equal_a_plain_loop(blocks: Path, cache_path: Path) -> None:
+    cache = open_cache(cache_path)
+    for row in (0, 5, len(cache) - 1):
+        plain = plain_cosines(blocks, str(cache.paths[row]), cache.prompts, grid=2)
+        np.testing.assert_allclose(cache.similarity([row])[0], plain, atol=1e-5)
+
+
+@pytest.mark.parametrize("batch_size, workers", [(1, 0), (5, 0), (16, 2)])
+def test_batches_and_workers_do_not_matter(
+    blocks: Path, cache_path: Path, tmp_path: Path, batch_size: int, workers: int
+) -> None:
+    other = open_cache(stage_one(blocks, tmp_path / "x.h5", storage="float32", batch_size=batch_size, workers=workers))
+    mine = open_cache(cache_path)
+    assert other.ids.tolist() == mine.ids.tolist()
+    np.testing.assert_allclose(other.similarity(slice(None)), mine.similarity(slice(None)), atol=1e-5)
+    np.testing.assert_array_equal(other.code(slice(None)), mine.code(slice(None)))
+
+
+def test_cache_says_what_it_is(blocks: Path, cache_path: Path) -> None:
+    cache = open_cache(cache_path)
+    assert cache.classes == ["red", "green", "blue"]
+    assert cache.prompts == ["a photo of a red.", "a photo of a green.", "a photo of a blue."]
+    assert cache.split.tolist() == ["train"] * 12 + ["test"] * 4
+    assert set(cache.status) == {"ok"}
+    assert cache.truth is not None and cache.truth.sum() == 24
+    np.testing.assert_array_equal(cache.observed.sum(axis=1), 1)
+    assert (cache.truth[cache.observed == 1] == 1).all()
+    made = cache.provenance
+    assert made["method"] == {
+        "grid": 2, "temperature": 0.1, "eta": 0.1, "threshold": 0.2, "top_k": 2, "negative_ratio": 0.34, "compat": "paper",
+    }  # fmt: skip
+    assert made["activation"] == "gelu" and len(made["weights_sha256"]) == 64
+    assert torch.__version__.startswith(made["versions"]["torch"])
+    assert find_faults(cache) == []
+
+
+def test_stored_scores_and_codes_are_those_of_the_stored_cosines(cache_path: Path) -> None:
+    cache = open_cache(cache_path)
+    settings = cached_settings(cache)
+    mean = cache.similarity(slice(None)).mean(axis=1)
+    np.testing.assert_array_equal(cache.code(slice(None)), damp_codes(mean, cache.observed, settings))
+    np.testing.assert_allclose(cache.score(slice(None)), damp_scores(mean, cache.observed, settings)[0], rtol=1e-6)
+    np.testing.assert_array_equal(cache.code(slice(None)), cache.codes(settings))
+
+
+def test_embeddings_are_unit_vectors_that_give_the_whole_images_cosines(blocks: Path, cache_path: Path) -> None:
+    cache = open_cache(cache_path)
+    encoder = ClipEncoder(ClipSource(str(blocks / "tiny-clip.json"), "random"), torch.device("cpu"))
+    embedding = cache.embedding(slice(None))
+    np.testing.assert_allclose(np.linalg.norm(embedding, axis=-1), 1, atol=1e-5)
+    whole = embedding @ encoder.encode_text(cache.prompts).T
+    np.testing.assert_allclose(whole, cache.similarity(slice(None))[:, :, 0], atol=1e-5)
+
+
+def test_published_rules_change_the_pixel_statistics_and_the_negatives(blocks: Path, tmp_path: Path) -> None:
+    cache = open_cache(stage_one(blocks, tmp_path / "p.h5", storage="float32", compat="published"))
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    plain = plain_cosines(blocks, str(cache.paths[2]), cache.prompts, 2, mean, std)
+    np.testing.assert_allclose(cache.similarity([2])[0], plain, atol=1e-5)
+    assert set(np.unique(cache.code(slice(None)))) <= {0, 1}
+
+
+def test_one_bad_image_is_a_row_with_a_reason(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    draw_blocks(tmp_path / "data")
+    images = tmp_path / "data" / "images"
+    (images / "01.png").write_bytes(b"")
+    (images / "03.png").unlink()
+    whole = (images / "05.png").read_bytes()
+    (images / "05.png").write_bytes(whole[: len(whole) // 2])
+    cache = open_cache(stage_one(tmp_path / "data", tmp_path / "c.h5"))
+    status = dict(zip(cache.ids.tolist(), cache.status.tolist(), strict=True))
+    bad = {"images/01.png": "unreadable", "images/03.png": "missing", "images/05.png": "unreadable"}
+    assert {name: word for name, word in status.items() if word != "ok"} == bad
+    rows = cache.status != "ok"
+    assert np.isnan(cache.similarity(rows)).all() and not np.isnan(cache.similarity(~rows)).any()
+    assert (cache.code(rows) == 0).all()
+    assert "empty" in str(cache.reason[cache.ids == "images/01.png"][0])
+    assert find_faults(cache) == []
+    printed = capsys.readouterr().out
+    assert "13 images scored" in printed and "2 images unreadable" in printed and "1 images missing" in printed
+
+
+def test_strict_names_the_first_bad_file_and_the_count_and_writes_nothing(tmp_path: Path) -> None:
+    draw_blocks(tmp_path / "data")
+    for name in ("01.png", "13.png"):
+        (tmp_path / "data" / "images" / name).write_bytes(b"no image")
+    with pytest.raises(AevlpError, match=r"2 of 16 images cannot be read, first .*01\.png"):
+        stage_one(tmp_path / "data", tmp_path / "c.h5", strict=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["data"]
+
+
+def test_no_readable_image_is_an_error(tmp_path: Path) -> None:
+    draw_blocks(tmp_path / "data", 2, 1)
+    for path in (tmp_path / "data" / "images").iterdir():
+        path.write_bytes(b"no image")
+    with pytest.raises(AevlpError, match="none of the 3 images can be read"):
+        stage_one(tmp_path / "data", tmp_path / "c.h5")
+    assert not (tmp_path / "c.h5").exists()
+
+
+def test_the_same_command_again_does_nothing_and_another_is_refused(blocks: Path, tmp_path: Path) -> None:
+    path = stage_one(blocks, tmp_path / "c.h5")
+    before = path.read_bytes()
+    stage_one(blocks, path)
+    assert path.read_bytes() == before
+    with pytest.raises(AevlpError, match=r"grid: 3, not 2.*--restart"):
+        stage_one(blocks, path, grid=3)
+    with pytest.raises(AevlpError, match="images: 3, not 16"):
+        stage_one(blocks, path, limit=3)
+    assert path.read_bytes() == before
+    stage_one(blocks, path, grid=3, restart=True)
+    assert open_cache(path).header.views == 10
+
+
+def test_limit_takes_the_first_images(blocks: Path, tmp_path: Path) -> None:
+    cache = open_cache(stage_one(blocks, tmp_path / "c.parquet", limit=5))
+    assert cache.ids.tolist() == [f"images/{n:02d}.png" for n in range(5)]
+
+
+def test_model_and_weights_mistakes(blocks: Path, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.safetensors"
+    wrong.write_bytes(b"nothing")
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps({"embed_dim": 16}))
+    for options, message in (
+        ({"clip": "ViT-B-61"}, "needs --weights"),
+        ({"clip": "ViT-B-61", "weights": "random"}, r"unknown open_clip model 'ViT-B-61': known are ViT-B-16"),
+        ({"weights": "opneai"}, "neither a file nor one of its tags"),
+        ({"weights": str(wrong)}, "does not hold weights of tiny-clip"),
+        ({"clip": str(other), "weights": "random"}, "text_cfg, vision_cfg missing"),
+        ({"clip": str(tmp_path / "none.json"), "weights": "random"}, "cannot read the model configuration"),
+        ({"device": "cuda:7"}, "cuda:7 is not there"),
+        ({"device": "tpu"}, "unknown device 'tpu'"),
+        ({"cache": tmp_path / "c.txt"}, "a .h5 file or a .parquet folder"),
+    ):
+        with pytest.raises(AevlpError, match=message):
+            stage_one(blocks, **{"cache": tmp_path / "c.h5", **options})
+    assert not (tmp_path / "c.h5").exists()
+
+
+def test_weights_of_another_model_are_refused(blocks: Path, tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    encoder = ClipEncoder(ClipSource(str(blocks / "tiny-clip.json"), "random"), torch.device("cpu"))
+    state = {k: v.clone() for k, v in encoder.model.state_dict().items()}
+    save_file({k: v for k, v in state.items() if "visual.attnpool" not in k}, tmp_path / "part.safetensors")
+    with pytest.raises(AevlpError, match=r"part\.safetensors does not hold weights of tiny-clip"):
+        stage_one(blocks, tmp_path / "c.h5", weights=str(tmp_path / "part.safetensors"))
+    save_file(state, tmp_path / "whole.safetensors")
+    cache = open_cache(stage_one(blocks, tmp_path / "c.h5", weights=str(tmp_path / "whole.safetensors")))
+    import hashlib
+
+    file_hash = hashlib.sha256((tmp_path / "whole.safetensors").read_bytes()).hexdigest()
+    assert cache.provenance["weights_sha256"] == file_hash
+
+
+def test_too_long_a_prompt_is_refused(blocks: Path, tmp_path: Path) -> None:
+    text = (
+        (blocks / "blocks.yaml")
+        .read_text()
+        .replace("format: table", "format: table\n    prompt: " + "very " * 20 + "{}")
+    )
+    manifest = blocks / "long.yaml"
+    manifest.write_text(text)
+    with pytest.raises(AevlpError, match="longer than the 12 tokens"):
+        stage_one(blocks, tmp_path / "c.h5", manifest=manifest)
+
+
+def test_single_labels_are_noted(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    draw_blocks(tmp_path / "data", 4, 2)
+    table = tmp_path / "data" / "labels.csv"
+    table.write_text("\n".join(line.split(";")[0] for line in table.read_text().splitlines()) + "\n")
+    stage_one(tmp_path / "data", tmp_path / "c.h5")
+    assert "labels: observed" in capsys.readouterr().err

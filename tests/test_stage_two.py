@@ -1,0 +1,295 @@
+"""Stage two end to end: training, resuming, judging, predicting, and what each refuses."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import draw_blocks, stage_one, stage_two
+from safetensors import safe_open
+from sklearn.metrics import average_precision_score
+
+from aevlp.pipeline.errors import AevlpError
+from aevlp.pipeline.metrics import mean_average_precision
+from aevlp.pipeline.score_cache import open_cache
+from aevlp.stages import cli, evaluate, predict, train
+from aevlp.stages.run_folder import RunFolder
+
+
+def without_times(run: Path) -> list[dict]:
+    return [{k: v for k, v in line.items() if k != "seconds"} for line in RunFolder(run).metrics()]
+
+
+def test_run_folder_holds_what_it_should(run_path: Path) -> None:
+    assert sorted(p.name for p in run_path.iterdir()) == [
+        "best.safetensors", "metrics.jsonl", "settings.json", "state.safetensors",
+    ]  # fmt: skip
+    lines = [json.loads(line) for line in (run_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line.get("epoch") for line in lines] == [1, 2, None]
+    assert 0 <= lines[-1]["test_map"] <= 1
+    with safe_open(run_path / "best.safetensors", framework="pt") as file:
+        about = json.loads(file.metadata()["aevlp"])
+    assert about["classes"] == ["red", "green", "blue"]
+    assert about["architecture"]["backbone"] == "clip" and about["architecture"]["size"] == 32
+    settings = json.loads((run_path / "settings.json").read_text())
+    assert settings["loss"]["name"] == "gpr" and settings["loss"]["expected_positives"] == 1.5
+
+
+@pytest.mark.parametrize("loss", ["gpr", "an", "bce"])
+@pytest.mark.parametrize("backbone", ["linear", "clip"])
+def test_every_loss_trains_every_backbone(cache_path: Path, tmp_path: Path, loss: str, backbone: str) -> None:
+    run = stage_two(cache_path, tmp_path / "run", loss=loss, backbone=backbone, epochs=1)
+    assert np.isfinite(RunFolder(run).metrics()[0]["loss"])
+
+
+def test_a_timm_backbone_with_random_weights(cache_path: Path, tmp_path: Path) -> None:
+    run = stage_two(cache_path, tmp_path / "run", backbone="resnet10t", weights="random", epochs=1)
+    architecture = RunFolder(run).load_best()[1]
+    assert architecture.backbone == "resnet10t" and architecture.size == 32
+
+
+def test_linear_learns_what_embeddings_tell(cache_path: Path, tmp_path: Path) -> None:
+    run = stage_two(cache_path, tmp_path / "run", loss="bce", backbone="linear", epochs=3, lr=0.02)
+    losses = [line["loss"] for line in RunFolder(run).metrics() if "loss" in line]
+    assert losses[2] < losses[1] < losses[0] - 0.02
+
+
+@pytest.mark.parametrize("backbone", ["clip", "linear"])
+def test_resume_continues_to_the_same_numbers(cache_path: Path, tmp_path: Path, backbone: str, monkeypatch) -> None:
+    options = {"backbone": backbone, "epochs": 3, "lr": 0.001}
+    whole = stage_two(cache_path, tmp_path / "whole", **options)
+
+    real, calls = train.train_epoch, []
+
+    def interrupted(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(train, "train_epoch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        stage_two(cache_path, tmp_path / "part", **options)
+    monkeypatch.undo()
+    assert len(RunFolder(tmp_path / "part").metrics()) == 2
+    stage_two(cache_path, tmp_path / "part", resume=True, **options)
+    assert without_times(tmp_path / "part") == without_times(whole)
+    assert (tmp_path / "part" / "best.safetensors").read_bytes() == (whole / "best.safetensors").read_bytes()
+
+
+def test_equal_seeds_give_equal_runs_and_others_do_not(cache_path: Path, tmp_path: Path) -> None:
+    runs = [stage_two(cache_path, tmp_path / str(n), seed=seed, epochs=1) for n, seed in enumerate((3, 3, 4))]
+    losses = [RunFolder(run).metrics()[0]["loss"] for run in runs]
+    assert losses[0] == losses[1] != losses[2]
+
+
+def test_resume_refuses_other_settings_and_finished_runs(cache_path: Path, run_path: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(run_path, tmp_path / "run"))
+    with pytest.raises(AevlpError, match=r"seed: 9, not 0"):
+        stage_two(cache_path, run, resume=True, seed=9)
+    with pytest.raises(AevlpError, match="is finished"):
+        stage_two(cache_path, run, resume=True)
+    with pytest.raises(AevlpError, match="is there already"):
+        stage_two(cache_path, run)
+    with pytest.raises(AevlpError, match="is not a training run"):
+        stage_two(cache_path, tmp_path / "none", resume=True)
+
+
+def test_evaluate_agrees_with_scikit_learn(run_path: Path, cache_path: Path, capsys: pytest.CaptureFixture) -> None:
+    evaluate.run(run_path, "test", None, None, "cpu", 0, True)
+    found = json.loads(capsys.readouterr().out)
+    cache = open_cache(cache_path)
+    plan = train.make_plan(train.Options(cache_path))
+    classifier, architecture, _ = RunFolder(run_path).load_best()
+    inputs = train.classifier_inputs(architecture, cache, plan.root, torch.device("cpu"), 0)
+    with torch.no_grad():
+        logits = torch.cat([classifier(x) for _, x in inputs.batches(plan.test.rows, 3)]).numpy()
+    truth = plan.test.truth
+    expected = [average_precision_score(t, s) if t.any() else 0.0 for t, s in zip(truth.T, logits.T, strict=True)]
+    assert [c["average_precision"] for c in found["classes"].values()] == pytest.approx(expected)
+    assert (
+        found["map"] == pytest.approx(np.mean(expected)) == pytest.approx(RunFolder(run_path).metrics()[-1]["test_map"])
+    )
+    assert found["map"] == pytest.approx(mean_average_precision(logits, truth))
+
+
+@pytest.mark.parametrize("backbone", ["clip", "linear"])
+def test_predict_gives_the_probabilities_of_evaluation(
+    blocks: Path, cache_path: Path, tmp_path: Path, backbone: str, capsys: pytest.CaptureFixture
+) -> None:
+    run = stage_two(cache_path, tmp_path / "run", backbone=backbone, epochs=1)
+    capsys.readouterr()
+    predict.run(run, [str(blocks / "images")], None, 0.5, "cpu", 0, True)
+    found = json.loads(capsys.readouterr().out)["images"]
+    plan = train.make_plan(train.Options(cache_path))
+    classifier, architecture, _ = RunFolder(run).load_best()
+    inputs = train.classifier_inputs(architecture, plan.cache, plan.root, torch.device("cpu"), 0)
+    with torch.no_grad():
+        logits = torch.cat([classifier(x) for _, x in inputs.batches(np.arange(16), 16)])
+    expected = dict(zip((str(blocks / p) for p in plan.cache.paths), logits.sigmoid().tolist(), strict=True))
+    assert len(found) == 16
+    for image in found:
+        assert list(image["probabilities"].values()) == pytest.approx(expected[image["image"]], abs=1e-5)
+        assert image["labels"] == [name for name, p in image["probabilities"].items() if p >= 0.5]
+
+
+def test_predict_takes_files_folders_and_globs_and_writes_every_format(
+    blocks: Path, run_path: Path, tmp_path: Path
+) -> None:
+    import csv
+
+    import pyarrow.parquet as pq
+
+    (tmp_path / "bad.png").write_bytes(b"")
+    names = [str(blocks / "images" / "00.png"), str(blocks / "images" / "0[1-3].png"), str(tmp_path / "bad.png")]
+    for suffix in ("csv", "json", "parquet"):
+        predict.run(run_path, names, tmp_path / f"out.{suffix}", 0.5, "cpu", 0, False)
+    with (tmp_path / "out.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["status"] for row in rows] == ["ok"] * 4 + ["unreadable"]
+    assert rows[4]["p(red)"] == "" and 0 < float(rows[0]["p(red)"]) < 1
+    table = pq.read_table(tmp_path / "out.parquet").to_pylist()
+    content = json.loads((tmp_path / "out.json").read_text())
+    assert [row["image"] for row in table] == [row["image"] for row in rows] == [r["image"] for r in content["images"]]
+    assert table[1]["p(blue)"] == pytest.approx(content["images"][1]["probabilities"]["blue"])
+
+
+def test_predict_refusals(run_path: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.png").write_bytes(b"")
+    (tmp_path / "empty").mkdir()
+    for names, output, message in (
+        ([str(tmp_path / "none*.png")], None, "no file, folder or match"),
+        ([str(tmp_path / "empty")], None, "no image file in the folder"),
+        ([str(tmp_path / "bad.png")], None, "none of the 1 images can be read"),
+        ([str(tmp_path / "bad.png")], tmp_path / "out.txt", "expected a .csv, .json or .parquet file"),
+    ):
+        with pytest.raises(AevlpError, match=message):
+            predict.run(run_path, names, output, 0.5, "cpu", 0, False)
+    with pytest.raises(AevlpError, match=r"no best\.safetensors"):
+        predict.run(tmp_path, [str(tmp_path / "bad.png")], None, 0.5, "cpu", 0, False)
+
+
+def test_training_leaves_unreadable_images_out(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    draw_blocks(tmp_path / "data")
+    for name in ("01.png", "14.png"):
+        (tmp_path / "data" / "images" / name).write_bytes(b"")
+    cache = stage_one(tmp_path / "data", tmp_path / "c.h5")
+    plan = train.make_plan(train.Options(cache))
+    used = np.concatenate([plan.train.rows, plan.val.rows, plan.test.rows])
+    assert sorted(used) == [n for n in range(16) if n not in (1, 14)]
+    stage_two(cache, tmp_path / "run", epochs=1, batch_size=9)
+
+
+def test_a_single_image_left_for_batch_normalisation_is_a_clear_error(cache_path: Path, tmp_path: Path) -> None:
+    with pytest.raises(AevlpError, match=r"last batch holds a single image.*--batch-size"):
+        stage_two(cache_path, tmp_path / "run", batch_size=9)
+
+
+def test_without_truth_training_is_judged_by_observed_labels_and_bce_is_refused(
+    blocks: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    draw_blocks(tmp_path / "data")
+    manifest = tmp_path / "data" / "blocks.yaml"
+    manifest.write_text(manifest.read_text().replace("format: table", "format: table\n    labels: observed"))
+    cache = stage_one(tmp_path / "data", tmp_path / "c.h5")
+    assert open_cache(cache).truth is None
+    stage_two(cache, tmp_path / "run", epochs=1)
+    assert "against observed labels" in capsys.readouterr().out
+    with pytest.raises(AevlpError, match="bce needs full labels"):
+        stage_two(cache, tmp_path / "other", loss="bce")
+
+
+def test_number_of_positives_is_taken_from_the_codes_where_nobody_says_it(tmp_path: Path) -> None:
+    draw_blocks(tmp_path / "data")
+    manifest = tmp_path / "data" / "blocks.yaml"
+    manifest.write_text(manifest.read_text().replace("gpr: {expected_positives: 1.5}", "an: {}"))
+    cache_path = stage_one(tmp_path / "data", tmp_path / "c.h5")
+    plan = train.make_plan(train.Options(cache_path))
+    cache = open_cache(cache_path)
+    positive = (cache.code(slice(None)) == 1) | (cache.observed == 1)
+    assert plan.constants["expected_positives"] == pytest.approx(positive[plan.train.rows].sum(axis=1).mean())
+
+
+def test_training_refuses_what_does_not_fit(blocks: Path, cache_path: Path, tmp_path: Path) -> None:
+    for options, message in (
+        ({"loss": "gpt"}, "unknown loss 'gpt': known are gpr"),
+        ({"backbone": "resnet51", "weights": "random"}, "unknown backbone 'resnet51': known are resnet5"),
+        ({"backbone": "resnet10t", "weights": str(tmp_path / "none")}, "expected pretrained, random or a file"),
+        ({"weights": "random"}, "has the weights of the scoring model"),
+        ({"device": "cuda:9"}, "is not there"),
+        ({"dataset": "bloks"}, "unknown data set 'bloks': known are blocks"),
+        ({"data_root": tmp_path / "nowhere"}, "no folder .*pass --data-root"),
+        ({"lr": -1.0}, "--lr must be above 0"),
+    ):
+        with pytest.raises(AevlpError, match=message):
+            stage_two(cache_path, tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(AevlpError, match="no cache"):
+        stage_two(tmp_path / "none.h5", tmp_path / "run")
+
+
+def test_cache_of_other_data_is_refused(cache_path: Path, blocks: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(blocks, tmp_path / "data"))
+    table, manifest = other / "labels.csv", other / "blocks.yaml"
+    lines = table.read_text().splitlines()
+    options = {"manifest": manifest, "data_root": other}
+    table.write_text("\n".join([*lines[:3], *lines[4:]]))
+    with pytest.raises(AevlpError, match=r"holds 1 images that blocks in .* does not list, first 'images/02.png'"):
+        stage_two(cache_path, tmp_path / "run", **options)
+    table.write_text("\n".join([lines[0], lines[1].replace("red;green", "blue"), *lines[2:]]))
+    with pytest.raises(AevlpError, match="other labels or splits"):
+        stage_two(cache_path, tmp_path / "run", **options)
+    table.write_text("\n".join(lines))
+    manifest.write_text(manifest.read_text().replace("[red, green, blue]", "[red, green, blue, black]"))
+    with pytest.raises(AevlpError, match=r"has other classes than blocks.*'black'"):
+        stage_two(cache_path, tmp_path / "run", **options)
+
+
+def test_evaluate_refuses_another_cache(run_path: Path, blocks: Path, tmp_path: Path) -> None:
+    other = stage_one(blocks, tmp_path / "c.h5", grid=1)
+    with pytest.raises(AevlpError, match=r"is not the cache that .* was trained from"):
+        evaluate.run(run_path, "test", other, None, "cpu", 0, False)
+
+
+def test_an_image_that_went_missing_after_scoring_is_named(tmp_path: Path) -> None:
+    draw_blocks(tmp_path / "data")
+    cache = stage_one(tmp_path / "data", tmp_path / "c.h5")
+    (tmp_path / "data" / "images" / "13.png").unlink()
+    with pytest.raises(AevlpError, match=r"cannot be read any more: .*13\.png"):
+        stage_two(cache, tmp_path / "run", epochs=1)
+
+
+def test_a_loss_that_is_not_finite_is_an_error(cache_path: Path, tmp_path: Path) -> None:
+    with pytest.raises(AevlpError, match="the loss became"):
+        stage_two(cache_path, tmp_path / "run", lr=1e30, epochs=2)
+
+
+def test_damaged_weights_are_refused(run_path: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(run_path, tmp_path / "run"))
+    (run / "best.safetensors").write_bytes((run / "best.safetensors").read_bytes()[:100])
+    with pytest.raises(AevlpError, match=r"best\.safetensors cannot be read"):
+        evaluate.run(run, "test", None, None, "cpu", 0, False)
+
+
+def test_default_folders_are_numbered_and_resume_takes_the_latest(
+    cache_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(AevlpError, match=r"there is no run .* to resume"):
+        train.run(train.Options(cache_path, resume=True, workers=0))
+    first, second = (train.run(train.Options(cache_path, epochs=1, workers=0)) for _ in range(2))
+    assert (str(first), str(second)) == ("runs/blocks-gpr-clip-seed0", "runs/blocks-gpr-clip-seed0-2")
+    with pytest.raises(AevlpError, match="seed0-2 is finished"):
+        train.run(train.Options(cache_path, epochs=1, resume=True, workers=0))
+
+
+@pytest.mark.parametrize("command", ["evaluate", "train"])
+def test_a_mistake_is_one_line_and_exit_1(command: str, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    given = {"evaluate": [str(tmp_path / "run")], "train": ["--cache", str(tmp_path / "none.h5")]}
+    with pytest.raises(SystemExit) as stop:
+        cli.main([command, *given[command]])
+    assert stop.value.code == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1
