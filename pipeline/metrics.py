@@ -54,11 +54,11 @@ def _one_class(scores: np.ndarray, positive: np.ndarray) -> float:
 
 @dataclass(frozen=True)
 class PseudoLabelQuality:
-    """How good pseudo-labels are on the entries that nobody observed; a ratio without any entry is 0.
+    """How good pseudo-labels are where no positive was observed; a ratio without any entry is 0.
 
     precision: true among pseudo-positives; recall: found among true positives that are not observed; f1: their harmonic
     mean; f1_published: 1 / (1 / precision + 1 / recall), half of f1, as the published program reports it.
-    negative_precision: truly absent among pseudo-negatives. positives, negatives: how many pseudo-labels of each kind.
+    negative_precision: truly absent among pseudo-negatives on entries that nobody observed. positives, negatives: how many pseudo-labels of each kind.
     hidden: how many true positives are not observed.
     """
 

@@ -17,7 +17,7 @@ from aevlp.stages.inspect import cached_settings, qualities
 
 def test_demo_on_few_scenes(tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     packaged = load_manifest()
-    few = packaged["scenes"].model_copy(update={"train": 40, "test": 20})
+    few = packaged["scenes"].model_copy(update={"train": 200, "test": 20})
     monkeypatch.setattr(
         "aevlp.stages.pseudolabel.load_manifest", lambda _: packaged.model_copy(update={"datasets": {"scenes": few}})
     )
@@ -32,7 +32,7 @@ def test_demo_on_few_scenes(tmp_path: Path, capsys: pytest.CaptureFixture, monke
     with Image.open("demo.png") as picture:
         assert picture.size[0] > 1000
     cache = open_cache("cache/scenes.h5")
-    assert len(cache) == 60 and set(cache.status) == {"ok"}
+    assert len(cache) == 220 and set(cache.status) == {"ok"}
     assert manifests.PACKAGED.parent.joinpath(cache.provenance["clip"]["weights"]).is_file()
 
     quality = qualities(cache, "train", cached_settings(cache))

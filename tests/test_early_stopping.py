@@ -1,9 +1,10 @@
 """When training ends, against the published rule written out over whole histories."""
 
 import pytest
-from aevlp.pipeline.early_stopping import EarlyStopping
 from hypothesis import given
 from hypothesis import strategies as st
+
+from aevlp.pipeline.early_stopping import EarlyStopping
 
 
 def slow_rule(history: list[float]) -> tuple[list[int], int | None]:

@@ -379,10 +379,13 @@ def test_a_loss_without_constants_takes_none(name: str) -> None:
         create(name, 7, rho=0.5)
 
 
-@pytest.mark.parametrize("powers", [{"q2": 0}, {"q3": 0.0}, {"q2": -1}])
-def test_a_power_of_zero_or_less_is_a_mistake(powers: dict[str, float]) -> None:
-    with pytest.raises(AevlpError, match="q2 and q3 must be above 0"):
-        create("gpr", 7, **powers)
+@pytest.mark.parametrize(
+    "constant",
+    [{"q2": 0}, {"q3": 0.0}, {"q2": -1}, {"rho": 1.1}, {"rho": -0.1}, {"reg": -1}, {"alpha": (0.5, 0, 0.8, 1)}],
+)
+def test_a_constant_out_of_range_is_a_mistake(constant: dict[str, Any]) -> None:
+    with pytest.raises(AevlpError, match=f"^{next(iter(constant))} of loss gpr must be "):
+        create("gpr", 7, **constant)
 
 
 @pytest.mark.parametrize("schedule", [{"beta": (0, 1)}, {"alpha": (0, 1, 2)}, {"linear_init": -1}])

@@ -1,16 +1,20 @@
 """The sentence of each class."""
 
 import pytest
-from aevlp.pipeline.manifest import load_manifest
-from aevlp.pipeline.prompts import class_prompts
 from hypothesis import given
 from hypothesis import strategies as st
+
+from aevlp.pipeline.manifest import load_manifest
+from aevlp.pipeline.prompts import class_prompts
 
 NAMES = st.lists(st.text(min_size=1, max_size=8), max_size=5)
 
 
 def test_a_class_stands_in_the_template_with_underscores_as_spaces() -> None:
-    assert class_prompts(["traffic_light", "cat"], "a photo of a {}.") == ["a photo of a traffic light.", "a photo of a cat."]
+    assert class_prompts(["traffic_light", "cat"], "a photo of a {}.") == [
+        "a photo of a traffic light.",
+        "a photo of a cat.",
+    ]
 
 
 def test_a_natural_name_replaces_the_class_as_it_is() -> None:

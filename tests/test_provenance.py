@@ -5,9 +5,10 @@ from importlib.metadata import version
 from typing import Any
 
 import pytest
-from aevlp.pipeline.provenance import difference, versions
 from hypothesis import given
 from hypothesis import strategies as st
+
+from aevlp.pipeline.provenance import difference, versions
 
 SCALARS = st.none() | st.booleans() | st.integers(-3, 3) | st.floats(-1, 1) | st.text(max_size=3)
 KEYS = st.sampled_from(["clip", "grid", "seed", "mean"])

@@ -32,6 +32,11 @@ def test_pixels_are_the_same_on_every_machine(place: tuple[int, int]) -> None:
     assert hashlib.sha256(picture.tobytes()).hexdigest() == PINNED[place]
 
 
+def test_a_series_is_the_same_on_every_machine() -> None:
+    series = b"".join(picture.tobytes() for picture, _ in SAMPLE[:60])
+    assert hashlib.sha256(series).hexdigest() == "a39f1a37d9e61daecbf993650520207d5e4c87f588b14cdb267442ee87b4f8c1"
+
+
 @pytest.mark.parametrize("place", PINNED_LARGE, ids=str)
 def test_pixels_of_larger_shapes_are_the_same_on_every_machine(place: tuple[int, int]) -> None:
     picture, _ = draw_scene(*place, LARGE)
