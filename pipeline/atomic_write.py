@@ -3,7 +3,7 @@
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import AevlpError
@@ -26,7 +26,11 @@ def replacing(path: Path) -> Iterator[Path]:
         if path.is_dir():  # a folder cannot be renamed over another one that holds files
             retired = path.with_name(f".{path.name}.{os.getpid()}.old")
             path.rename(retired)
-            temporary.rename(path)
+            try:
+                temporary.rename(path)
+            except OSError:
+                retired.rename(path)
+                raise
             _remove(retired)
         else:
             temporary.replace(path)
@@ -34,7 +38,8 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise AevlpError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        _remove(temporary)
+        with suppress(OSError):  # what went wrong before is what the user should read
+            _remove(temporary)
 
 
 def _sync(path: Path) -> None:
@@ -46,7 +51,7 @@ def _sync(path: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir():
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)

@@ -27,7 +27,7 @@ def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
             if "aevlp" not in metadata:
                 raise AevlpError(f"{path}: a safetensors file, but not one that aevlp wrote")
             return {name: file.get_tensor(name) for name in file.keys()}, json.loads(metadata["aevlp"])  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, ValueError) as error:
         raise AevlpError(f"{path} cannot be read: {' '.join(str(error).split())[:160]}") from error
 
 
@@ -49,7 +49,7 @@ def save_tree(path: Path, tree: Any) -> None:
 
 
 def load_tree(path: Path) -> Any:
-    """Return what `save_tree` wrote; tuples come back as lists."""
+    """Return what `save_tree` wrote; tuples come back as lists. AevlpError where the file holds something else."""
     tensors, skeleton = load_tensors(path)
 
     def fill(node: dict[str, Any]) -> Any:
@@ -61,4 +61,7 @@ def load_tree(path: Path) -> Any:
             return [fill(value) for value in node["list"]]
         return node["value"]
 
-    return fill(skeleton)
+    try:
+        return fill(skeleton)
+    except (KeyError, TypeError, ValueError) as error:
+        raise AevlpError(f"{path} holds no training state: it is another file, or damaged") from error

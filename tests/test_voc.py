@@ -1,0 +1,248 @@
+"""The PASCAL VOC reader: small devkits written here, the published formatting of one, and the real lists of 2007."""
+
+import json
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+from aevlp.pipeline.datasets import ImageTable, load_images
+from aevlp.pipeline.errors import AevlpError
+from aevlp.pipeline.manifest import DatasetSpec, load_manifest
+from aevlp.pipeline.single_positive import observe
+from goldens import load
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+GOLDEN = load("formats")["voc"]
+LISTS_2007 = Path(__file__).parent / "data" / "voc2007_lists.tar.xz"
+# Images with at least one object of a class, in the order of the classes: the statistics on the challenge's own page.
+IMAGES_2007 = {
+    "train": [112, 116, 180, 81, 139, 97, 376, 163, 224, 69, 97, 203, 139, 120, 1025, 133, 48, 111, 127, 128],
+    "test": [126, 127, 150, 100, 105, 89, 337, 174, 221, 72, 103, 218, 148, 125, 983, 112, 48, 118, 134, 128],
+}
+
+
+def voc(*classes: str, **changes: object) -> DatasetSpec:
+    """Return the packaged entry with other classes."""
+    return load_manifest()["voc"].model_copy(update={"classes": classes, **changes})
+
+
+def write_lists(main: Path, lists: Mapping[str, str]) -> None:
+    main.mkdir(parents=True, exist_ok=True)
+    for name, text in lists.items():
+        (main / f"{name}.txt").write_text(text)
+
+
+def devkit(root: Path, year: str = "VOC2012", **lists: str) -> Path:
+    """Write lists such as cat_train and return the folder to pass as the root."""
+    write_lists(root / "VOCdevkit" / year / "ImageSets" / "Main", lists)
+    return root
+
+
+def slow_parse(main: Path, classes: tuple[str, ...], image_set: str) -> tuple[list[str], list[list[int]]]:
+    """Return ids and label rows, one look-up an image and class (protocol, section 2)."""
+    flags = {
+        (line.split()[0], name): line.split()[-1]
+        for name in classes
+        for line in (main / f"{name}_{image_set}.txt").read_text().split("\n")
+        if line.strip()
+    }
+    ids = sorted({image for (image, _), flag in flags.items() if flag == "1"})
+    return ids, [[int(flags.get((image, name)) == "1") for name in classes] for image in ids]
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> ImageTable:
+    root = devkit(
+        tmp_path,
+        cat_train="2008_02 -1\n2008_01  1\n2007_09  0\n2009_05  1\n",
+        dog_train="2008_02 -1\n2008_01  1\n2007_09  1\n2009_05 -1\n",
+        cat_val="2007_11  0\n2007_10 -1\n",
+        dog_val="2007_11  0\n2007_10  1\n",
+    )
+    return load_images(voc("cat", "dog"), root)
+
+
+def test_training_images_come_first_and_each_set_is_sorted(small: ImageTable) -> None:
+    assert small.ids.tolist() == ["2007_09", "2008_01", "2009_05", "2007_10"]
+    assert small.split.tolist() == ["train", "train", "train", "test"]
+    assert small.classes == ("cat", "dog")
+
+
+def test_only_the_flag_1_counts_and_images_without_it_are_left_out(small: ImageTable) -> None:
+    assert small.truth is not None
+    assert small.truth.tolist() == [[0, 1], [1, 1], [1, 0], [0, 1]]
+    assert small.truth.dtype == small.observed.dtype == np.int8
+    assert not {"2008_02", "2007_11"} & set(small.ids)  # absent, and difficult alone
+
+
+def test_images_lie_in_jpegimages(small: ImageTable, tmp_path: Path) -> None:
+    assert small.paths[3] == tmp_path / "VOCdevkit" / "VOC2012" / "JPEGImages" / "2007_10.jpg"
+    assert small.relative_paths()[0] == "VOCdevkit/VOC2012/JPEGImages/2007_09.jpg"
+
+
+def test_each_set_is_observed_on_its_own(small: ImageTable) -> None:
+    assert small.truth is not None
+    np.testing.assert_array_equal(small.observed[:3], observe(small.truth[:3]))
+    np.testing.assert_array_equal(small.observed[3:], observe(small.truth[3:]))
+
+
+def test_a_split_alone_is_its_part_of_the_whole(tmp_path: Path, small: ImageTable) -> None:
+    for split, rows in (("train", slice(3)), ("test", slice(3, None))):
+        part = load_images(voc("cat", "dog"), tmp_path, split)
+        assert part.ids.tolist() == small.ids[rows].tolist()
+        assert set(part.split) == {split}
+        assert part.truth is not None and small.truth is not None
+        np.testing.assert_array_equal(part.truth, small.truth[rows])
+        np.testing.assert_array_equal(part.observed, small.observed[rows])
+    with pytest.raises(AevlpError, match="split must be train or test, found 'val'"):
+        load_images(voc("cat", "dog"), tmp_path, "val")
+
+
+def test_an_image_in_both_lists_belongs_to_the_training_set(tmp_path: Path) -> None:
+    root = devkit(tmp_path, cat_train="b 1\na 1\nc -1\n", cat_val="d 1\nb 1\nc 1\n")
+    images = load_images(voc("cat"), root)
+    assert images.ids.tolist() == ["a", "b", "c", "d"]
+    assert images.split.tolist() == ["train", "train", "test", "test"]
+
+
+def test_ids_are_sorted_as_text(tmp_path: Path) -> None:
+    root = devkit(tmp_path, cat_train="9 1\n58 1\n100 1\nB 1\na 1\n", cat_val="")
+    assert load_images(voc("cat"), root).ids.tolist() == ["100", "58", "9", "B", "a"]
+
+
+def test_the_first_field_is_the_id_and_the_last_the_flag(tmp_path: Path) -> None:
+    root = devkit(tmp_path, cat_train="a   1\r\n\r\nb 7 x 1\r\nc 1 -1\r\n   \n", cat_val="")
+    assert load_images(voc("cat"), root).ids.tolist() == ["a", "b"]
+
+
+def test_the_published_formatting_is_reproduced(tmp_path: Path) -> None:
+    lists = json.loads(str(GOLDEN["files_json"]))
+    write_lists(
+        tmp_path / "VOCdevkit" / "VOC2012" / "ImageSets" / "Main",
+        {"{1}_{0}".format(*key.split("|")): text for key, text in lists.items()},
+    )
+    images = load_images(load_manifest()["voc"], tmp_path)
+    for split, published in (("train", "train"), ("test", "val")):
+        rows = images.split == split
+        assert images.truth is not None
+        np.testing.assert_array_equal(images.truth[rows], GOLDEN[f"{published}_labels"])
+        assert [path.name for path in images.paths[rows]] == GOLDEN[f"{published}_images"].tolist()
+
+
+def test_the_real_lists_of_2007(tmp_path: Path) -> None:
+    folder = tmp_path / "VOCdevkit" / "VOC2007"
+    with tarfile.open(LISTS_2007) as lists:
+        lists.extractall(folder, filter="data")
+    spec = load_manifest()["voc"]
+    classes = tuple(spec.classes or ())
+    images = load_images(spec, tmp_path)  # the manifest names 2012: the one year that is there is taken
+    assert images.truth is not None
+    for split, image_set, size in (("train", "train", 2501), ("test", "val", 2510)):
+        rows = images.split == split
+        ids, labels = slow_parse(folder / "ImageSets" / "Main", classes, image_set)
+        assert images.ids[rows].tolist() == ids
+        np.testing.assert_array_equal(images.truth[rows], labels)
+        assert images.truth[rows].sum(axis=0).tolist() == IMAGES_2007[split]
+        assert rows.sum() == size
+    assert (images.observed == 1).sum(axis=1).tolist() == [1] * len(images)
+    assert (images.truth[images.observed == 1] == 1).all()
+    assert images.paths[0].parent == folder / "JPEGImages"
+
+
+FLAGS = st.dictionaries(st.sampled_from("abcdefgh"), st.lists(st.sampled_from([-1, 0, 1]), min_size=3, max_size=3))
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(FLAGS, FLAGS)
+def test_any_lists_equal_a_slow_parse(
+    tmp_path: Path, train: dict[str, list[int]], test: dict[str, list[int]]
+) -> None:
+    classes = ("bird", "cat", "dog")
+    lists = {
+        f"{name}_{image_set}": "".join(f"{image} {flags[n]:2d}\n" for image, flags in content.items())
+        for image_set, content in (("train", train), ("val", test))
+        for n, name in enumerate(classes)
+    }
+    root = devkit(tmp_path, **lists)
+    main = root / "VOCdevkit" / "VOC2012" / "ImageSets" / "Main"
+    ids, labels = slow_parse(main, classes, "train")
+    test_ids, test_labels = slow_parse(main, classes, "val")
+    fresh = [n for n, image in enumerate(test_ids) if image not in ids]
+    ids, labels = ids + [test_ids[n] for n in fresh], labels + [test_labels[n] for n in fresh]
+    if not ids:
+        with pytest.raises(AevlpError, match="mark no image as showing any class"):
+            load_images(voc(*classes), root)
+        return
+    images = load_images(voc(*classes), root)
+    assert images.ids.tolist() == ids
+    assert images.truth is not None
+    np.testing.assert_array_equal(images.truth, labels)
+
+
+def test_the_sets_are_those_of_the_manifest(tmp_path: Path) -> None:
+    root = devkit(tmp_path, cat_trainval="a 1\nb 1\n", cat_test="c 1\n")
+    images = load_images(voc("cat", splits={"train": "trainval", "test": "test"}), root)
+    assert images.split.tolist() == ["train", "train", "test"]
+    images = load_images(voc("cat", splits={"test": "test"}), root)
+    assert images.ids.tolist() == ["c"]
+    assert images.split.tolist() == ["test"]
+
+
+def test_the_year_of_the_manifest_goes_before_another(tmp_path: Path) -> None:
+    for year in ("VOC2007", "VOC2012"):
+        devkit(tmp_path, year, cat_train=f"{year} 1\n", cat_val="")
+    assert load_images(voc("cat"), tmp_path).ids.tolist() == ["VOC2012"]
+
+
+def test_a_missing_folder_says_where_it_looked_and_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(AevlpError) as caught:
+        load_images(load_manifest()["voc"], tmp_path / "nowhere")
+    text = str(caught.value)
+    assert f"voc: no {tmp_path / 'nowhere' / 'VOCdevkit' / 'VOC2012' / 'ImageSets' / 'Main'}" in text
+    assert "VOCtrainval_11-May-2012.tar" in text
+    assert "pass the folder that holds VOCdevkit as --data-root" in text
+
+
+def test_the_devkit_itself_as_the_root_is_told_to_go_one_up(tmp_path: Path) -> None:
+    devkit(tmp_path, cat_train="a 1\n", cat_val="")
+    with pytest.raises(AevlpError, match="the folder that holds VOCdevkit as --data-root"):
+        load_images(voc("cat"), tmp_path / "VOCdevkit")
+
+
+def test_a_missing_list_is_named(tmp_path: Path) -> None:
+    root = devkit(tmp_path, cat_train="a 1\n", dog_train="a 1\n", cat_val="b 1\n")
+    with pytest.raises(AevlpError, match=r"no list .*dog_val\.txt: the image set val needs one for each of 2 classes"):
+        load_images(voc("cat", "dog"), root)
+
+
+@pytest.mark.parametrize("line", ["2008_01", "2008_01 2", "2008_01 yes", "2008_01 +1", "2008_01 1.0"])
+def test_a_malformed_line_is_named_with_file_and_number(tmp_path: Path, line: str) -> None:
+    root = devkit(tmp_path, cat_train=f"a 1\n\n{line}\nb 1\n", cat_val="")
+    with pytest.raises(AevlpError, match=r"cat_train\.txt, line 3: expected an image id and 1, 0 or -1, found") as caught:
+        load_images(voc("cat"), root)
+    assert repr(line) in str(caught.value)
+
+
+def test_a_list_that_is_no_text_is_named(tmp_path: Path) -> None:
+    root = devkit(tmp_path, cat_train="", cat_val="")
+    (tmp_path / "VOCdevkit" / "VOC2012" / "ImageSets" / "Main" / "cat_train.txt").write_bytes(b"\xff\xd8\xff\xe0")
+    with pytest.raises(AevlpError, match=r"cat_train\.txt"):
+        load_images(voc("cat"), root)
+
+
+def test_equal_data_have_equal_fingerprints(tmp_path: Path) -> None:
+    root = devkit(tmp_path, cat_train="a 1\nb 1\n", cat_val="c 1\n")
+    found = {load_images(voc("cat"), root).fingerprint()}
+    assert found == {load_images(voc("cat"), root).fingerprint()}
+    found.add(load_images(voc("cat", splits={"train": "train"}), root).fingerprint())  # an image fewer
+    (root / "VOCdevkit" / "VOC2012" / "JPEGImages").mkdir()
+    (root / "VOCdevkit" / "VOC2012" / "JPEGImages" / "a.jpg").write_bytes(b"x")  # a file that was not there
+    found.add(load_images(voc("cat"), root).fingerprint())
+    devkit(tmp_path, dog_train="a 1\n", dog_val="")
+    found.add(load_images(voc("cat", "dog"), root).fingerprint())  # another class
+    devkit(tmp_path, dog_train="b 1\n")
+    found.add(load_images(voc("cat", "dog"), root).fingerprint())  # another label
+    assert len(found) == 5
