@@ -58,7 +58,8 @@ class PseudoLabelQuality:
 
     precision: true among pseudo-positives; recall: found among true positives that are not observed; f1: their harmonic
     mean; f1_published: 1 / (1 / precision + 1 / recall), half of f1, as the published program reports it.
-    negative_precision: truly absent among pseudo-negatives on entries that nobody observed. positives, negatives: how many pseudo-labels of each kind.
+    negative_precision: truly absent among pseudo-negatives on entries that nobody observed. positives, negatives: how many
+    pseudo-labels of each kind.
     hidden: how many true positives are not observed.
     """
 
@@ -73,7 +74,7 @@ class PseudoLabelQuality:
 
 
 def pseudo_label_quality(codes: np.ndarray, observed: np.ndarray, truth: np.ndarray) -> PseudoLabelQuality:
-    """Return the quality of pseudo-label `codes` (N, C) against `truth` (N, C), leaving out what `observed` (N, C) tells."""
+    """Return the quality of pseudo-label `codes` (N, C) against `truth` (N, C), on entries that `observed` (N, C) leaves open."""
     codes, observed, truth = np.asarray(codes), np.asarray(observed), np.asarray(truth)
     if not codes.shape == observed.shape == truth.shape:
         raise AevlpError(f"codes, observed and truth must match, found {codes.shape}, {observed.shape}, {truth.shape}")

@@ -46,7 +46,7 @@ def test_sheet_marks_true_wrong_and_missed(tmp_path: Path) -> None:
     Image.new("RGB", (10, 10), (0, 0, 255)).save(tmp_path / "blue.png")
     rows = {"observed": ["cat"], "predicted": ["cat", "dog"]}
 
-    def colors(truth: set[str], complete: set[str]) -> set[tuple[int, int, int]]:
+    def colors(truth: set[str], complete: set[str]) -> set[tuple[int, ...]]:
         card = Card(tmp_path / "blue.png", frozenset(truth), rows, frozenset(complete))
         draw_sheet(tmp_path / "sheet.png", "title", [card])
         pixels = np.asarray(Image.open(tmp_path / "sheet.png").convert("RGB"))[70:]

@@ -303,7 +303,7 @@ def test_a_data_set_that_stands_twice_is_a_mistake(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(AevlpError, match=r"cannot read the manifest .*missing\.yaml: No such file"):
         load_manifest(tmp_path / "missing.yaml")
-    with pytest.raises(AevlpError, match="cannot read the manifest .*: Is a directory"):
+    with pytest.raises(AevlpError, match=r"cannot read the manifest .*: Is a directory"):
         load_manifest(tmp_path)
     (tmp_path / "latin.yaml").write_bytes("datasets: {é: 1}".encode("latin-1"))
     with pytest.raises(AevlpError, match=r"latin\.yaml is not UTF-8 text: "):

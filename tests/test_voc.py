@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from aevlp.pipeline.datasets import ImageTable, load_images
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.manifest import DatasetSpec, load_manifest
 from aevlp.pipeline.single_positive import observe
 from goldens import load
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 GOLDEN = load("formats")["voc"]
 LISTS_2007 = Path(__file__).parent / "data" / "voc2007_lists.tar.xz"
@@ -157,9 +158,7 @@ FLAGS = st.dictionaries(st.sampled_from("abcdefgh"), st.lists(st.sampled_from([-
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(FLAGS, FLAGS)
-def test_any_lists_equal_a_slow_parse(
-    tmp_path: Path, train: dict[str, list[int]], test: dict[str, list[int]]
-) -> None:
+def test_any_lists_equal_a_slow_parse(tmp_path: Path, train: dict[str, list[int]], test: dict[str, list[int]]) -> None:
     classes = ("bird", "cat", "dog")
     lists = {
         f"{name}_{image_set}": "".join(f"{image} {flags[n]:2d}\n" for image, flags in content.items())
@@ -221,7 +220,9 @@ def test_a_missing_list_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("line", ["2008_01", "2008_01 2", "2008_01 yes", "2008_01 +1", "2008_01 1.0"])
 def test_a_malformed_line_is_named_with_file_and_number(tmp_path: Path, line: str) -> None:
     root = devkit(tmp_path, cat_train=f"a 1\n\n{line}\nb 1\n", cat_val="")
-    with pytest.raises(AevlpError, match=r"cat_train\.txt, line 3: expected an image id and 1, 0 or -1, found") as caught:
+    with pytest.raises(
+        AevlpError, match=r"cat_train\.txt, line 3: expected an image id and 1, 0 or -1, found"
+    ) as caught:
         load_images(voc("cat"), root)
     assert repr(line) in str(caught.value)
 
