@@ -74,7 +74,10 @@ def _records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             with path.open(encoding="utf-8-sig") as file:
                 for number, line in enumerate(file, 1):
                     if line.strip():
-                        record = json.loads(line)
+                        try:
+                            record = json.loads(line)
+                        except json.JSONDecodeError as error:
+                            raise AevlpError(f"{path}, line {number}: not valid JSON: {error.msg}") from error
                         if not isinstance(record, dict):
                             raise AevlpError(
                                 f"{path}, line {number}: expected a JSON object, found {line.strip()[:60]}"
@@ -92,19 +95,24 @@ def _records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
             raise AevlpError(f"{path}: a table is a .csv, .jsonl or .parquet file")
     except UnicodeDecodeError as error:
         raise AevlpError(f"{path}: not UTF-8 text: {error}") from error
-    except (csv.Error, json.JSONDecodeError) as error:
+    except csv.Error as error:
         raise AevlpError(f"{path}: not a valid {suffix} file: {error}") from error
     except OSError as error:  # pyarrow's errors derive from it
-        raise AevlpError(f"{path}: cannot be read: {error}") from error
+        raise AevlpError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
     except ValueError as error:
-        raise AevlpError(f"{path}: not a valid {suffix} file: {error}") from error
+        raise AevlpError(f"{path}: not a valid {suffix} file: {' '.join(str(error).split())}") from error
 
 
 def _row(spec: TableSpec, path: Path, where: str, record: dict[str, Any]) -> Row:
     for column in filter(None, (spec.image_column, spec.label_column, spec.split_column)):
         if column not in record:
             raise AevlpError(f"{path}, {where}: {unknown_name('column', column, map(str, record))}")
-    image = str(record[spec.image_column] or "").strip()
+    value = record[spec.image_column]
+    if not isinstance(value, str | None):
+        raise AevlpError(
+            f"{path}, {where}: the column {spec.image_column} holds {value!r}, expected an image's path as text"
+        )
+    image = (value or "").strip()
     if not image:
         raise AevlpError(f"{path}, {where}: the column {spec.image_column} is empty, an image's path is needed")
     if Path(image).is_absolute() or ".." in Path(image).parts:
@@ -122,9 +130,10 @@ def _row(spec: TableSpec, path: Path, where: str, record: dict[str, Any]) -> Row
 def _refuse_repeats(path: Path, rows: list[Row]) -> None:
     first: dict[str, str] = {}
     for where, image, _, _ in rows:
-        if image in first:
-            raise AevlpError(f"{path}, {where}: the image {image!r} stands in {first[image]} too; each may stand once")
-        first[image] = where
+        file = Path(image).as_posix()  # a/b.jpg and ./a//b.jpg are one
+        if file in first:
+            raise AevlpError(f"{path}, {where}: the image {image!r} stands in {first[file]} too; each may stand once")
+        first[file] = where
 
 
 def _classes(spec: TableSpec, root: Path, rows: list[Row]) -> tuple[str, ...]:
