@@ -12,7 +12,7 @@ from .pseudo_labels import DampSettings
 PACKAGED = Path(__file__).resolve().parent.parent / "data_manifest.yaml"
 
 
-class _Section(BaseModel, frozen=True, extra="forbid"):
+class _Section(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
     """A part of the manifest; a key it does not know is a mistake."""
 
 
@@ -126,6 +126,16 @@ class DatasetSpec(_Section, frozen=True):
             raise ValueError("a prompt holds {} once, where the class name goes, and no other brace")
         return prompt
 
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _names(cls, classes: Any) -> Any:
+        listed = isinstance(classes, list | tuple) and all(isinstance(name, str) for name in classes)
+        if not (listed or isinstance(classes, str | None)):
+            raise ValueError(
+                "expected a list of names or a file of them; quote a name that YAML reads otherwise, as 'no'"
+            )
+        return classes
+
     @field_validator("classes")
     @classmethod
     def _distinct_classes(cls, classes: tuple[str, ...] | str | None) -> tuple[str, ...] | str | None:
@@ -196,12 +206,12 @@ def load_manifest(path: Path | str | None = None) -> Manifest:
     """
     path = PACKAGED if path is None else Path(path)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = _SafeLoader(path.read_text(encoding="utf-8")).get_single_data()
     except OSError as error:
         raise AevlpError(f"cannot read the manifest {path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise AevlpError(f"the manifest {path} is not UTF-8 text: {error}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # such as the 30th of February
         raise AevlpError(f"the manifest {path} is not valid YAML: {' '.join(str(error).split())}") from error
     try:
         manifest = Manifest.model_validate(content)
@@ -212,6 +222,17 @@ def load_manifest(path: Path | str | None = None) -> Manifest:
     for name, spec in manifest.datasets.items():
         spec.placed(name, path.resolve())
     return manifest
+
+
+class _SafeLoader(yaml.SafeLoader):
+    """PyYAML's safe loader, except that a key which stands twice is a mistake instead of the last one winning."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        twice = next((key for n, key in enumerate(keys) if key in keys[:n]), None)
+        if twice is not None:
+            raise yaml.MarkedYAMLError(problem=f"the key {twice!r} stands twice", problem_mark=node.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 def _mistake(error: Any) -> str:

@@ -19,5 +19,6 @@ def difference(mine: object, theirs: object, place: str = "") -> str | None:
                 return inner
         return None
     if isinstance(mine, list | tuple) and isinstance(theirs, list | tuple):
-        return None if list(mine) == list(theirs) else f"{place}: {mine}, not {theirs}"
+        same = len(mine) == len(theirs) and not any(map(difference, mine, theirs))
+        return None if same else f"{place}: {mine}, not {theirs}"
     return None if mine == theirs else f"{place}: {mine}, not {theirs}"

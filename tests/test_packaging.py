@@ -1,25 +1,101 @@
-"""The package list agrees with the folders, and the data files are where an installed aevlp looks for them."""
+"""What an installed aevlp consists of, and what its command line imports."""
 
+import ast
+import re
+import subprocess
+import sys
 import tomllib
-from importlib.metadata import version
+from importlib.metadata import entry_points, version
 from pathlib import Path
+
+import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+CODE = ("pipeline", "stages")
+HEAVY = ("torch", "torchvision", "open_clip", "h5py", "pyarrow", "timm")
 
 
-def test_every_folder_with_code_is_packaged() -> None:
-    folders = {
-        ".".join(("aevlp", *path.parent.relative_to(ROOT).parts))
-        for top in ("pipeline", "stages")
-        for path in (ROOT / top).rglob("__init__.py")
-    }
-    assert set(PROJECT["tool"]["setuptools"]["packages"]) == folders | {"aevlp"}
+def modules() -> list[Path]:
+    return [path for folder in CODE for path in sorted((ROOT / folder).rglob("*.py"))]
 
 
-def test_version_is_the_installed_one() -> None:
+def run(program: str) -> str:
+    """Return what a fresh interpreter prints, run outside the repository as an installed package would be."""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT.parent, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_every_folder_of_code_is_packaged() -> None:
+    folders = {path.parent.relative_to(ROOT) for path in modules()}
+    assert all((ROOT / folder / "__init__.py").is_file() for folder in folders)
+    assert sorted(PROJECT["tool"]["setuptools"]["packages"]) == sorted(
+        ["aevlp", *(".".join(("aevlp", *folder.parts)) for folder in folders)]
+    )
+    assert PROJECT["tool"]["setuptools"]["package-dir"] == {"aevlp": "."}
+    assert not (ROOT / "__init__.py").exists()
+
+
+def test_every_file_beside_the_code_is_packaged() -> None:
+    patterns = PROJECT["tool"]["setuptools"]["package-data"]["aevlp"]
+    packaged = {path for pattern in patterns for path in ROOT.glob(pattern)}
+    assert packaged == {ROOT / "data_manifest.yaml", *(ROOT / "weights").iterdir()}
+    assert len(packaged) == 3
+
+
+def test_the_version_is_the_projects() -> None:
     assert version("aevlp") == PROJECT["project"]["version"]
 
 
-def test_weights_stay_small() -> None:
-    assert sum(path.stat().st_size for path in (ROOT / "weights").iterdir()) < 8e6
+def test_the_command_is_the_one_the_project_names() -> None:
+    (command,) = entry_points(group="console_scripts", name="aevlp")
+    assert command.value == PROJECT["project"]["scripts"]["aevlp"]
+    assert callable(command.load())
+
+
+def test_every_import_from_outside_is_a_stated_dependency() -> None:
+    distributions = {"open_clip": "open_clip_torch", "yaml": "pyyaml", "PIL": "pillow"}
+    stated = {re.split(r"[<>=!~ \[]", line)[0] for line in PROJECT["project"]["dependencies"]}
+    imported = set()
+    for path in modules():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                imported.add((node.module or "").partition(".")[0])
+    imported -= sys.stdlib_module_names
+    assert {distributions.get(name, name) for name in imported} == stated
+
+
+def test_the_pipeline_never_imports_a_stage() -> None:
+    """Imports go from the command line to the stages to the pipeline, never back."""
+    for path in sorted((ROOT / "pipeline").rglob("*.py")):
+        depth = len(path.relative_to(ROOT).parts) - 1  # so many dots lead to the package `pipeline`
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                assert node.level <= depth, f"{path}, line {node.lineno}"
+                assert not (node.module or "").startswith("aevlp"), f"{path}, line {node.lineno}"
+
+
+@pytest.mark.parametrize("module", ["aevlp.stages.cli", "aevlp.pipeline.manifest", "aevlp.pipeline.datasets"])
+def test_a_fresh_interpreter_loads_no_heavy_library(module: str) -> None:
+    program = f"import {module}, sys; print([name for name in {HEAVY} if name in sys.modules])"
+    assert run(program).strip() == "[]"
+
+
+def test_help_loads_no_heavy_library() -> None:
+    program = f"""
+import sys
+from aevlp.stages.cli import main
+try:
+    main(["pseudolabel", "--help"])
+except SystemExit as end:
+    print("ended with", end.code, [name for name in {HEAVY} if name in sys.modules])
+"""
+    assert run(program).strip().endswith("ended with 0 []")
+
+
+def test_the_packaged_manifest_is_found_from_anywhere() -> None:
+    program = "from aevlp.pipeline.manifest import load_manifest; print(*load_manifest().datasets)"
+    assert {"scenes", "voc", "coco", "nuswide", "cub"} <= set(run(program).split())

@@ -289,8 +289,9 @@ def test_a_line_that_is_no_json_is_named_with_its_number(tmp_path: Path) -> None
     assert "line 3" in refuse(tmp_path, good + "\n{'image': 'b'}\n", table="labels.jsonl")
 
 
-@pytest.mark.parametrize("image", [["a.jpg"], {"path": "a.jpg"}, 7, True])
-def test_an_image_that_is_no_text_is_a_mistake(tmp_path: Path, image: Any) -> None:
+@pytest.mark.parametrize("image", [["a.jpg"], {"path": "a.jpg", "bytes": ""}])
+def test_an_image_that_is_no_path_is_a_mistake(tmp_path: Path, image: Any) -> None:
+    """Some libraries keep a picture itself, or a list of them, in such a column."""
     line = json.dumps({"image": image, "split": "train", "labels": ["x"]})
     assert "line 1" in refuse(tmp_path, line, table="labels.jsonl")
 

@@ -68,7 +68,11 @@ def _present(folder: Path, classes: tuple[str, ...], image_set: str) -> dict[str
         path = folder / "ImageSets" / "Main" / f"{name}_{image_set}.txt"
         if not path.is_file():
             raise AevlpError(f"no list {path}: the image set {image_set} needs one for each of {len(classes)} classes")
-        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except UnicodeDecodeError as error:
+            raise AevlpError(f"{path} is not the text of a list: {error}") from error
+        for number, line in enumerate(lines, 1):
             fields = line.split()
             if not fields:
                 continue
