@@ -1,188 +1,648 @@
-"""The score cache in both formats: what is written is what is read, streamed codes are the plain ones, damage is named."""
+"""Both formats of the score cache: what is read is what was written, codes follow their definition, damage is told."""
 
+import copy
 import json
+import pickle
+from collections.abc import Callable, Iterator
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from aevlp.pipeline.errors import AevlpError
+from aevlp.pipeline.pseudo_labels import DampSettings, damp_codes
+from aevlp.pipeline.score_cache import CacheHeader, CacheRows, ScoreCache, open_cache, parquet, reader, write_cache
+from fakes import SETTINGS, blocks, random_cache
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.pseudo_labels import damp_codes
-from aevlp.pipeline.score_cache import open_cache, reader, write_cache
-from fakes import SETTINGS, blocks, random_cache
-
-SUFFIXES = (".h5", ".parquet")
-COLUMNS = ("similarity", "embedding", "score", "code")
+FORMATS = ["h5", "parquet"]
+TEXT = ("ids", "paths", "split", "status", "reason")
+WITHOUT_TOP_K = DampSettings(temperature=0.05, eta=0.5, threshold=0.1, top_k=4, negative_ratio=0.5, compat="published")
 
 
-def written(folder: Path, suffix: str, block: int = 3, **content):
-    header, rows = random_cache(**content)
-    path = folder / f"c{suffix}"
-    write_cache(path, header, blocks(rows, block))
-    return open_cache(path), header, rows
+@pytest.fixture(params=FORMATS)
+def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """Where a cache of either format goes."""
+    return tmp_path / f"fake.{request.param}"
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
-@given(
-    rows=st.integers(1, 9),
-    classes=st.integers(1, 5),
-    grid=st.integers(0, 2),
-    storage=st.sampled_from(["float16", "float32"]),
-    has_truth=st.booleans(),
-    block=st.integers(1, 9),
-)
-@settings(max_examples=15, deadline=None)
-def test_a_row_read_back_equals_the_row_written(
-    tmp_path_factory, suffix, rows, classes, grid, storage, has_truth, block
-):
-    given_content = {"rows": rows, "classes": classes, "grid": grid, "storage": storage, "has_truth": has_truth}
-    cache, header, content = written(tmp_path_factory.mktemp("c"), suffix, block, **given_content)
-    assert cache.header == header and cache.classes == list(header.classes) and len(cache) == rows
-    for name in ("ids", "paths", "split", "status", "reason"):
+@pytest.fixture
+def many_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make Parquet caches of a few rows consist of several files and row groups."""
+    monkeypatch.setattr(parquet, "ROWS_A_GROUP", 4)
+    monkeypatch.setattr(parquet, "ROWS_A_FILE", 8)
+
+
+def cached(path: Path, block: int = 3, **options: Any) -> tuple[ScoreCache, CacheHeader, CacheRows]:
+    """Write a random cache in blocks and open it."""
+    header, content = random_cache(**options)
+    write_cache(path, header, blocks(content, block))
+    return open_cache(path), header, content
+
+
+def assert_same(found: CacheRows, expected: CacheRows) -> None:
+    for field in fields(CacheRows):
+        mine, theirs = getattr(found, field.name), getattr(expected, field.name)
+        if isinstance(theirs, np.ndarray):
+            assert mine.dtype == theirs.dtype
+            np.testing.assert_array_equal(mine, theirs, err_msg=field.name)
+        else:
+            assert mine == theirs, field.name
+
+
+def whole(cache: ScoreCache) -> CacheRows:
+    """Return what `rows` yields as one block."""
+    parts = list(cache.rows())
+    columns: dict[str, Any] = {}
+    for field in fields(CacheRows):
+        values = [getattr(part, field.name) for part in parts]
+        joined = np.concatenate(values) if isinstance(values[0], np.ndarray) else values[0] and sum(values, [])
+        columns[field.name] = joined
+    return CacheRows(**columns)
+
+
+def one_line(action: Callable[[], Any]) -> str:
+    """Return the text with which an action is refused."""
+    with pytest.raises(AevlpError) as caught:
+        action()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def read_all(path: Path) -> None:
+    cache = open_cache(path)
+    for _ in cache.rows():
+        pass
+    cache.codes(SETTINGS)
+
+
+def a_file_of(path: Path) -> Path:
+    """Return the cache's first file: itself, or the first part."""
+    return path if path.is_file() else min(path.iterdir())
+
+
+# What is written is read
+
+
+@pytest.mark.parametrize("storage", ["float16", "float32"])
+@pytest.mark.parametrize("has_truth", [True, False])
+@pytest.mark.parametrize("block", [1, 3, 100])
+def test_everything_read_is_what_was_written(path: Path, storage: str, has_truth: bool, block: int) -> None:
+    cache, header, content = cached(path, block, rows=11, storage=storage, has_truth=has_truth, bad=3)
+    assert cache.header == header
+    assert len(cache) == 11
+    assert (cache.classes, cache.prompts) == (list(header.classes), list(header.prompts))
+    assert cache.provenance == header.provenance
+    for name in TEXT:
         assert getattr(cache, name).tolist() == getattr(content, name)
     np.testing.assert_array_equal(cache.observed, content.observed)
+    assert cache.observed.dtype == np.int8
     if has_truth:
-        np.testing.assert_array_equal(cache.truth, content.truth)
+        np.testing.assert_array_equal(np.asarray(cache.truth), content.truth)
     else:
         assert cache.truth is None
-    for name in COLUMNS:
-        np.testing.assert_array_equal(getattr(cache, name)(slice(None)), getattr(content, name))
-    assert cache.similarity(slice(None)).dtype == np.float32
+    for name, values in (("similarity", content.similarity), ("embedding", content.embedding)):
+        found = getattr(cache, name)(slice(None))
+        assert found.dtype == np.float32
+        np.testing.assert_array_equal(found, values.astype(np.float32))
+    np.testing.assert_array_equal(cache.score(slice(None)), content.score)
+    np.testing.assert_array_equal(cache.code(slice(None)), content.code)
+    assert_same(whole(cache), content)
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
-@pytest.mark.parametrize(
-    "rows", [slice(2, 6), slice(None, None, 2), [5, 0, 5, 3], [-1, 0], np.arange(20) % 3 == 0, np.array([7]), []]
+IDS = st.lists(
+    st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=6), min_size=1, max_size=9
 )
-def test_rows_can_be_asked_for_in_any_way(tmp_path: Path, suffix: str, rows) -> None:
-    cache, _, content = written(tmp_path, suffix, rows=20)
-    rows = np.array(rows, dtype=int) if isinstance(rows, list) else rows
-    np.testing.assert_array_equal(cache.similarity(rows), content.similarity[rows])
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
-def test_rows_out_of_range_are_a_clear_error(tmp_path: Path, suffix: str) -> None:
-    cache, _, _ = written(tmp_path, suffix, rows=4)
-    with pytest.raises(AevlpError, match="rows go from 0 to 3"):
-        cache.similarity([4])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(ids=IDS, classes=st.integers(1, 4), grid=st.integers(1, 2), flips=st.integers(1, 3), data=st.data())
+def test_any_row_read_back_equals_the_row_written(
+    path: Path, ids: list[str], classes: int, grid: int, flips: int, data: st.DataObject
+) -> None:
+    n = len(ids)
+    storage = data.draw(st.sampled_from(["float16", "float32"]))
+    bad = data.draw(st.integers(0, n))
+    options = {"storage": storage, "bad": bad, "has_truth": data.draw(st.booleans()), "seed": n}
+    header, content = random_cache(n, classes, grid, flips=flips, width=1 + n % 3, **options)
+    prompts = tuple(data.draw(st.lists(st.text(max_size=4), min_size=classes, max_size=classes)))
+    header = replace(header, prompts=prompts, provenance={"é": [1, None, {"x": 0.1}]})
+    content = replace(content, ids=ids, reason=ids[::-1])
+    write_cache(path, header, blocks(content, data.draw(st.integers(1, n))))
+    cache = open_cache(path)
+    assert cache.header == header
+    assert_same(whole(cache), content)
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
-def test_unicode_ids_and_classes(tmp_path: Path, suffix: str) -> None:
-    header, rows = random_cache(rows=2)
-    rows.ids = ["häuser/übung 1.jpg", "照片/🐈.png"]
-    write_cache(tmp_path / f"c{suffix}", header, [rows])
-    assert open_cache(tmp_path / f"c{suffix}").ids.tolist() == rows.ids
+@pytest.mark.usefixtures("many_files")
+def test_many_row_groups_and_files_are_one_cache(path: Path) -> None:
+    cache, _, content = cached(path, block=5, rows=30, bad=4)
+    assert_same(whole(cache), content)
+    if path.is_dir():
+        assert sorted(p.name for p in path.iterdir()) == [f"part-{n:05d}.parquet" for n in range(4)]
 
 
-@pytest.mark.parametrize("block_bytes", [1, 700, 1 << 20])
-def test_streamed_codes_are_the_plain_ones(tmp_path: Path, block_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    cache, _, content = written(tmp_path, ".h5", rows=30, bad=3)
-    monkeypatch.setattr(reader, "BLOCK_BYTES", block_bytes)
-    ok = cache.status == "ok"
-    cosines = content.similarity[ok].astype(np.float32)
-    expected = np.zeros((30, 5), dtype=np.int8)
-    expected[ok] = damp_codes(cosines.mean(axis=1), content.observed[ok], SETTINGS)
-    np.testing.assert_array_equal(cache.codes(SETTINGS), expected)
-    assert expected.any()
+@pytest.mark.usefixtures("many_files")
+def test_parquet_files_do_not_depend_on_the_batch_they_came_in(tmp_path: Path) -> None:
+    header, content = random_cache(rows=19)
+    found = []
+    for block in (1, 3, 8, 100):
+        path = tmp_path / f"{block}.parquet"
+        write_cache(path, header, blocks(content, block))
+        found.append({p.name: p.read_bytes() for p in path.iterdir()})
+    assert all(files == found[0] for files in found)
 
-    drawn = (np.random.default_rng([4, 2]).random((30, 5)) * 2).astype(int)  # one flip an image and view
-    flipped = np.stack([[content.similarity[n, drawn[n, v], v] for v in range(5)] for n in range(30)]).astype(
-        np.float32
+
+def test_rows_that_are_not_ok_hold_no_number(path: Path) -> None:
+    cache, _, content = cached(path, rows=9, bad=4)
+    bad = cache.status != "ok"
+    assert bad.sum() == 4
+    assert set(cache.status) == {"ok", "unreadable", "missing"}
+    for values in (cache.similarity(bad), cache.embedding(bad), cache.score(bad)):
+        assert np.isnan(values).all()
+        assert len(values) == 4
+    assert not np.isnan(cache.similarity(~bad)).any()
+    assert (cache.code(bad) == 0).all()
+    assert all(cache.reason[bad]) and not any(cache.reason[~bad])
+    assert content.status == cache.status.tolist()
+
+
+# Rows on demand
+
+N = 13
+SELECTIONS = {
+    "all": slice(None),
+    "slice": slice(2, 9),
+    "stepped": slice(1, None, 3),
+    "backwards": slice(None, None, -1),
+    "past the end": slice(10, 99),
+    "nothing": slice(4, 4),
+    "mask": np.arange(N) % 3 == 0,
+    "no mask": np.zeros(N, dtype=bool),
+    "repeated": np.array([4, 4, 0, 12, 4]),
+    "unordered": [7, 2, 11, 0],
+    "negative": np.array([-1, -13, 3]),
+    "one": [5],
+    "empty list": [],
+    "neighbours": [3, 4, 5, 6],
+}
+
+
+@pytest.mark.usefixtures("many_files")
+@pytest.mark.parametrize("selection", SELECTIONS)
+def test_rows_come_in_the_order_asked_for(path: Path, selection: str) -> None:
+    rows = SELECTIONS[selection]
+    cache, _, content = cached(path, rows=N)
+    plain = np.arange(N)[np.asarray(rows, dtype=int) if isinstance(rows, list) else rows]
+    for name in ("similarity", "embedding", "score", "code"):
+        expected = getattr(content, name)[plain]
+        np.testing.assert_array_equal(getattr(cache, name)(rows), expected)
+        assert getattr(cache, name)(rows).shape == expected.shape
+
+
+@pytest.mark.usefixtures("many_files")
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=st.lists(st.integers(-N, N - 1), max_size=20))
+@pytest.mark.parametrize("kind", FORMATS)
+def test_any_numbers_give_those_rows(tmp_path: Path, kind: str, rows: list[int]) -> None:
+    path = tmp_path / f"fake.{kind}"
+    header, content = random_cache(rows=N)
+    if not path.exists():
+        write_cache(path, header, blocks(content, 4))
+    found = open_cache(path).similarity(rows)
+    np.testing.assert_array_equal(found, content.similarity[np.array(rows, dtype=int)])
+
+
+@pytest.mark.parametrize("rows", [[0, 13], np.array([-14]), np.ones(5, dtype=bool), [0.5]], ids=str)
+def test_rows_that_are_not_there_are_a_mistake(path: Path, rows: Any) -> None:
+    cache, _, _ = cached(path, rows=N)
+    for read in (cache.similarity, cache.embedding, cache.score, cache.code):
+        assert f"{path}: rows go from 0 to 12" in one_line(lambda read=read: read(rows))
+
+
+def test_reading_changes_nothing_and_holds_no_handle(path: Path) -> None:
+    cache, header, content = cached(path)
+    first = cache.similarity(slice(None))
+    first[:] = 7
+    np.testing.assert_array_equal(cache.similarity(slice(None)), content.similarity)
+    # A worker process gets a copy; it reads as the original does.
+    for twin in (pickle.loads(pickle.dumps(cache)), copy.deepcopy(cache)):  # noqa: S301
+        np.testing.assert_array_equal(twin.similarity([1, 0]), content.similarity[[1, 0]])
+    write_cache(path, replace(header, provenance={"made": "later"}), blocks(content, 2))  # nothing keeps it open
+    assert open_cache(path).provenance == {"made": "later"}
+
+
+def test_equal_content_has_equal_fingerprints_in_both_formats(tmp_path: Path) -> None:
+    header, content = random_cache(rows=6)
+    relabelled = replace(content, observed=np.roll(content.observed, 1, axis=1))
+    renamed = replace(content, ids=[*content.ids[:-1], "another"])
+    rescored = replace(header, provenance={**header.provenance, "weights_sha256": "2" * 64})
+    variants = [(header, content), (header, relabelled), (header, renamed), (rescored, content)]
+    found = []
+    for n, (head, rows) in enumerate(variants):
+        for kind in FORMATS:
+            write_cache(tmp_path / f"{n}.{kind}", head, blocks(rows, 4))
+        prints = {open_cache(tmp_path / f"{n}.{kind}").fingerprint for kind in FORMATS}
+        assert len(prints) == 1
+        found += prints
+    assert len(set(found)) == len(variants)
+
+
+# Codes
+
+
+def plain_codes(
+    content: CacheRows, choice: DampSettings, epoch: int | None = None, seed: int = 0, views: slice = slice(None)
+) -> np.ndarray:
+    """Return the codes image by image: the flips' mean, or for each view the flip that is drawn for it."""
+    n, flips, views_there, classes = content.similarity.shape
+    draws = np.random.default_rng([seed, epoch or 0]).random(n * views_there).reshape(n, views_there)
+    codes = np.zeros((n, classes), dtype=np.int8)
+    for row in range(n):
+        if content.status[row] != "ok":
+            continue
+        cosines = content.similarity[row].astype(np.float32)
+        if epoch is None:
+            seen = sum(cosines[flip] for flip in range(flips)) / np.float32(flips)
+        else:
+            seen = np.stack([cosines[int(draws[row, view] * flips), view] for view in range(views_there)])
+        codes[row] = damp_codes(seen[None, views], content.observed[row : row + 1], choice)[0]
+    return codes
+
+
+@pytest.mark.parametrize("choice", [SETTINGS, WITHOUT_TOP_K], ids=["paper", "published"])
+@pytest.mark.parametrize("flips", [1, 2, 3])
+@pytest.mark.parametrize("epoch", [None, 0, 1, 9])
+def test_codes_follow_their_definition(path: Path, choice: DampSettings, flips: int, epoch: int | None) -> None:
+    cache, _, content = cached(path, rows=40, classes=6, flips=flips, storage="float32", bad=5)
+    codes = cache.codes(choice, epoch, seed=3)
+    assert codes.dtype == np.int8
+    np.testing.assert_array_equal(codes, plain_codes(content, choice, epoch, seed=3))
+    assert (codes == 1).any()
+
+
+@pytest.mark.parametrize("views", [slice(1), slice(1, None), slice(2, 4)], ids=str)
+@pytest.mark.parametrize("epoch", [None, 2])
+def test_codes_of_some_views_draw_the_same_flips(path: Path, views: slice, epoch: int | None) -> None:
+    cache, _, content = cached(path, rows=30, storage="float32", bad=2)
+    codes = cache.codes_of_views(SETTINGS, views, epoch, seed=1)
+    np.testing.assert_array_equal(codes, plain_codes(content, SETTINGS, epoch, 1, views))
+
+
+@pytest.mark.usefixtures("many_files")
+def test_codes_do_not_depend_on_the_size_of_a_block(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache, header, _ = cached(path, rows=29, bad=6)
+    row_bytes = 4 * header.flips * header.views * len(header.classes)
+    whole = {epoch: cache.codes(SETTINGS, epoch) for epoch in (None, 1)}
+    held: list[int] = []
+    similarity = ScoreCache.similarity
+
+    def counted(self: ScoreCache, rows: Any) -> np.ndarray:
+        found = similarity(self, rows)
+        held.append(len(found))
+        return found
+
+    monkeypatch.setattr(ScoreCache, "similarity", counted)
+    for rows in (1, 2, 7, 29, 30):
+        monkeypatch.setattr(reader, "BLOCK_BYTES", rows * row_bytes)
+        for epoch, expected in whole.items():
+            held.clear()
+            np.testing.assert_array_equal(cache.codes(SETTINGS, epoch), expected)
+            assert (max(held), sum(held)) == (min(rows, 29), 29)  # never more at a time, each row once
+    monkeypatch.setattr(reader, "BLOCK_BYTES", 1)  # less than a row
+    np.testing.assert_array_equal(cache.codes(SETTINGS, 1), whole[1])
+
+
+def test_each_epoch_and_each_seed_is_another_draw(path: Path) -> None:
+    cache, _, _ = cached(path, rows=60)
+    draws = {
+        (seed, epoch): cache.codes(SETTINGS, epoch, seed).tobytes() for seed in (0, 1) for epoch in (None, 0, 1, 2)
+    }
+    assert draws[0, None] == draws[1, None]  # the mean draws nothing
+    assert len(set(draws.values())) == 7
+    assert cache.codes(SETTINGS, 2, 1).tobytes() == draws[1, 2]
+
+
+def test_flips_are_fair_and_drawn_for_each_view_and_epoch_on_its_own(path: Path) -> None:
+    """A view that shows class 0 when plain and class 1 when mirrored tells by its code which of them was drawn."""
+    rows, views = 2000, 5
+    header, content = random_cache(rows=rows, classes=2, bad=0)
+    similarity = np.zeros((rows, 2, views, 2), dtype=np.float16)
+    similarity[:, 0, :, 0] = similarity[:, 1, :, 1] = 1
+    write_cache(path, header, [replace(content, similarity=similarity)])
+    cache = open_cache(path)
+    telling = DampSettings(temperature=0.1, eta=0.0, threshold=0.5, top_k=1, negative_ratio=0.0)
+    mirrored = [
+        cache.codes_of_views(telling, slice(view, view + 1), epoch)[:, 1] == 1
+        for epoch in (1, 2)
+        for view in range(views)
+    ]
+    # Ten columns of coin tosses: half of each is heads, and no two of them have to do with each other.
+    sigma = 1 / np.sqrt(rows)
+    assert np.abs(np.mean(mirrored, axis=1) - 0.5).max() < 4 * sigma / 2
+    correlation = np.corrcoef(mirrored)
+    np.fill_diagonal(correlation, 0)
+    assert np.abs(correlation).max() < 4 * sigma
+    # Nor has an image to do with the one before it.
+    heads = np.array(mirrored) * 2.0 - 1
+    assert np.abs((heads[:, 1:] * heads[:, :-1]).mean(axis=1)).max() < 4 * sigma
+
+
+@pytest.mark.parametrize("epoch", [None, 1])
+@pytest.mark.filterwarnings("error")
+def test_rows_that_are_not_ok_are_unknown_throughout(path: Path, epoch: int | None) -> None:
+    cache, _, _ = cached(path, rows=12, bad=5)
+    codes = cache.codes(SETTINGS, epoch)
+    bad = cache.status != "ok"
+    assert (codes[bad] == 0).all()
+    assert (codes[~bad] != 0).any(axis=1).all()
+    none_ok, _, _ = cached(path, rows=4, bad=4)
+    assert (none_ok.codes(SETTINGS, epoch) == 0).all()
+
+
+# The same content elsewhere
+
+
+@pytest.mark.usefixtures("many_files")
+@pytest.mark.parametrize("has_truth", [True, False])
+@pytest.mark.parametrize("kinds", [("h5", "parquet", "h5"), ("parquet", "h5", "parquet")], ids="-".join)
+def test_there_and_back_again_is_the_same_cache(
+    tmp_path: Path, kinds: tuple[str, ...], has_truth: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "BLOCK_BYTES", 1000)
+    header, content = random_cache(rows=21, bad=3, has_truth=has_truth)
+    paths = [tmp_path / f"{n}.{kind}" for n, kind in enumerate(kinds)]
+    write_cache(paths[0], header, blocks(content, 5))
+    for source, target in zip(paths, paths[1:], strict=False):
+        cache = open_cache(source)
+        write_cache(target, cache.header, cache.rows())
+    for path in paths:
+        cache = open_cache(path)
+        assert cache.header == header
+        assert_same(whole(cache), content)
+    assert len({open_cache(path).fingerprint for path in paths}) == 1
+
+
+@pytest.mark.parametrize("has_truth", [True, False])
+def test_an_hdf5_cache_is_readable_without_aevlp(tmp_path: Path, has_truth: bool) -> None:
+    _, header, content = cached(tmp_path / "fake.h5", rows=8, has_truth=has_truth)
+    with h5py.File(tmp_path / "fake.h5") as file:
+        described = json.loads(file["header"].asstr()[()])  # type: ignore[union-attr]
+        columns: dict[str, Any] = {name: file[name] for name in file}
+        assert list(columns["classes"].asstr()) == list(header.classes)
+        assert list(columns["prompts"].asstr()) == list(header.prompts)
+        for name in TEXT:
+            assert list(columns[name].asstr()) == getattr(content, name)
+        numeric = set(columns) - {"header", "classes", "prompts", *TEXT}
+        assert numeric == {"observed", "similarity", "embedding", "score", "code"} | ({"truth"} if has_truth else set())
+        for name in numeric:
+            np.testing.assert_array_equal(columns[name][()], getattr(content, name))
+            assert columns[name].dtype == getattr(content, name).dtype
+    assert described["format"] == 1
+    assert described["provenance"] == header.provenance
+    assert (described["rows"], described["flips"], described["views"], described["width"]) == (8, 2, 5, 4)
+
+
+@pytest.mark.usefixtures("many_files")
+@pytest.mark.parametrize("has_truth", [True, False])
+def test_a_parquet_cache_is_readable_without_aevlp(tmp_path: Path, has_truth: bool) -> None:
+    _, header, content = cached(tmp_path / "fake.parquet", rows=11, has_truth=has_truth)
+    table = pq.read_table(tmp_path / "fake.parquet")
+    numeric = {"observed", "similarity", "embedding", "score", "code"} | ({"truth"} if has_truth else set())
+    assert set(table.column_names) == {*TEXT, *numeric}
+    for name in TEXT:
+        assert table[name].to_pylist() == getattr(content, name)
+    for name in numeric:
+        expected = getattr(content, name)
+        found = np.array(table[name].to_pylist(), dtype=expected.dtype)
+        np.testing.assert_array_equal(found, expected.reshape(11, -1))
+        assert table.schema.field(name).type.value_type == pa.from_numpy_dtype(expected.dtype)
+    for file in (tmp_path / "fake.parquet").iterdir():
+        metadata = pq.read_schema(file).metadata or {}
+        assert json.loads(metadata[b"aevlp"])["prompts"] == list(header.prompts)
+
+
+# What is not a cache
+
+
+def test_a_wrong_suffix_or_a_missing_path_says_what_to_do(tmp_path: Path) -> None:
+    header, content = random_cache()
+    for name in ("fake.hdf5", "fake", "fake.h5.bak", "fake.parq"):
+        expected = f"{tmp_path / name}: a cache is a .h5 file or a .parquet folder"
+        assert one_line(lambda name=name: open_cache(tmp_path / name)) == expected
+        assert one_line(lambda name=name: write_cache(tmp_path / name, header, [content])) == expected
+    for kind in FORMATS:
+        found = one_line(lambda kind=kind: open_cache(str(tmp_path / f"none.{kind}")))
+        assert f"no cache {tmp_path / f'none.{kind}'}: make it with aevlp pseudolabel" in found
+
+
+def test_a_file_in_the_place_of_a_folder_and_the_reverse(tmp_path: Path) -> None:
+    (tmp_path / "a.parquet").write_bytes(b"PAR1")
+    assert "a .parquet cache is a folder of Parquet files, found a file" in one_line(
+        lambda: open_cache(tmp_path / "a.parquet")
     )
-    expected[ok] = damp_codes(flipped[ok], content.observed[ok], SETTINGS)
-    np.testing.assert_array_equal(cache.codes(SETTINGS, epoch=2, seed=4), expected)
+    (tmp_path / "a.h5").mkdir()
+    assert str(tmp_path / "a.h5") in one_line(lambda: open_cache(tmp_path / "a.h5"))
+    (tmp_path / "b.parquet").mkdir()
+    assert "no part-*.parquet in it: not an aevlp cache" in one_line(lambda: open_cache(tmp_path / "b.parquet"))
 
 
-def test_epochs_and_seeds_draw_other_flips_and_no_view_is_tied_to_another(tmp_path: Path) -> None:
-    cache, _, _ = written(tmp_path, ".h5", rows=60, bad=0)
-    first = cache.codes(SETTINGS, epoch=1)
-    np.testing.assert_array_equal(first, cache.codes(SETTINGS, epoch=1))
-    assert (first != cache.codes(SETTINGS, epoch=2)).any()
-    assert (first != cache.codes(SETTINGS, epoch=1, seed=1)).any()
+NO_CACHE = {
+    "empty": b"",
+    "text": b"image,split,labels\n" * 40,
+    "zeros": bytes(5000),
+    "noise": np.random.default_rng(0).bytes(5000),
+}
 
 
-@pytest.mark.parametrize("first, second", [SUFFIXES, SUFFIXES[::-1]])
-def test_converting_there_and_back_changes_nothing(tmp_path: Path, first: str, second: str) -> None:
-    cache, header, _ = written(tmp_path, first, rows=11)
-    write_cache(tmp_path / f"d{second}", header, cache.rows())
-    other = open_cache(tmp_path / f"d{second}")
-    assert other.fingerprint == cache.fingerprint
-    for name in COLUMNS:
-        np.testing.assert_array_equal(getattr(other, name)(slice(None)), getattr(cache, name)(slice(None)))
+@pytest.mark.parametrize("kind", NO_CACHE)
+def test_something_else_under_the_name_of_a_cache_is_one_clear_line(path: Path, kind: str) -> None:
+    cached(path)
+    file = a_file_of(path)
+    file.write_bytes(NO_CACHE[kind])
+    found = one_line(lambda: open_cache(path))
+    assert str(file) in found
+    assert "cannot be read as" in found
 
 
-def test_many_parquet_files_are_one_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("aevlp.pipeline.score_cache.parquet.ROWS_A_FILE", 4)
-    monkeypatch.setattr("aevlp.pipeline.score_cache.parquet.ROWS_A_GROUP", 2)
-    cache, _, content = written(tmp_path, ".parquet", rows=11)
-    assert len(list((tmp_path / "c.parquet").iterdir())) == 3
-    np.testing.assert_array_equal(cache.similarity([10, 3, 4]), content.similarity[[10, 3, 4]])
-    (tmp_path / "c.parquet" / "part-00001.parquet").unlink()
-    with pytest.raises(AevlpError, match="7 rows found, the header says 11"):
-        open_cache(tmp_path / "c.parquet")
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.6, 0.9, 0.999])
+def test_a_file_cut_short_is_one_clear_line(path: Path, share: float) -> None:
+    cached(path, rows=40)
+    file = a_file_of(path)
+    content = file.read_bytes()
+    file.write_bytes(content[: int(len(content) * share)])
+    assert str(file) in one_line(lambda: open_cache(path))
 
 
-def test_readable_with_plain_libraries(tmp_path: Path) -> None:
-    _, header, content = written(tmp_path, ".h5")
-    written(tmp_path, ".parquet")
-    with h5py.File(tmp_path / "c.h5") as file:
-        assert json.loads(file["header"][()])["classes"] == list(header.classes)  # type: ignore[index]
-        np.testing.assert_array_equal(file["similarity"][:], content.similarity)  # type: ignore[index]
-    table = pq.read_table(tmp_path / "c.parquet")
-    assert json.loads(table.schema.metadata[b"aevlp"])["rows"] == 7
-    flat = np.concatenate([chunk.flatten().to_numpy() for chunk in table["code"].chunks])
-    np.testing.assert_array_equal(flat.reshape(7, 5), content.code)
+@pytest.mark.usefixtures("many_files")
+@pytest.mark.parametrize("part", [0, 1, 2, 3])
+def test_a_missing_part_is_one_clear_line(tmp_path: Path, part: int) -> None:
+    path = tmp_path / "fake.parquet"
+    cached(path, rows=30)
+    (path / f"part-{part:05d}.parquet").unlink()
+    rows = 30 - (6 if part == 3 else 8)
+    assert f"{path}: {rows} rows found, the header says 30: files are missing" in one_line(lambda: open_cache(path))
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_writer_that_fails_leaves_what_was_there(tmp_path: Path, suffix: str) -> None:
-    cache, header, rows = written(tmp_path, suffix)
-
-    def failing():
-        yield from list(blocks(rows, 3))[:1]
-        raise RuntimeError("power cut")
-
-    with pytest.raises(RuntimeError, match="power cut"):
-        write_cache(cache.path, header, failing())
-    with pytest.raises(AevlpError, match="expected 7 rows, 3 were given"):
-        write_cache(cache.path, header, list(blocks(rows, 3))[:1])
-    assert open_cache(cache.path).fingerprint == cache.fingerprint
-    assert [p.name for p in tmp_path.iterdir()] == [cache.path.name]
+def test_parts_of_two_caches_in_one_folder_are_one_clear_line(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        cached(tmp_path / f"{seed}.parquet", seed=seed)
+    (tmp_path / "1.parquet" / "part-00000.parquet").rename(tmp_path / "0.parquet" / "part-00001.parquet")
+    assert "0.parquet: its files are of different caches" in one_line(lambda: open_cache(tmp_path / "0.parquet"))
 
 
-@pytest.mark.parametrize("content", [b"", b"not a cache", None])
-def test_half_a_file_is_named(tmp_path: Path, content: bytes | None) -> None:
-    for suffix in SUFFIXES:
-        written(tmp_path, suffix)
-    for path in (tmp_path / "c.h5", tmp_path / "c.parquet" / "part-00000.parquet"):
-        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2] if content is None else content)
-    for suffix in SUFFIXES:
-        with pytest.raises(AevlpError, match="cannot be read as"):
-            open_cache(tmp_path / f"c{suffix}")
-
-
-def test_what_is_no_cache_is_named(tmp_path: Path) -> None:
-    (tmp_path / "file.parquet").write_text("x")
-    (tmp_path / "empty.parquet").mkdir()
+def test_a_file_that_another_program_wrote_is_one_clear_line(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "other.h5", "w") as file:
-        file["x"] = 1
-    with h5py.File(tmp_path / "future.h5", "w") as file:
-        file["header"] = json.dumps({"format": 99})
-    with h5py.File(tmp_path / "odd.h5", "w") as file:
-        file["header"] = json.dumps({"format": 1, "rows": 3})
-    for name, message in (
-        ("none.h5", "no cache .*aevlp pseudolabel"),
-        ("none.txt", "a .h5 file or a .parquet folder"),
-        ("file.parquet", "found a file"),
-        ("empty.parquet", "no part-"),
-        ("other.h5", "header is missing"),
-        ("future.h5", "format 99"),
-        ("odd.h5", "not one of an aevlp cache"),
-    ):
-        with pytest.raises(AevlpError, match=message):
-            open_cache(tmp_path / name)
+        file["weights"] = np.zeros(3)
+    assert "other.h5: the dataset header is missing: not a whole aevlp cache" in one_line(
+        lambda: open_cache(tmp_path / "other.h5")
+    )
+    (tmp_path / "other.parquet").mkdir()
+    pq.write_table(pa.table({"ids": ["a"]}), tmp_path / "other.parquet" / "part-0.parquet")
+    assert "other.parquet: the header is not one of an aevlp cache" in one_line(
+        lambda: open_cache(tmp_path / "other.parquet")
+    )
+
+
+def change_header(path: Path, change: Callable[[str], str]) -> None:
+    """Rewrite the header that a cache holds, with plain h5py or pyarrow."""
+    if path.suffix == ".h5":
+        with h5py.File(path, "a") as file:
+            text = change(file["header"].asstr()[()])  # type: ignore[union-attr]
+            del file["header"]
+            file["header"] = text
+        return
+    for part in path.iterdir():
+        table = pq.read_table(part)
+        metadata = table.schema.metadata or {}
+        changed = table.replace_schema_metadata({b"aevlp": change(metadata[b"aevlp"].decode()).encode()})
+        pq.write_table(changed, part)
+
+
+def test_a_cache_of_a_later_version_is_named_as_such(path: Path) -> None:
+    cached(path)
+    change_header(path, lambda text: text.replace('"format": 1', '"format": 2'))
+    assert f"{path}: written in cache format 2, this version of aevlp reads 1" in one_line(lambda: open_cache(path))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", "{}", '{"format": 1}', '{"format": 1, "colour": "red"}'])
+def test_a_header_of_something_else_is_one_clear_line(path: Path, text: str) -> None:
+    cached(path)
+    change_header(path, lambda _: text)
+    assert f"{path}: the header is not one of an aevlp cache" in one_line(lambda: open_cache(path))
+
+
+@pytest.mark.parametrize("name", ["ids", "observed", "truth", "similarity", "status"])
+def test_a_missing_column_is_named(tmp_path: Path, name: str) -> None:
+    cached(tmp_path / "fake.h5")
+    with h5py.File(tmp_path / "fake.h5", "a") as file:
+        del file[name]
+    assert f"the dataset {name} is missing" in one_line(lambda: open_cache(tmp_path / "fake.h5"))
+    cached(tmp_path / "fake.parquet")
+    (part,) = (tmp_path / "fake.parquet").iterdir()
+    table = pq.read_table(part)
+    pq.write_table(table.drop_columns([name]), part)
+    assert f"the column {name} cannot be read" in one_line(lambda: read_all(tmp_path / "fake.parquet"))
+
+
+def test_a_column_of_another_shape_is_named(tmp_path: Path) -> None:
+    cached(tmp_path / "fake.h5")
+    with h5py.File(tmp_path / "fake.h5", "a") as file:
+        del file["similarity"]
+        file["similarity"] = np.zeros((7, 2, 17, 5))
+    assert "similarity has the shape (7, 2, 17, 5), the header says (7, 2, 5, 5)" in one_line(
+        lambda: open_cache(tmp_path / "fake.h5")
+    )
+
+
+@pytest.mark.parametrize("text", [b"image_0003", b"GCOL"], ids=["not UTF-8", "HDF5's own"])
+def test_damage_inside_a_file_is_one_clear_line(path: Path, text: bytes) -> None:
+    """Such a file opens, and only reading tells."""
+    cached(path, rows=40)
+    file = a_file_of(path)
+    content = file.read_bytes()
+    if text not in content:
+        pytest.skip("this format has no such part")
+    file.write_bytes(content.replace(text, b"\xff" * len(text)))
+    assert str(path) in one_line(lambda: read_all(path))
+
+
+def test_damaged_bytes_of_a_parquet_file_are_one_clear_line_or_other_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "fake.parquet"
+    cached(path, rows=40)
+    file = a_file_of(path)
+    content = file.read_bytes()
+    for place in range(4, len(content), 97):
+        file.write_bytes(content[:place] + b"\xff" * 8 + content[place + 8 :])
+        try:
+            read_all(path)
+        except AevlpError as error:
+            assert str(path) in str(error)
+
+
+# A writer that fails
+
+
+class Stopped(Exception):
+    """What ends a writer in these tests."""
+
+
+def stopping(content: CacheRows, after: int) -> Iterator[CacheRows]:
+    for n, block in enumerate(blocks(content, 2)):
+        if n == after:
+            raise Stopped
+        yield block
+
+
+@pytest.mark.usefixtures("many_files")
+@pytest.mark.parametrize("after", [0, 1, 5])
+@pytest.mark.parametrize("replaced", [True, False])
+def test_a_writer_that_stops_leaves_what_was_there(path: Path, after: int, replaced: bool) -> None:
+    _, old = random_cache(rows=5, seed=1)
+    if replaced:
+        cached(path, rows=5, seed=1)
+    header, content = random_cache(rows=20)
+    with pytest.raises(Stopped):
+        write_cache(path, header, stopping(content, after))
+    if replaced:
+        assert_same(whole(open_cache(path)), old)
+    assert [p.name for p in path.parent.iterdir()] == ([path.name] if replaced else [])
+
+
+@pytest.mark.parametrize("given_rows", [0, 4, 6, 9, 10])
+def test_a_wrong_number_of_rows_is_refused_and_nothing_is_written(path: Path, given_rows: int) -> None:
+    header, content = random_cache(rows=10)
+    header = replace(header, rows=7)
+    part = list(blocks(content, max(given_rows, 1)))[0] if given_rows else None
+    given_blocks = [] if part is None else list(blocks(part, 2))
+    assert sum(map(len, given_blocks)) == given_rows
+    found = one_line(lambda: write_cache(path, header, given_blocks))
+    assert f"{path}: expected 7 rows, {given_rows} were given" in found
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_cache_replaces_another_whole(path: Path) -> None:
+    cached(path, rows=20)
+    cache, header, content = cached(path, rows=5, seed=2)
+    assert cache.header == header
+    assert_same(whole(cache), content)
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+@example(rows=1, classes=1, bad=1)
+@settings(max_examples=20, deadline=None)
+@given(rows=st.integers(1, 20), classes=st.integers(1, 6), bad=st.integers(0, 3))
+def test_the_fake_content_of_these_tests_is_consistent(rows: int, classes: int, bad: int) -> None:
+    header, content = random_cache(rows, classes, bad=bad)
+    assert content.truth is not None
+    assert content.similarity.shape == (rows, header.flips, header.views, len(header.classes))
+    assert ((content.observed == 1).sum(axis=1) == 1).all()
+    assert (content.truth[content.observed == 1] == 1).all()
+    np.testing.assert_array_equal(content.code, plain_codes(content, SETTINGS))
+    assert_same(next(blocks(content, rows)), content)
+    assert sum(len(block) for block in blocks(content, 3)) == rows

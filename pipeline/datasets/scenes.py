@@ -6,6 +6,7 @@ from pathlib import Path
 from PIL import Image
 
 from ..atomic_write import replacing
+from ..errors import AevlpError
 from ..manifest import ScenesSpec, TableSpec
 from ..scene_pictures import CLASSES, draw_scene
 from . import table
@@ -33,6 +34,18 @@ def draw(spec: ScenesSpec, root: Path) -> None:
 
     They are BMP files: uncompressed, so that their bytes depend on the seed alone and on no version of a compressor.
     """
+    try:
+        rows = _draw_pictures(spec, root)
+    except OSError as error:
+        raise AevlpError(f"{spec.name}: cannot write pictures below {root}: {error.strerror or error}") from error
+    with replacing(root / table_name(spec)) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("image", "split", "labels"))
+        writer.writerows(rows)
+
+
+def _draw_pictures(spec: ScenesSpec, root: Path) -> list[tuple[str, str, str]]:
+    """Write the pictures and return the table's rows."""
     folder = root / f"seed{spec.seed}"
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
@@ -42,7 +55,4 @@ def draw(spec: ScenesSpec, root: Path) -> None:
         Image.fromarray(pixels).save(path)
         names = ";".join(sorted(thing.name for thing in objects))
         rows.append((path.relative_to(root).as_posix(), "train" if index < spec.train else "test", names))
-    with replacing(root / table_name(spec)) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(("image", "split", "labels"))
-        writer.writerows(rows)
+    return rows
