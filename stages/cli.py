@@ -202,6 +202,7 @@ def main(arguments: list[str] | None = None) -> Any:
     except AevlpError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("interrupted: what was finished is kept", file=sys.stderr)
-        sys.exit(130)
+    except SystemExit as stop:
+        if stop.code == 130:  # what typer makes of an interrupt
+            print("interrupted: what was finished is kept", file=sys.stderr)
+        raise

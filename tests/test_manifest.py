@@ -300,6 +300,22 @@ def test_a_data_set_that_stands_twice_is_a_mistake(tmp_path: Path) -> None:
     assert "photos" in complaint(tmp_path, PHOTOS + PHOTOS.removeprefix("\ndatasets:\n"))
 
 
+def test_entries_may_share_parts_by_yaml_anchors(tmp_path: Path) -> None:
+    text = (
+        f"{PHOTOS}    damp: &mine {{grid: 2, top_k: 5}}\n"
+        "  others:\n    title: Others\n    format: table\n    table: b.csv\n    damp: {<<: *mine, top_k: 1}\n"
+        "  same:\n    title: Same\n    format: table\n    table: c.csv\n    damp: *mine\n"
+    )
+    manifest = load_manifest(written(tmp_path, text))
+    found = [(manifest[name].damp.grid, manifest[name].damp.top_k) for name in ("photos", "others", "same")]
+    assert found == [(2, 5), (2, 1), (2, 5)]
+
+
+@pytest.mark.parametrize("text", ["? [a, b]\n: 1\n", "{a: 1}: 2", "datasets: {? [1] : 2}"])
+def test_a_key_that_is_no_word_is_one_clear_line(tmp_path: Path, text: str) -> None:
+    assert "mine.yaml" in complaint(tmp_path, text)
+
+
 def test_a_file_that_cannot_be_read_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(AevlpError, match=r"cannot read the manifest .*missing\.yaml: No such file"):
         load_manifest(tmp_path / "missing.yaml")

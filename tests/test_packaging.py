@@ -9,6 +9,7 @@ from importlib.metadata import entry_points, version
 from pathlib import Path
 
 import pytest
+
 from aevlp.pipeline.provenance import PACKAGES
 
 ROOT = Path(__file__).resolve().parent.parent
