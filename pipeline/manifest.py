@@ -228,7 +228,7 @@ class _SafeLoader(yaml.SafeLoader):
     """PyYAML's safe loader, except that a key which stands twice is a mistake instead of the last one winning."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value if not key.tag.endswith(":merge")]
         twice = next((key for n, key in enumerate(keys) if key in keys[:n]), None)
         if twice is not None:
             raise yaml.MarkedYAMLError(problem=f"the key {twice!r} stands twice", problem_mark=node.start_mark)

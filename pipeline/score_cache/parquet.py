@@ -110,8 +110,13 @@ class ParquetStore:
 
     def text(self, name: str) -> np.ndarray:
         """Return a whole text column, (N,) str."""
-        values = [value for _, file, group in self._groups for value in self._column(file, group, name).to_pylist()]
-        return np.array(values, dtype=str).reshape(self.header.rows)
+        try:
+            values = [value for _, file, group in self._groups for value in self._column(file, group, name).to_pylist()]
+            return np.array(values, dtype=str).reshape(self.header.rows)
+        except ValueError as error:
+            raise AevlpError(
+                f"{self.path}: the column {name} is damaged: {' '.join(str(error).split())[:160]}"
+            ) from error
 
     def array(self, name: str, rows: np.ndarray) -> np.ndarray:
         """Return some rows of a numeric column, in the order asked for."""
@@ -121,15 +126,18 @@ class ParquetStore:
         for index in np.unique(owner):
             first, file, group = self._groups[index]
             column = self._column(file, group, name)
-            values = np.concatenate([chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks])
             mine = owner == index
-            result[mine] = values.reshape(-1, *shape)[rows[mine] - first]
+            try:
+                values = np.concatenate([chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks])
+                result[mine] = values.reshape(-1, *shape)[rows[mine] - first]
+            except (ValueError, IndexError) as error:
+                raise AevlpError(f"{file}: the column {name} is damaged: {error}") from error
         return result
 
     def _column(self, file: Path, group: int, name: str) -> pa.ChunkedArray:
         try:
             return self._file(file).read_row_group(group, columns=[name]).column(name)
-        except (pa.ArrowException, OSError, KeyError) as error:
+        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             raise AevlpError(
                 f"{file}: the column {name} cannot be read: {' '.join(str(error).split())[:160]}"
             ) from error
@@ -138,5 +146,5 @@ class ParquetStore:
     def _file(path: Path) -> pq.ParquetFile:
         try:
             return pq.ParquetFile(path)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError) as error:
             raise AevlpError(f"{path} cannot be read as Parquet: {' '.join(str(error).split())[:160]}") from error
