@@ -60,4 +60,6 @@ def test_the_first_difference_is_named_with_its_place(mine: Any, theirs: Any, ex
 
 def _without_nulls(value: Any) -> Any:
     """A key that is missing and one that holds null say the same."""
-    return {k: _without_nulls(v) for k, v in value.items() if v is not None} if isinstance(value, dict) else value
+    if isinstance(value, dict):
+        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
+    return [_without_nulls(inner) for inner in value] if isinstance(value, list) else value
