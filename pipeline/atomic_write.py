@@ -21,6 +21,8 @@ def replacing(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove(temporary)
         yield temporary
+        if path.is_dir() and not temporary.is_dir():
+            raise AevlpError(f"{path} is a folder: choose another name for the file, nothing was replaced")
         for file in [temporary, *temporary.rglob("*")] if temporary.is_dir() else [temporary]:
             _sync(file)
         if path.is_dir():  # a folder cannot be renamed over another one that holds files

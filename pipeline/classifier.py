@@ -118,25 +118,39 @@ def create_timm(name: str, weights: str, num_classes: int, size: int, upright: b
 def _timm(name: str, size: int, weights: str) -> tuple[Any, int, tuple[float, ...], tuple[float, ...]]:
     if not timm.is_model(name):
         raise unknown_name("backbone", name, ["linear", "clip", *timm.list_models()])
-    given: dict[str, Any] = {"pretrained": weights != RANDOM, "num_classes": 0}
-    if weights not in (PRETRAINED, RANDOM):
-        if not Path(weights).is_file():
-            raise AevlpError(f"no weights {weights!r} for {name}: expected {PRETRAINED}, {RANDOM} or a file")
-        given["pretrained_cfg_overlay"] = {"file": weights}
     try:
-        backbone: Any = timm.create_model(name, **given)
-    except Exception as error:  # whatever a foreign file or an unreachable hub raises
+        backbone: Any = timm.create_model(name, pretrained=weights == PRETRAINED, num_classes=0)
+    except Exception as error:  # whatever an unreachable hub raises
+        if weights != PRETRAINED:
+            raise
         reason = " ".join(str(error).split())[:200]
-        if weights == PRETRAINED:
-            raise AevlpError(
-                f"cannot fetch the trained weights of {name} (needs a network the first time): {reason}; pass a weights "
-                f"file as --weights FILE, or --weights {RANDOM} to train from scratch"
-            ) from error
-        if weights != RANDOM:
-            raise AevlpError(f"{weights} does not hold weights of {name}: {reason}") from error
-        raise
+        raise AevlpError(
+            f"cannot fetch the trained weights of {name} (needs a network the first time): {reason}; pass a weights "
+            f"file as --weights FILE, or --weights {RANDOM} to train from scratch"
+        ) from error
+    if weights not in (PRETRAINED, RANDOM):
+        _fill(backbone, name, Path(weights))
     config = resolve_model_data_config(backbone)
     if backbone.pretrained_cfg.get("fixed_input_size"):
         size = config["input_size"][1]
     mean, std = (config["mean"], config["std"]) if config["mean"] else IMAGENET_STATISTICS
     return backbone, size, tuple(mean), tuple(std)
+
+
+def _fill(backbone: nn.Module, name: str, path: Path) -> None:
+    """Load a weights file; a classifier head in it is left out, anything else that does not fit is an error."""
+    if not path.is_file():
+        raise AevlpError(f"no weights {str(path)!r} for {name}: expected {PRETRAINED}, {RANDOM} or a file")
+    try:
+        state = timm.models.load_state_dict(str(path), use_ema=False)
+    except Exception as error:  # whatever a foreign file raises
+        raise AevlpError(f"{path} cannot be read as weights: {' '.join(str(error).split())[:160]}") from error
+    wanted = backbone.state_dict()
+    missing = [key for key in wanted if key not in state and not key.endswith("num_batches_tracked")]
+    other = [key for key in wanted if key in state and state[key].shape != wanted[key].shape]
+    for wrong, fault in ((missing, "missing in it"), (other, "of another shape")):
+        if wrong:
+            raise AevlpError(
+                f"{path} does not hold weights of {name}: {len(wrong)} of {len(wanted)} tensors are {fault}, first {wrong[0]}"
+            )
+    backbone.load_state_dict({key: state[key] for key in wanted if key in state}, strict=False)

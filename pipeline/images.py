@@ -14,7 +14,7 @@ def read_image(path: Path, upright: bool = True) -> Image.Image:
     CMYK, palette, grey and 16-bit files are converted (16-bit keeps the high byte); an alpha channel is dropped.
     Raises ImageError with status "missing" where there is no file, "unreadable" where there is no whole image in it.
     """
-    if not path.is_file():
+    if file_size(path) is None:
         raise ImageError("missing", f"{path}: no such file")
     try:
         with Image.open(path) as file:
@@ -24,10 +24,16 @@ def read_image(path: Path, upright: bool = True) -> Image.Image:
     except MemoryError:
         raise
     except Exception as error:  # decoders meet damaged files with exceptions of many kinds
-        found = (
-            "the file is empty" if path.stat().st_size == 0 else str(error).replace(str(path), "file") or repr(error)
-        )
+        found = "the file is empty" if file_size(path) == 0 else str(error).replace(str(path), "file") or repr(error)
         raise ImageError("unreadable", f"{path}: {found}") from error
+
+
+def file_size(path: Path) -> int | None:
+    """Return a file's size in bytes, None where there is no such file, a name too long for the file system included."""
+    try:
+        return path.stat().st_size if path.is_file() else None
+    except OSError:
+        return None
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:

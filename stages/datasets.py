@@ -5,6 +5,7 @@ from typing import Any
 
 from ..pipeline.datasets import load_images
 from ..pipeline.errors import AevlpError
+from ..pipeline.images import file_size
 from ..pipeline.manifest import DatasetSpec, ScenesSpec, load_manifest
 from .console import out, print_json, print_table
 
@@ -51,7 +52,7 @@ def state(spec: DatasetSpec, root: Path | None) -> dict[str, Any]:
         images = load_images(spec, folder)
     except AevlpError as error:
         return {**result, "state": "missing", "detail": str(error)}
-    missing = sum(not path.is_file() for path in images.paths)
+    missing = sum(file_size(path) is None for path in images.paths)
     result["found"] = {
         "classes": len(images.classes),
         "train": int((images.split == "train").sum()),

@@ -50,6 +50,7 @@ def run(options: Options) -> Path:
     """Score every image of a data set, write the cache, print a summary, and return the cache's path."""
     spec = load_manifest(options.manifest)[options.dataset]
     path = check_suffix(options.cache or Path("cache") / f"{spec.name}.h5")
+    _check_target(path)
     device = find_device(options.device)
     root = options.data_root or spec.default_root()
     images = load_images(spec, root)
@@ -111,6 +112,24 @@ def run(options: Options) -> Path:
         write_cache(path, header, _some_readable(rows, counted))
     _summary(path, counted, header, time.monotonic() - started, options)
     return path
+
+
+def _check_target(path: Path) -> None:
+    """Raise AevlpError where a cache cannot be written, or would replace what is no cache, before any work is done."""
+    existing = next(folder for folder in path.absolute().parents if folder.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise AevlpError(f"cannot write {path}: {existing} is {'read-only' if existing.is_dir() else 'not a folder'}")
+    if not path.exists():
+        return
+    folder = path.suffix == ".parquet"
+    if path.is_dir() != folder:
+        raise AevlpError(
+            f"{path} is a {'file' if folder else 'folder'}, a {path.suffix} cache is not: choose another --cache"
+        )
+    if folder and (
+        strange := [p.name for p in path.iterdir() if not (p.name.startswith("part-") and p.suffix == ".parquet")]
+    ):
+        raise AevlpError(f"{path} holds {strange[0]!r}, which is no part of a cache: choose another --cache")
 
 
 def _weights(options: Options, spec: DatasetSpec) -> str:

@@ -160,7 +160,12 @@ def check_dataset(cache: ScoreCache, spec: DatasetSpec, root: Path) -> None:
     if len(changed):
         raise AevlpError(
             f"{cache.path} holds other labels or splits than {spec.name} in {root} for {len(changed):,} images, first "
-            f"{cache.ids[changed[0]]!r}: score it again with aevlp pseudolabel --restart"
+            f"{str(cache.ids[changed[0]])!r}: score it again with aevlp pseudolabel --restart"
+        )
+    if images.take(rows).fingerprint() != cache.provenance["dataset"]["fingerprint"]:
+        raise AevlpError(
+            f"{cache.path} was made from other files than those of {spec.name} in {root}: their names agree, their sizes do "
+            f"not. If the images have changed, score them again with aevlp pseudolabel --restart"
         )
     if len(rows) < len(images):
         say(f"{cache.path} holds {len(rows):,} of the {len(images):,} images of {spec.name}: only these are used")

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..images import file_size
+
 
 @dataclass(frozen=True)
 class ImageTable:
@@ -45,7 +47,7 @@ class ImageTable:
     def fingerprint(self) -> str:
         """Return a SHA-256 of classes, ids, paths, splits, labels and file sizes: equal data, equal fingerprint."""
         digest = hashlib.sha256()
-        sizes = [path.stat().st_size if path.is_file() else -1 for path in self.paths]
+        sizes = [file_size(path) for path in self.paths]
         for part in (self.classes, self.ids, self.relative_paths(), self.split, sizes):
             digest.update("\0".join(map(str, part)).encode() + b"\1")
         for labels in (self.truth, self.observed):

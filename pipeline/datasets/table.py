@@ -115,6 +115,8 @@ def _row(spec: TableSpec, path: Path, where: str, record: dict[str, Any]) -> Row
     image = (value or "").strip()
     if not image:
         raise AevlpError(f"{path}, {where}: the column {spec.image_column} is empty, an image's path is needed")
+    if "\0" in image or (not image.isascii() and any("\ud800" <= c <= "\udfff" for c in image)):
+        raise AevlpError(f"{path}, {where}: the image {image!r} holds a character that no file name can have")
     if Path(image).is_absolute() or ".." in Path(image).parts:
         raise AevlpError(f"{path}, {where}: {image!r} is not below the data set's folder; paths are relative to it")
     split = str(record[spec.split_column]).strip() if spec.split_column else "train"
