@@ -15,7 +15,6 @@ import numpy as np
 import open_clip
 import torch
 from open_clip import pretrained as open_clip_weights
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -156,16 +155,16 @@ def _loaded(name: str, source: ClipSource, tag: dict[str, Any] | None, quick_gel
                 f"cannot fetch the weights {weights} of {name} (needs a network the first time): {_first_line(error)}; "
                 f"a weights file on disk can be passed as --weights FILE"
             ) from error
-        if isinstance(
-            error, (RuntimeError, OSError, SafetensorError, KeyError, ValueError, AttributeError, EOFError)
-        ) or (type(error).__module__ in ("pickle", "_pickle")):
-            hint = (
-                "it is a TorchScript archive, which could run code; convert its state_dict to safetensors"
-                if "TorchScript" in str(error)
-                else "pass the weights of this very model, as safetensors"
-            )
-            raise AevlpError(f"{weights} does not hold weights of {name}: {_first_line(error)}: {hint}") from error
-        raise
+        if weights is None:
+            raise AevlpError(
+                f"{source.model} cannot be built ({_first_line(error)}): is it an open_clip model?"
+            ) from error
+        hint = (
+            "it is a TorchScript archive, which could run code; convert its state_dict to safetensors"
+            if "TorchScript" in str(error)
+            else "pass the weights of this very model, as safetensors"
+        )
+        raise AevlpError(f"{weights} does not hold weights of {name} ({_first_line(error)}): {hint}") from error
 
 
 def _weights_hash(model: Any, source: ClipSource, tag: dict[str, Any] | None) -> str:
@@ -184,7 +183,7 @@ def _unit(features: Tensor) -> Tensor:
 
 
 def _first_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
 
 
 class _quiet:

@@ -1,5 +1,6 @@
 """A path -> RGB pixels, or an error that says in a word and in a line why there are none."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,10 @@ def read_image(path: Path, upright: bool = True) -> Image.Image:
     if file_size(path) is None:
         raise ImageError("missing", f"{path}: no such file")
     try:
-        with Image.open(path) as file:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # large, yet below the size that is refused
+            file = Image.open(path)
+        with file:
             file.load()
             image = ImageOps.exif_transpose(file) if upright else file.copy()
             return _eight_bit(image).convert("RGB")

@@ -67,7 +67,8 @@ def damp_scores(similarity: np.ndarray, observed: np.ndarray, settings: DampSett
 def codes_from_scores(final: np.ndarray, negative_ranking: np.ndarray, settings: DampSettings) -> np.ndarray:
     """Return codes (B, C) int8 from the two scores of `damp_scores`; ties go to the lower class index.
 
-    The classes that rank lowest are written last, over a positive if need be. Source: the spec's section 5, steps 6 and 7.
+    The classes that rank lowest are written last, over a positive if need be; a row without scores (NaN) is unknown throughout.
+    Source: the spec's section 5, steps 6 and 7.
     """
     classes = final.shape[1]
     codes = np.full(final.shape, UNKNOWN, dtype=np.int8)
@@ -77,6 +78,7 @@ def codes_from_scores(final: np.ndarray, negative_ranking: np.ndarray, settings:
     count = int(settings.negative_ratio * classes)
     bottom = np.argsort(negative_ranking, axis=1, kind="stable")[:, :count]
     np.put_along_axis(codes, bottom, np.int8(NEGATIVE if settings.compat == "paper" else UNKNOWN), axis=1)
+    codes[np.isnan(final).any(axis=1)] = UNKNOWN
     return codes
 
 

@@ -69,6 +69,8 @@ def view_pixels(
     """
     if not isinstance(image, Image.Image):
         image = Image.fromarray(np.asarray(image, dtype=np.uint8))
+    if image.mode != "RGB":
+        raise AevlpError(f"view_pixels takes an RGB image, found mode {image.mode}: read_image converts any")
     view = view_bytes(image, box, size)
     if mirrored:
         view = view[:, ::-1]

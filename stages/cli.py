@@ -47,7 +47,7 @@ def pseudolabel(
     compat: Annotated[str, typer.Option(help="paper, or published for the rules of the published program.")] = "paper",
     batch_size: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 16,
     workers: Annotated[int | None, typer.Option(min=0, help="Processes that decode images.")] = None,
-    seed: Annotated[int, typer.Option(help="For random weights.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="For random weights.")] = 0,
     strict: Annotated[bool, typer.Option(help="Refuse if any image cannot be read.")] = False,
     restart: Annotated[bool, typer.Option(help="Replace a cache that is there already.")] = False,
 ) -> None:
@@ -83,7 +83,7 @@ def train(
     device: Device = None,
     run: Annotated[Path | None, typer.Option(help="Where to write; default: a new folder in runs/.")] = None,
     resume: Annotated[bool, typer.Option(help="Go on with an interrupted run.")] = False,
-    seed: Annotated[int, typer.Option(help="For order, flips and new weights.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="For order, flips and new weights.")] = 0,
     workers: Annotated[int, typer.Option(min=0, help="Processes that decode images.")] = 2,
     amp: Annotated[bool, typer.Option(help="Mixed precision on a GPU.")] = True,
     dataset: Annotated[str | None, typer.Option(help="The data set, if it is not the one the cache names.")] = None,
@@ -192,7 +192,16 @@ def demo(
     """Run the whole pipeline on generated scenes, offline: both stages, a table and demo.png."""
     from . import demo as stage
 
-    stage.run(seeds, epochs, losses.split(","), cache, data_root, picture, device, workers)
+    stage.run(
+        seeds,
+        epochs,
+        list(dict.fromkeys(name.strip() for name in losses.split(","))),
+        cache,
+        data_root,
+        picture,
+        device,
+        workers,
+    )
 
 
 def main(arguments: list[str] | None = None) -> Any:
@@ -204,5 +213,7 @@ def main(arguments: list[str] | None = None) -> Any:
         sys.exit(1)
     except SystemExit as stop:
         if stop.code == 130:  # what typer makes of an interrupt
-            print("interrupted: what was finished is kept", file=sys.stderr)
+            print(
+                "interrupted: no unfinished file was left behind; a training run goes on with --resume", file=sys.stderr
+            )
         raise

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..pipeline.errors import AevlpError
 from ..pipeline.label_codes import NEGATIVE, POSITIVE
 from ..pipeline.metrics import PseudoLabelQuality, pseudo_label_quality
 from ..pipeline.pseudo_labels import DampSettings
@@ -74,7 +75,11 @@ def run(path: Path, as_json: bool) -> None:
 
 def cached_settings(cache: ScoreCache) -> DampSettings:
     """Return the constants that the cache's own scores and codes were made with."""
-    return DampSettings(**{k: v for k, v in cache.provenance["method"].items() if k != "grid"})
+    method = {k: v for k, v in cache.provenance["method"].items() if k != "grid"}
+    try:
+        return DampSettings(**method)
+    except TypeError as error:
+        raise AevlpError(f"{cache.path}: its method is not one that this version knows: {method}") from error
 
 
 def qualities(cache: ScoreCache, split: str, settings: DampSettings) -> dict[str, PseudoLabelQuality]:

@@ -37,6 +37,8 @@ def run(
     """Print or write the labels of every image; one that cannot be read is named with its reason and costs no other."""
     if output is not None and output.suffix not in (".csv", ".json", ".parquet"):
         raise AevlpError(f"--output {output}: expected a .csv, .json or .parquet file")
+    if output is not None and output.is_dir():
+        raise AevlpError(f"--output {output} is a folder: choose another name for the file")
     files = find_images(names)
     device = find_device(device_name)
     classifier, architecture, description = RunFolder(path).load_best()
@@ -114,8 +116,10 @@ def _report(results: list[dict[str, Any]], classes: list[str], output: Path | No
         rows = list(_lines(results))
         print_table("Predicted labels", ("image", "labels"), rows)
         out.print(f"{len(results) - len(failed):,} images labelled")
+    if failed:
+        say(f"{len(failed):,} images not labelled:")
     for result in failed[:10]:
-        say(f"not labelled: {result['reason']}")
+        say(f"  {result['reason']}")
     if len(failed) == len(results):
         raise AevlpError(f"none of the {len(results)} images can be read")
 

@@ -31,11 +31,14 @@ class RunFolder:
     def settings(self) -> dict[str, Any]:
         """Return the run's settings; AevlpError where this is no run."""
         try:
-            return json.loads(self.settings_file.read_text(encoding="utf-8"))
+            settings = json.loads(self.settings_file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise AevlpError(
                 f"{self.path} is not a training run: cannot read {self.settings_file} ({error})"
             ) from error
+        if not isinstance(settings, dict) or not {"cache", "data_root", "recipe"} <= set(settings):
+            raise AevlpError(f"{self.settings_file} does not hold the settings of a training run")
+        return settings
 
     def continue_with(self, settings: dict[str, Any]) -> dict[str, Any] | None:
         """Return the last state, None before the first epoch's end; AevlpError where the run has other settings."""
@@ -51,7 +54,15 @@ class RunFolder:
             raise AevlpError(
                 f"{self.path} is finished: there is nothing to resume; its results are in {self.metrics_file}"
             )
-        self._rewrite([line for line in self.metrics() if line["epoch"] <= state["epoch"]])
+        if not isinstance(state, dict) or not {"epoch", "classifier", "optimizer"} <= set(state):
+            raise AevlpError(f"{self.state_file} holds no training state")
+        measured = [line for line in self.metrics() if line["epoch"] <= state["epoch"]]
+        if len(measured) != state["epoch"] or not self.best_file.exists():
+            raise AevlpError(
+                f"{self.path} has lost {self.best_file.name} or lines of {self.metrics_file.name}, which its state after epoch "
+                f"{state['epoch']} goes with: start a new run"
+            )
+        self._rewrite(measured)
         return state
 
     def metrics(self) -> list[dict[str, Any]]:
@@ -59,7 +70,14 @@ class RunFolder:
         if not self.metrics_file.exists():
             return []
         lines = self.metrics_file.read_text(encoding="utf-8").splitlines()
-        return [json.loads(line) for line in lines if line.endswith("}")]  # a torn last line was never finished
+        try:
+            measured = [json.loads(line) for line in lines]
+        except ValueError as error:
+            raise AevlpError(f"{self.metrics_file} is damaged: {error}") from error
+        for number, line in enumerate(measured, 1):
+            if not isinstance(line, dict) or not ({"epoch", "val_map"} <= set(line) or "test_map" in line):
+                raise AevlpError(f"{self.metrics_file}, line {number}: not what a training run writes")
+        return measured
 
     def log(self, measured: dict[str, Any]) -> None:
         """Append a line to metrics.jsonl."""
@@ -81,6 +99,8 @@ class RunFolder:
                 f"{self.path}: no {self.best_file.name} in it: not a training run, or its first epoch never ended"
             )
         tensors, description = load_tensors(self.best_file)
+        if not {"architecture", "classes", "cache_fingerprint"} <= set(description):
+            raise AevlpError(f"{self.best_file} holds no classifier: it is another file of aevlp")
         architecture = Architecture.from_json(description["architecture"])
         classifier = build(architecture, len(description["classes"]))
         try:

@@ -17,6 +17,7 @@ from ..pipeline.device import find_device, mixed_precision
 from ..pipeline.early_stopping import EarlyStopping
 from ..pipeline.encoder import ClipEncoder, ClipSource
 from ..pipeline.errors import AevlpError, unknown_name
+from ..pipeline.images import file_size
 from ..pipeline.label_codes import POSITIVE, effective
 from ..pipeline.losses import TABLE, Targets, constants, create
 from ..pipeline.manifest import DatasetSpec, load_manifest
@@ -162,6 +163,10 @@ def check_dataset(cache: ScoreCache, spec: DatasetSpec, root: Path) -> None:
             f"{cache.path} holds other labels or splits than {spec.name} in {root} for {len(changed):,} images, first "
             f"{str(cache.ids[changed[0]])!r}: score it again with aevlp pseudolabel --restart"
         )
+    ok = cache.status == "ok"
+    gone = [name for name, path in zip(cache.ids[ok], images.paths[rows][ok], strict=True) if file_size(path) is None]
+    if gone:
+        raise AevlpError(f"{len(gone):,} images that were scored are not in {root} any more, first {str(gone[0])!r}")
     if images.take(rows).fingerprint() != cache.provenance["dataset"]["fingerprint"]:
         raise AevlpError(
             f"{cache.path} was made from other files than those of {spec.name} in {root}: their names agree, their sizes do "
@@ -223,8 +228,8 @@ def _recipe(spec: DatasetSpec, options: Options) -> dict[str, Any]:
     for name in ("epochs", "batch_size", "lr"):
         value = getattr(options, name)
         if value is not None:
-            if value <= 0:
-                raise AevlpError(f"--{name.replace('_', '-')} must be above 0, found {value}")
+            if not 0 < value < float("inf"):
+                raise AevlpError(f"--{name.replace('_', '-')} must be above 0 and finite, found {value}")
             recipe[name] = value
     return recipe
 
@@ -415,8 +420,7 @@ def judged(classifier: Classifier, inputs: Inputs, rows: np.ndarray, mixed: Abst
 
 def _finish(plan: Plan, folder: RunFolder, inputs: Inputs) -> None:
     """Judge the best weights on the test split, once, and say where everything is."""
-    epochs = [line for line in folder.metrics() if "epoch" in line]
-    best = max(epochs, key=lambda line: line["val_map"])
+    best = max((line for line in folder.metrics() if "val_map" in line), key=lambda line: line["val_map"])
     result = f"best validation mAP {100 * best['val_map']:.2f} in epoch {best['epoch']}"
     if len(plan.test.rows):
         classifier = folder.load_best()[0].to(plan.device)

@@ -283,3 +283,10 @@ def test_a_constant_out_of_range_is_a_mistake(constant: str, value: float | str)
 def test_shapes_that_do_not_fit_are_a_mistake(similarity: tuple[int, ...], observed: tuple[int, ...]) -> None:
     with pytest.raises(AevlpError, match="expected similarity"):
         damp_codes(np.zeros(similarity), np.zeros(observed), PLAIN)
+
+
+def test_a_row_without_scores_is_unknown_throughout() -> None:
+    similarity = np.full((2, 5, 4), np.nan, dtype=np.float32)
+    similarity[1] = np.linspace(-1, 1, 20).reshape(5, 4)
+    codes = damp_codes(similarity, np.zeros((2, 4), dtype=np.int8), DampSettings(0.1, 0.1, 0.2, 2, 0.5))
+    assert (codes[0] == 0).all() and (codes[1] != 0).any()

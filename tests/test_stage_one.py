@@ -211,3 +211,34 @@ def test_single_labels_are_noted(tmp_path: Path, capsys: pytest.CaptureFixture) 
     table.write_text("\n".join(line.split(";")[0] for line in table.read_text().splitlines()) + "\n")
     stage_one(tmp_path / "data", tmp_path / "c.h5")
     assert "labels: observed" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_no_cache_is_never_replaced(blocks: Path, tmp_path: Path) -> None:
+    for name in ("mine.parquet", "mine.h5"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "notes.txt").write_text("mine")
+        with pytest.raises(AevlpError, match="choose another --cache"):
+            stage_one(blocks, tmp_path / name, restart=True)
+        assert (tmp_path / name / "notes.txt").read_text() == "mine"
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(AevlpError, match="not a folder"):
+        stage_one(blocks, tmp_path / "file" / "c.h5")
+
+
+def test_a_name_that_no_file_can_have_costs_its_row_alone(tmp_path: Path) -> None:
+    draw_blocks(tmp_path / "data", 4, 2)
+    table = tmp_path / "data" / "labels.csv"
+    table.write_text(table.read_text() + "x" * 300 + ".png,test,red\n")
+    cache = open_cache(stage_one(tmp_path / "data", tmp_path / "c.h5"))
+    assert cache.status.tolist() == ["ok"] * 6 + ["missing"]
+    table.write_text(table.read_text() + "a\0b.png,test,red\n")
+    with pytest.raises(AevlpError, match=r"character that no file name can have|not a valid"):
+        stage_one(tmp_path / "data", tmp_path / "d.h5")
+
+
+def test_a_model_that_cannot_be_built_is_one_clear_line(blocks: Path, tmp_path: Path) -> None:
+    config = json.loads((blocks / "tiny-clip.json").read_text())
+    config["vision_cfg"]["wings"] = 2
+    (tmp_path / "winged.json").write_text(json.dumps(config))
+    with pytest.raises(AevlpError, match=r"winged\.json cannot be built .*wings"):
+        stage_one(blocks, tmp_path / "c.h5", clip=str(tmp_path / "winged.json"), weights="random")

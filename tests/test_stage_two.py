@@ -221,7 +221,7 @@ def test_training_refuses_what_does_not_fit(blocks: Path, cache_path: Path, tmp_
         ({"device": "cuda:9"}, "is not there"),
         ({"dataset": "bloks"}, "unknown data set 'bloks': known are blocks"),
         ({"data_root": tmp_path / "nowhere"}, "no folder .*pass --data-root"),
-        ({"lr": -1.0}, "--lr must be above 0"),
+        ({"lr": -1.0}, "--lr must be above 0 and finite"),
     ):
         with pytest.raises(AevlpError, match=message):
             stage_two(cache_path, tmp_path / "run", **options)
@@ -257,8 +257,68 @@ def test_an_image_that_went_missing_after_scoring_is_named(tmp_path: Path) -> No
     draw_blocks(tmp_path / "data")
     cache = stage_one(tmp_path / "data", tmp_path / "c.h5")
     (tmp_path / "data" / "images" / "13.png").unlink()
-    with pytest.raises(AevlpError, match=r"cannot be read any more: .*13\.png"):
+    with pytest.raises(AevlpError, match=r"1 images that were scored are not in .* any more, first 'images/13\.png'"):
         stage_two(cache, tmp_path / "run", epochs=1)
+
+
+def test_an_image_that_changed_after_scoring_is_noticed(tmp_path: Path) -> None:
+    draw_blocks(tmp_path / "data")
+    cache = stage_one(tmp_path / "data", tmp_path / "c.h5")
+    image = tmp_path / "data" / "images" / "00.png"
+    whole = image.read_bytes()
+    image.write_bytes(whole + b"more")
+    with pytest.raises(AevlpError, match="was made from other files"):
+        stage_two(cache, tmp_path / "run", epochs=1)
+    image.write_bytes(bytes(len(whole)))
+    with pytest.raises(AevlpError, match=r"cannot be read any more: .*00\.png"):
+        stage_two(cache, tmp_path / "run", epochs=1)
+
+
+def test_weights_of_another_backbone_are_refused(cache_path: Path, tmp_path: Path) -> None:
+    import timm
+    from safetensors.torch import save_file
+
+    from aevlp.pipeline.classifier import create_timm
+
+    model = timm.create_model("resnet10t", pretrained=False)
+    state = {k: v.contiguous() for k, v in model.state_dict().items()}
+    save_file(state, tmp_path / "whole.safetensors")
+    save_file({k: v for k, v in state.items() if "layer4" not in k}, tmp_path / "part.safetensors")
+    (tmp_path / "text.safetensors").write_text("no weights")
+    loaded = create_timm("resnet10t", str(tmp_path / "whole.safetensors"), 3, 32, True)[1].backbone.state_dict()
+    assert all(torch.equal(loaded[key], state[key]) for key in loaded) and "layer4.0.conv1.weight" in loaded
+    for backbone, name, message in (
+        ("resnet10t", "part", "tensors are missing in it, first layer4"),
+        ("resnet18", "whole", "does not hold weights of resnet18"),
+        ("resnet10t", "text", "cannot be read as weights"),
+    ):
+        with pytest.raises(AevlpError, match=message):
+            stage_two(cache_path, tmp_path / "run", backbone=backbone, weights=str(tmp_path / f"{name}.safetensors"))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("metrics.jsonl", "", "has lost best.safetensors or lines of metrics.jsonl"),
+        ("metrics.jsonl", "garbage}\n", "metrics.jsonl is damaged"),
+        ("metrics.jsonl", '{"a": 1}\n', "line 1: not what a training run writes"),
+        ("settings.json", "[]", "does not hold the settings"),
+        ("settings.json", "{", "is not a training run"),
+    ],
+)
+def test_a_damaged_run_is_not_resumed(run_path: Path, cache_path: Path, tmp_path: Path, name, content, message) -> None:
+    run = Path(shutil.copytree(run_path, tmp_path / "run"))
+    (run / name).write_text(content)
+    with pytest.raises(AevlpError, match=message):
+        stage_two(cache_path, run, resume=True)
+
+
+def test_a_state_is_no_classifier(run_path: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(run_path, tmp_path / "run"))
+    shutil.copy(run / "state.safetensors", run / "best.safetensors")
+    with pytest.raises(AevlpError, match="holds no classifier"):
+        evaluate.run(run, "test", None, None, "cpu", 0, False)
 
 
 def test_a_loss_that_is_not_finite_is_an_error(cache_path: Path, tmp_path: Path) -> None:
