@@ -8,7 +8,7 @@ import timm
 from timm.data.config import resolve_model_data_config
 from torch import Tensor, nn
 
-from .encoder import IMAGENET_STATISTICS, ClipEncoder, image_tower
+from .encoder import IMAGENET_STATISTICS, ClipEncoder, image_tower, quiet
 from .errors import AevlpError, unknown_name
 
 PRETRAINED, RANDOM = "pretrained", "random"
@@ -119,7 +119,8 @@ def _timm(name: str, size: int, weights: str) -> tuple[Any, int, tuple[float, ..
     if not timm.is_model(name):
         raise unknown_name("backbone", name, ["linear", "clip", *timm.list_models()])
     try:
-        backbone: Any = timm.create_model(name, pretrained=weights == PRETRAINED, num_classes=0)
+        with quiet():
+            backbone: Any = timm.create_model(name, pretrained=weights == PRETRAINED, num_classes=0)
     except Exception as error:  # whatever an unreachable hub raises
         if weights != PRETRAINED:
             raise

@@ -102,7 +102,7 @@ def image_tower(config: dict[str, Any], quick_gelu: bool) -> nn.Module:
         path = Path(folder) / f"aevlp-{hashlib.sha256(json.dumps(config).encode()).hexdigest()[:12]}.json"
         path.write_text(json.dumps(config))
         name = _registered(str(path))
-    with _quiet():
+    with quiet():
         model: Any = open_clip.create_model(
             name, pretrained=None, force_quick_gelu=quick_gelu, pretrained_image=False, pretrained_text=False
         )
@@ -145,7 +145,7 @@ def _tag(name: str, weights: str) -> dict[str, Any] | None:
 def _loaded(name: str, source: ClipSource, tag: dict[str, Any] | None, quick_gelu: bool) -> Any:
     weights = None if source.weights == RANDOM else source.weights
     try:
-        with _quiet():
+        with quiet():
             return open_clip.create_model(
                 name, pretrained=weights, force_quick_gelu=quick_gelu, pretrained_image=False, pretrained_text=False
             )
@@ -186,8 +186,8 @@ def _first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
 
 
-class _quiet:
-    """Keep open_clip's log lines off the terminal: what matters of them is said as errors, or by the caller."""
+class quiet:
+    """Keep the log lines of open_clip, timm and the hub off the terminal: what matters of them is said as errors."""
 
     def __enter__(self) -> None:
         self._level = logging.root.manager.disable

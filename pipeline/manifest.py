@@ -190,7 +190,13 @@ class ListedSpec(DatasetSpec, frozen=True):
 class Manifest(_Section, frozen=True):
     """All data sets of one manifest file; `manifest["voc"]` is one of them."""
 
-    datasets: dict[str, Annotated[VocSpec | TableSpec | ScenesSpec | ListedSpec, Field(discriminator="format")]]
+    datasets: dict[
+        Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")],
+        Annotated[VocSpec | TableSpec | ScenesSpec | ListedSpec, Field(discriminator="format")],
+    ] = Field(min_length=1)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.datasets
 
     def __getitem__(self, name: str) -> DatasetSpec:
         if name not in self.datasets:

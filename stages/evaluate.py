@@ -27,7 +27,10 @@ def run(
     folder = RunFolder(path)
     settings = folder.settings()
     classifier, architecture, description = folder.load_best()
-    cache = open_cache(cache_path or Path(settings["cache"]))
+    used = cache_path or Path(settings["cache"])
+    if not used.exists():
+        raise AevlpError(f"no cache {used}, which {path} was trained from: if it has moved, pass it as --cache")
+    cache = open_cache(used)
     if cache.fingerprint != description["cache_fingerprint"]:
         raise AevlpError(
             f"{cache.path} is not the cache that {path} was trained from: its images, labels or settings differ; "
@@ -38,7 +41,9 @@ def run(
     part = {"train": train, "val": val, "test": test}[split]
     if not len(part.rows):
         raise AevlpError(f"{cache.path} holds no readable image of the split {split}")
-    images = data_root(cache, root or Path(settings["data_root"]))
+    images = root or Path(settings["data_root"])
+    if architecture.backbone != "linear":
+        images = data_root(cache, images)
     inputs = classifier_inputs(architecture, cache, images, device, workers)
     logits = judged(classifier.to(device), inputs, part.rows, autocast(device, None))
     precision = average_precision(logits, part.truth)

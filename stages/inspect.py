@@ -99,13 +99,24 @@ def qualities(cache: ScoreCache, split: str, settings: DampSettings) -> dict[str
 def print_quality(judged: dict[str, dict[str, PseudoLabelQuality]]) -> None:
     """Print the table of qualities, in percent."""
     rows = [
-        (split, name, *(f"{100 * v:.1f}" for v in (q.precision, q.recall, q.f1, q.negative_precision)))
+        (
+            split,
+            name,
+            _percent(q.precision, q.positives),
+            _percent(q.recall, q.hidden),
+            _percent(q.f1, q.positives),
+            _percent(q.negative_precision, q.negatives),
+        )
         for split, kinds in judged.items()
         for name, q in kinds.items()
     ]
     if rows:
         header = ("split", "views", "precision", "recall", "F1", "negatives' precision")
         print_table("Pseudo-labels on what nobody observed (%)", header, rows, right=(2, 3, 4, 5))
+
+
+def _percent(ratio: float, of: int) -> str:
+    return f"{100 * ratio:.1f}" if of else "-"
 
 
 def _shortened(names: list[str]) -> str:

@@ -163,8 +163,8 @@ def _provenance(
     return {
         "dataset": {
             "name": spec.name,
-            "manifest": "" if options.manifest is None else str(options.manifest),
-            "root": str(root),
+            "manifest": "" if options.manifest is None else str(options.manifest.absolute()),
+            "root": str(root.absolute()),
             "fingerprint": images.fingerprint(),
         },
         "clip": {"model": source.model, "weights": source.weights, "config": encoder.config},

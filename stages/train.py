@@ -115,7 +115,14 @@ def make_plan(options: Options) -> Plan:
     check_dataset(cache, spec, root)
     recipe = _recipe(spec, options)
     train, val, test = splits(cache, recipe["val_fraction"])
+    if not (cache.observed[train.rows] == POSITIVE).any():
+        raise AevlpError(f"{cache.path}: no training image has an observed positive, there is nothing to learn from")
     damp = spec.damp.settings(cache.provenance["method"]["compat"])
+    if "pseudo" in TABLE[options.loss].reads and not (cache.codes(damp)[train.rows] == POSITIVE).any():
+        say(
+            f"No training image has a pseudo-positive: {options.loss} will learn from observed labels alone. Lower "
+            f"`threshold` or `temperature` under `damp` in the manifest; no image need be scored again."
+        )
     given = _loss_constants(spec, options.loss, cache, damp, train, recipe["linear_init"])
     create(options.loss, len(cache.classes), **given)
     return Plan(options, cache, spec, device, recipe, damp, given, root, train, val, test)
@@ -251,10 +258,10 @@ def _loss_constants(
 def _settings(plan: Plan) -> dict[str, Any]:
     options = plan.options
     return {
-        "cache": str(options.cache),
+        "cache": str(options.cache.absolute()),
         "cache_fingerprint": plan.cache.fingerprint,
         "dataset": plan.spec.name,
-        "data_root": str(plan.root),
+        "data_root": str(plan.root.absolute()),
         "loss": {"name": options.loss, **plan.constants},
         "damp": vars(plan.damp),
         "recipe": plan.recipe,

@@ -353,3 +353,44 @@ def test_a_mistake_is_one_line_and_exit_1(command: str, tmp_path: Path, capsys: 
     assert stop.value.code == 1
     error = capsys.readouterr().err
     assert error.startswith("error: ") and error.count("\n") == 1
+
+
+def test_without_any_observed_positive_there_is_nothing_to_learn(tmp_path: Path) -> None:
+    draw_blocks(tmp_path / "data")
+    table = tmp_path / "data" / "labels.csv"
+    header, *lines = table.read_text().splitlines()
+    table.write_text("\n".join([header, *(line.rsplit(",", 1)[0] + "," for line in lines)]))
+    cache = stage_one(tmp_path / "data", tmp_path / "c.h5")
+    with pytest.raises(AevlpError, match="no training image has an observed positive"):
+        stage_two(cache, tmp_path / "run")
+
+
+def test_no_pseudo_positive_is_said(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    draw_blocks(tmp_path / "data")
+    manifest = tmp_path / "data" / "blocks.yaml"
+    manifest.write_text(manifest.read_text().replace("threshold: 0.2", "threshold: 1.0"))
+    cache = stage_one(tmp_path / "data", tmp_path / "c.h5")
+    train.make_plan(train.Options(cache))
+    assert "No training image has a pseudo-positive" in capsys.readouterr().err
+    train.make_plan(train.Options(cache, loss="an"))
+    assert "pseudo-positive" not in capsys.readouterr().err
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["inspect", str(cache)])
+    assert stop.value.code == 0
+    precision = next(line for line in capsys.readouterr().out.splitlines() if "multi-focus" in line).split("│")[3]
+    assert precision.strip() == "-"  # there is none without a pseudo-positive
+
+
+def test_a_run_is_found_from_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    draw_blocks(tmp_path / "data")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    cache = stage_one(Path("data"), Path("c.h5"))
+    run = stage_two(cache, Path("run"), epochs=1)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    evaluate.run(Path("..") / run, "test", None, None, "cpu", 0, False)
+    stage_two(Path("..") / cache, Path("other"), epochs=1)
+    (tmp_path / "c.h5").rename(tmp_path / "d.h5")
+    with pytest.raises(AevlpError, match="if it has moved, pass it as --cache"):
+        evaluate.run(Path("..") / run, "test", None, None, "cpu", 0, False)
+    evaluate.run(Path("..") / run, "test", tmp_path / "d.h5", None, "cpu", 0, False)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -94,8 +94,13 @@ def array_columns(header: CacheHeader) -> dict[str, tuple[str, tuple[int, ...]]]
 
 
 def header_fingerprint(header: CacheHeader, ids: np.ndarray, observed: np.ndarray) -> str:
-    """Return a SHA-256 of everything that makes a cache what it is: header, images and observed labels."""
-    digest = hashlib.sha256(header.to_json().encode())
+    """Return a SHA-256 of everything that makes a cache what it is: header, images and observed labels.
+
+    Where the files were on the machine that scored them is left out.
+    """
+    data = {key: value for key, value in header.provenance["dataset"].items() if key not in ("root", "manifest")}
+    placeless = replace(header, provenance={**header.provenance, "dataset": data})
+    digest = hashlib.sha256(placeless.to_json().encode())
     digest.update("\0".join(ids).encode())
     digest.update(np.ascontiguousarray(observed).tobytes())
     return digest.hexdigest()
