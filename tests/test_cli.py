@@ -108,7 +108,6 @@ def test_convert_refuses_to_overwrite(cache_path: Path, capsys: pytest.CaptureFi
     [
         (["--help"], 0),
         (["train", "--help"], 0),
-        ([], 2),
         (["trian"], 2),
         (["train"], 2),
         (["pseudolabel", "--dataset", "voc", "--storage", "float8"], 2),
