@@ -143,7 +143,7 @@ def _fill(backbone: nn.Module, name: str, path: Path) -> None:
     if not path.is_file():
         raise AevlpError(f"no weights {str(path)!r} for {name}: expected {PRETRAINED}, {RANDOM} or a file")
     try:
-        state = timm.models.load_state_dict(str(path), use_ema=False)
+        state = timm.models.load_state_dict(str(path), use_ema=False, weights_only=True)  # a pickle could run code
     except Exception as error:  # whatever a foreign file raises
         raise AevlpError(f"{path} cannot be read as weights: {' '.join(str(error).split())[:160]}") from error
     wanted = backbone.state_dict()

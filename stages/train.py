@@ -118,12 +118,15 @@ def make_plan(options: Options) -> Plan:
     if not (cache.observed[train.rows] == POSITIVE).any():
         raise AevlpError(f"{cache.path}: no training image has an observed positive, there is nothing to learn from")
     damp = spec.damp.settings(cache.provenance["method"]["compat"])
-    if "pseudo" in TABLE[options.loss].reads and not (cache.codes(damp)[train.rows] == POSITIVE).any():
+    pseudo = cache.codes(damp)[train.rows] if "pseudo" in TABLE[options.loss].reads else None
+    if pseudo is not None and not (pseudo == POSITIVE).any():
         say(
             f"No training image has a pseudo-positive: {options.loss} will learn from observed labels alone. Lower "
             f"`threshold` or `temperature` under `damp` in the manifest; no image need be scored again."
         )
-    given = _loss_constants(spec, options.loss, cache, damp, train, recipe["linear_init"])
+    observed = cache.observed[train.rows]
+    known = observed if pseudo is None else effective(observed, pseudo)
+    given = _loss_constants(spec, options.loss, known, recipe["linear_init"])
     create(options.loss, len(cache.classes), **given)
     return Plan(options, cache, spec, device, recipe, damp, given, root, train, val, test)
 
@@ -170,11 +173,11 @@ def check_dataset(cache: ScoreCache, spec: DatasetSpec, root: Path) -> None:
             f"{cache.path} holds other labels or splits than {spec.name} in {root} for {len(changed):,} images, first "
             f"{str(cache.ids[changed[0]])!r}: score it again with aevlp pseudolabel --restart"
         )
-    ok = cache.status == "ok"
-    gone = [name for name, path in zip(cache.ids[ok], images.paths[rows][ok], strict=True) if file_size(path) is None]
-    if gone:
-        raise AevlpError(f"{len(gone):,} images that were scored are not in {root} any more, first {str(gone[0])!r}")
     if images.take(rows).fingerprint() != cache.provenance["dataset"]["fingerprint"]:
+        scored = np.flatnonzero(cache.status == "ok")
+        gone = [str(cache.ids[row]) for row in scored if file_size(images.paths[rows[row]]) is None]
+        if gone:
+            raise AevlpError(f"{len(gone):,} images that were scored are not in {root} any more, first {gone[0]!r}")
         raise AevlpError(
             f"{cache.path} was made from other files than those of {spec.name} in {root}: their names agree, their sizes do "
             f"not. If the images have changed, score them again with aevlp pseudolabel --restart"
@@ -241,17 +244,14 @@ def _recipe(spec: DatasetSpec, options: Options) -> dict[str, Any]:
     return recipe
 
 
-def _loss_constants(
-    spec: DatasetSpec, name: str, cache: ScoreCache, damp: DampSettings, train: Split, linear_init: int
-) -> dict[str, Any]:
-    """Return the manifest's constants of a loss; where it says no number of positives, that of the codes in the cache."""
+def _loss_constants(spec: DatasetSpec, name: str, known: np.ndarray, linear_init: int) -> dict[str, Any]:
+    """Return the manifest's constants of a loss; where it says no number of positives, that of the codes (N, C) known."""
     given = dict(spec.losses.get(name, {}))
     takes = constants(name)
     if "linear_init" in takes:
         given["linear_init"] = linear_init
     if "expected_positives" in takes and "expected_positives" not in given:
-        codes = effective(cache.observed, cache.codes(damp))[train.rows]
-        given["expected_positives"] = float((codes == POSITIVE).sum(axis=1).mean())
+        given["expected_positives"] = float((known == POSITIVE).sum(axis=1).mean())
     return given
 
 

@@ -297,6 +297,25 @@ def test_weights_of_another_backbone_are_refused(cache_path: Path, tmp_path: Pat
     assert not (tmp_path / "run").exists()
 
 
+class Trap:
+    """What a pickle can do to whoever loads it."""
+
+    def __init__(self, sprung: Path) -> None:
+        self.sprung = sprung
+
+    def __reduce__(self):
+        return (Path.touch, (self.sprung,))
+
+
+def test_code_in_a_weights_file_never_runs(blocks: Path, cache_path: Path, tmp_path: Path) -> None:
+    torch.save({"conv1.weight": Trap(tmp_path / "sprung")}, tmp_path / "trap.pt")
+    with pytest.raises(AevlpError, match=r"trap\.pt cannot be read as weights"):
+        stage_two(cache_path, tmp_path / "run", backbone="resnet10t", weights=str(tmp_path / "trap.pt"))
+    with pytest.raises(AevlpError, match=r"trap\.pt does not hold weights"):
+        stage_one(blocks, tmp_path / "c.h5", weights=str(tmp_path / "trap.pt"))
+    assert not (tmp_path / "sprung").exists()
+
+
 @pytest.mark.parametrize(
     "name, content, message",
     [
