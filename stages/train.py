@@ -175,7 +175,7 @@ def check_dataset(cache: ScoreCache, spec: DatasetSpec, root: Path) -> None:
         )
     if images.take(rows).fingerprint() != cache.provenance["dataset"]["fingerprint"]:
         scored = np.flatnonzero(cache.status == "ok")
-        gone = [str(cache.ids[row]) for row in scored if file_size(images.paths[rows[row]]) is None]
+        gone = [str(cache.ids[row]) for row in scored if file_size(Path(images.paths[rows[row]])) is None]
         if gone:
             raise AevlpError(f"{len(gone):,} images that were scored are not in {root} any more, first {gone[0]!r}")
         raise AevlpError(
