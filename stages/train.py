@@ -173,9 +173,10 @@ def check_dataset(cache: ScoreCache, spec: DatasetSpec, root: Path) -> None:
             f"{cache.path} holds other labels or splits than {spec.name} in {root} for {len(changed):,} images, first "
             f"{str(cache.ids[changed[0]])!r}: score it again with aevlp pseudolabel --restart"
         )
-    if images.take(rows).fingerprint() != cache.provenance["dataset"]["fingerprint"]:
-        scored = np.flatnonzero(cache.status == "ok")
-        gone = [str(cache.ids[row]) for row in scored if file_size(Path(images.paths[rows[row]])) is None]
+    used = images.take(rows)
+    if used.fingerprint() != cache.provenance["dataset"]["fingerprint"]:
+        files = zip(cache.ids.tolist(), cache.status.tolist(), used.paths.tolist(), strict=True)
+        gone = [name for name, status, path in files if status == "ok" and file_size(path) is None]
         if gone:
             raise AevlpError(f"{len(gone):,} images that were scored are not in {root} any more, first {gone[0]!r}")
         raise AevlpError(
