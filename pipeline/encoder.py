@@ -68,9 +68,27 @@ class ClipEncoder:
         self.image_size: int = size if isinstance(size, int) else size[0]
         self.mean, self.std = tuple(preprocessing["mean"]), tuple(preprocessing["std"])
 
+    def encode_classes(self, sentences: Sequence[Sequence[str]]) -> np.ndarray:
+        """Return a text feature for each class, (C, D) float32, from its sentences.
+
+        Of one sentence it is the tower's own output, not normalised; of several it has the direction of the mean of their unit
+        vectors and their mean length. Raises AevlpError where a sentence is too long for the model.
+        """
+        every = self.encode_text([sentence for of_class in sentences for sentence in of_class])
+        lengths = np.linalg.norm(every, axis=1, keepdims=True)
+        parts = np.cumsum([len(of_class) for of_class in sentences])[:-1]
+        features = []
+        for part, length in zip(np.split(every, parts), np.split(lengths, parts), strict=True):
+            direction = (part / length).mean(axis=0)
+            features.append(part[0] if len(part) == 1 else direction / np.linalg.norm(direction) * length.mean())
+        return np.stack(features).astype(np.float32)
+
     @torch.inference_mode()
     def encode_text(self, sentences: Sequence[str]) -> np.ndarray:
-        """Return unit vectors (len(sentences), D) float32; AevlpError where a sentence is too long for the model."""
+        """Return the text tower's features (len(sentences), D) float32, not normalised.
+
+        Raises AevlpError where a sentence is too long for the model.
+        """
         try:
             tokens = open_clip.get_tokenizer(self.name)(list(sentences))
         except Exception as error:  # tokenizers of other families are fetched from a hub
@@ -78,7 +96,7 @@ class ClipEncoder:
         full = [s for s, row in zip(sentences, tokens, strict=True) if int(row[-1]) != 0 and len(s) > tokens.shape[1]]
         if full:
             raise AevlpError(f"the prompt {full[0][:60]!r}… is longer than the {tokens.shape[1]} tokens of {self.name}")
-        return _unit(self.model.encode_text(tokens.to(self.device))).cpu().numpy()
+        return self.model.encode_text(tokens.to(self.device)).float().cpu().numpy()
 
     @torch.inference_mode()
     def encode_views(self, views: Tensor, mirrored: bool, mean: Sequence[float], std: Sequence[float]) -> Tensor:

@@ -1,6 +1,9 @@
-"""What made an output: versions of the packages that shape a number."""
+"""What made an output: versions of the packages that shape a number, hashes of arrays, and where two records differ."""
 
+import hashlib
 from importlib.metadata import version
+
+import numpy as np
 
 PACKAGES = ("aevlp", "torch", "torchvision", "open_clip_torch", "timm", "numpy", "pillow")
 
@@ -8,6 +11,14 @@ PACKAGES = ("aevlp", "torch", "torchvision", "open_clip_torch", "timm", "numpy",
 def versions() -> dict[str, str]:
     """Return the installed version of every package that can change a score or a trained weight."""
     return {name: version(name) for name in PACKAGES}
+
+
+def arrays_sha256(*arrays: np.ndarray) -> str:
+    """Return the SHA-256 of arrays, one after another in row-major order."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
 
 
 def difference(mine: object, theirs: object, place: str = "") -> str | None:

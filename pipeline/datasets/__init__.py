@@ -1,33 +1,93 @@
 """A data set's entry in the manifest and its folder -> its `ImageTable`; one file a format on disk."""
 
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from .. import observation as regimes
 from ..errors import AevlpError
-from ..manifest import DatasetSpec, ScenesSpec, TableSpec, VocSpec
-from . import scenes, table, voc
-from .image_table import ImageTable
+from ..specs import DatasetSpec
+from .faults import DataError, Report, refuse
+from .image_table import ImageTable, Listings, path_array
 
-__all__ = ["ImageTable", "load_images"]
+__all__ = ["DataError", "ImageTable", "load_images"]
+
+# Format -> module with `read(spec, root, report) -> Listings`; imported when it is needed.
+READERS = {
+    "voc": "voc",
+    "coco": "coco",
+    "coco_json": "coco",
+    "nuswide": "nuswide",
+    "cub": "cub",
+    "formatted": "formatted",
+    "table": "table",
+    "image_folder": "image_folder",
+    "webdataset": "webdataset",
+    "huggingface": "huggingface",
+    "scenes": "scenes",
+}
 
 
-def load_images(spec: DatasetSpec, root: Path | str | None = None, split: str | None = None) -> ImageTable:
+def load_images(
+    spec: DatasetSpec,
+    root: Path | str | None = None,
+    split: str | None = None,
+    observation: dict[str, Any] | None = None,
+    report: Report = refuse,
+) -> ImageTable:
     """Return the images of a data set, training rows first, each split in its published order.
 
     root: the data set's own folder; None for its usual place. split: "train" or "test" for one of them alone.
+    observation: the regime that observes full labels, as `pipeline.observation.checked` returns it; None for the
+    manifest's, or else the labels that the data set gives as observed, or else one positive an image (seed 1200).
+    report: is told of each faulty row, which is then left out; by default the first is raised.
     Raises AevlpError where the folder or a file in it is not there or not as the format has it.
     """
     root = spec.default_root() if root is None else Path(root)
-    match spec:
-        case VocSpec():
-            images = voc.read(spec, root)
-        case TableSpec():
-            images = table.read(spec, root)
-        case ScenesSpec():
-            images = scenes.read(spec, root)
-        case _:
-            raise AevlpError(f"{spec.name}: this version cannot read the format {spec.format!r} yet")
-    if split is None:
-        return images
-    if split not in ("train", "test"):
+    if split not in (None, "train", "test"):
         raise AevlpError(f"split must be train or test, found {split!r}")
-    return images.take(images.split == split)
+    listings = import_module(f".{READERS[spec.format]}", __name__).read(spec, root, report)
+    images = _joined(spec, root, listings, observation or spec.observation)
+    return images if split is None else images.take(images.split == split)
+
+
+def _joined(spec: DatasetSpec, root: Path, listings: Listings, asked: dict[str, Any] | None) -> ImageTable:
+    parts = {name: listings.splits[name] for name in ("train", "test") if name in listings.splits}
+    if not any(part.ids for part in parts.values()):
+        raise AevlpError(f"{spec.name}: no image is listed in {root}, at least one is needed")
+    given = all(part.observed is not None for part in parts.values())
+    regime: dict[str, Any] | str = "as given"
+    if not listings.complete:
+        if asked is not None:
+            raise AevlpError(
+                f"{spec.name}: its labels are the observed ones (`labels: observed`), there are no full labels for the regime "
+                f"{asked['regime']} to choose from"
+            )
+        observed = [part.labels for part in parts.values()]
+    elif asked is None and given:
+        observed = [np.asarray(part.observed) for part in parts.values()]
+    else:
+        regime = asked or regimes.checked({"regime": "uniform"})
+        observed = [_observed(spec, name, regime, part) for name, part in parts.items()]
+    labels = np.concatenate([part.labels for part in parts.values()]).astype(np.int8)
+    return ImageTable(
+        ids=np.array([name for part in parts.values() for name in part.ids], dtype=str),
+        paths=path_array([path for part in parts.values() for path in part.paths]),
+        split=np.repeat(list(parts), [len(part.ids) for part in parts.values()]),
+        truth=labels if listings.complete else None,
+        observed=np.concatenate(observed).astype(np.int8),
+        classes=listings.classes,
+        root=root,
+        image_root=listings.image_root,
+        observation=regime,
+        label_files=tuple(listings.label_files),
+    )
+
+
+def _observed(spec: DatasetSpec, name: str, regime: dict[str, Any], part: Any) -> np.ndarray:
+    try:
+        return regimes.apply(regime, part.labels, part.sizes)
+    except AevlpError as error:
+        raise AevlpError(f"{spec.name}, {name} split: {error}") from error

@@ -1,21 +1,54 @@
-"""What every reader returns: images in order, with what is known and what is observed of each."""
+"""What every reader gives of a split, and what becomes of it: images in order, with what is known and observed of each."""
 
 import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..images import file_size
 
 
+@dataclass
+class Listing:
+    """What a reader finds of one split, in its published order.
+
+    ids: n str. paths: n Path. labels: (n, C) 0/1. observed: (n, C) codes, where the data set says itself what was observed.
+    sizes: gives the area of the largest object of each class in each image, (n, C), 0 where there is none; called if needed.
+    """
+
+    ids: list[str]
+    paths: list[Path]
+    labels: np.ndarray
+    observed: np.ndarray | None = None
+    sizes: Callable[[], np.ndarray] | None = None
+
+
+@dataclass
+class Listings:
+    """What a reader finds of a data set.
+
+    classes: C names. splits: "train" and "test", or one of them. complete: whether the labels are all that an image shows,
+    or the few that somebody gave. image_root: below which a formatted file names the images. label_files: what was read.
+    """
+
+    classes: tuple[str, ...]
+    splits: dict[str, Listing]
+    image_root: Path
+    label_files: Sequence[Path]
+    complete: bool = True
+
+
 @dataclass(frozen=True)
 class ImageTable:
     """N images, training rows first.
 
-    ids: (N,) str, distinct. paths: (N,) Path, whether or not a file is there. split: (N,) str, "train" or "test".
+    ids: (N,) str, distinct. paths: (N,) Path, whether or not an image is there. split: (N,) str, "train" or "test".
     truth: (N, C) int8 0/1, or None where full labels are not known. observed: (N, C) int8 codes. classes: C names.
-    root: the data set's own folder, below which the paths are.
+    root: the data set's own folder, below which the paths are. image_root: the folder below it that holds the images.
+    observation: the regime by which `observed` was drawn, "as given" where it was not. label_files: what the labels are from.
     """
 
     ids: np.ndarray
@@ -25,6 +58,9 @@ class ImageTable:
     observed: np.ndarray
     classes: tuple[str, ...]
     root: Path
+    image_root: Path
+    observation: dict[str, Any] | str
+    label_files: tuple[Path, ...]
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -54,9 +90,17 @@ class ImageTable:
             digest.update(b"none" if labels is None else labels.tobytes())
         return digest.hexdigest()
 
+    def label_hashes(self) -> dict[str, str]:
+        """Return the SHA-256 of each label file by its path below the root: which variant of a data set this is."""
+        hashes = {}
+        for path in self.label_files:
+            with path.open("rb") as file:
+                hashes[path.relative_to(self.root).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+        return hashes
 
-def path_array(paths: list[Path]) -> np.ndarray:
+
+def path_array(paths: Sequence[Path]) -> np.ndarray:
     """Return paths as a one-dimensional object array."""
     array = np.empty(len(paths), dtype=object)
-    array[:] = paths
+    array[:] = list(paths)
     return array

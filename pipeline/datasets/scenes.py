@@ -7,13 +7,14 @@ from PIL import Image
 
 from ..atomic_write import replacing
 from ..errors import AevlpError
-from ..manifest import ScenesSpec, TableSpec
 from ..scene_pictures import CLASSES, draw_scene
+from ..specs import ScenesSpec, TableSpec
 from . import table
-from .image_table import ImageTable
+from .faults import Report
+from .image_table import Listings
 
 
-def read(spec: ScenesSpec, root: Path) -> ImageTable:
+def read(spec: ScenesSpec, root: Path, report: Report) -> Listings:
     """Return the scenes, drawing them first where the folder has none of this seed and these numbers."""
     name = table_name(spec)
     if not (root / name).is_file():
@@ -21,7 +22,7 @@ def read(spec: ScenesSpec, root: Path) -> ImageTable:
     as_table = TableSpec(
         title=spec.title, format="table", table=name, split_column="split", classes=spec.classes or CLASSES
     )
-    return table.read(as_table.placed(spec.name, spec.manifest_path), root)
+    return table.read(as_table.placed(spec.name, spec.manifest_path), root, report)
 
 
 def table_name(spec: ScenesSpec) -> str:

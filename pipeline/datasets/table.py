@@ -3,60 +3,82 @@
 import csv
 import json
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from ..errors import AevlpError, unknown_name
-from ..manifest import TableSpec
-from ..single_positive import observe
-from .image_table import ImageTable, path_array
+from ..specs import TableSpec
+from .faults import DataError, Report, image_below_root, not_there
+from .image_table import Listing, Listings
+from .text_lists import class_list
 
-Row = tuple[str, str, list[str], str]  # where it stands, image, labels, split
+
+@dataclass(frozen=True)
+class Row:
+    """A row of a table, and the words that say where it stands."""
+
+    where: str
+    image: str
+    labels: list[str]
+    split: str
 
 
-def read(spec: TableSpec, root: Path) -> ImageTable:
-    """Return the table's images, training rows first, each split in the table's order.
+def read(spec: TableSpec, root: Path, report: Report) -> Listings:
+    """Return the table's images, each split in the table's order.
 
-    Raises AevlpError with file and row for a missing column, an empty or repeated image, an image outside the folder, an
-    unknown class or split; and for a table without rows.
+    A row with a missing column, an empty or repeated image, an image outside the folder or an unknown split is reported and
+    left out; an unknown class is reported and its label left out. Raises AevlpError for a file that is no table.
     """
     path = root / spec.table
-    if not root.is_dir():
-        raise AevlpError(f"{spec.name}: no folder {root}: pass the folder that holds {spec.table} as --data-root")
     if not path.is_file():
-        raise AevlpError(f"{spec.name}: no table {path}: --data-root must be the folder that holds {spec.table}")
-    rows = [_row(spec, path, where, record) for where, record in _records(path)]
+        raise not_there(spec, root, path)
+    rows = list(_distinct(path, _rows(spec, path, report), report))
     if not rows:
         raise AevlpError(f"{path}: the table has no rows, at least one image is needed")
-    rows.sort(key=lambda row: row[3] != "train")  # stable: each split keeps its order
-    _refuse_repeats(path, rows)
-    classes = _classes(spec, root, rows)
+    classes = class_list(spec, root) or tuple(sorted({name for row in rows for name in row.labels}))
+    if not classes:
+        raise AevlpError(f"{path}: no row has a label, and the manifest lists no classes")
+    return listings(spec, root, path, rows, classes, report)
+
+
+def listings(spec: Any, root: Path, path: Path, rows: list[Row], classes: tuple[str, ...], report: Report) -> Listings:
+    """Return the listings of rows; `spec.labels` says whether the labels are complete."""
     column = {name: n for n, name in enumerate(classes)}
-    labels = np.zeros((len(rows), len(classes)), dtype=np.int8)
-    for n, (where, _, names, _) in enumerate(rows):
-        for name in names:
-            if name not in column:
-                raise AevlpError(f"{path}, {where}: {unknown_name('class', name, classes)}")
-            labels[n, column[name]] = 1
-    split = np.array([row[3] for row in rows])
-    complete = spec.labels == "complete"
-    observed = labels
-    if complete:
-        observed = np.concatenate([observe(labels[split == s]) for s in ("train", "test")])
-    return ImageTable(
-        ids=np.array([row[1] for row in rows]),
-        paths=path_array([root / row[1] for row in rows]),
-        split=split,
-        truth=labels if complete else None,
-        observed=observed,
-        classes=classes,
-        root=root,
-    )
+    splits: dict[str, Listing] = {}
+    for split in ("train", "test"):
+        part = [row for row in rows if row.split == split]
+        labels = np.zeros((len(part), len(classes)), dtype=np.int8)
+        for n, row in enumerate(part):
+            for name in row.labels:
+                if name in column:
+                    labels[n, column[name]] = 1
+                else:
+                    text = f"{row.where}: {unknown_name('class', name, classes)}"
+                    report(DataError("unknown class", text, row.image))
+        splits[split] = Listing([row.image for row in part], [root / row.image for row in part], labels)
+    return Listings(classes, splits, root, [path], complete=spec.labels == "complete")
 
 
-def _records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+def label_names(value: Any, separator: str) -> list[str]:
+    """Return the labels in a cell: a list of them, or text with a separator between them."""
+    if value is None:
+        return []
+    names = value if isinstance(value, list) else str(value).split(separator)
+    return [name for name in (str(n).strip() for n in names) if name]
+
+
+def _rows(spec: TableSpec, path: Path, report: Report) -> Iterator[Row]:
+    for where, record in _records(path, report):
+        try:
+            yield _row(spec, f"{path}, {where}", record)
+        except DataError as error:
+            report(error)
+
+
+def _records(path: Path, report: Report) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield each row as a dictionary, with the words that say where it stands."""
     suffix = path.suffix.lower()
     try:
@@ -66,23 +88,25 @@ def _records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                 for record in reader:
                     where = f"line {reader.line_num}"
                     if None in record or None in record.values():
-                        raise AevlpError(
-                            f"{path}, {where}: expected {len(reader.fieldnames or [])} fields as in the header"
-                        )
-                    yield where, record
+                        fields = len(reader.fieldnames or [])
+                        report(DataError("bad row", f"{path}, {where}: expected {fields} fields as in the header"))
+                    else:
+                        yield where, record
         elif suffix in (".jsonl", ".ndjson"):
             with path.open(encoding="utf-8-sig") as file:
                 for number, line in enumerate(file, 1):
-                    if line.strip():
-                        try:
-                            record = json.loads(line)
-                        except json.JSONDecodeError as error:
-                            raise AevlpError(f"{path}, line {number}: not valid JSON: {error.msg}") from error
-                        if not isinstance(record, dict):
-                            raise AevlpError(
-                                f"{path}, line {number}: expected a JSON object, found {line.strip()[:60]}"
-                            )
+                    if not line.strip():
+                        continue
+                    try:
+                        record = json.loads(line)
+                    except json.JSONDecodeError as error:
+                        report(DataError("bad row", f"{path}, line {number}: not valid JSON: {error.msg}"))
+                        continue
+                    if isinstance(record, dict):
                         yield f"line {number}", record
+                    else:
+                        found = line.strip()[:60]
+                        report(DataError("bad row", f"{path}, line {number}: expected a JSON object, found {found}"))
         elif suffix == ".parquet":
             import pyarrow.parquet
 
@@ -103,57 +127,34 @@ def _records(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         raise AevlpError(f"{path}: not a valid {suffix} file: {' '.join(str(error).split())}") from error
 
 
-def _row(spec: TableSpec, path: Path, where: str, record: dict[str, Any]) -> Row:
+def _row(spec: TableSpec, where: str, record: dict[str, Any]) -> Row:
     for column in filter(None, (spec.image_column, spec.label_column, spec.split_column)):
-        if column not in record:
-            raise AevlpError(f"{path}, {where}: {unknown_name('column', column, map(str, record))}")
+        if column not in record:  # of every row alike: nothing could be read
+            raise AevlpError(f"{where}: {unknown_name('column', column, map(str, record))}")
     value = record[spec.image_column]
     if not isinstance(value, str | None):
-        raise AevlpError(
-            f"{path}, {where}: the column {spec.image_column} holds {value!r}, expected an image's path as text"
+        raise DataError(
+            "bad row", f"{where}: the column {spec.image_column} holds {value!r}, expected an image's path as text"
         )
     image = (value or "").strip()
     if not image:
-        raise AevlpError(f"{path}, {where}: the column {spec.image_column} is empty, an image's path is needed")
-    if "\0" in image or (not image.isascii() and any("\ud800" <= c <= "\udfff" for c in image)):
-        raise AevlpError(f"{path}, {where}: the image {image!r} holds a character that no file name can have")
-    if Path(image).is_absolute() or ".." in Path(image).parts:
-        raise AevlpError(f"{path}, {where}: {image!r} is not below the data set's folder; paths are relative to it")
+        raise DataError("bad row", f"{where}: the column {spec.image_column} is empty, an image's path is needed")
+    image_below_root(image, where)
     split = str(record[spec.split_column]).strip() if spec.split_column else "train"
     if split not in ("train", "test"):
-        raise AevlpError(f"{path}, {where}: the split must be train or test, found {split!r}")
-    labels = record[spec.label_column]
-    if labels is None:
-        labels = []
-    names = labels if isinstance(labels, list) else str(labels).split(spec.label_separator)
-    return where, image, [name for name in (str(n).strip() for n in names) if name], split
+        raise DataError("bad row", f"{where}: the split must be train or test, found {split!r}")
+    return Row(where, image, label_names(record[spec.label_column], spec.label_separator), split)
 
 
-def _refuse_repeats(path: Path, rows: list[Row]) -> None:
-    first: dict[str, str] = {}
-    for where, image, _, _ in rows:
-        file = Path(image).as_posix()  # a/b.jpg and ./a//b.jpg are one
-        if file in first:
-            raise AevlpError(f"{path}, {where}: the image {image!r} stands in {first[file]} too; each may stand once")
-        first[file] = where
-
-
-def _classes(spec: TableSpec, root: Path, rows: list[Row]) -> tuple[str, ...]:
-    if isinstance(spec.classes, tuple):
-        return spec.classes
-    if spec.classes is None:
-        found = tuple(sorted({name for row in rows for name in row[2]}))
-        if not found:
-            raise AevlpError(f"{root / spec.table}: no row has a label, and the manifest lists no classes")
-        return found
-    path = root / spec.classes
-    try:
-        lines = [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise AevlpError(f"{spec.name}: cannot read the class names in {path}: {error}") from error
-    names = tuple(line for line in lines if line)
-    if twice := sorted({n for n in names if names.count(n) > 1}):
-        raise AevlpError(f"{path}: classes named twice: {', '.join(twice)}")
-    if not names:
-        raise AevlpError(f"{path}: the file is empty, expected one class name a line")
-    return names
+def _distinct(path: Path, rows: Iterator[Row], report: Report) -> Iterator[Row]:
+    """Pass on the first row of each image."""
+    first: dict[str, Row] = {}
+    for row in rows:
+        file = PurePosixPath(row.image).as_posix()  # a/b.jpg and ./a//b.jpg are one
+        there = first.setdefault(file, row)
+        if there is row:
+            yield row
+            continue
+        kind = "listed twice" if there.split == row.split else "in two splits"
+        place = there.where.removeprefix(f"{path}, ")
+        report(DataError(kind, f"{row.where}: the image {row.image!r} stands in {place} too; each may stand once"))

@@ -1,52 +1,46 @@
-"""The PASCAL VOC devkit: ImageSets/Main/<class>_<set>.txt and JPEGImages/."""
+"""The PASCAL VOC devkit: ImageSets/Main/<class>_<set>.txt, JPEGImages/ and, for the size of objects, Annotations/."""
 
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 
 from ..errors import AevlpError
-from ..manifest import VocSpec
-from ..single_positive import observe
-from .image_table import ImageTable, path_array
+from ..specs import VocSpec
+from .faults import Report, not_there
+from .image_table import Listing, Listings
+from .text_lists import read_lines
 
 
-def read(spec: VocSpec, root: Path) -> ImageTable:
+def read(spec: VocSpec, root: Path, report: Report) -> Listings:
     """Return the images of both sets that show at least one class, sorted by id within each set.
 
     Only the flag 1 counts as present: 0 (difficult) and -1 are absent. An id of the training set is not listed again.
     """
     folder = _devkit(spec, root)
     known: set[str] = set()
-    ids: list[str] = []
-    splits: list[str] = []
-    truth: list[np.ndarray] = []
-    observed: list[np.ndarray] = []
-    for split in ("train", "test"):
-        if split not in spec.splits:
-            continue
-        present = _present(folder, spec.classes, spec.splits[split])
+    splits: dict[str, Listing] = {}
+    files: list[Path] = []
+    for split, image_set in spec.splits.items():
+        lists = {name: folder / "ImageSets" / "Main" / f"{name}_{image_set}.txt" for name in spec.classes}
+        present = _present(lists, image_set)
+        files += lists.values()
         names = sorted(name for name in present if name not in known)
         known.update(names)
         labels = np.zeros((len(names), len(spec.classes)), dtype=np.int8)
         for row, name in zip(labels, names, strict=True):
             row[present[name]] = 1
-        ids += names
-        splits += [split] * len(names)
-        truth.append(labels)
-        observed.append(observe(labels))
-    if not ids:
+        splits[split] = Listing(
+            names,
+            [folder / "JPEGImages" / f"{name}.jpg" for name in names],
+            labels,
+            sizes=lambda names=names: _sizes(folder, names, spec.classes),
+        )
+    if not known:
         raise AevlpError(
             f"{spec.name}: the lists in {folder / 'ImageSets' / 'Main'} mark no image as showing any class"
         )
-    return ImageTable(
-        ids=np.array(ids),
-        paths=path_array([folder / "JPEGImages" / f"{name}.jpg" for name in ids]),
-        split=np.array(splits),
-        truth=np.concatenate(truth),
-        observed=np.concatenate(observed),
-        classes=spec.classes,
-        root=root,
-    )
+    return Listings(spec.classes, splits, folder / "JPEGImages", files)
 
 
 def _devkit(spec: VocSpec, root: Path) -> Path:
@@ -55,24 +49,15 @@ def _devkit(spec: VocSpec, root: Path) -> Path:
     for folder in years:
         if (root / folder / "ImageSets" / "Main").is_dir():
             return root / folder
-    raise AevlpError(
-        f"{spec.name}: no {root / spec.folder / 'ImageSets' / 'Main'}: unpack "
-        f"{' and '.join(d.url for d in spec.downloads) or 'the devkit'} in {root}, or pass the folder that holds "
-        f"{Path(spec.folder).parts[0]} as --data-root"
-    )
+    raise not_there(spec, root, root / spec.folder / "ImageSets" / "Main")
 
 
-def _present(folder: Path, classes: tuple[str, ...], image_set: str) -> dict[str, list[int]]:
+def _present(lists: dict[str, Path], image_set: str) -> dict[str, list[int]]:
     present: dict[str, list[int]] = {}
-    for column, name in enumerate(classes):
-        path = folder / "ImageSets" / "Main" / f"{name}_{image_set}.txt"
+    for column, path in enumerate(lists.values()):
         if not path.is_file():
-            raise AevlpError(f"no list {path}: the image set {image_set} needs one for each of {len(classes)} classes")
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except UnicodeDecodeError as error:
-            raise AevlpError(f"{path} is not the text of a list: {error}") from error
-        for number, line in enumerate(lines, 1):
+            raise AevlpError(f"no list {path}: the image set {image_set} needs one for each of {len(lists)} classes")
+        for number, line in enumerate(read_lines(path, "a list"), 1):
             fields = line.split()
             if not fields:
                 continue
@@ -81,3 +66,23 @@ def _present(folder: Path, classes: tuple[str, ...], image_set: str) -> dict[str
             if fields[-1] == "1":
                 present.setdefault(fields[0], []).append(column)
     return present
+
+
+def _sizes(folder: Path, names: list[str], classes: tuple[str, ...]) -> np.ndarray:
+    """Return the area in pixels of each class's largest box in each image, from Annotations/<id>.xml."""
+    column = {name: n for n, name in enumerate(classes)}
+    sizes = np.zeros((len(names), len(classes)))
+    for row, name in zip(sizes, names, strict=True):
+        path = folder / "Annotations" / f"{name}.xml"
+        try:
+            objects = ElementTree.parse(path).getroot().findall("object")
+            for thing in objects:
+                left, upper, right, lower = (
+                    float(thing.findtext(f"bndbox/{side}", "nan")) for side in ("xmin", "ymin", "xmax", "ymax")
+                )
+                place = column.get(thing.findtext("name", ""))
+                if place is not None:
+                    row[place] = max(row[place], (right - left) * (lower - upper))
+        except (OSError, ElementTree.ParseError, ValueError) as error:
+            raise AevlpError(f"cannot read the boxes in {path}: {error}") from error
+    return sizes

@@ -30,6 +30,13 @@ TABLE = {
         2025,
         ("observed", "pseudo"),
     ),
+    "gr": LossEntry(
+        "generalized_robust",
+        "GeneralizedRobust",
+        "Chen et al., Boosting Single Positive Multi-label Classification",
+        2024,
+        ("observed",),
+    ),
     "an": LossEntry(
         "assume_negative",
         "AssumeNegative",

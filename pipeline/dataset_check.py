@@ -1,0 +1,177 @@
+"""A data set read once, every image of it opened -> what is wrong with it, and how its labels are spread."""
+
+import hashlib
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .datasets import DataError, ImageTable, load_images
+from .errors import AevlpError, ImageError
+from .images import read_image
+from .label_codes import POSITIVE
+from .specs import DatasetSpec
+
+# Whether training would go wrong with a fault of this kind, by what is said of it.
+KINDS = {
+    "cannot be read": True,
+    "bad row": True,
+    "listed twice": True,
+    "in two splits": True,
+    "unknown class": True,
+    "missing image": True,
+    "unreadable image": True,
+    "nothing to train on": True,
+    "duplicate": False,
+    "without a positive": False,
+    "class never used": False,
+    "class not in training": False,
+    "counts differ": False,
+}
+BLOCK = 1024  # images handed to the threads at a time
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One fault: its kind, a key of `KINDS`, and a line that says where."""
+
+    kind: str
+    text: str
+
+    @property
+    def serious(self) -> bool:
+        """Whether training would go wrong."""
+        return KINDS[self.kind]
+
+
+@dataclass
+class Checked:
+    """What a check found. images: how many were opened. classes: positives in each split by class; per_image: how many images
+    of each split have how many positives."""
+
+    findings: list[Finding] = field(default_factory=list)
+    images: int = 0
+    classes: dict[str, dict[str, int]] = field(default_factory=dict)
+    per_image: dict[str, dict[int, int]] = field(default_factory=dict)
+
+    def of_kind(self, kind: str) -> list[str]:
+        """Return the lines of one kind."""
+        return [finding.text for finding in self.findings if finding.kind == kind]
+
+
+def check_dataset(
+    spec: DatasetSpec,
+    root: Path,
+    workers: int | None = None,
+    begin: Callable[[int], None] = lambda images: None,
+    done: Callable[[int], None] = lambda images: None,
+) -> Checked:
+    """Return everything that is wrong with a data set; no fault stops the reading.
+
+    workers: how many images are opened at a time, None for one a core. begin: is told how many images there are; done: how
+    many more have been opened.
+    """
+    faults: list[DataError] = []
+    result = Checked()
+
+    def found(kind: str, text: str) -> None:
+        result.findings.append(Finding(kind, text))
+
+    try:
+        images = load_images(spec, root, report=faults.append)
+    except AevlpError as error:
+        images = None
+        found("cannot be read", str(error))
+    for fault in faults:
+        found(fault.kind, str(fault))
+    if images is None:
+        return result
+    result.images = len(images)
+    begin(len(images))
+    _check_images(images, workers or os.cpu_count() or 1, found, done)
+    _check_labels(spec, images, {fault.image for fault in faults}, result, found)
+    return result
+
+
+def _check_images(
+    images: ImageTable, workers: int, found: Callable[[str, str], None], done: Callable[[int], None]
+) -> None:
+    names = images.relative_paths()
+    same: defaultdict[bytes, list[int]] = defaultdict(list)
+    for row, outcome in enumerate(_opened(images.paths.tolist(), workers)):
+        done(1)
+        if isinstance(outcome, ImageError):
+            found("missing image" if outcome.status == "missing" else "unreadable image", str(outcome))
+        else:
+            same[outcome].append(row)
+    for rows in same.values():
+        if len(rows) < 2:
+            continue
+        splits = sorted({str(images.split[row]) for row in rows}, reverse=True)
+        listed = ", ".join(f"{names[row]} ({images.split[row]})" for row in rows[:5]) + ", …" * (len(rows) > 5)
+        if len({names[row] for row in rows}) < len(rows):
+            text = f"{listed}: the image is listed {len(rows)} times"
+        else:
+            text = f"{listed}: the same picture"
+        found("in two splits" if len(splits) > 1 else "duplicate", text)
+
+
+def _opened(paths: list[Path], workers: int) -> Iterator[bytes | ImageError]:
+    """Yield for each image, in order, a hash of its pixels or why it cannot be read."""
+    waiting = iter(paths)
+    with ThreadPoolExecutor(workers) as threads:
+        while block := list(islice(waiting, BLOCK)):
+            yield from threads.map(_pixel_hash, block)
+
+
+def _pixel_hash(path: Path) -> bytes | ImageError:
+    try:
+        image = read_image(path)
+    except ImageError as error:
+        return error
+    return hashlib.blake2b(image.tobytes(), digest_size=16, key=repr(image.size).encode()).digest()
+
+
+def _check_labels(
+    spec: DatasetSpec,
+    images: ImageTable,
+    misread: set[str | None],
+    result: Checked,
+    found: Callable[[str, str], None],
+) -> None:
+    labels = images.observed == POSITIVE if images.truth is None else images.truth == 1
+    training = images.split == "train"
+    positives = labels.sum(axis=1)
+    for name in images.ids[positives == 0].tolist():
+        if name not in misread:  # of which an unknown class was said already
+            found("without a positive", f"{name}: it has no label")
+    for split in ("train", "test"):
+        rows = images.split == split
+        result.per_image[split] = dict(sorted(Counter(positives[rows].tolist()).items()))
+    counts = {split: labels[images.split == split].sum(axis=0).tolist() for split in ("train", "test")}
+    result.classes = {
+        name: {split: int(counts[split][column]) for split in counts} for column, name in enumerate(images.classes)
+    }
+    for name, of_class in result.classes.items():
+        if not any(of_class.values()):
+            found("class never used", f"{name}: no image shows it")
+        elif not of_class["train"]:
+            found("class not in training", f"{name}: {of_class['test']} test images show it and no training image does")
+    if int(training.sum()) < 3:
+        found("nothing to train on", f"{int(training.sum())} training images, of which a fifth is for validation")
+    elif not (images.observed[training] == POSITIVE).any():
+        found("nothing to train on", "no training image has an observed positive")
+    found_counts: dict[str, Any] = {
+        "classes": len(images.classes),
+        "train": int(training.sum()),
+        "test": int((~training).sum()),
+    }
+    for kind, expected in spec.expected.model_dump().items():
+        if expected not in (None, found_counts[kind]):
+            found("counts differ", f"{kind}: {found_counts[kind]:,}, the published data set has {expected:,}")

@@ -1,0 +1,46 @@
+"""What is wrong with a data set's own files, said as a kind and a line, so that a reader can refuse it or go on past it."""
+
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+
+from ..errors import AevlpError
+from ..specs import DatasetSpec
+
+
+class DataError(AevlpError):
+    """A fault in a row of a data set, of a `kind` that `aevlp check` lists; `image` is the id of a row that is kept."""
+
+    def __init__(self, kind: str, text: str, image: str | None = None) -> None:
+        super().__init__(text)
+        self.kind, self.image = kind, image
+
+
+Report = Callable[[DataError], None]
+
+
+def refuse(error: DataError) -> None:
+    """Stop at the first fault: what reading a data set does unless told otherwise."""
+    raise error
+
+
+def not_there(spec: DatasetSpec, root: Path, path: Path) -> AevlpError:
+    """Return the error for a data set whose file or folder `path` is not below `root`, with what a user can do."""
+    ways = ["pass the folder that it is below as --data-root"]
+    if spec.downloads:
+        archives = " and ".join(download.url for download in spec.downloads)
+        ways.insert(0, f"aevlp datasets {spec.name} --download fetches {archives} and unpacks in {root}")
+    elif spec.steps:
+        ways.insert(0, spec.steps.strip())
+    return AevlpError(f"{spec.name}: no {path}: {'; or '.join(ways)}")
+
+
+def image_below_root(image: str, where: str) -> str:
+    """Return an image's relative path with forward slashes; DataError where it leads out of the data set's folder."""
+    if not image.strip():
+        raise DataError("bad row", f"{where}: no image is named, its path is needed")
+    if "\0" in image or (not image.isascii() and any("\ud800" <= c <= "\udfff" for c in image)):
+        raise DataError("bad row", f"{where}: the image {image!r} holds a character that no file name can have")
+    path = PurePosixPath(image)
+    if path.is_absolute() or ".." in path.parts:
+        raise DataError("bad row", f"{where}: {image!r} is not below the data set's folder; paths are relative to it")
+    return image

@@ -1,0 +1,147 @@
+"""Full labels -> what is observed of them, by a named regime; adding one is a function here and a line in `REGIMES`.
+
+Every regime is drawn for each split on its own, from the same seed, by NumPy's legacy generator as in the protocol.
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .errors import AevlpError, unknown_name
+from .label_codes import NEGATIVE, POSITIVE
+from .single_positive import observe
+
+SEED = 1200
+Sizes = Callable[[], np.ndarray] | None
+
+
+def uniform(labels: np.ndarray, sizes: Sizes, *, seed: int = SEED) -> np.ndarray:
+    """One positive an image, each as likely as another: the benchmarks' (Cole et al., CVPR 2021)."""
+    return observe(labels, seed=seed)
+
+
+def counts(labels: np.ndarray, sizes: Sizes, *, positives: int = 1, negatives: int = 0, seed: int = SEED) -> np.ndarray:
+    """So many positives and negatives an image, -1 for all of them (Cole et al., CVPR 2021)."""
+    return observe(labels, positives, negatives, seed)
+
+
+def frequency(labels: np.ndarray, sizes: Sizes, *, power: float = 1.0, seed: int = SEED) -> np.ndarray:
+    """One positive an image, a class as likely as the number of its positives in the split to the power `power`.
+
+    Above 0 annotators name what they often see; below 0 what is rare.
+    """
+    present = labels > 0
+    weight = np.maximum(present.sum(axis=0), 1).astype(np.float64) ** power
+    random = np.random.RandomState(seed)
+    observed = np.zeros(labels.shape, dtype=np.int8)
+    for row, columns in zip(observed, map(np.flatnonzero, present), strict=True):
+        if len(columns):
+            chances = weight[columns] / weight[columns].sum()
+            row[random.choice(columns, p=chances)] = POSITIVE
+    return observed
+
+
+def largest(labels: np.ndarray, sizes: Sizes) -> np.ndarray:
+    """One positive an image, that of the largest object; nothing is drawn, and ties go to the lower class index."""
+    if sizes is None:
+        raise AevlpError("the regime largest needs objects with boxes or areas, and this data set has none")
+    areas = np.where(labels > 0, sizes(), -1.0)
+    observed = np.zeros(labels.shape, dtype=np.int8)
+    rows = np.flatnonzero((labels > 0).any(axis=1))
+    without = rows[areas[rows].max(axis=1) <= 0]
+    if len(without):
+        raise AevlpError(
+            f"the regime largest finds no box or area of any object in {len(without):,} images that show something, first "
+            f"row {without[0]} of its split"
+        )
+    observed[rows, areas[rows].argmax(axis=1)] = POSITIVE
+    return observed
+
+
+def fraction(labels: np.ndarray, sizes: Sizes, *, fraction: float, seed: int = SEED) -> np.ndarray:
+    """Each entry, positive or negative, is observed with this probability: partial labels (Durand et al., CVPR 2019)."""
+    _in_unit_range("fraction", fraction)
+    known = np.random.RandomState(seed).random_sample(labels.shape) < fraction
+    return np.where(known, np.where(labels > 0, POSITIVE, NEGATIVE), 0).astype(np.int8)
+
+
+def wrong(labels: np.ndarray, sizes: Sizes, *, rate: float, seed: int = SEED) -> np.ndarray:
+    """The uniform single positive, of which this share is put on a class that the image does not show."""
+    _in_unit_range("rate", rate)
+    observed = observe(labels, seed=seed)
+    random = np.random.RandomState([seed, 1])  # a stream of its own: which labels are right does not hang on the rate
+    for row, present in zip(observed, labels > 0, strict=True):
+        absent = np.flatnonzero(~present)
+        mistaken = random.random_sample() < rate
+        if mistaken and len(absent) and row.any():
+            row[:] = 0
+            row[random.choice(absent)] = POSITIVE
+    return observed
+
+
+REGIMES: dict[str, Callable[..., np.ndarray]] = {
+    "uniform": uniform,
+    "counts": counts,
+    "frequency": frequency,
+    "largest": largest,
+    "fraction": fraction,
+    "wrong": wrong,
+}
+
+
+def checked(observation: dict[str, Any]) -> dict[str, Any]:
+    """Return a regime with all its constants, {"regime": name, constant: value}; AevlpError where one is not known or odd."""
+    given = dict(observation)
+    name = given.pop("regime", "counts")
+    if name not in REGIMES:
+        raise unknown_name("regime", str(name), REGIMES)
+    known = {p.name: p for p in inspect.signature(REGIMES[name]).parameters.values() if p.kind is p.KEYWORD_ONLY}
+    for constant, value in given.items():
+        if constant not in known:
+            raise (
+                unknown_name(f"constant of the regime {name}", constant, known)
+                if known
+                else AevlpError(f"the regime {name} takes no constants, found {constant!r}")
+            )
+        whole = known[constant].annotation is int
+        if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+            raise AevlpError(f"{constant} of the regime {name} must be a {'whole ' * whole}number, found {value!r}")
+    complete = {"regime": name, **{p.name: given.get(p.name, p.default) for p in known.values()}}
+    for constant, value in complete.items():
+        if value is inspect.Parameter.empty:
+            raise AevlpError(f"the regime {name} needs {constant}")
+    apply(complete, np.eye(2, dtype=np.int8), lambda: np.ones((2, 2)))  # a constant out of range speaks up here
+    return complete
+
+
+def parsed(text: str) -> dict[str, Any]:
+    """Return the regime that a command line names, such as "wrong,rate=0.2,seed=7"; AevlpError where it cannot be."""
+    name, *constants = (part.strip() for part in text.split(","))
+    observation: dict[str, Any] = {"regime": name}
+    for part in constants:
+        constant, equals, value = part.partition("=")
+        try:
+            number: int | float = int(value) if value.strip().lstrip("+-").isdecimal() else float(value)
+        except ValueError:
+            equals, number = "", 0
+        if not equals:
+            raise AevlpError(f"a regime is written NAME or NAME,constant=number,…, found {part!r} in {text!r}")
+        observation[constant.strip()] = number
+    return checked(observation)
+
+
+def apply(observation: dict[str, Any], labels: np.ndarray, sizes: Sizes = None) -> np.ndarray:
+    """Return observed codes (n, C) int8 of one split's full labels (n, C), > 0 where the class is present.
+
+    observation: what `checked` returned. sizes: gives the area of the largest object of each class in each image, (n, C),
+    where that is known.
+    """
+    constants = {key: value for key, value in observation.items() if key != "regime"}
+    return REGIMES[observation["regime"]](labels, sizes, **constants)
+
+
+def _in_unit_range(name: str, value: float) -> None:
+    if not 0 <= value <= 1:
+        raise AevlpError(f"{name} must be in [0, 1], found {value}")
