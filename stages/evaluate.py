@@ -1,17 +1,33 @@
 """A run folder and a split -> metrics."""
 
+import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 
+from ..pipeline.bootstrap import map_interval
 from ..pipeline.device import find_device
 from ..pipeline.errors import AevlpError
-from ..pipeline.metrics import average_precision
+from ..pipeline.metrics import (
+    F1Scores,
+    average_precision,
+    f1_scores,
+    micro_average_precision,
+    predicted_at_threshold,
+    predicted_top_k,
+    top_k_quality,
+)
 from ..pipeline.score_cache import open_cache
 from ..pipeline.training_loop import autocast
 from .console import out, print_json, print_table
 from .run_folder import RunFolder
 from .train import classifier_inputs, data_root, judged, splits
+
+LEVEL, RESAMPLES = 0.95, 1000  # of the interval
+TOP = 3  # labels an image, where F1 is taken of the highest scores instead of a threshold
+KS = (1, 3, 5)
 
 
 def run(
@@ -22,8 +38,11 @@ def run(
     device_name: str | None,
     workers: int,
     as_json: bool,
+    threshold: float = 0.5,
 ) -> None:
-    """Print mean and per-class average precision of a run's best weights on "train", "val" or "test"."""
+    """Print every metric of a run's best weights on "train", "val" or "test"; labels are probabilities >= `threshold`."""
+    if not 0 <= threshold <= 1:
+        raise AevlpError(f"the threshold is a probability, from 0 to 1, found {threshold}")
     folder = RunFolder(path)
     settings = folder.settings()
     classifier, architecture, description = folder.load_best()
@@ -46,28 +65,90 @@ def run(
         images = data_root(cache, images)
     inputs = classifier_inputs(architecture, cache, images, device, workers)
     logits = judged(classifier.to(device), inputs, part.rows, autocast(device, None))
-    precision = average_precision(logits, part.truth)
-    positives = (part.truth == 1).sum(axis=0)
     result = {
         "run": str(path),
         "split": split,
         "images": len(part.rows),
-        "map": float(precision.mean()),
         "judged_by": "observed" if cache.truth is None else "truth",
-        "classes": {
-            name: {"average_precision": float(ap), "positives": int(n)}
-            for name, ap, n in zip(cache.classes, precision, positives, strict=True)
-        },
+        **measure(logits, part.truth, cache.classes, threshold),
     }
     if as_json:
         print_json(result)
-        return
-    rows = [
-        (name, f"{n:,}", f"{100 * ap:.2f}" if n else "0.00 (no positive)")
-        for name, ap, n in zip(cache.classes, precision, positives, strict=True)
+    else:
+        _report(result)
+
+
+def measure(logits: np.ndarray, truth: np.ndarray, classes: list[str], threshold: float) -> dict[str, Any]:
+    """Return every metric of logits (N, C) against `truth` (N, C), as fractions, ready for JSON."""
+    precision, positives = average_precision(logits, truth), (truth == 1).sum(axis=0)
+    interval = map_interval([logits], truth, LEVEL, RESAMPLES)
+    probabilities = torch.from_numpy(logits).double().sigmoid().numpy()
+    labels = f1_scores(predicted_at_threshold(probabilities, threshold), truth)
+    top = min(TOP, len(classes))
+    return {
+        "map": float(precision.mean()),
+        "map_interval": {**dataclasses.asdict(interval), "level": LEVEL, "resamples": RESAMPLES},
+        "micro_map": micro_average_precision(logits, truth),
+        "at_threshold": {"threshold": threshold, **_of_all_classes(labels)},
+        "top_k": {"k": top, **_of_all_classes(f1_scores(predicted_top_k(logits, top), truth))},
+        "at_k": {str(k): dataclasses.asdict(top_k_quality(logits, truth, k)) for k in KS if k <= len(classes)},
+        "classes": {
+            name: {
+                "average_precision": float(precision[c]),
+                "positives": int(positives[c]),
+                "precision": float(labels.precision[c]),
+                "recall": float(labels.recall[c]),
+                "f1": float(labels.f1[c]),
+            }
+            for c, name in enumerate(classes)
+        },
+    }
+
+
+def _of_all_classes(scores: F1Scores) -> dict[str, float]:
+    return {name: value for name, value in vars(scores).items() if isinstance(value, float)}
+
+
+def _report(result: dict[str, Any]) -> None:
+    threshold, top = result["at_threshold"], result["top_k"]
+    classes = [
+        (
+            name,
+            f"{c['positives']:,}",
+            _percent(c["average_precision"]) + ("" if c["positives"] else " (no positive)"),
+            *(_percent(c[key]) for key in ("precision", "recall", "f1")),
+        )
+        for name, c in result["classes"].items()
     ]
-    print_table(f"{path} on {split}", ("class", "positives", "AP"), rows, right=(1, 2))
-    against = " against observed labels, the full truth is not known" if cache.truth is None else ""
-    without = int(np.count_nonzero(positives == 0))
-    note = f"; {without} classes without a positive count 0" if without else ""
-    out.print(f"mAP [bold]{100 * result['map']:.2f}[/bold] on {len(part.rows):,} images{against}{note}")
+    header = ("class", "positives", "AP", "precision", "recall", "F1")
+    title = f"{result['run']} on {result['split']} (%), labels at probability {threshold['threshold']:g}"
+    print_table(title, header, classes, right=range(1, 6))
+
+    kinds = {f"probability ≥ {threshold['threshold']:g}": threshold, f"highest {top['k']} an image": top}
+    overall, mean = ("overall_precision", "overall_recall", "overall_f1"), ("mean_precision", "mean_recall")
+    keys = (*overall, *mean, "f1_of_means", "mean_f1")
+    rows = [(name, *(_percent(scores[key]) for key in keys)) for name, scores in kinds.items()]
+    header = ("labels", "OP", "OR", "OF1", "CP", "CR", "CF1", "mean F1")
+    print_table("Overall and per class (%)", header, rows, right=range(1, 8))
+
+    rows = [(k, *(_percent(q[key]) for key in ("precision", "recall", "hit"))) for k, q in result["at_k"].items()]
+    print_table(
+        "The k highest of an image (%)", ("k", "precision", "recall", "images with a hit"), rows, right=range(4)
+    )
+
+    judged_by_observed = result["judged_by"] == "observed"
+    against = " against observed labels, the full truth is not known" if judged_by_observed else ""
+    without = sum(not c["positives"] for c in result["classes"].values())
+    note = (
+        f"; {without} {'class' if without == 1 else 'classes'} without a positive in the mean as 0" if without else ""
+    )
+    interval = result["map_interval"]
+    out.print(
+        f"mAP [bold]{_percent(result['map'])}[/bold] ({100 * interval['level']:g} % interval {_percent(interval['low'])} to "
+        f"{_percent(interval['high'])}), micro mAP {_percent(result['micro_map'])} on {result['images']:,} images"
+        f"{against}{note}"
+    )
+
+
+def _percent(ratio: float) -> str:
+    return f"{100 * ratio:.2f}"

@@ -1,0 +1,159 @@
+"""What evaluate prints, against scikit-learn on logits computed apart from it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import average_precision_score, f1_score, precision_score, recall_score
+
+from aevlp.pipeline.bootstrap import map_interval
+from aevlp.pipeline.errors import AevlpError
+from aevlp.stages import evaluate, train
+from aevlp.stages.run_folder import RunFolder
+
+ZERO: Any = 0  # what scikit-learn is to say of 0 / 0; its stubs want a word
+
+
+def call(run: Path, split: str = "train", as_json: bool = True, **options: Any) -> None:
+    """Evaluate a run of blocks; the training split is the largest."""
+    evaluate.run(run, split, None, None, "cpu", 0, as_json, **options)
+
+
+@pytest.fixture(scope="module")
+def judged(cache_path: Path, run_path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Logits of the run on its training split, in batches of another size, and the truth; tests do not change them."""
+    plan = train.make_plan(train.Options(cache_path))
+    classifier, architecture, _ = RunFolder(run_path).load_best()
+    inputs = train.classifier_inputs(architecture, plan.cache, plan.root, torch.device("cpu"), 0)
+    with torch.no_grad():
+        logits = torch.cat([classifier(x) for _, x in inputs.batches(plan.train.rows, 3)]).numpy()
+    return logits, plan.train.truth
+
+
+def check(found: dict[str, Any], logits: np.ndarray, truth: np.ndarray, threshold: float) -> None:
+    """Compare what evaluate found with scikit-learn; scores must not tie, and every class and image hold a positive."""
+    assert found["map"] == pytest.approx(float(average_precision_score(truth, logits)))
+    assert found["micro_map"] == pytest.approx(float(average_precision_score(truth, logits, average="micro")))
+
+    predicted = (1 / (1 + np.exp(-logits.astype(float))) >= threshold).astype(int)
+    place = np.argsort(np.argsort(-logits, axis=1), axis=1)
+    assert found["at_threshold"]["threshold"] == threshold
+    assert found["top_k"]["k"] == 3
+    measures = (("precision", precision_score), ("recall", recall_score), ("f1", f1_score))
+    for scores, labels in ((found["at_threshold"], predicted), (found["top_k"], (place < 3).astype(int))):
+        for name, function in measures:
+            micro, macro = (float(function(truth, labels, average=a, zero_division=ZERO)) for a in ("micro", "macro"))
+            assert scores[f"overall_{name}"] == pytest.approx(micro)
+            assert scores[f"mean_{name}"] == pytest.approx(macro)
+        precision, recall = scores["mean_precision"], scores["mean_recall"]
+        assert scores["f1_of_means"] == pytest.approx(2 * precision * recall / (precision + recall))
+
+    for c, values in enumerate(found["classes"].values()):
+        assert values["positives"] == truth[:, c].sum()
+        assert values["average_precision"] == pytest.approx(float(average_precision_score(truth[:, c], logits[:, c])))
+        for name, function in measures:
+            expected = float(function(truth[:, c], predicted[:, c], zero_division=ZERO))
+            assert values[name] == pytest.approx(expected)
+
+    for k, quality in found["at_k"].items():
+        hits = (truth * (place < int(k))).sum(axis=1)
+        expected = {"precision": hits / int(k), "recall": hits / truth.sum(axis=1), "hit": hits > 0}
+        assert quality == pytest.approx({name: float(values.mean()) for name, values in expected.items()})
+
+
+@pytest.mark.parametrize("threshold", [0.5, 0.7, 0.4])
+def test_every_number_is_that_of_scikit_learn(threshold: float) -> None:
+    random = np.random.default_rng(4)
+    truth = (random.random((60, 7)) < 0.3).astype(np.int8)
+    truth[np.arange(60), np.arange(60) % 7] = 1
+    logits = (truth + random.normal(size=truth.shape)).astype(np.float32)
+    found = evaluate.measure(logits, truth, list("abcdefg"), threshold)
+    check(found, logits, truth, threshold)
+    assert list(found["classes"]) == list("abcdefg")
+    assert list(found["at_k"]) == ["1", "3", "5"]
+    assert 0.3 < found["at_threshold"]["overall_recall"] < 0.95
+
+
+def test_a_run_is_judged_by_its_best_weights_on_the_split(
+    judged: tuple[np.ndarray, np.ndarray], run_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    logits, truth = judged
+    between = float(np.sort(1 / (1 + np.exp(-logits.astype(float))), axis=None)[14:16].mean())
+    cases: list[tuple[dict[str, Any], float]] = [({}, 0.5), ({"threshold": between}, between)]
+    for options, threshold in cases:
+        call(run_path, **options)
+        found = json.loads(capsys.readouterr().out)
+        assert (found["run"], found["split"], found["judged_by"]) == (str(run_path), "train", "truth")
+        assert found["images"] == len(truth) == 10
+        assert list(found["classes"]) == ["red", "green", "blue"]
+        assert list(found["at_k"]) == ["1", "3"]
+        check(found, logits, truth, threshold)
+
+
+def test_the_interval_is_that_of_this_one_run(
+    judged: tuple[np.ndarray, np.ndarray], run_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    logits, truth = judged
+    call(run_path)
+    found = json.loads(capsys.readouterr().out)["map_interval"]
+    expected = map_interval([logits], truth, 0.95, 1000)
+    assert found == pytest.approx({"level": 0.95, "resamples": 1000, "low": expected.low, "high": expected.high})
+    assert found["low"] < found["high"]
+
+
+@pytest.mark.parametrize("threshold", [0.0, 1.0])
+def test_a_threshold_of_zero_takes_all_and_one_takes_none(
+    run_path: Path, threshold: float, capsys: pytest.CaptureFixture
+) -> None:
+    call(run_path, threshold=threshold)
+    found = json.loads(capsys.readouterr().out)["at_threshold"]
+    assert found["overall_recall"] == found["mean_recall"] == 1 - threshold
+
+
+def test_the_tables_say_what_the_json_says(run_path: Path, capsys: pytest.CaptureFixture, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    call(run_path, "test")
+    found = json.loads(capsys.readouterr().out)
+    call(run_path, "test", as_json=False)
+    printed = capsys.readouterr().out
+    cells = [[cell.strip() for cell in line.strip("│┃").split("│")] for line in printed.splitlines()]
+
+    def percent(values: dict, *names: str) -> list[str]:
+        return [f"{100 * values[name]:.2f}" for name in names]
+
+    for name, c in found["classes"].items():
+        note = "" if c["positives"] else " (no positive)"
+        average, *others = percent(c, "average_precision", "precision", "recall", "f1")
+        assert [name, str(c["positives"]), average + note, *others] in cells
+    overall = ("overall_precision", "overall_recall", "overall_f1", "mean_precision", "mean_recall", "f1_of_means")
+    assert ["probability ≥ 0.5", *percent(found["at_threshold"], *overall, "mean_f1")] in cells
+    assert ["highest 3 an image", *percent(found["top_k"], *overall, "mean_f1")] in cells
+    for k, quality in found["at_k"].items():
+        assert [k, *percent(quality, "precision", "recall", "hit")] in cells
+    low, high = percent(found["map_interval"], "low", "high")
+    mean, micro = percent(found, "map", "micro_map")
+    assert f"mAP {mean} (95 % interval {low} to {high}), micro mAP {micro} on 4 images" in printed.splitlines()[-1]
+
+
+def test_few_classes_have_few_ks() -> None:
+    logits, truth = np.array([[1.0, -2.0], [-1.0, 0.5]], dtype=np.float32), np.array([[1, 0], [0, 0]])
+    found = evaluate.measure(logits, truth, ["a", "b"], 0.5)
+    assert list(found["at_k"]) == ["1"]
+    assert found["top_k"]["k"] == 2
+    assert found["map"] == 0.5
+    assert found["classes"]["b"] == {"average_precision": 0, "positives": 0, "precision": 0, "recall": 0, "f1": 0}
+
+
+def test_logits_of_any_size_have_probabilities() -> None:
+    logits, truth = np.array([[1000.0], [0.0], [-1000.0]], dtype=np.float32), np.array([[1], [1], [0]])
+    found = evaluate.measure(logits, truth, ["a"], 0.5)["at_threshold"]
+    assert (found["overall_precision"], found["overall_recall"]) == (1, 1)
+
+
+@pytest.mark.parametrize("threshold", [-0.1, 50, np.nan])
+def test_a_threshold_is_a_probability(run_path: Path, threshold: float) -> None:
+    with pytest.raises(AevlpError, match=rf"from 0 to 1, found {threshold}"):
+        call(run_path, threshold=threshold)
