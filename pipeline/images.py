@@ -1,26 +1,28 @@
 """A path -> RGB pixels, or an error that says in a word and in a line why there are none."""
 
+import io
 import warnings
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
 
-from .errors import ImageError
+from . import containers
+from .errors import AevlpError, ImageError
 
 
 def read_image(path: Path, upright: bool = True) -> Image.Image:
     """Return the image as 8-bit RGB, turned upright by its EXIF orientation unless `upright` is false.
 
+    path: a file, or a path that leads through a tar, Parquet or Arrow file (`pipeline.containers`).
     CMYK, palette, grey and 16-bit files are converted (16-bit keeps the high byte); an alpha channel is dropped.
     Raises ImageError with status "missing" where there is no file, "unreadable" where there is no whole image in it.
     """
-    if file_size(path) is None:
-        raise ImageError("missing", f"{path}: no such file")
+    source = _source(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # large, yet below the size that is refused
-            file = Image.open(path)
+            file = Image.open(source)
         with file:
             file.load()
             image = ImageOps.exif_transpose(file) if upright else file.copy()
@@ -28,16 +30,30 @@ def read_image(path: Path, upright: bool = True) -> Image.Image:
     except MemoryError:
         raise
     except Exception as error:  # decoders meet damaged files with exceptions of many kinds
-        found = "the file is empty" if file_size(path) == 0 else str(error).replace(str(path), "file") or repr(error)
-        raise ImageError("unreadable", f"{path}: {found}") from error
+        size = file_size(path) if isinstance(source, Path) else source.getbuffer().nbytes
+        found = str(error).replace(str(path), "file").replace(repr(source), "file") or repr(error)
+        raise ImageError("unreadable", f"{path}: {found if size else 'the file is empty'}") from error
 
 
 def file_size(path: Path) -> int | None:
-    """Return a file's size in bytes, None where there is no such file, a name too long for the file system included."""
+    """Return the size in bytes of a file, also of one inside a container (`pipeline.containers`).
+
+    None where there is no such file, a name too long for the file system and a damaged container included.
+    """
     try:
-        return path.stat().st_size if path.is_file() else None
-    except OSError:
+        return path.stat().st_size if path.is_file() else containers.size(path)
+    except (OSError, AevlpError):
         return None
+
+
+def _source(path: Path) -> Path | io.BytesIO:
+    """Return what Pillow opens: a file by its path, what a container holds as bytes; ImageError where there is neither."""
+    try:
+        return path if path.is_file() else io.BytesIO(containers.read_bytes(path))
+    except OSError as error:
+        raise ImageError("missing", f"{path}: no such file") from error
+    except AevlpError as error:
+        raise ImageError("unreadable", f"{path}: {error}") from error
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:

@@ -8,7 +8,8 @@ import yaml
 from pydantic import Field, ValidationError
 
 from .errors import AevlpError, unknown_name
-from .specs import PACKAGED, AnySpec, DatasetSpec, Section
+from .spec_sections import Section
+from .specs import PACKAGED, AnySpec, DatasetSpec
 
 
 class Manifest(Section, frozen=True):

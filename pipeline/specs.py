@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, Field, PrivateAttr, field_validator
+from pydantic import AfterValidator, Field, PrivateAttr, field_validator
 
 from .errors import AevlpError
 from .observation import checked
-from .pseudo_labels import DampSettings
+from .spec_sections import Clip, Damp, Download, Expected, Recipe, Section, TextGraphConstants
 
 
 def _known_splits(names: dict[str, str]) -> dict[str, str]:
@@ -20,71 +20,6 @@ PACKAGED = Path(__file__).resolve().parent.parent / "data_manifest.yaml"
 SplitNames = Annotated[dict[str, str], AfterValidator(_known_splits)]
 
 
-class Section(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
-    """A part of the manifest; a key it does not know is a mistake."""
-
-
-class Download(Section, frozen=True):
-    """One archive of a data set, which unpacks in the data set's folder: its address, checksum and size in bytes."""
-
-    url: str = Field(pattern="^https?://")
-    md5: str | None = Field(default=None, pattern="^[0-9a-f]{32}$")
-    size: int | None = Field(default=None, ge=1)
-
-
-class Expected(Section, frozen=True):
-    """How many classes and images the published version has."""
-
-    classes: int | None = None
-    train: int | None = None
-    test: int | None = None
-
-
-class Clip(Section, frozen=True):
-    """The scoring model: an open_clip name or a model-config JSON, and a tag or a weights file."""
-
-    model: str = "ViT-B-16"
-    weights: str = "openai"
-
-
-class Damp(Section, frozen=True):
-    """The constants of the pseudo-labels (spec section 8); the defaults are the published program's."""
-
-    grid: int = Field(default=4, ge=1, le=32)
-    temperature: float = Field(default=0.01, gt=0)
-    eta: float = Field(default=0.1, ge=0)
-    threshold: float = Field(default=0.5, ge=0, le=1)
-    top_k: int = Field(default=3, ge=1)
-    negative_ratio: float = Field(default=0.1, ge=0, le=1)
-
-    def settings(self, compat: str) -> DampSettings:
-        """Return the constants that turn cosines into codes."""
-        return DampSettings(**self.model_dump(exclude={"grid"}), compat=compat)
-
-
-class TextGraphConstants(Section, frozen=True):
-    """The constants of the label graph on text features (spec section 4); more neighbours than classes are all of them."""
-
-    sparse_topk: int = Field(default=1000, ge=1)
-    reweight: float = Field(default=0.2, ge=0, le=1)
-    temperature: float = Field(default=0.3, gt=0)
-
-
-class Recipe(Section, frozen=True):
-    """How stage two trains: `lr` is the backbone's; the head learns `head_lr_factor` times faster."""
-
-    backbone: str = "resnet50.tv_in1k"
-    image_size: int = Field(default=448, ge=1)
-    epochs: int = Field(default=8, ge=1)
-    batch_size: int = Field(default=8, ge=1)
-    lr: float = Field(default=1e-5, gt=0)
-    head_lr_factor: float = Field(default=10, gt=0)
-    linear_init: int = Field(default=0, ge=0)
-    val_fraction: float = Field(default=0.2, gt=0, lt=1)
-    linear_epochs: int = Field(default=25, ge=1)
-    linear_lr: float = Field(default=1e-3, gt=0)
-
-
 class DatasetSpec(Section, frozen=True):
     """What every data set has; `name` and `directory` come from where the manifest says it."""
 
@@ -95,8 +30,8 @@ class DatasetSpec(Section, frozen=True):
     downloads: tuple[Download, ...] = ()
     steps: str | None = None
     classes: tuple[str, ...] | str | None = None
-    natural_names: dict[str, str] = {}
-    synonyms: dict[str, tuple[str, ...]] = {}
+    natural_names: dict[str, str] = Field(default_factory=dict)
+    synonyms: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     name_rule: Literal["plain", "attribute"] = "plain"
     prompt: tuple[str, ...] = ("a photo of a {}.",)
     observation: dict[str, Any] | None = None
@@ -105,8 +40,8 @@ class DatasetSpec(Section, frozen=True):
     damp: Damp = Damp()
     text_graph: TextGraphConstants | None = None
     recipe: Recipe = Recipe()
-    losses: dict[str, dict[str, Any]] = {}
-    published: dict[str, float] = {}
+    losses: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    published: dict[str, float] = Field(default_factory=dict)
     _place: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     def placed(self, name: str, manifest_path: Path) -> Self:
@@ -140,7 +75,7 @@ class DatasetSpec(Section, frozen=True):
     def _one_place_for_the_class(cls, prompt: tuple[str, ...]) -> tuple[str, ...]:
         if not prompt:
             raise ValueError("expected a template or a list of them, found an empty list")
-        if any(template.replace("{}", "", 1).count("{") or "{}" not in template for template in prompt):
+        if any("{}" not in template or set("{}") & set(template.replace("{}", "", 1)) for template in prompt):
             raise ValueError("a prompt holds {} once, where the class name goes, and no other brace")
         return prompt
 
@@ -178,7 +113,7 @@ class VocSpec(DatasetSpec, frozen=True):
 
     format: Literal["voc"]
     classes: tuple[str, ...] = Field(default=(), validate_default=True)
-    splits: SplitNames = {"train": "train", "test": "val"}
+    splits: SplitNames = Field(default={"train": "train", "test": "val"}, min_length=1)
 
 
 class TableSpec(DatasetSpec, frozen=True):
@@ -210,7 +145,7 @@ class CocoSpec(DatasetSpec, frozen=True):
     """MS COCO as the benchmarks read it: `splits` names the image set of each split."""
 
     format: Literal["coco"]
-    splits: SplitNames = {"train": "train2014", "test": "val2014"}
+    splits: SplitNames = Field(default={"train": "train2014", "test": "val2014"}, min_length=1)
 
 
 class CocoJsonSpec(DatasetSpec, frozen=True):
@@ -218,7 +153,7 @@ class CocoJsonSpec(DatasetSpec, frozen=True):
 
     format: Literal["coco_json"]
     annotations: SplitNames = Field(min_length=1)
-    images: SplitNames = {}
+    images: SplitNames = Field(default_factory=dict)
 
 
 class NusWideSpec(DatasetSpec, frozen=True):
@@ -249,26 +184,45 @@ class ImageFolderSpec(DatasetSpec, frozen=True):
     """A folder of images for each class; `splits` names the folder of each split, left out: all images are for training."""
 
     format: Literal["image_folder"]
-    splits: SplitNames = {}
+    splits: SplitNames = Field(default_factory=dict)
     labels: Literal["complete", "observed"] = "observed"
 
 
 class WebDatasetSpec(DatasetSpec, frozen=True):
-    """WebDataset tar shards: glob patterns for each split; each sample's labels are in its file of `label_extension`.
+    """WebDataset tar shards: a glob pattern for each split, in which {000..012} may stand for numbers.
 
-    A .txt holds names between `label_separator`, a .cls one name or number, a .json the same under `label_key`.
+    A sample's labels are in its file of `label_extension`: a .txt holds names, one a line or with `label_separator` between
+    them; a .cls one name or number; a .json names or numbers, or an object that has them under `label_key`. Numbers count
+    from 0 and need `classes`. image_extension: which file is the image, where a sample has several, such as a mask.
     """
 
     format: Literal["webdataset"]
     shards: SplitNames = Field(min_length=1)
+    image_extension: str | None = None
     label_extension: str = "json"
     label_key: str = "labels"
     label_separator: str = Field(default=";", min_length=1)
     labels: Literal["complete", "observed"] = "complete"
 
+    @field_validator("image_extension", "label_extension")
+    @classmethod
+    def _without_a_dot(cls, extension: str | None) -> str | None:
+        return extension and extension.removeprefix(".").lower()
+
+    @field_validator("label_extension")
+    @classmethod
+    def _known_kind(cls, extension: str) -> str:
+        if extension.rpartition(".")[2] not in ("txt", "cls", "json"):
+            raise ValueError(f"labels are in a .txt, .cls or .json, found {extension!r}")
+        return extension
+
 
 class HuggingFaceSpec(DatasetSpec, frozen=True):
-    """A folder that Hugging Face `datasets` saved to disk, or its Parquet files: a folder or glob pattern for each split."""
+    """What Hugging Face `datasets` wrote: for each split a folder of `save_to_disk`, or a glob pattern of Parquet or Arrow files.
+
+    image_column: Image features, bytes, or paths below the data set's folder. label_column: names or numbers, one or a list,
+    or text with `label_separator` between names; numbers count from 0 and need ClassLabel names or `classes`.
+    """
 
     format: Literal["huggingface"]
     files: SplitNames = Field(min_length=1)

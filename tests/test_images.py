@@ -1,13 +1,16 @@
 """Files of every kind that people have, sound or damaged, made here with Pillow."""
 
+import tarfile
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from aevlp.pipeline.errors import AevlpError, ImageError
-from aevlp.pipeline.images import read_image
+from aevlp.pipeline.images import file_size, read_image
 
 ORIENTATION = 0x0112  # EXIF tag
 UPRIGHT = {
@@ -204,3 +207,66 @@ def test_out_of_memory_is_not_blamed_on_the_file(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", load)
     with pytest.raises(MemoryError):
         read_image(path)
+
+
+def contained(kind: str, *files: Path) -> list[Path]:
+    """Put files in one container of a kind beside them; return the paths that lead through it."""
+    container = files[0].parent / f"all.{kind}"
+    if kind == "tar":
+        with tarfile.open(container, "w") as tar:
+            for file in files:
+                tar.add(file, f"some/{file.name}")
+        return [container / "some" / file.name for file in files]
+    rows = [{"bytes": file.read_bytes(), "path": file.name} for file in files]
+    content = pa.table({"image": pa.array(rows, pa.struct([("bytes", pa.binary()), ("path", pa.string())]))})
+    if kind == "parquet":
+        pq.write_table(content, container)
+    else:
+        with pa.OSFile(str(container), "wb") as sink, pa.ipc.new_stream(sink, content.schema) as writer:
+            writer.write_table(content)
+    return [container / "image" / str(row) for row in range(len(files))]
+
+
+CONTAINERS = ("tar", "parquet", "arrow")
+
+
+@pytest.mark.parametrize("kind", CONTAINERS)
+def test_pixels_and_sizes_in_a_container_are_those_of_the_files(tmp_path: Path, kind: str) -> None:
+    files = [oriented(tmp_path / f"{n}.png", n) for n in UPRIGHT]
+    for name in ("a.jpg", "a.gif", "a.bmp", "a.tif", "a.webp"):
+        Image.fromarray(noise(40, 30)).save(tmp_path / name)
+        files.append(tmp_path / name)
+    for path, file in zip(contained(kind, *files), files, strict=True):
+        for upright in (True, False):
+            np.testing.assert_array_equal(rgb(path, upright), rgb(file, upright))
+        assert file_size(path) == file_size(file) == len(file.read_bytes())
+
+
+@pytest.mark.parametrize("kind", CONTAINERS)
+def test_what_is_wrong_in_a_container_is_said_as_of_a_file(tmp_path: Path, kind: str) -> None:
+    Image.fromarray(noise(64, 64)).save(tmp_path / "cut.jpg")
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "cut.jpg").read_bytes()[:900])
+    (tmp_path / "text.jpg").write_text("not an image\n")
+    (tmp_path / "empty.jpg").touch()
+    files = [tmp_path / name for name in ("cut.jpg", "text.jpg", "empty.jpg")]
+    paths = contained(kind, *files)
+    for path, file in zip(paths, files, strict=True):
+        error = failure(path)
+        assert error.status == failure(file).status == "unreadable"
+        assert "0x" not in str(error)  # an address in memory, another one in each run
+    assert "empty" in str(failure(paths[2]))
+    for path in (paths[0].parent / "99", paths[0].parent, paths[0].parent.parent / "99" / "0"):
+        assert failure(path).status == "missing"
+        assert file_size(path) is None
+
+
+@pytest.mark.parametrize("kind", CONTAINERS)
+def test_an_image_in_a_damaged_container_is_unreadable(tmp_path: Path, kind: str) -> None:
+    Image.fromarray(noise()).save(tmp_path / "a.png")
+    path = contained(kind, tmp_path / "a.png")[0]
+    container = tmp_path / f"all.{kind}"
+    container.write_bytes(container.read_bytes()[:300])
+    assert failure(path).status == "unreadable"
+    assert file_size(path) is None
+    container.unlink()
+    assert failure(path).status == "missing"

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import AevlpError, unknown_name
 from ..specs import TableSpec
+from .class_labels import label_names
 from .faults import DataError, Report, image_below_root, not_there
 from .image_table import Listing, Listings
 from .text_lists import class_list
@@ -38,7 +39,7 @@ def read(spec: TableSpec, root: Path, report: Report) -> Listings:
     rows = list(_distinct(path, _rows(spec, path, report), report))
     if not rows:
         raise AevlpError(f"{path}: the table has no rows, at least one image is needed")
-    classes = class_list(spec, root) or tuple(sorted({name for row in rows for name in row.labels}))
+    classes = class_list(spec, root, report) or tuple(sorted({name for row in rows for name in row.labels}))
     if not classes:
         raise AevlpError(f"{path}: no row has a label, and the manifest lists no classes")
     return listings(spec, root, path, rows, classes, report)
@@ -60,14 +61,6 @@ def listings(spec: Any, root: Path, path: Path, rows: list[Row], classes: tuple[
                     report(DataError("unknown class", text, row.image))
         splits[split] = Listing([row.image for row in part], [root / row.image for row in part], labels)
     return Listings(classes, splits, root, [path], complete=spec.labels == "complete")
-
-
-def label_names(value: Any, separator: str) -> list[str]:
-    """Return the labels in a cell: a list of them, or text with a separator between them."""
-    if value is None:
-        return []
-    names = value if isinstance(value, list) else str(value).split(separator)
-    return [name for name in (str(n).strip() for n in names) if name]
 
 
 def _rows(spec: TableSpec, path: Path, report: Report) -> Iterator[Row]:
@@ -142,7 +135,7 @@ def _row(spec: TableSpec, where: str, record: dict[str, Any]) -> Row:
     image_below_root(image, where)
     split = str(record[spec.split_column]).strip() if spec.split_column else "train"
     if split not in ("train", "test"):
-        raise DataError("bad row", f"{where}: the split must be train or test, found {split!r}")
+        raise DataError("unknown split", f"{where}: the split must be train or test, found {split!r}")
     return Row(where, image, label_names(record[spec.label_column], spec.label_separator), split)
 
 

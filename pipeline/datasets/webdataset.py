@@ -1,0 +1,103 @@
+"""WebDataset shards: plain tar files in which the files of one sample, its image and its labels, share the name up to a dot."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from ..errors import AevlpError, unknown_name
+from ..specs import WebDatasetSpec
+from ..tar_files import tar_members
+from .class_labels import label_names, labels_in, named
+from .faults import DataError, Report, image_below_root
+from .image_table import Listings
+from .split_files import in_one_split, matching
+from .table import Row, listings
+from .text_lists import class_list
+
+IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff")
+_MEMBER = re.compile(r"((?:.*/)?[^./]+)\.([^/]*)", re.DOTALL)  # key and extension, as WebDataset cuts a name
+
+
+def read(spec: WebDatasetSpec, root: Path, report: Report) -> Listings:
+    """Return the images of the shards, in the order of their names and then of the tar; an id leads through its shard.
+
+    A sample without one image or without labels is reported and left out; an unknown class is reported and its label left
+    out. Raises AevlpError for a pattern that no shard matches, a shard in two splits, and what `tar_members` refuses.
+    """
+    shards = in_one_split(spec, {split: matching(spec, root, pattern) for split, pattern in spec.shards.items()})
+    classes = class_list(spec, root, report)
+    rows = [
+        row for split in shards for shard in shards[split] for row in _rows(spec, root, shard, split, classes, report)
+    ]
+    if not rows:
+        raise AevlpError(f"{spec.name}: the shards hold no sample with an image and labels, at least one is needed")
+    classes = classes or tuple(sorted({name for row in rows for name in row.labels}))
+    if not classes:
+        raise AevlpError(f"{spec.name}: no sample in the shards has a label, and the manifest lists no classes")
+    return replace(listings(spec, root, root, rows, classes, report), label_files=[])
+
+
+def _rows(
+    spec: WebDatasetSpec, root: Path, shard: Path, split: str, classes: tuple[str, ...] | None, report: Report
+) -> Iterator[Row]:
+    if shard.suffix.lower() != ".tar":
+        raise AevlpError(f"{shard}: a shard is an uncompressed .tar, images are read from its middle: unpack it to one")
+    members = tar_members(shard)
+    samples: dict[str, dict[str, str]] = {}  # members by key and extension
+    for name in members:
+        if parts := _MEMBER.fullmatch(name):
+            samples.setdefault(parts[1], {})[parts[2].lower()] = name
+    with shard.open("rb") as file:
+        for key, files in samples.items():
+            where = f"{shard}, sample {key!r}"
+            try:
+                image = image_below_root((shard.relative_to(root) / _image(spec, where, files)).as_posix(), where)
+                offset, size = members[_sidecar(spec, where, files)]
+                file.seek(offset)
+                labels = _labels(spec, where, file.read(size), classes)
+            except DataError as error:
+                report(error)
+            else:
+                yield Row(where, image, named(labels, classes, where, image, report), split)
+
+
+def _image(spec: WebDatasetSpec, where: str, files: dict[str, str]) -> str:
+    known = (spec.image_extension,) if spec.image_extension else IMAGE_EXTENSIONS
+    images = [extension for extension in files if extension in known]
+    if len(images) != 1:
+        found = f"{len(images)} images ({', '.join(images)})" if images else f"no image among {', '.join(files)}"
+        raise DataError("bad row", f"{where}: {found}; expected one of .{' .'.join(known)} after the first dot")
+    return files[images[0]]
+
+
+def _sidecar(spec: WebDatasetSpec, where: str, files: dict[str, str]) -> str:
+    if spec.label_extension not in files:
+        raise DataError("bad row", f"{where}: no labels: no .{spec.label_extension} among {', '.join(files)}")
+    return files[spec.label_extension]
+
+
+def _labels(spec: WebDatasetSpec, where: str, content: bytes, classes: tuple[str, ...] | None) -> list[str | int]:
+    kind = spec.label_extension.rpartition(".")[2]
+    try:
+        text = content.decode("utf-8-sig")
+        if kind == "txt":
+            return [name for line in text.splitlines() for name in label_names(line, spec.label_separator)]
+        if kind == "cls":
+            return [_one_class(text.strip(), classes)]
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError("bad row", f"{where}: its .{spec.label_extension} cannot be read: {error}") from error
+    if isinstance(value, dict):
+        if spec.label_key not in value:
+            raise DataError("bad row", f"{where}: {unknown_name('key', spec.label_key, value)}")
+        value = value[spec.label_key]
+    return labels_in(value, spec.label_separator, where)
+
+
+def _one_class(text: str, classes: tuple[str, ...] | None) -> str | int:
+    if not text or "\n" in text:
+        raise ValueError(f"expected one class, found {text[:60]!r}")
+    number = re.fullmatch(r"-?\d+", text) and text not in (classes or ())
+    return int(text) if number else text

@@ -1,0 +1,75 @@
+"""The sections of a manifest's entry that say how it is scored and trained, each checking its own ranges."""
+
+from pydantic import BaseModel, Field
+
+from .pseudo_labels import DampSettings
+
+
+class Section(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
+    """A part of the manifest; a key it does not know is a mistake."""
+
+
+class Download(Section, frozen=True):
+    """One archive of a data set, which unpacks in the data set's folder: its address, checksum and size in bytes."""
+
+    url: str = Field(pattern="^https?://")
+    md5: str | None = Field(default=None, pattern="^[0-9a-f]{32}$")
+    size: int | None = Field(default=None, ge=1)
+
+    @property
+    def file(self) -> str:
+        """The archive's file name."""
+        return self.url.rsplit("/", 1)[-1]
+
+
+class Expected(Section, frozen=True):
+    """How many classes and images the published version has."""
+
+    classes: int | None = None
+    train: int | None = None
+    test: int | None = None
+
+
+class Clip(Section, frozen=True):
+    """The scoring model: an open_clip name or a model-config JSON, and a tag or a weights file."""
+
+    model: str = "ViT-B-16"
+    weights: str = "openai"
+
+
+class Damp(Section, frozen=True):
+    """The constants of the pseudo-labels (spec section 8); the defaults are the published program's."""
+
+    grid: int = Field(default=4, ge=1, le=32)
+    temperature: float = Field(default=0.01, gt=0)
+    eta: float = Field(default=0.1, ge=0)
+    threshold: float = Field(default=0.5, ge=0, le=1)
+    top_k: int = Field(default=3, ge=1)
+    negative_ratio: float = Field(default=0.1, ge=0, le=1)
+
+    def settings(self, compat: str) -> DampSettings:
+        """Return the constants that turn cosines into codes."""
+        return DampSettings(**self.model_dump(exclude={"grid"}), compat=compat)
+
+
+class TextGraphConstants(Section, frozen=True):
+    """The constants of the label graph on text features (spec section 4); more neighbours than classes are all of them."""
+
+    sparse_topk: int = Field(default=1000, ge=1)
+    reweight: float = Field(default=0.2, ge=0, le=1)
+    temperature: float = Field(default=0.3, gt=0)
+
+
+class Recipe(Section, frozen=True):
+    """How stage two trains: `lr` is the backbone's; the head learns `head_lr_factor` times faster."""
+
+    backbone: str = "resnet50.tv_in1k"
+    image_size: int = Field(default=448, ge=1)
+    epochs: int = Field(default=8, ge=1)
+    batch_size: int = Field(default=8, ge=1)
+    lr: float = Field(default=1e-5, gt=0)
+    head_lr_factor: float = Field(default=10, gt=0)
+    linear_init: int = Field(default=0, ge=0)
+    val_fraction: float = Field(default=0.2, gt=0, lt=1)
+    linear_epochs: int = Field(default=25, ge=1)
+    linear_lr: float = Field(default=1e-3, gt=0)
