@@ -4,6 +4,7 @@ The relation between labels is the cosine of their text features, or a file's. T
 and never trained; it adds to each class's text feature a mixture of its neighbours'.
 """
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,9 +103,12 @@ def load_relation(path: Path) -> np.ndarray:
     """Return the matrix in a .npy or .csv file; AevlpError where it is none. Nothing is ever unpickled."""
     try:
         if path.suffix == ".npy":
-            matrix = np.load(path, allow_pickle=False)
+            with path.open("rb") as file:
+                matrix = np.lib.format.read_array(file, allow_pickle=False)
         elif path.suffix == ".csv":
-            matrix = np.loadtxt(path, delimiter=",", ndmin=2)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that the file is empty: its shape says so
+                matrix = np.loadtxt(path, delimiter=",", ndmin=2)
         else:
             raise AevlpError(f"{path}: a relation matrix is a .npy or .csv file")
     except (OSError, ValueError, EOFError) as error:

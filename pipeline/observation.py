@@ -33,13 +33,13 @@ def frequency(labels: np.ndarray, sizes: Sizes, *, power: float = 1.0, seed: int
     Above 0 annotators name what they often see; below 0 what is rare.
     """
     present = labels > 0
-    weight = np.maximum(present.sum(axis=0), 1).astype(np.float64) ** power
+    size = power * np.log(np.maximum(present.sum(axis=0), 1))  # logarithms: the powers themselves may be out of range
     random = np.random.RandomState(seed)
     observed = np.zeros(labels.shape, dtype=np.int8)
     for row, columns in zip(observed, map(np.flatnonzero, present), strict=True):
         if len(columns):
-            chances = weight[columns] / weight[columns].sum()
-            row[random.choice(columns, p=chances)] = POSITIVE
+            weight = np.exp(size[columns] - size[columns].max())
+            row[random.choice(columns, p=weight / weight.sum())] = POSITIVE
     return observed
 
 
@@ -68,16 +68,19 @@ def fraction(labels: np.ndarray, sizes: Sizes, *, fraction: float, seed: int = S
 
 
 def wrong(labels: np.ndarray, sizes: Sizes, *, rate: float, seed: int = SEED) -> np.ndarray:
-    """The uniform single positive, of which this share is put on a class that the image does not show."""
+    """The uniform single positive, of which this share is put on a class that the image does not show.
+
+    The wrong labels of a rate are among those of a larger one with the same seed, and all others are those of `uniform`.
+    """
     _in_unit_range("rate", rate)
     observed = observe(labels, seed=seed)
-    random = np.random.RandomState([seed, 1])  # a stream of its own: which labels are right does not hang on the rate
-    for row, present in zip(observed, labels > 0, strict=True):
+    random = np.random.RandomState([seed, 1])  # a stream of its own, and the same for any rate
+    draws = random.random_sample((len(labels), 2))
+    for row, present, (chance, place) in zip(observed, labels > 0, draws, strict=True):
         absent = np.flatnonzero(~present)
-        mistaken = random.random_sample() < rate
-        if mistaken and len(absent) and row.any():
+        if chance < rate and len(absent) and row.any():
             row[:] = 0
-            row[random.choice(absent)] = POSITIVE
+            row[absent[int(place * len(absent))]] = POSITIVE
     return observed
 
 
@@ -95,7 +98,7 @@ def checked(observation: dict[str, Any]) -> dict[str, Any]:
     """Return a regime with all its constants, {"regime": name, constant: value}; AevlpError where one is not known or odd."""
     given = dict(observation)
     name = given.pop("regime", "counts")
-    if name not in REGIMES:
+    if not isinstance(name, str) or name not in REGIMES:
         raise unknown_name("regime", str(name), REGIMES)
     known = {p.name: p for p in inspect.signature(REGIMES[name]).parameters.values() if p.kind is p.KEYWORD_ONLY}
     for constant, value in given.items():
@@ -106,8 +109,11 @@ def checked(observation: dict[str, Any]) -> dict[str, Any]:
                 else AevlpError(f"the regime {name} takes no constants, found {constant!r}")
             )
         whole = known[constant].annotation is int
-        if isinstance(value, bool) or not isinstance(value, int if whole else int | float):
+        number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
+        if not (number and -1e300 < value < 1e300):
             raise AevlpError(f"{constant} of the regime {name} must be a {'whole ' * whole}number, found {value!r}")
+        if constant == "seed" and not 0 <= value < 2**32:
+            raise AevlpError(f"seed of the regime {name} must be in [0, 2^32), found {value}")
     complete = {"regime": name, **{p.name: given.get(p.name, p.default) for p in known.values()}}
     for constant, value in complete.items():
         if value is inspect.Parameter.empty:
@@ -128,6 +134,8 @@ def parsed(text: str) -> dict[str, Any]:
             equals, number = "", 0
         if not equals:
             raise AevlpError(f"a regime is written NAME or NAME,constant=number,…, found {part!r} in {text!r}")
+        if constant.strip() in observation:
+            raise AevlpError(f"{constant.strip()} of a regime is given twice in {text!r}")
         observation[constant.strip()] = number
     return checked(observation)
 

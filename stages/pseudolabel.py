@@ -3,20 +3,28 @@
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ..pipeline.datasets import ImageTable, load_images
 from ..pipeline.device import find_device
 from ..pipeline.encoder import IMAGENET_STATISTICS, RANDOM, ClipEncoder, ClipSource
 from ..pipeline.errors import AevlpError
-from ..pipeline.manifest import DatasetSpec, load_manifest
-from ..pipeline.prompts import class_prompts
-from ..pipeline.provenance import difference, versions
+from ..pipeline.images import file_size
+from ..pipeline.label_graph import HIDDEN, TextGraph, graph_weights, load_relation
+from ..pipeline.manifest import load_manifest
+from ..pipeline.observation import parsed
+from ..pipeline.prompts import class_names, class_prompts
+from ..pipeline.provenance import arrays_sha256, difference, versions
 from ..pipeline.score_cache import CacheHeader, check_suffix, open_cache, write_cache
 from ..pipeline.scoring import FLIPS, Scorer, score_images
+from ..pipeline.seeding import derive
+from ..pipeline.spec_sections import TextGraphConstants
+from ..pipeline.specs import PACKAGED, DatasetSpec
 from ..pipeline.view_loading import ViewBatch, ViewDataset, load_views
 from .console import Rate, out, progress_bar, say
 
@@ -30,7 +38,8 @@ class Options:
     dataset: str
     cache: Path | None = None
     data_root: Path | None = None
-    manifest: Path | None = None
+    manifest: Path | Sequence[Path] | None = None
+    observe: str | None = None
     clip: str | None = None
     weights: str | None = None
     grid: int | None = None
@@ -39,6 +48,8 @@ class Options:
     precision: str | None = None
     storage: str = "float16"
     compat: str = "paper"
+    text_graph: str | None = None
+    relation: Path | None = None
     batch_size: int = 16
     workers: int | None = None
     seed: int = 0
@@ -53,11 +64,15 @@ def run(options: Options) -> Path:
     _check_target(path)
     device = find_device(options.device)
     root = options.data_root or spec.default_root()
-    images = load_images(spec, root)
+    images = load_images(spec, root, observation=parsed(options.observe) if options.observe else None)
     say(f"{spec.title}: {len(images):,} images, {len(images.classes)} classes, from {root}")
     _note_single_labels(images)
     if options.limit is not None:
         images = images.take(slice(options.limit))
+    _note_missing(images, root)
+    names = class_names(images.classes, spec.name_rule, spec.natural_names, spec.synonyms, options.compat)
+    sentences = class_prompts(names, spec.prompt)
+    graph = _text_graph(options, spec)
 
     source = ClipSource(options.clip or spec.clip.model, _weights(options, spec))
     if source.weights == RANDOM:
@@ -65,9 +80,10 @@ def run(options: Options) -> Path:
     precision = options.precision or ("bf16" if device.type == "cuda" else "fp32")
     encoder = ClipEncoder(source.located(spec.manifest_path.parent), device, precision, options.seed)
     grid = options.grid or spec.damp.grid
-    names = {} if options.compat == "published" else spec.natural_names
-    prompts = class_prompts(images.classes, spec.prompt, names)
-    text = encoder.encode_text(prompts)
+    text = encoder.encode_classes(sentences)
+    if graph is not None:
+        text = graph(text, list(images.classes))
+    text /= np.linalg.norm(text, axis=1, keepdims=True)
     header = CacheHeader(
         rows=len(images),
         flips=FLIPS,
@@ -75,9 +91,9 @@ def run(options: Options) -> Path:
         width=text.shape[1],
         storage=options.storage,
         classes=images.classes,
-        prompts=tuple(prompts),
+        prompts=tuple(" | ".join(of_class) for of_class in sentences),
         has_truth=images.truth is not None,
-        provenance=_provenance(options, spec, images, root, encoder, source, grid),
+        provenance=_provenance(options, spec, images, root, encoder, source, grid, graph),
     )
 
     if path.exists() and not options.restart:
@@ -150,6 +166,46 @@ def _note_single_labels(images: ImageTable) -> None:
         )
 
 
+def _note_missing(images: ImageTable, root: Path) -> None:
+    """Say before any work which images are not on disk; AevlpError where none is."""
+    missing = [path for path in images.paths.tolist() if file_size(path) is None]
+    if not missing:
+        return
+    named = f"{', '.join(str(path.relative_to(root)) for path in missing[:3])}{', …' if len(missing) > 3 else ''}"
+    if len(missing) == len(images):
+        raise AevlpError(
+            f"none of the {len(images):,} images that are listed is in {root}: {named}; is it the data set's own folder?"
+        )
+    say(f"{len(missing):,} of {len(images):,} images are not in {root}: {named}")
+
+
+def _text_graph(options: Options, spec: DatasetSpec) -> TextGraph | None:
+    """Return the frozen text graph: as asked for, or else where the manifest gives its constants."""
+    kind = options.text_graph or ("none" if spec.text_graph is None else "frozen")
+    if kind == "none":
+        if options.relation:
+            raise AevlpError("--relation is read by the text graph alone: pass --text-graph frozen with it")
+        return None
+    constants = (spec.text_graph or TextGraphConstants()).model_dump()
+    relation = load_relation(options.relation) if options.relation else None
+    return TextGraph(**constants, seed=derive(options.seed, "text graph"), relation=relation)
+
+
+def _graph_provenance(options: Options, graph: TextGraph | None, encoder: ClipEncoder) -> dict[str, Any] | str:
+    if graph is None:
+        return "none"
+    return {
+        "kind": "frozen",
+        "sparse_topk": graph.sparse_topk,
+        "reweight": graph.reweight,
+        "temperature": graph.temperature,
+        "hidden": HIDDEN,
+        "seed": graph.seed,
+        "weights_sha256": arrays_sha256(*graph_weights(encoder.config["embed_dim"], graph.seed)),
+        "relation": "cosines of the text features" if graph.relation is None else arrays_sha256(graph.relation),
+    }
+
+
 def _provenance(
     options: Options,
     spec: DatasetSpec,
@@ -158,14 +214,16 @@ def _provenance(
     encoder: ClipEncoder,
     source: ClipSource,
     grid: int,
+    graph: TextGraph | None,
 ) -> dict[str, Any]:
     mean, std = IMAGENET_STATISTICS if options.compat == "published" else (encoder.mean, encoder.std)
     return {
         "dataset": {
             "name": spec.name,
-            "manifest": "" if options.manifest is None else str(options.manifest.absolute()),
+            "manifest": "" if spec.manifest_path == PACKAGED else str(spec.manifest_path),
             "root": str(root.absolute()),
             "fingerprint": images.fingerprint(),
+            "label_files": images.label_hashes(),
         },
         "clip": {"model": source.model, "weights": source.weights, "config": encoder.config},
         "weights_sha256": encoder.weights_sha256,
@@ -173,9 +231,10 @@ def _provenance(
         "image_size": encoder.image_size,
         "pixel_statistics": {"mean": list(mean), "std": list(std)},
         "resize": "stretched to a square, antialiased bilinear, Pillow",
-        "prompt": spec.prompt,
+        "prompt": list(spec.prompt),
+        "text_graph": _graph_provenance(options, graph, encoder),
         "method": {**spec.damp.model_dump(), "grid": grid, "compat": options.compat},
-        "observation": {"positives": 1, "negatives": 0, "seed": 1200} if images.truth is not None else "as given",
+        "observation": images.observation,
         "precision": encoder.precision,
         "seed": options.seed,
         "versions": versions(),
@@ -183,9 +242,13 @@ def _provenance(
 
 
 def _comparable(header: CacheHeader) -> dict[str, Any]:
-    """Return what must agree for two runs to give the same cache: all but where the files were."""
+    """Return what must agree for two runs to give the same cache: all but where the files were.
+
+    The data's fingerprint stands last: it changes with the observed labels too, and the regime says more than a hash.
+    """
     whole = {"images": header.rows, "storage": header.storage, "prompts": header.prompts, **header.provenance}
-    return {**whole, "dataset": {key: header.provenance["dataset"][key] for key in ("name", "fingerprint")}}
+    dataset = whole.pop("dataset")
+    return {**whole, "dataset": {key: dataset[key] for key in ("name", "fingerprint")}}
 
 
 class _Count:
@@ -202,17 +265,17 @@ class _Count:
 
 def _readable_only(batches: Iterator[ViewBatch], images: ImageTable) -> Iterator[ViewBatch]:
     """Pass batches on up to the first unreadable image, then count the others and refuse."""
-    first: str | None = None
+    first: list[str] = []
     count = 0
     for batch in batches:
         bad = [reason for reason in batch.reason if reason]
         count += len(bad)
-        first = first or next(iter(bad), None)
-        if first is None:
+        first += bad[: 3 - len(first)]
+        if not first:
             yield batch
-    if first is not None:
+    if first:
         raise AevlpError(
-            f"{count} of {len(images)} images cannot be read, first {first}; --strict refuses, nothing was written"
+            f"{count} of {len(images)} images cannot be read, first {', '.join(first)}; --strict refuses, nothing was written"
         )
 
 

@@ -87,16 +87,23 @@ def blocks(content: CacheRows, size: int) -> Iterator[CacheRows]:
 def _provenance(grid: int, seed: int) -> dict[str, Any]:
     method = {"grid": grid, **{f.name: getattr(SETTINGS, f.name) for f in fields(SETTINGS)}}
     return {
-        "dataset": {"name": "fake", "manifest": "", "root": "data/fake", "fingerprint": "0" * 64},
+        "dataset": {
+            "name": "fake",
+            "manifest": "",
+            "root": "data/fake",
+            "fingerprint": "0" * 64,
+            "label_files": {"labels.csv": "2" * 64},
+        },
         "clip": {"model": "fake", "weights": "random", "config": {"embed_dim": 4}},
         "weights_sha256": "1" * 64,
         "activation": "QuickGELU",
         "image_size": 32,
         "pixel_statistics": {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]},
         "resize": "stretched to a square, antialiased bilinear, Pillow",
-        "prompt": "a photo of a {}.",
+        "prompt": ["a photo of a {}."],
+        "text_graph": "none",
         "method": method,
-        "observation": {"positives": 1, "negatives": 0, "seed": 1200},
+        "observation": {"regime": "uniform", "seed": 1200},
         "precision": "fp32",
         "seed": seed,
         "versions": {"aevlp": "0"},

@@ -17,6 +17,7 @@ from goldens import load
 
 GPR = load("gpr")
 COLE = {name: case for name, case in load("cole").items() if case.get("name") in ("an", "bce")}
+GR = {name: case for name, case in load("gr_family").items() if case["name"] == "gr"}
 
 # As published, for each data set: its schedule, and how many epochs there are.
 SCHEDULES = {
@@ -111,6 +112,111 @@ def test_gpr_starts_as_in_epoch_1_of_8_and_heeds_the_linear_phase() -> None:
     w, b, mu, sigma = gpr_schedule(6, 8, linear_init=3)
     assert late(logits, targets) == create("gpr", 7, beta=[w, w, b, b], alpha=[mu, sigma, mu, sigma])(logits, targets)
     assert late(logits, targets) != told(logits, targets)
+
+
+def gr_of(case: dict[str, np.ndarray], **changed: Any) -> TrainingLoss:
+    w, b, mu, sigma = (float(case[key]) for key in ("w", "b", "mu", "sigma"))
+    of: dict[str, Any] = {"q2": float(case["q2"]), "q3": float(case["q3"])}
+    of |= {"beta": [w, w, b, b], "alpha": [mu, sigma, mu, sigma]}
+    return create("gr", case["logits"].shape[1], **(of | changed))
+
+
+def test_golden_cases_of_gr_are_there() -> None:
+    assert sorted(GR) == ["gr_0", "gr_1", "gr_2"]
+
+
+@pytest.mark.parametrize("name", GR)
+def test_gr_equals_the_published_loss_and_gradient(name: str) -> None:
+    case = GR[name]
+    targets = Targets(observed=torch.from_numpy(case["observed"]))
+    value, slope = gradient(gr_of(case), torch.from_numpy(case["logits"]).double(), targets)
+    assert value.dtype == torch.float64
+    np.testing.assert_allclose(value, case["loss"], rtol=1e-9)
+    np.testing.assert_allclose(slope, case["grad"], rtol=1e-6, atol=1e-9)
+    single, single_slope = gradient(gr_of(case), torch.from_numpy(case["logits"]), targets)
+    assert single.dtype == torch.float32
+    np.testing.assert_allclose(single, case["loss"], rtol=1e-5)
+    np.testing.assert_allclose(single_slope, case["grad"], rtol=1e-3, atol=1e-6)
+
+
+def test_gr_follows_its_schedule_from_epoch_1_of_8() -> None:
+    logits, targets = batch(0)
+    fresh, told, late = create("gr", 7), create("gr", 7), create("gr", 7, linear_init=3)
+    told.set_epoch(1, 8)
+    assert fresh(logits, targets) == told(logits, targets)
+    late.set_epoch(6, 8)
+    w, b, mu, sigma = gpr_schedule(6, 8, linear_init=3)
+    assert late(logits, targets) == create("gr", 7, beta=[w, w, b, b], alpha=[mu, sigma, mu, sigma])(logits, targets)
+    assert late(logits, targets) != told(logits, targets)
+
+
+def test_the_defaults_of_gr_are_the_published_ones() -> None:
+    assert constants("gr") == {
+        "beta": (0, 2, -2, -2), "alpha": (0.5, 2, 0.8, 0.5), "q2": 0.01, "q3": 1.0, "linear_init": 0,
+    }  # fmt: skip
+
+
+GR_CONSTANTS = st.fixed_dictionaries(
+    {
+        "w": st.floats(0, 10),
+        "b": st.floats(-8, 2),
+        "mu": st.floats(0, 1),
+        "sigma": st.floats(0.2, 3),
+        "q2": st.floats(0.01, 2),
+        "q3": st.floats(0.01, 2),
+    }
+)
+
+
+def slow_gr(x: torch.Tensor, observed: torch.Tensor, of: dict[str, float]) -> tuple[float, np.ndarray]:
+    """Return GR and its gradient from the written formula, entry by entry; weights K and V carry no gradient."""
+    total, slope = 0.0, np.zeros(x.shape)
+    for i, c in np.ndindex(*x.shape):
+        p = 1 / (1 + math.exp(-x[i, c].item()))
+        if observed[i, c] == 1:
+            total += -math.log(p + 1e-7)
+            slope[i, c] = -p * (1 - p) / (p + 1e-7)
+        elif observed[i, c] == 0:
+            trust = 1 / (1 + math.exp(-(of["w"] * p + of["b"])))
+            weight = math.exp(-(((p - of["mu"]) / of["sigma"]) ** 2) / 2)
+            q2, q3 = of["q2"], of["q3"]
+            total += weight * (trust * (1 - p**q2) / q2 + (1 - trust) * (1 - (1 - p) ** q3) / q3)
+            slope[i, c] = weight * (-trust * p**q2 * (1 - p) + (1 - trust) * (1 - p) ** q3 * p)
+    return total / x.numel(), slope / x.numel()
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=SEEDS, shape=st.tuples(st.integers(1, 4), st.integers(1, 7)), of=GR_CONSTANTS)
+def test_gr_equals_loops_over_entries_and_gpr_without_pseudo_labels_and_penalty(
+    seed: int, shape: tuple[int, int], of: dict[str, float]
+) -> None:
+    logits, targets = batch(seed, *shape)
+    w, b, mu, sigma = (of[key] for key in ("w", "b", "mu", "sigma"))
+    known: dict[str, Any] = {"q2": of["q2"], "q3": of["q3"], "beta": [w, w, b, b], "alpha": [mu, sigma, mu, sigma]}
+    value, slope = gradient(create("gr", shape[1], **known), logits, targets)
+    expected, expected_slope = slow_gr(logits, targets.observed, of)
+    np.testing.assert_allclose(value, expected, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(slope, expected_slope, rtol=1e-8, atol=1e-12)
+    gpr = create("gpr", shape[1], **known, reg=0)
+    other, other_slope = gradient(gpr, logits, replace(targets, pseudo=None))
+    torch.testing.assert_close(other, value, rtol=1e-12, atol=1e-15)
+    torch.testing.assert_close(other_slope, slope, rtol=1e-12, atol=1e-15)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=SEEDS, epoch=st.integers(1, 8))
+def test_gr_and_gpr_without_pseudo_labels_and_penalty_go_together_through_training(seed: int, epoch: int) -> None:
+    logits, targets = batch(seed)
+    gr, gpr = create("gr", 7, beta=(0, 10, -2, -8)), create("gpr", 7, beta=(0, 10, -2, -8), reg=0)
+    for loss in (gr, gpr):
+        loss.set_epoch(epoch, 8)
+    assert gr(logits, targets) == gpr(logits, replace(targets, pseudo=None))
+
+
+def test_gr_leaves_out_observed_negatives() -> None:
+    logits, targets = batch(5)
+    _, slope = gradient(create("gr", 7), logits, targets)
+    np.testing.assert_array_equal((slope == 0).numpy(), (targets.observed == -1).numpy())
 
 
 @pytest.mark.parametrize("name", COLE)
@@ -241,6 +347,12 @@ def test_gpr_gradient_equals_finite_differences_where_its_weights_are_constant(u
     assert torch.autograd.gradcheck(lambda x: loss(x, targets), (logits.requires_grad_(),))
 
 
+def test_gr_gradient_equals_finite_differences_where_its_weights_are_constant() -> None:
+    logits, targets = batch(3)
+    loss = create("gr", 7, beta=[0, 0, -1, -1], alpha=[0.5, 1e9, 0.5, 1e9])
+    assert torch.autograd.gradcheck(lambda x: loss(x, targets), (logits.requires_grad_(),))
+
+
 def test_gpr_takes_no_notice_of_pseudo_labels_on_observed_entries() -> None:
     logits, targets = batch(4)
     assert targets.pseudo is not None
@@ -362,7 +474,7 @@ def test_labels_that_would_be_broadcast_are_a_mistake(name: str, shape: tuple[in
 
 
 def test_an_unknown_loss_lists_the_nearest_first() -> None:
-    for wrong, nearest in (("gprr", "gpr"), ("BCE", "bce"), ("na", "an")):
+    for wrong, nearest in (("gprr", "gpr"), ("grr", "gr"), ("BCE", "bce"), ("na", "an")):
         with pytest.raises(AevlpError, match=f"^unknown loss '{wrong}': known are {nearest}, "):
             create(wrong, 7)
 
@@ -370,6 +482,8 @@ def test_an_unknown_loss_lists_the_nearest_first() -> None:
 def test_an_unknown_constant_lists_the_nearest_first() -> None:
     with pytest.raises(AevlpError, match=r"^unknown constant of loss gpr 'lamda_1': known are lam_1, "):
         create("gpr", 7, lamda_1=0.5)
+    with pytest.raises(AevlpError, match=r"^unknown constant of loss gr 'reg': known are beta, "):
+        create("gr", 7, reg=0.5)
 
 
 @pytest.mark.parametrize("name", ["an", "bce"])
@@ -388,14 +502,24 @@ def test_a_constant_out_of_range_is_a_mistake(constant: dict[str, Any]) -> None:
         create("gpr", 7, **constant)
 
 
+@pytest.mark.parametrize(
+    "constant", [{"q2": 0}, {"q3": -1.0}, {"q2": math.nan}, {"alpha": (0.5, 0, 0.8, 1)}, {"alpha": (0.5, 1, 0.8, -1)}]
+)
+def test_a_constant_of_gr_out_of_range_is_a_mistake(constant: dict[str, Any]) -> None:
+    with pytest.raises(AevlpError, match=rf"{next(iter(constant))} .*of loss gr must be .*, found "):
+        create("gr", 7, **constant)
+
+
+@pytest.mark.parametrize("name", ["gpr", "gr"])
 @pytest.mark.parametrize("schedule", [{"beta": (0, 1)}, {"alpha": (0, 1, 2)}, {"linear_init": -1}])
-def test_an_unusable_schedule_is_a_mistake_at_once(schedule: dict[str, Any]) -> None:
+def test_an_unusable_schedule_is_a_mistake_at_once(name: str, schedule: dict[str, Any]) -> None:
     with pytest.raises(AevlpError):
-        create("gpr", 7, **schedule)
+        create(name, 7, **schedule)
 
 
-def test_a_linear_phase_as_long_as_training_is_a_mistake() -> None:
-    loss = create("gpr", 7, linear_init=5)
+@pytest.mark.parametrize("name", ["gpr", "gr"])
+def test_a_linear_phase_as_long_as_training_is_a_mistake(name: str) -> None:
+    loss = create(name, 7, linear_init=5)
     with pytest.raises(AevlpError, match="linear_init"):
         loss.set_epoch(1, 5)
 

@@ -1,14 +1,16 @@
 """What made an output, and the first difference between two of them."""
 
+import hashlib
 import json
 from importlib.metadata import version
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aevlp.pipeline.provenance import difference, versions
+from aevlp.pipeline.provenance import arrays_sha256, difference, versions
 
 SCALARS = st.none() | st.booleans() | st.integers(-3, 3) | st.floats(-1, 1) | st.text(max_size=3)
 KEYS = st.sampled_from(["clip", "grid", "seed", "mean"])
@@ -25,6 +27,25 @@ def test_versions_are_those_installed() -> None:
     found = versions()
     assert {"aevlp", "torch", "torchvision", "open_clip_torch", "timm", "numpy", "pillow"} <= set(found)
     assert found == {name: version(name) for name in found}
+
+
+def test_the_hash_of_arrays_is_that_of_their_numbers_row_by_row() -> None:
+    a, b = np.arange(6, dtype=np.int16).reshape(2, 3), np.array([1.5, -0.0], dtype=np.float32)
+    by_hand = hashlib.sha256()
+    for number in (0, 1, 2, 3, 4, 5):
+        by_hand.update(number.to_bytes(2, "little"))
+    assert arrays_sha256(a) == by_hand.hexdigest()
+    by_hand.update(bytes.fromhex("0000c03f" + "00000080"))
+    assert arrays_sha256(a, b) == by_hand.hexdigest()
+    assert arrays_sha256() == hashlib.sha256().hexdigest()
+
+
+def test_the_hash_of_an_array_goes_by_its_numbers_not_by_how_they_lie_in_memory() -> None:
+    a = np.arange(12.0).reshape(3, 4)
+    assert arrays_sha256(np.asfortranarray(a)) == arrays_sha256(a)
+    assert arrays_sha256(np.repeat(a, 2, axis=1)[:, ::2]) == arrays_sha256(a)
+    assert arrays_sha256(a.T) != arrays_sha256(a)
+    assert arrays_sha256(a[:1], a[1:]) == arrays_sha256(a) != arrays_sha256(a[1:], a[:1])
 
 
 @given(JSON_LIKE)

@@ -1,5 +1,6 @@
 """Stage one end to end: what it writes, what it refuses, and that its cosines are those of a plain loop."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from aevlp.pipeline.score_cache import open_cache
 from aevlp.pipeline.views import view_boxes, view_pixels
 from aevlp.stages.inspect import cached_settings
 from aevlp.stages.verify import find_faults
+from fakes import random_cache
 
 
 def plain_cosines(folder: Path, path: str, prompts: list[str], grid: int, mean=None, std=None) -> np.ndarray:
@@ -68,9 +70,20 @@ def test_cache_says_what_it_is(blocks: Path, cache_path: Path) -> None:
     assert made["method"] == {
         "grid": 2, "temperature": 0.1, "eta": 0.1, "threshold": 0.2, "top_k": 2, "negative_ratio": 0.34, "compat": "paper",
     }  # fmt: skip
+    assert made["prompt"] == ["a photo of a {}."]
+    assert (made["text_graph"], made["observation"]) == ("none", {"regime": "uniform", "seed": 1200})
+    table = hashlib.sha256((blocks / "labels.csv").read_bytes()).hexdigest()
+    assert made["dataset"]["label_files"] == {"labels.csv": table}
     assert made["activation"] == "gelu" and len(made["weights_sha256"]) == 64
     assert torch.__version__.startswith(made["versions"]["torch"])
     assert find_faults(cache) == []
+
+
+def test_the_caches_of_other_tests_say_as_much_as_a_real_one(cache_path: Path) -> None:
+    made, fake = open_cache(cache_path).provenance, random_cache()[0].provenance
+    for key in ("dataset", "clip", "method", "pixel_statistics"):
+        assert set(fake[key]) | {"compat"} == set(made[key]) | {"compat"}
+    assert {key: type(value) for key, value in fake.items()} == {key: type(value) for key, value in made.items()}
 
 
 def test_stored_scores_and_codes_are_those_of_the_stored_cosines(cache_path: Path) -> None:
@@ -87,8 +100,49 @@ def test_embeddings_are_unit_vectors_that_give_the_whole_images_cosines(blocks: 
     encoder = ClipEncoder(ClipSource(str(blocks / "tiny-clip.json"), "random"), torch.device("cpu"))
     embedding = cache.embedding(slice(None))
     np.testing.assert_allclose(np.linalg.norm(embedding, axis=-1), 1, atol=1e-5)
-    whole = embedding @ encoder.encode_text(cache.prompts).T
+    text = encoder.encode_text(cache.prompts)
+    whole = embedding @ (text / np.linalg.norm(text, axis=1, keepdims=True)).T
     np.testing.assert_allclose(whole, cache.similarity(slice(None))[:, :, 0], atol=1e-5)
+
+
+def manifest_with(folder: Path, line: str) -> Path:
+    """Draw blocks whose manifest has another line; return their folder."""
+    draw_blocks(folder)
+    manifest = folder / "blocks.yaml"
+    manifest.write_text(manifest.read_text().replace("format: table", f"format: table\n    {line}"))
+    return folder
+
+
+def test_several_templates_and_synonyms_are_averaged(tmp_path: Path) -> None:
+    folder = manifest_with(
+        tmp_path / "data",
+        "prompt: ['a photo of a {}.', '{}']\n    synonyms: {red: [crimson]}\n    natural_names: {blue: sky blue}",
+    )
+    cache = open_cache(stage_one(folder, tmp_path / "c.h5", storage="float32"))
+    sentences = [
+        ["a photo of a red.", "red", "a photo of a crimson.", "crimson"],
+        ["a photo of a green.", "green"],
+        ["a photo of a sky blue.", "sky blue"],
+    ]
+    assert cache.prompts == [" | ".join(of_class) for of_class in sentences]
+    assert cache.classes == ["red", "green", "blue"]
+    assert cache.provenance["prompt"] == ["a photo of a {}.", "{}"]
+    encoder = ClipEncoder(ClipSource(str(folder / "tiny-clip.json"), "random"), torch.device("cpu"))
+    with torch.no_grad():
+        towers = [encoder.model.encode_text(open_clip.get_tokenizer("tiny-clip")(s), normalize=True) for s in sentences]
+    means = np.array([tower.numpy().mean(axis=0) for tower in towers])
+    whole = cache.embedding(slice(None)) @ (means / np.linalg.norm(means, axis=1, keepdims=True)).T
+    np.testing.assert_allclose(cache.similarity(slice(None))[:, :, 0], whole, atol=1e-5)
+
+    published = open_cache(stage_one(folder, tmp_path / "p.h5", compat="published"))  # has neither
+    assert published.prompts == [f"a photo of a {name}. | {name}" for name in cache.classes]
+
+
+def test_words_for_a_class_that_is_not_there_are_refused_before_any_model_is_loaded(tmp_path: Path) -> None:
+    folder = manifest_with(tmp_path / "data", "synonyms: {rod: [crimson]}")
+    (folder / "tiny-clip.json").unlink()
+    with pytest.raises(AevlpError, match="unknown class in synonyms 'rod': known are red, "):
+        stage_one(folder, tmp_path / "c.h5")
 
 
 def test_published_rules_change_the_pixel_statistics_and_the_negatives(blocks: Path, tmp_path: Path) -> None:
@@ -187,22 +241,14 @@ def test_weights_of_another_model_are_refused(blocks: Path, tmp_path: Path) -> N
         stage_one(blocks, tmp_path / "c.h5", weights=str(tmp_path / "part.safetensors"))
     save_file(state, tmp_path / "whole.safetensors")
     cache = open_cache(stage_one(blocks, tmp_path / "c.h5", weights=str(tmp_path / "whole.safetensors")))
-    import hashlib
-
     file_hash = hashlib.sha256((tmp_path / "whole.safetensors").read_bytes()).hexdigest()
     assert cache.provenance["weights_sha256"] == file_hash
 
 
-def test_too_long_a_prompt_is_refused(blocks: Path, tmp_path: Path) -> None:
-    text = (
-        (blocks / "blocks.yaml")
-        .read_text()
-        .replace("format: table", "format: table\n    prompt: " + "very " * 20 + "{}")
-    )
-    manifest = blocks / "long.yaml"
-    manifest.write_text(text)
+def test_too_long_a_prompt_is_refused(tmp_path: Path) -> None:
+    folder = manifest_with(tmp_path / "data", "prompt: " + "very " * 20 + "{}")
     with pytest.raises(AevlpError, match="longer than the 12 tokens"):
-        stage_one(blocks, tmp_path / "c.h5", manifest=manifest)
+        stage_one(folder, tmp_path / "c.h5")
 
 
 def test_single_labels_are_noted(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -9,7 +9,10 @@ EPSILON = 1e-5
 
 
 class AssumeNegative:
-    """Binary cross entropy that takes every label which is not an observed positive for a negative."""
+    """Binary cross entropy that takes every label which nobody observed for a negative.
+
+    An observed negative (-1), which the paper's setting does not have, has no loss, as in the published program.
+    """
 
     def __init__(self, num_classes: int) -> None:
         self.num_classes = num_classes
