@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import timm
+import torch
 from timm.data.config import resolve_model_data_config
 from torch import Tensor, nn
 
 from .encoder import IMAGENET_STATISTICS, ClipEncoder, image_tower, quiet
 from .errors import AevlpError, unknown_name
+from .hub import Absent, absent_from_hub
 
 PRETRAINED, RANDOM = "pretrained", "random"
 
@@ -115,9 +117,28 @@ def create_timm(name: str, weights: str, num_classes: int, size: int, upright: b
     return architecture, Classifier(backbone, backbone.num_features, num_classes)
 
 
-def _timm(name: str, size: int, weights: str) -> tuple[Any, int, tuple[float, ...], tuple[float, ...]]:
+def absent_weights(name: str, weights: str) -> Absent | None:
+    """Return the weights file that a backbone needs and that is not on this machine, None where nothing is missing."""
+    if name in ("linear", "clip") or weights != PRETRAINED:
+        return None
+    _check_name(name)
+    config = timm.models.get_pretrained_cfg(name)
+    if config is None or not config.hf_hub_id:
+        raise AevlpError(f"timm has no trained weights for {name}: pass a file as --weights, or {RANDOM}")
+    with torch.device("meta"):  # shapes alone, no memory
+        model: Any = timm.create_model(name)
+    files = (config.hf_hub_filename,) if config.hf_hub_filename else ("model.safetensors", "pytorch_model.bin")
+    parameters = sum(p.numel() for p in model.parameters())
+    return absent_from_hub(f"weights of {name}", config.hf_hub_id, files, parameters)
+
+
+def _check_name(name: str) -> None:
     if not timm.is_model(name):
         raise unknown_name("backbone", name, ["linear", "clip", *timm.list_models()])
+
+
+def _timm(name: str, size: int, weights: str) -> tuple[Any, int, tuple[float, ...], tuple[float, ...]]:
+    _check_name(name)
     try:
         with quiet():
             backbone: Any = timm.create_model(name, pretrained=weights == PRETRAINED, num_classes=0)

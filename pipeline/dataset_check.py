@@ -10,8 +10,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .datasets import DataError, ImageTable, load_images
 from .errors import AevlpError, ImageError
 from .images import read_image
@@ -22,9 +20,12 @@ from .specs import DatasetSpec
 KINDS = {
     "cannot be read": True,
     "bad row": True,
+    "unknown split": True,
+    "outside the folder": True,
     "listed twice": True,
     "in two splits": True,
     "unknown class": True,
+    "class named twice": True,
     "missing image": True,
     "unreadable image": True,
     "nothing to train on": True,

@@ -19,10 +19,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .errors import AevlpError, unknown_name
+from .hub import Absent, absent_from_hub
 from .seeding import seed_everything
 
 RANDOM = "random"
 IMAGENET_STATISTICS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+HUB_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -112,6 +114,26 @@ class ClipEncoder:
         with torch.autocast(self.device.type, dtype) if dtype else nullcontext():
             features = self.model.encode_image(pixels)
         return _unit(features)
+
+
+def absent_weights(source: ClipSource) -> Absent | None:
+    """Return the weights file that a scoring model needs and that is not on this machine, None where nothing is missing.
+
+    Raises AevlpError for a model, tag or file that does not exist at all.
+    """
+    name = _registered(source.model)
+    tag = _tag(name, source.weights)
+    if tag is None:
+        return None
+    what = f"weights {source.weights} of {source.model}"
+    with quiet(), torch.device("meta"):  # shapes alone, no memory
+        model: Any = open_clip.create_model(name, device="meta", pretrained_image=False, pretrained_text=False)
+    parameters = sum(p.numel() for p in model.parameters())
+    repository, _, file = tag.get("hf_hub", "").rpartition("/")
+    if repository:
+        return absent_from_hub(what, repository, (file,) if file else HUB_FILES, parameters)
+    cached = Path.home() / ".cache" / "clip" / tag["url"].rsplit("/", 1)[-1]  # where open_clip puts such files
+    return None if cached.is_file() else Absent(what, tag["url"], None, f"download it to {cached}")
 
 
 def image_tower(config: dict[str, Any], quick_gelu: bool) -> nn.Module:

@@ -16,7 +16,10 @@ app = typer.Typer(
     rich_markup_mode="rich",
 )
 
-Manifest = Annotated[Path | None, typer.Option("--manifest", help="A manifest of your own; default: the packaged one.")]
+Manifest = Annotated[
+    list[Path] | None,
+    typer.Option("--manifest", help="A manifest of your own, may be given more than once; default: the packaged one."),
+]
 DataRoot = Annotated[Path | None, typer.Option("--data-root", help="The data set's own folder; default: data/NAME.")]
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda or cuda:N; default: the GPU if there is one.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
@@ -32,6 +35,13 @@ def pseudolabel(
     ] = None,
     data_root: DataRoot = None,
     manifest: Manifest = None,
+    observe: Annotated[
+        str | None,
+        typer.Option(
+            help="How full labels are observed: uniform, counts, frequency, largest, fraction or wrong, with constants "
+            "as in fraction,fraction=0.1 or wrong,rate=0.2,seed=7; default: one positive an image, or the manifest's."
+        ),
+    ] = None,
     clip: Annotated[str | None, typer.Option(help="An open_clip model, or a model-config JSON.")] = None,
     weights: Annotated[
         str | None,
@@ -45,9 +55,16 @@ def pseudolabel(
     precision: Annotated[str | None, typer.Option(help="fp32, bf16 or fp16; default: bf16 on a GPU.")] = None,
     storage: Annotated[str, typer.Option(help="Type of the stored cosines: float16 or float32.")] = "float16",
     compat: Annotated[str, typer.Option(help="paper, or published for the rules of the published program.")] = "paper",
+    text_graph: Annotated[
+        str | None,
+        typer.Option(help="none, or frozen for the random graph network on text features; default: the manifest's."),
+    ] = None,
+    relation: Annotated[
+        Path | None, typer.Option(help="A .npy or .csv matrix of label similarities for the text graph.")
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 16,
     workers: Annotated[int | None, typer.Option(min=0, help="Processes that decode images.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="For random weights.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="For random weights and the text graph's.")] = 0,
     strict: Annotated[bool, typer.Option(help="Refuse if any image cannot be read.")] = False,
     restart: Annotated[bool, typer.Option(help="Replace a cache that is there already.")] = False,
 ) -> None:
@@ -56,6 +73,7 @@ def pseudolabel(
         ("precision", precision, ("fp32", "bf16", "fp16")),
         ("storage", storage, ("float16", "float32")),
         ("compat", compat, ("paper", "published")),
+        ("text-graph", text_graph, ("none", "frozen")),
     ):
         if value is not None and value not in known:
             raise typer.BadParameter(f"{value!r} is not one of {', '.join(known)}", param_hint=f"--{name}")
@@ -63,8 +81,8 @@ def pseudolabel(
 
     stage.run(
         stage.Options(
-            dataset, cache, data_root, manifest, clip, weights, grid, limit, device, precision, storage, compat,
-            batch_size, workers, seed, strict, restart,
+            dataset, cache, data_root, manifest, observe, clip, weights, grid, limit, device, precision, storage, compat,
+            text_graph, relation, batch_size, workers, seed, strict, restart,
         )
     )  # fmt: skip
 
@@ -106,6 +124,7 @@ def evaluate(
     run: Run,
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
     cache: Annotated[Path | None, typer.Option(help="The cache, if it has moved.")] = None,
+    threshold: Annotated[float, typer.Option(min=0, max=1, help="Least probability of a label, for F1.")] = 0.5,
     data_root: DataRoot = None,
     device: Device = None,
     workers: Annotated[int, typer.Option(min=0)] = 2,
@@ -116,7 +135,7 @@ def evaluate(
         raise typer.BadParameter(f"{split!r} is not one of train, val, test", param_hint="--split")
     from . import evaluate as stage
 
-    stage.run(run, split, cache, data_root, device, workers, json)
+    stage.run(run, split, cache, data_root, device, workers, json, threshold)
 
 
 @app.command()
@@ -163,11 +182,45 @@ def convert(
 
 
 @app.command()
-def datasets(manifest: Manifest = None, data_root: DataRoot = None, json: Json = False) -> None:
-    """List the data sets that the manifest knows: what is on disk and what is missing."""
+def datasets(
+    name: Annotated[str | None, typer.Argument(metavar="DATASET", help="One of the manifest; default: all.")] = None,
+    manifest: Manifest = None,
+    data_root: DataRoot = None,
+    download: Annotated[
+        bool, typer.Option("--download", help="Fetch and unpack its archives; goes on where it broke off.")
+    ] = False,
+    export: Annotated[
+        Path | None, typer.Option(help="Write its labels as the formatted_*.npy that published programs read.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """List the data sets that the manifest knows: what is on disk and what is missing; fetch one, or write its labels."""
+    if name is None and (download or export):
+        raise typer.BadParameter("--download and --export need the name of a data set", param_hint="DATASET")
     from . import datasets as stage
 
-    stage.run(manifest, data_root, json)
+    if name is not None and download:
+        stage.download(name, manifest, data_root)
+    if name is not None and export:
+        stage.write_formatted(name, manifest, data_root, export)
+    if not (download or export):
+        stage.run(name, manifest, data_root, json)
+
+
+@app.command()
+def check(
+    dataset: Annotated[
+        str, typer.Argument(metavar="DATASET|MANIFEST", help="A data set's name, or a manifest's path.")
+    ],
+    manifest: Manifest = None,
+    data_root: DataRoot = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Images opened at a time; default: one a core.")] = None,
+    json: Json = False,
+) -> None:
+    """Read a data set once, every image of it, and report what is wrong; exit 1 where training would go wrong."""
+    from . import check as stage
+
+    stage.run(dataset, manifest, data_root, workers, json)
 
 
 @app.command()
@@ -195,13 +248,41 @@ def demo(
     stage.run(
         seeds,
         epochs,
-        list(dict.fromkeys(name.strip() for name in losses.split(","))),
+        _names(losses),
         cache,
         data_root,
         picture,
         device,
         workers,
     )
+
+
+@app.command()
+def reproduce(
+    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="A data set of the manifest, such as voc.")],
+    losses: Annotated[str, typer.Option(help="Losses to train, with commas.")] = "an,gr,gpr",
+    seeds: Annotated[int, typer.Option(min=1, help="Train each loss with this many seeds.")] = 3,
+    compat: Annotated[str, typer.Option(help="paper, or published for the rules of the published program.")] = "paper",
+    cache: Annotated[Path | None, typer.Option(help="Where the cache goes; default: cache/DATASET.h5.")] = None,
+    runs: Annotated[Path | None, typer.Option(help="Where the runs go; default: runs/reproduce-DATASET.")] = None,
+    data_root: DataRoot = None,
+    manifest: Manifest = None,
+    device: Device = None,
+    workers: Annotated[int, typer.Option(min=0, help="Processes that decode images.")] = 2,
+    json: Json = False,
+) -> None:
+    """Run the whole protocol of a data set and print the table beside the published row; goes on where it broke off."""
+    if compat not in ("paper", "published"):
+        raise typer.BadParameter(f"{compat!r} is not one of paper, published", param_hint="--compat")
+    from . import reproduce as stage
+
+    names = _names(losses)
+    stage.run(stage.Options(dataset, names, seeds, compat, cache, runs, data_root, manifest, device, workers, json))
+
+
+def _names(listed: str) -> list[str]:
+    """Return the distinct names in a list with commas."""
+    return list(dict.fromkeys(name for name in (part.strip() for part in listed.split(",")) if name))
 
 
 def main(arguments: list[str] | None = None) -> Any:

@@ -1,12 +1,23 @@
 """The terminal: results on standard output, progress and notes on standard error."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -17,6 +28,16 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 def say(text: str) -> None:
     """Print a line for the reader of the terminal, which no program reads."""
     err.print(escape(text))
+
+
+@contextmanager
+def results_aside() -> Iterator[None]:
+    """Send what commands print as their result to standard error, so that a JSON object stays alone on standard output."""
+    out.stderr = True
+    try:
+        yield
+    finally:
+        out.stderr = False
 
 
 def print_json(value: Any) -> None:
@@ -56,3 +77,18 @@ def progress_bar(*rates: Rate) -> Progress:
         TimeRemainingColumn(),
         console=err,
     )
+
+
+@contextmanager
+def byte_progress(what: str, size: int | None) -> Iterator[Callable[[int, int | None], None]]:
+    """Show a progress bar of bytes on standard error; give the function that takes how many of how many are done."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err) as bar:
+        task = bar.add_task(what, total=size)
+        yield lambda done, total: bar.update(task, completed=done, total=total if total is not None else size)

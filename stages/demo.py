@@ -1,6 +1,5 @@
 """The whole pipeline on generated scenes: stage one, inspection, stage two with several losses, a table and a picture."""
 
-import statistics
 import time
 from pathlib import Path
 
@@ -8,14 +7,14 @@ import numpy as np
 import torch
 
 from ..pipeline.device import find_device
-from ..pipeline.errors import AevlpError, unknown_name
-from ..pipeline.losses import TABLE
+from ..pipeline.errors import AevlpError
 from ..pipeline.score_cache import ScoreCache, open_cache
 from ..pipeline.training_loop import autocast
 from . import pseudolabel, train
-from .console import out, print_table, say
+from .console import out, say
 from .contact_sheet import Card, draw_sheet
 from .inspect import cached_settings, print_quality, qualities
+from .reproduce import check_losses, measure, print_results, train_each
 from .run_folder import RunFolder
 
 CARDS = 12
@@ -32,9 +31,7 @@ def run(
     workers: int,
 ) -> None:
     """Score the scenes unless the cache is there, train every loss with every seed, print the table, draw the sheet."""
-    for name in losses:
-        if name not in TABLE:
-            raise unknown_name("loss", name, TABLE)
+    check_losses(losses)
     started = time.monotonic()
     say("stage one: scoring generated scenes with a small CLIP")
     pseudolabel.run(
@@ -46,30 +43,11 @@ def run(
     print_quality(judged)
 
     folder = _next_folder()
-    maps: dict[str, list[float]] = {name: [] for name in losses}
-    for seed in range(seeds):
-        for name in losses:
-            say(f"stage two: {name}, seed {seed}")
-            path = train.run(
-                train.Options(
-                    cache_path,
-                    loss=name,
-                    epochs=epochs,
-                    device=device,
-                    run=folder / f"{name}-seed{seed}",
-                    seed=seed,
-                    workers=workers,
-                    data_root=root,
-                )
-            )
-            maps[name].append(100 * RunFolder(path).metrics()[-1]["test_map"])
-
-    rows = [
-        (name, TABLE[name].paper, " ".join(f"{m:.1f}" for m in values), f"{statistics.mean(values):.1f}")
-        for name, values in maps.items()
-    ]
-    print_table("Test mAP on scenes (%)", ("loss", "from", "each seed", "mean"), rows, right=(2, 3))
-    best = max(losses, key=lambda name: statistics.mean(maps[name]))
+    training = train.Options(cache_path, epochs=epochs, device=device, workers=workers, data_root=root)
+    runs = train_each(training, losses, seeds, folder)
+    measured = {name: measure(cache, paths) for name, paths in runs.items()}
+    print_results("Test mAP on scenes (%)", measured)
+    best = max(losses, key=lambda name: measured[name]["mean"])
     _draw(cache, root, folder / f"{best}-seed0", best, picture, device, workers)
     out.print(f"{cache_path}, {folder} and {picture} written; the whole demo took {time.monotonic() - started:,.0f} s")
 

@@ -28,6 +28,7 @@ def run(path: Path, as_json: bool) -> None:
         "split": dict(Counter(cache.split.tolist())),
         "status": dict(statuses),
         "classes": cache.classes,
+        "prompts": cache.prompts,
         "flips": cache.header.flips,
         "views": cache.header.views,
         "embedding_width": cache.header.width,
@@ -48,7 +49,7 @@ def run(path: Path, as_json: bool) -> None:
         print_json(result)
         return
     made = cache.provenance
-    method = ", ".join(f"{key} {value}" for key, value in made["method"].items())
+    method = _listed(made["method"])
     content = [
         ("images", f"{len(cache):,} ({', '.join(f'{n:,} {s}' for s, n in result['split'].items())})"),
         ("status", ", ".join(f"{n:,} {s}" for s, n in statuses.items())),
@@ -63,7 +64,9 @@ def run(path: Path, as_json: bool) -> None:
         ("method", method),
         ("model", f"{made['clip']['model']}, {made['activation']}, {made['image_size']} px, {made['precision']}"),
         ("weights", f"{made['clip']['weights']} (SHA-256 {made['weights_sha256'][:16]}…)"),
-        ("prompt", f"{cache.prompts[0]!r}"),
+        ("prompts", _shortened([f"{prompt!r}" for prompt in cache.prompts], 3)),
+        ("text graph", _listed(made.get("text_graph", "none"))),
+        ("observed by", _listed(made["observation"])),
         ("data", f"{made['dataset']['name']}, fingerprint {made['dataset']['fingerprint'][:16]}…"),
         ("versions", ", ".join(f"{k} {v}" for k, v in made["versions"].items())),
     ]
@@ -119,5 +122,11 @@ def _percent(ratio: float, of: int) -> str:
     return f"{100 * ratio:.1f}" if of else "-"
 
 
-def _shortened(names: list[str]) -> str:
-    return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+def _shortened(names: list[str], most: int = 8) -> str:
+    return ", ".join(names[:most]) + (", …" if len(names) > most else "")
+
+
+def _listed(values: dict[str, Any] | str) -> str:
+    if isinstance(values, str):
+        return values
+    return ", ".join(f"{key} {value}" for key, value in values.items() if not key.endswith("sha256"))

@@ -14,7 +14,7 @@ from ..pipeline.atomic_write import replacing
 from ..pipeline.classifier import Architecture
 from ..pipeline.device import find_device
 from ..pipeline.errors import AevlpError
-from ..pipeline.manifest import PACKAGED
+from ..pipeline.specs import PACKAGED
 from ..pipeline.training_loop import predict_logits
 from ..pipeline.view_loading import ViewBatch, ViewDataset, load_views
 from .console import Rate, out, print_json, print_table, progress_bar, say

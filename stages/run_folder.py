@@ -4,6 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
 from ..pipeline.atomic_write import replacing
 from ..pipeline.checkpoint import load_tensors, load_tree, save_tensors, save_tree
 from ..pipeline.classifier import Architecture, Classifier, build
@@ -20,6 +23,7 @@ class RunFolder:
         self.metrics_file = path / "metrics.jsonl"
         self.best_file = path / "best.safetensors"
         self.state_file = path / "state.safetensors"
+        self.test_file = path / "test.safetensors"
 
     def start(self, settings: dict[str, Any]) -> None:
         """Make the folder; AevlpError where it holds something already."""
@@ -42,15 +46,11 @@ class RunFolder:
 
     def continue_with(self, settings: dict[str, Any]) -> dict[str, Any] | None:
         """Return the last state, None before the first epoch's end; AevlpError where the run has other settings."""
-        changed = difference(settings, self.settings())
-        if changed:
-            raise AevlpError(
-                f"{self.path} was started otherwise ({changed}): resume with its settings, or start a new run"
-            )
+        self.insist_on(settings)
         if not self.state_file.exists():
             return None
         state = load_tree(self.state_file)
-        if any("test_map" in line for line in self.metrics()):
+        if self.finished():
             raise AevlpError(
                 f"{self.path} is finished: there is nothing to resume; its results are in {self.metrics_file}"
             )
@@ -65,6 +65,18 @@ class RunFolder:
         self._rewrite(measured)
         return state
 
+    def insist_on(self, settings: dict[str, Any]) -> None:
+        """Raise AevlpError where the run was started with other settings."""
+        changed = difference(settings, self.settings())
+        if changed:
+            raise AevlpError(
+                f"{self.path} was started otherwise ({changed}): resume with its settings, or start a new run"
+            )
+
+    def finished(self) -> bool:
+        """Return whether the run has come to its end: its best weights are judged on the test split, if there is one."""
+        return any("best_epoch" in line for line in self.metrics())
+
     def metrics(self) -> list[dict[str, Any]]:
         """Return what was measured, a dictionary an epoch and one for the test split at the end."""
         if not self.metrics_file.exists():
@@ -75,7 +87,7 @@ class RunFolder:
         except ValueError as error:
             raise AevlpError(f"{self.metrics_file} is damaged: {error}") from error
         for number, line in enumerate(measured, 1):
-            if not isinstance(line, dict) or not ({"epoch", "val_map"} <= set(line) or "test_map" in line):
+            if not isinstance(line, dict) or not ({"epoch", "val_map"} <= set(line) or "best_epoch" in line):
                 raise AevlpError(f"{self.metrics_file}, line {number}: not what a training run writes")
         return measured
 
@@ -86,6 +98,19 @@ class RunFolder:
     def save_state(self, state: dict[str, Any]) -> None:
         """Replace the state that --resume continues from."""
         save_tree(self.state_file, state)
+
+    def save_test(self, rows: np.ndarray, logits: np.ndarray) -> None:
+        """Keep what the best weights say of the test split: rows of the cache (n,) and logits (n, C)."""
+        save_tensors(self.test_file, {"rows": torch.from_numpy(rows), "logits": torch.from_numpy(logits)}, {})
+
+    def load_test(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return what `save_test` kept; AevlpError where nothing is."""
+        if not self.test_file.exists():
+            raise AevlpError(f"{self.path}: no {self.test_file.name} in it: its training is not finished")
+        tensors, _ = load_tensors(self.test_file)
+        if not {"rows", "logits"} <= set(tensors):
+            raise AevlpError(f"{self.test_file} holds no logits of a test split")
+        return tensors["rows"].numpy(), tensors["logits"].numpy()
 
     def save_best(self, classifier: Classifier, architecture: Architecture, classes: list[str], about: dict) -> None:
         """Replace the best weights; classes and preprocessing go into the same file."""

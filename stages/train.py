@@ -1,9 +1,9 @@
 """Stage two: a cache -> a run folder with a trained classifier and what was measured on the way."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,15 @@ from ..pipeline.errors import AevlpError, unknown_name
 from ..pipeline.images import file_size
 from ..pipeline.label_codes import POSITIVE, effective
 from ..pipeline.losses import TABLE, Targets, constants, create
-from ..pipeline.manifest import DatasetSpec, load_manifest
+from ..pipeline.manifest import load_manifest
 from ..pipeline.metrics import classes_without_positives, mean_average_precision
+from ..pipeline.observation import checked
 from ..pipeline.provenance import versions
 from ..pipeline.pseudo_labels import DampSettings
 from ..pipeline.score_cache import ScoreCache, open_cache
 from ..pipeline.seeding import derive, seed_everything
 from ..pipeline.single_positive import split_train_val
+from ..pipeline.specs import DatasetSpec
 from ..pipeline.training_data import EmbeddingInputs, Inputs, PixelInputs
 from ..pipeline.training_loop import autocast, predict_logits, train_epoch
 from .console import Rate, out, progress_bar, say
@@ -53,7 +55,7 @@ class Options:
     workers: int = 2
     amp: bool = True
     dataset: str | None = None
-    manifest: Path | None = None
+    manifest: Path | Sequence[Path] | None = None
     data_root: Path | None = None
 
 
@@ -102,6 +104,19 @@ def run(options: Options) -> Path:
     return folder.path
 
 
+def run_or_reuse(options: Options) -> Path:
+    """Train into options.run unless that run is finished; go on with one that is not. AevlpError where its settings differ."""
+    assert options.run is not None
+    folder = RunFolder(options.run)
+    if not folder.path.exists():
+        return run(options)
+    folder.insist_on(_settings(make_plan(options)))
+    if not folder.finished():
+        return run(replace(options, resume=True))
+    say(f"{folder.path} is finished already")
+    return folder.path
+
+
 def make_plan(options: Options) -> Plan:
     """Return what to do, after checking everything that can be checked before a model is loaded."""
     if options.loss not in TABLE:
@@ -131,11 +146,11 @@ def make_plan(options: Options) -> Plan:
     return Plan(options, cache, spec, device, recipe, damp, given, root, train, val, test)
 
 
-def dataset_of(cache: ScoreCache, name: str | None, manifest: Path | None) -> DatasetSpec:
+def dataset_of(cache: ScoreCache, name: str | None, manifest: Path | Sequence[Path] | None) -> DatasetSpec:
     """Return the manifest's entry for a cache: the one it was made from, unless another is named."""
     made_from = cache.provenance["dataset"]
     path = manifest or (Path(made_from["manifest"]) if made_from["manifest"] else None)
-    if path is not None and not path.is_file():
+    if isinstance(path, Path) and not path.is_file():
         raise AevlpError(f"{cache.path} was made from the manifest {path}, which is not there: pass it as --manifest")
     return load_manifest(path)[name or made_from["name"]]
 
@@ -150,7 +165,8 @@ def data_root(cache: ScoreCache, given: Path | None) -> Path:
 
 def check_dataset(cache: ScoreCache, spec: DatasetSpec, root: Path) -> None:
     """Raise AevlpError where the cache was made from other classes, images or labels than the data set has now."""
-    images = load_images(spec, root)
+    made_by = cache.provenance["observation"]
+    images = load_images(spec, root, observation=checked(made_by) if isinstance(made_by, dict) else None)
     if list(images.classes) != cache.classes:
         odd = sorted(set(images.classes) ^ set(cache.classes))
         detail = f"{len(odd)} differ, such as {odd[0]!r}" if odd else "the order differs"
@@ -197,7 +213,8 @@ def splits(cache: ScoreCache, val_fraction: float) -> tuple[Split, Split, Split]
     pool = np.flatnonzero(cache.split == "train")
     if not ok[pool].any():
         raise AevlpError(f"{cache.path} holds no readable image of the training split: there is nothing to train on")
-    train, val = (pool[part] for part in split_train_val(len(pool), val_fraction))
+    compat = cache.provenance["method"]["compat"]
+    train, val = (pool[part] for part in split_train_val(len(pool), val_fraction, compat=compat))
     test = np.flatnonzero(cache.split == "test")
     parts = [Split(rows[ok[rows]], labels[rows[ok[rows]]]) for rows in (train, val, test)]
     for name, part in zip(("training", "validation"), parts, strict=False):
@@ -434,8 +451,11 @@ def _finish(plan: Plan, folder: RunFolder, inputs: Inputs) -> None:
         classifier = folder.load_best()[0].to(plan.device)
         logits = judged(classifier, inputs, plan.test.rows, autocast(plan.device, _precision(plan)))
         test_map = mean_average_precision(logits, plan.test.truth)
+        folder.save_test(plan.test.rows, logits)
         folder.log({"test_map": test_map, "best_epoch": best["epoch"]})
         result += f", test mAP [bold]{100 * test_map:.2f}[/bold]"
+    else:
+        folder.log({"best_epoch": best["epoch"]})
     against = "" if plan.cache.truth is not None else " (against observed labels: the full truth is not known)"
     out.print(f"[bold]{folder.path}[/bold]: {result}{against}")
     for name, split in (("validation", plan.val), ("test", plan.test)):

@@ -41,6 +41,7 @@ def test_both_stages_and_every_reading_command(tmp_path: Path, capsys: pytest.Ca
         ("verify", "cache/blocks.parquet"),
         ("datasets", *common),
         ("datasets",),
+        ("check", "blocks", *common),
         ("losses",),
     ):
         capsys.readouterr()
@@ -52,6 +53,7 @@ def test_both_stages_and_every_reading_command(tmp_path: Path, capsys: pytest.Ca
         ("inspect", "cache/blocks.parquet"),
         ("verify", "cache/blocks.h5"),
         ("datasets", *common),
+        ("check", "blocks", *common),
         ("losses",),
     ):
         capsys.readouterr()
@@ -126,6 +128,12 @@ def test_convert_refuses_to_overwrite(cache_path: Path, capsys: pytest.CaptureFi
         (["demo", "--losses", "an,gpt"], 1),
         (["predict", "runs/none", "none.png"], 1),
         (["datasets", "--manifest", "none.yaml"], 1),
+        (["datasets", "vocc"], 1),
+        (["check", "none.yaml"], 1),
+        (["check", "vocc"], 1),
+        (["evaluate", "runs/none", "--threshold", "2"], 2),
+        (["pseudolabel", "--dataset", "scenes", "--observe", "frequncy"], 1),
+        (["pseudolabel", "--dataset", "scenes", "--text-graph", "thawed"], 2),
     ],
 )
 def test_exit_codes(
@@ -153,27 +161,6 @@ def test_missing_data_set_says_where_it_looked_and_how_to_get_it(tmp_path: Path,
     assert call("pseudolabel", "--dataset", "voc", "--data-root", tmp_path) == 1
     error = capsys.readouterr().err
     assert str(tmp_path / "VOCdevkit") in error and "VOCtrainval_11-May-2012.tar" in error and "--data-root" in error
-
-
-def test_datasets_says_what_is_found_missing_and_not_readable_yet(
-    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert call("datasets", "--json") == 0
-    states = {name: s["state"] for name, s in json.loads(capsys.readouterr().out).items()}
-    assert states == {
-        "scenes": "made when needed",
-        "voc": "missing",
-        "coco": "no reader yet",
-        "nuswide": "no reader yet",
-        "cub": "no reader yet",
-    }
-    draw_blocks(tmp_path / "data")
-    (tmp_path / "data" / "images" / "03.png").unlink()
-    assert call("datasets", "--manifest", "data/blocks.yaml", "--json") == 0
-    state = json.loads(capsys.readouterr().out)["blocks"]
-    assert state["state"] == "images missing" and state["found"]["missing_images"] == 1
-    assert (state["found"]["train"], state["found"]["test"]) == (12, 4)
 
 
 def test_help_does_not_import_what_a_command_needs() -> None:

@@ -24,7 +24,7 @@ def without_times(run: Path) -> list[dict]:
 
 def test_run_folder_holds_what_it_should(run_path: Path) -> None:
     assert sorted(p.name for p in run_path.iterdir()) == [
-        "best.safetensors", "metrics.jsonl", "settings.json", "state.safetensors",
+        "best.safetensors", "metrics.jsonl", "settings.json", "state.safetensors", "test.safetensors",
     ]  # fmt: skip
     lines = [json.loads(line) for line in (run_path / "metrics.jsonl").read_text().splitlines()]
     assert [line.get("epoch") for line in lines] == [1, 2, None]
@@ -37,7 +37,7 @@ def test_run_folder_holds_what_it_should(run_path: Path) -> None:
     assert settings["loss"]["name"] == "gpr" and settings["loss"]["expected_positives"] == 1.5
 
 
-@pytest.mark.parametrize("loss", ["gpr", "an", "bce"])
+@pytest.mark.parametrize("loss", ["gpr", "gr", "an", "bce"])
 @pytest.mark.parametrize("backbone", ["linear", "clip"])
 def test_every_loss_trains_every_backbone(cache_path: Path, tmp_path: Path, loss: str, backbone: str) -> None:
     run = stage_two(cache_path, tmp_path / "run", loss=loss, backbone=backbone, epochs=1)
@@ -413,3 +413,22 @@ def test_a_run_is_found_from_another_folder(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(AevlpError, match="if it has moved, pass it as --cache"):
         evaluate.run(Path("..") / run, "test", None, None, "cpu", 0, False)
     evaluate.run(Path("..") / run, "test", tmp_path / "d.h5", None, "cpu", 0, False)
+
+
+def test_a_run_without_a_test_split_ends_too(tmp_path: Path) -> None:
+    draw_blocks(tmp_path / "data", 14, 0)
+    run = stage_two(stage_one(tmp_path / "data", tmp_path / "blocks.h5"), tmp_path / "run", epochs=1)
+    folder = RunFolder(run)
+    assert folder.finished() and "test_map" not in folder.metrics()[-1]
+    with pytest.raises(AevlpError, match="is finished: there is nothing to resume"):
+        stage_two(tmp_path / "blocks.h5", run, epochs=1, resume=True)
+
+
+def test_the_published_split_of_two_images_follows_the_cache(tmp_path: Path) -> None:
+    draw_blocks(tmp_path / "data", 2, 1)
+    for compat in ("paper", "published"):
+        stage_one(tmp_path / "data", tmp_path / f"{compat}.h5", compat=compat)
+    with pytest.raises(AevlpError, match="leave 0 for validation"):
+        stage_two(tmp_path / "paper.h5", tmp_path / "paper", epochs=1)
+    train_part, val_part, _ = train.splits(open_cache(tmp_path / "published.h5"), 0.2)
+    assert train_part.rows.tolist() == val_part.rows.tolist() == [0, 1]

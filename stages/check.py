@@ -1,0 +1,90 @@
+"""A data set, or all of a manifest -> a report of what is wrong with it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..pipeline.dataset_check import KINDS, Checked, check_dataset
+from ..pipeline.errors import AevlpError
+from ..pipeline.manifest import load_manifest
+from ..pipeline.specs import DatasetSpec
+from .console import Rate, out, print_json, print_table, progress_bar, say
+
+SHOWN = 10  # lines of one kind; --json has all
+
+
+def run(name: str, manifest: list[Path] | None, root: Path | None, workers: int | None, as_json: bool) -> None:
+    """Check one data set, or each of the manifest at the path `name`; AevlpError where training would go wrong."""
+    specs = _asked_for(name, manifest)
+    if root is not None and len(specs) > 1:
+        raise AevlpError(
+            f"--data-root is the folder of one data set, and {name} names {len(specs)}: {', '.join(specs)}"
+        )
+    results = {key: _checked(spec, root or spec.default_root(), workers) for key, spec in specs.items()}
+    if as_json:
+        print_json({key: _as_json(checked) for key, checked in results.items()})
+    else:
+        for key, checked in results.items():
+            _print(key, checked)
+    serious = {key: sum(finding.serious for finding in checked.findings) for key, checked in results.items()}
+    if wrong := [f"{key} has {count} fault{'s' * (count > 1)}" for key, count in serious.items() if count]:
+        raise AevlpError(f"{', '.join(wrong)} with which training would go wrong")
+
+
+def _asked_for(name: str, manifest: list[Path] | None) -> Mapping[str, DatasetSpec]:
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        if manifest:
+            raise AevlpError(f"{name} is a manifest, and --manifest names another: pass one of the two")
+        return load_manifest(path).datasets
+    return {name: load_manifest(manifest)[name]}
+
+
+def _checked(spec: DatasetSpec, root: Path, workers: int | None) -> Checked:
+    say(f"{spec.title}: reading {root}")
+    with progress_bar(Rate("images")) as bar:
+        task = bar.add_task("opening images", total=None, visible=False)
+        return check_dataset(
+            spec,
+            root,
+            workers,
+            begin=lambda images: bar.update(task, total=images, visible=True),
+            done=lambda images: bar.advance(task, images),
+        )
+
+
+def _as_json(checked: Checked) -> dict[str, Any]:
+    return {
+        "images": checked.images,
+        "faults": [{"kind": f.kind, "text": f.text, "serious": f.serious} for f in checked.findings],
+        "positives_per_image": checked.per_image,
+        "classes": checked.classes,
+    }
+
+
+def _print(name: str, checked: Checked) -> None:
+    if checked.classes:
+        rows = [(key, f"{of['train']:,}", f"{of['test']:,}") for key, of in checked.classes.items()]
+        print_table(f"{name}: images of each class", ("class", "train", "test"), rows, right=(1, 2))
+        header = ("positives an image", "train", "test")
+        numbers = sorted({n for of in checked.per_image.values() for n in of})
+        rows = [(str(n), *(f"{checked.per_image[s].get(n, 0):,}" for s in ("train", "test"))) for n in numbers]
+        print_table(
+            f"{name}: labels an image", header, [*rows, ("mean", *map(_mean, checked.per_image.values()))], (1, 2)
+        )
+    kinds = [(kind, len(lines), serious) for kind, serious in KINDS.items() if (lines := checked.of_kind(kind))]
+    if not kinds:
+        out.print(f"{name}: {checked.images:,} images opened, nothing is wrong")
+        return
+    rows = [(kind, f"{count:,}", "goes wrong" if serious else "goes on") for kind, count, serious in kinds]
+    print_table(f"{name}: what is wrong", ("kind", "number", "training"), rows, right=(1,))
+    for kind, count, _ in kinds:  # one line each, so that a path can be copied
+        for line in checked.of_kind(kind)[:SHOWN]:
+            out.print(f"{kind}: {line}", markup=False)
+        if count > SHOWN:
+            out.print(f"{kind}: … and {count - SHOWN:,} more; --json has all", markup=False)
+
+
+def _mean(histogram: dict[int, int]) -> str:
+    images = sum(histogram.values())
+    return f"{sum(n * count for n, count in histogram.items()) / images:.2f}" if images else "-"

@@ -1,0 +1,164 @@
+"""The whole protocol of a data set: both stages, several losses and seeds, and the table beside the published row."""
+
+import json
+import statistics
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ..pipeline import classifier, encoder
+from ..pipeline.atomic_write import replacing
+from ..pipeline.bootstrap import map_interval
+from ..pipeline.encoder import ClipSource
+from ..pipeline.errors import AevlpError, unknown_name
+from ..pipeline.hub import Absent
+from ..pipeline.losses import TABLE
+from ..pipeline.manifest import load_manifest
+from ..pipeline.metrics import mean_average_precision
+from ..pipeline.provenance import versions
+from ..pipeline.score_cache import ScoreCache, open_cache
+from ..pipeline.specs import DatasetSpec
+from . import datasets, pseudolabel, train
+from .console import out, print_json, print_table, results_aside, say
+from .run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line may say."""
+
+    dataset: str
+    losses: Sequence[str]
+    seeds: int = 3
+    compat: str = "paper"
+    cache: Path | None = None
+    runs: Path | None = None
+    data_root: Path | None = None
+    manifest: Path | Sequence[Path] | None = None
+    device: str | None = None
+    workers: int = 2
+    json: bool = False
+
+
+def run(options: Options) -> None:
+    """Score the data set, train every loss with every seed, print and save the table; what is finished already is reused.
+
+    Raises AevlpError before any work where data or weights are missing, after listing each missing file.
+    """
+    check_losses(options.losses)
+    spec = load_manifest(options.manifest)[options.dataset]
+    missing = absent_files(spec, options.data_root or spec.default_root())
+    if missing:
+        if options.json:
+            print_json({"dataset": spec.name, "missing": [asdict(absent) for absent in missing]})
+        else:
+            _print_missing(spec, missing)
+        names = ", ".join(absent.what for absent in missing)
+        things = f"{len(missing)} things are" if len(missing) > 1 else "one thing is"
+        raise AevlpError(f"{spec.name} cannot be reproduced yet, {things} missing: {names}; nothing was done")
+    variant = spec.name if options.compat == "paper" else f"{spec.name}-{options.compat}"
+    cache_path = options.cache or Path("cache") / f"{variant}.h5"
+    folder = options.runs or Path("runs") / f"reproduce-{variant}"
+    with results_aside() if options.json else nullcontext():
+        record = _whole_protocol(options, spec, cache_path, folder)
+    if options.json:
+        print_json(record)
+        return
+    print_results(f"Test mAP on {variant} (%)", record["losses"])
+    out.print(f"{cache_path} and {folder} hold everything, {folder / 'results.json'} these figures")
+
+
+def _whole_protocol(options: Options, spec: DatasetSpec, cache_path: Path, folder: Path) -> dict[str, Any]:
+    common = {"data_root": options.data_root, "manifest": options.manifest, "device": options.device}
+    say(f"stage one: scoring {spec.title}")
+    pseudolabel.run(
+        pseudolabel.Options(spec.name, cache_path, compat=options.compat, workers=options.workers, **common)
+    )
+    training = train.Options(cache_path, workers=options.workers, **common)
+    runs = train_each(training, options.losses, options.seeds, folder)
+    cache = open_cache(cache_path)
+    measured = {name: {**measure(cache, paths), "published": spec.published.get(name)} for name, paths in runs.items()}
+    record = {
+        "dataset": spec.name,
+        "compat": options.compat,
+        "cache_fingerprint": cache.fingerprint,
+        "losses": measured,
+        "versions": versions(),
+    }
+    with replacing(folder / "results.json") as temporary:
+        temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
+    return record
+
+
+def check_losses(losses: Sequence[str]) -> None:
+    """Raise AevlpError for a loss that is not known."""
+    for name in losses:
+        if name not in TABLE:
+            raise unknown_name("loss", name, TABLE)
+
+
+def train_each(options: train.Options, losses: Sequence[str], seeds: int, folder: Path) -> dict[str, list[Path]]:
+    """Train every loss with the seeds 0, 1, … into `folder`; return the runs of each loss. Finished ones are reused."""
+    runs: dict[str, list[Path]] = {name: [] for name in losses}
+    for seed in range(seeds):
+        for name in losses:
+            say(f"stage two: {name}, seed {seed}")
+            path = folder / f"{name}-seed{seed}"
+            runs[name].append(train.run_or_reuse(replace(options, loss=name, seed=seed, run=path)))
+    return runs
+
+
+def measure(cache: ScoreCache, runs: Sequence[Path]) -> dict[str, Any]:
+    """Return each run's test mAP, their mean and its 95 % bootstrap interval, in percent."""
+    rows, logits = zip(*(RunFolder(path).load_test() for path in runs), strict=True)
+    labels = cache.observed if cache.truth is None else cache.truth
+    truth = labels[rows[0]]
+    maps = [100 * mean_average_precision(scores, truth) for scores in logits]
+    interval = map_interval(logits, truth)
+    return {"each": maps, "mean": statistics.mean(maps), "interval": [100 * interval.low, 100 * interval.high]}
+
+
+def print_results(title: str, measured: dict[str, dict[str, Any]]) -> None:
+    """Print a row for each loss, beside what was published for it where anything was."""
+    compared = any(row.get("published") is not None for row in measured.values())
+    rows = []
+    for name, row in measured.items():
+        low, high = row["interval"]
+        each = " ".join(f"{value:.1f}" for value in row["each"])
+        cells = [name, TABLE[name].paper, each, f"{row['mean']:.2f}", f"{low:.2f} to {high:.2f}"]
+        published = row.get("published")
+        rows.append([*cells, *(["-" if published is None else f"{published:.2f}"] if compared else [])])
+    header = ["loss", "from", "each seed", "mean", "95 % interval", *(["published"] if compared else [])]
+    print_table(title, header, rows, right=range(2, len(header)))
+
+
+def absent_files(spec: DatasetSpec, root: Path) -> list[Absent]:
+    """Return the data and weights that reproducing a data set needs and that are not on this machine."""
+    source = ClipSource(spec.clip.model, spec.clip.weights).located(spec.manifest_path.parent)
+    weights = (
+        encoder.absent_weights(source),
+        classifier.absent_weights(spec.recipe.backbone, classifier.PRETRAINED),
+    )
+    return [*_absent_data(spec, root), *(absent for absent in weights if absent is not None)]
+
+
+def _print_missing(spec: DatasetSpec, missing: Sequence[Absent]) -> None:
+    out.print(f"[bold]Reproducing {spec.name} needs what is not on this machine:[/bold]")
+    for absent in missing:
+        size = "" if absent.size is None else f", {absent.size / 1e6:,.0f} MB"
+        out.print(f"  {absent.what}{size}\n    from {absent.source}\n    {absent.how}", markup=False)
+
+
+def _absent_data(spec: DatasetSpec, root: Path) -> list[Absent]:
+    found = datasets.state(spec, root)
+    if found["state"] == "counts differ":
+        say(f"{spec.name} is not the published data set: it has {found['found']}, expected {found['expected']}")
+    if found["state"] in ("found", "counts differ", "made when needed"):
+        return []
+    if spec.downloads:
+        how = f"aevlp datasets {spec.name} --download, or unpack it by hand in {root}"
+        return [Absent(d.file, d.url, d.size, how) for d in spec.downloads]
+    source = f"a form: aevlp datasets {spec.name} --download prints the steps" if spec.steps else "your own files"
+    return [Absent(f"images and labels of {spec.title}", source, None, f"put them in {root}: {found['detail']}")]
