@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from ..pipeline.atomic_write import replacing
 from ..pipeline.datasets import load_images
 from ..pipeline.datasets.formatted import export
 from ..pipeline.download import fetch
@@ -119,11 +120,14 @@ def write_formatted(name: str, manifest: list[Path] | None, root: Path | None, t
     images = load_images(spec, root)
     # The types of the published files.
     paths = export(images, target, "int64" if spec.format == "cub" else "float64")
-    for path in paths:
+    names = target / "classes.txt"
+    with replacing(names) as temporary:
+        temporary.write_text("".join(f"{name}\n" for name in images.classes), encoding="utf-8")
+    for path in (*paths, names):
         out.print(str(path), markup=False)
     say(
-        f"image names are relative to {images.image_root}; to read them here: format: formatted, folder: {target}, "
-        f"classes: classes.txt"
+        f"to read them here: format: formatted, folder: {target.absolute()}, classes: {names.absolute()}, and "
+        f"{images.image_root.absolute()} as --data-root"
     )
 
 

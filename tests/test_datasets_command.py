@@ -210,9 +210,11 @@ def test_formatted_files_are_written_and_read_again(tmp_path: Path, capsys: pyte
     assert labels.dtype == np.float64 and blocks.truth is not None
     np.testing.assert_array_equal(labels, blocks.truth[:12])
     (tmp_path / "again.yaml").write_text(
-        "datasets: {again: {title: x, format: formatted, root: data, folder: ../out, classes: [red, green, blue]}}"
+        f"datasets: {{again: {{title: x, format: formatted, root: data, folder: {target}, classes: {target}/classes.txt}}}}"
     )
     again = load_images(load_manifest(tmp_path / "again.yaml")["again"])
+    assert again.classes == blocks.classes
+    assert set(again.label_hashes()) == {f"../out/{path.name}" for path in target.glob("*.npy")}
     assert again.ids.tolist() == blocks.ids.tolist() and again.paths.tolist() == blocks.paths.tolist()
     np.testing.assert_array_equal(again.observed, blocks.observed)
     assert call("datasets", "blocks", "--manifest", path, "--export", target) == 1

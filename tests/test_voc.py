@@ -11,9 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aevlp.pipeline.datasets import ImageTable, load_images
+from aevlp.pipeline.datasets.formatted import export
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.manifest import DatasetSpec, load_manifest
+from aevlp.pipeline.manifest import load_manifest
+from aevlp.pipeline.observation import checked
 from aevlp.pipeline.single_positive import observe
+from aevlp.pipeline.specs import DatasetSpec, FormattedSpec
 from goldens import load
 
 GOLDEN = load("formats")["voc"]
@@ -133,10 +136,75 @@ def test_the_published_formatting_is_reproduced(tmp_path: Path) -> None:
         assert [path.name for path in images.paths[rows]] == GOLDEN[f"{published}_images"].tolist()
 
 
-def test_the_real_lists_of_2007(tmp_path: Path) -> None:
-    folder = tmp_path / "VOCdevkit" / "VOC2007"
+def formatted(images: ImageTable, folder: Path) -> dict[str, np.ndarray]:
+    """Return the arrays that the export of a table writes, such as train_labels, read by NumPy alone."""
+    paths = export(images, folder)
+    return {path.stem.removeprefix("formatted_"): np.load(path, allow_pickle=False) for path in paths}
+
+
+def read_back(images: ImageTable, folder: Path) -> ImageTable:
+    """Return the table that `format: formatted` makes of an export below the data set's folder."""
+    entry = FormattedSpec(
+        title="Again",
+        format="formatted",
+        classes=images.classes,
+        folder=folder.relative_to(images.root).as_posix(),
+        images=images.image_root.relative_to(images.root).as_posix(),
+    )
+    return load_images(entry.placed("again", images.root / "mine.yaml"), images.root)
+
+
+def test_the_export_equals_the_published_files_and_reads_back(tmp_path: Path) -> None:
+    lists = json.loads(str(GOLDEN["files_json"]))
+    write_lists(
+        tmp_path / "VOCdevkit" / "VOC2012" / "ImageSets" / "Main",
+        {"{1}_{0}".format(*key.split("|")): text for key, text in lists.items()},
+    )
+    images = load_images(load_manifest()["voc"], tmp_path)
+    arrays = formatted(images, tmp_path / "out")
+    assert len(arrays) == 6
+    for split in ("train", "val"):
+        for part in ("images", "labels"):
+            golden = GOLDEN[f"{split}_{part}"]
+            assert arrays[f"{split}_{part}"].dtype == golden.dtype
+            np.testing.assert_array_equal(arrays[f"{split}_{part}"], golden)
+        observed = observe(GOLDEN[f"{split}_labels"])
+        assert arrays[f"{split}_labels_obs"].dtype == np.float64
+        np.testing.assert_array_equal(arrays[f"{split}_labels_obs"], observed)
+    again = read_back(images, tmp_path / "out")
+    assert again.paths.tolist() == images.paths.tolist()
+    assert again.split.tolist() == images.split.tolist()
+    np.testing.assert_array_equal(again.observed, images.observed)
+    np.testing.assert_array_equal(np.asarray(again.truth), np.asarray(images.truth))
+
+
+def lists_of_2007(root: Path) -> Path:
+    """Unpack the real lists below `root` and return the folder that holds ImageSets."""
+    folder = root / "VOCdevkit" / "VOC2007"
     with tarfile.open(LISTS_2007) as lists:
         lists.extractall(folder, filter="data")
+    return folder
+
+
+def test_the_export_of_the_real_lists_equals_a_slow_parse(tmp_path: Path) -> None:
+    main = lists_of_2007(tmp_path) / "ImageSets" / "Main"
+    spec = load_manifest()["voc"]
+    images = load_images(spec, tmp_path)
+    arrays = formatted(images, tmp_path / "out")
+    for split, size in (("train", 2501), ("val", 2510)):
+        ids, labels = slow_parse(main, tuple(spec.classes or ()), split)
+        assert len(ids) == size
+        assert arrays[f"{split}_images"].tolist() == [f"{name}.jpg" for name in ids]
+        np.testing.assert_array_equal(arrays[f"{split}_labels"], labels)
+        np.testing.assert_array_equal(arrays[f"{split}_labels_obs"], observe(np.array(labels)))
+        assert arrays[f"{split}_labels"].dtype == arrays[f"{split}_labels_obs"].dtype == np.float64
+    again = read_back(images, tmp_path / "out")
+    assert again.paths.tolist() == images.paths.tolist()
+    np.testing.assert_array_equal(again.observed, images.observed)
+
+
+def test_the_real_lists_of_2007(tmp_path: Path) -> None:
+    folder = lists_of_2007(tmp_path)
     spec = load_manifest()["voc"]
     classes = tuple(spec.classes or ())
     images = load_images(spec, tmp_path)  # the manifest names 2012: the one year that is there is taken
@@ -202,13 +270,14 @@ def test_a_missing_folder_says_where_it_looked_and_what_to_do(tmp_path: Path) ->
     text = str(caught.value)
     assert f"voc: no {tmp_path / 'nowhere' / 'VOCdevkit' / 'VOC2012' / 'ImageSets' / 'Main'}" in text
     assert "VOCtrainval_11-May-2012.tar" in text
-    assert "pass the folder that holds VOCdevkit as --data-root" in text
+    assert text.endswith("or pass the folder that it is below as --data-root")
 
 
 def test_the_devkit_itself_as_the_root_is_told_to_go_one_up(tmp_path: Path) -> None:
     devkit(tmp_path, cat_train="a 1\n", cat_val="")
-    with pytest.raises(AevlpError, match="the folder that holds VOCdevkit as --data-root"):
+    with pytest.raises(AevlpError, match="pass the folder that it is below as --data-root") as caught:
         load_images(voc("cat"), tmp_path / "VOCdevkit")
+    assert f"voc: no {tmp_path / 'VOCdevkit' / 'VOCdevkit' / 'VOC2012' / 'ImageSets' / 'Main'}: " in str(caught.value)
 
 
 def test_a_missing_list_is_named(tmp_path: Path) -> None:
@@ -247,3 +316,123 @@ def test_equal_data_have_equal_fingerprints(tmp_path: Path) -> None:
     devkit(tmp_path, dog_train="b 1\n")
     found.add(load_images(voc("cat", "dog"), root).fingerprint())  # another label
     assert len(found) == 5
+
+
+# The size of objects, from Annotations/
+
+
+LARGEST = checked({"regime": "largest"})
+
+
+def annotate(root: Path, **images: list[tuple[str, tuple[float, float, float, float]]]) -> Path:
+    """Write an annotation an image from its objects' classes and boxes (left, upper, right, lower); return the folder."""
+    folder = root / "VOCdevkit" / "VOC2012" / "Annotations"
+    folder.mkdir(parents=True, exist_ok=True)
+    for image, objects in images.items():
+        parts = [
+            f"<object><name>{name}</name><difficult>0</difficult>"
+            f"<part><name>cat</name><bndbox><xmin>0</xmin><ymin>0</ymin><xmax>999</xmax><ymax>999</ymax></bndbox></part>"
+            f"<bndbox><ymax>{lower}</ymax><xmin>{left}</xmin><xmax>{right}</xmax><ymin>{upper}</ymin></bndbox></object>"
+            for name, (left, upper, right, lower) in objects
+        ]
+        text = (
+            f"<annotation><filename>{image}.jpg</filename><size><width>500</width></size>{''.join(parts)}</annotation>"
+        )
+        (folder / f"{image}.xml").write_text(text)
+    return folder
+
+
+def test_the_largest_object_is_observed(tmp_path: Path) -> None:
+    """The largest single box counts, not a class's sum; parts of objects and classes of no list do not; ties to the first."""
+    root = devkit(
+        tmp_path,
+        bird_train="a 1\nb -1\nc 0\nd 1\n",
+        cat_train="a 1\nb 1\nc 1\nd -1\n",
+        dog_train="a 1\nb 1\nc 1\nd 1\n",
+        bird_val="e -1\n",
+        cat_val="e -1\n",
+        dog_val="e 1\n",
+    )
+    annotate(
+        root,
+        a=[("cat", (0, 0, 6, 10)), ("cat", (0, 0, 7, 10)), ("bird", (3, 4, 13, 14)), ("cat", (9, 9, 10, 80))],
+        b=[("dog", (0, 0, 10, 10)), ("cat", (40, 20, 20.5, 80)), ("cat", (10, 0, 20, 10)), ("sofa", (0, 0, 99, 99))],
+        c=[("bird", (0, 0, 90, 90)), ("dog", (1, 1, 5, 5.5)), ("cat", (1, 1, 5, 5))],
+        d=[("dog", (10, 10, 20.5, 30)), ("bird", (0, 0, 10, 20))],
+        e=[("dog", (0, 0, 1, 1))],
+    )
+    images = load_images(voc("bird", "cat", "dog"), root, observation=LARGEST)
+    assert images.ids.tolist() == list("abcde")
+    assert images.observed.tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 1], [0, 0, 1]]
+
+
+BOXES = st.lists(
+    st.tuples(
+        st.sampled_from(["bird", "cat", "dog", "ox"]), st.tuples(*[st.integers(0, 30)] * 2, *[st.integers(1, 9)] * 2)
+    ),
+    max_size=6,
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(BOXES, min_size=1, max_size=4))
+def test_the_largest_of_any_boxes_equals_a_slow_loop(tmp_path: Path, pictures: list) -> None:
+    classes = ("bird", "cat", "dog")
+    shown = {f"i{n}": boxes for n, boxes in enumerate(pictures) if any(name in classes for name, _ in boxes)}
+    lists = {
+        f"{name}_train": "".join(
+            f"{i} {1 if any(c == name for c, _ in boxes) else -1:2d}\n" for i, boxes in shown.items()
+        )
+        for name in classes
+    }
+    root = devkit(tmp_path, **lists, **{f"{name}_val": "v 1\n" for name in classes})
+    objects = {i: [(c, (x, y, x + w, y + h)) for c, (x, y, w, h) in boxes] for i, boxes in shown.items()}
+    annotate(root, v=[("dog", (0, 0, 1, 1))], **objects)
+    expected = []
+    for boxes in shown.values():
+        known = [(w * h, -classes.index(c)) for c, (_, _, w, h) in boxes if c in classes]
+        expected.append([int(n == -max(known)[1]) for n in range(3)])
+    images = load_images(voc(*classes), root, observation=LARGEST)
+    assert images.ids.tolist() == [*shown, "v"]
+    assert images.observed.tolist() == [*expected, [0, 0, 1]]
+
+
+def test_annotations_are_not_read_unless_sizes_are_asked_for(tmp_path: Path) -> None:
+    root = devkit(tmp_path, cat_train="a 1\n", cat_val="")
+    assert load_images(voc("cat"), root).observed.tolist() == [[1]]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (None, "No such file"),
+        (b"", "no element found"),
+        (b"<annotation><object>", "no element found"),
+        (b"\xff\xd8\xff\xe0", "not well-formed"),
+        (b"<annotation><object><name>cat</name><bndbox><xmin>left</xmin></bndbox></object></annotation>", "'left'"),
+    ],
+)
+def test_an_annotation_that_cannot_be_read_is_one_clear_line(
+    tmp_path: Path, content: bytes | None, expected: str
+) -> None:
+    root = devkit(tmp_path, cat_train="a 1\n", cat_val="")
+    path = annotate(root) / "a.xml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(AevlpError) as caught:
+        load_images(voc("cat"), root, observation=LARGEST)
+    text = str(caught.value)
+    assert f"cannot read the boxes in {path}: " in text
+    assert expected in text
+    assert len(text.splitlines()) == 1
+
+
+@pytest.mark.parametrize("objects", ["", "<object><name>dog</name></object>", "<object><name>cat</name></object>"])
+def test_an_image_without_a_box_of_its_classes_is_named(tmp_path: Path, objects: str) -> None:
+    root = devkit(tmp_path, cat_train="a 1\nb 1\n", cat_val="")
+    folder = annotate(root, a=[("cat", (0, 0, 5, 5))])
+    (folder / "b.xml").write_text(f"<annotation>{objects}</annotation>")
+    with pytest.raises(
+        AevlpError, match="finds no box or area of any object in 1 images that show something, first row 1"
+    ):
+        load_images(voc("cat"), root, observation=LARGEST)

@@ -27,10 +27,10 @@ def not_there(spec: DatasetSpec, root: Path, path: Path) -> AevlpError:
     """Return the error for a data set whose file or folder `path` is not below `root`, with what a user can do."""
     ways = ["pass the folder that it is below as --data-root"]
     if spec.downloads:
-        archives = " and ".join(download.url for download in spec.downloads)
-        ways.insert(0, f"aevlp datasets {spec.name} --download fetches {archives} and unpacks in {root}")
+        archives = ", ".join(download.file for download in spec.downloads)
+        ways.insert(0, f"aevlp datasets {spec.name} --download fetches {archives} into {root}")
     elif spec.steps:
-        ways.insert(0, spec.steps.strip())
+        ways.insert(0, f"aevlp datasets {spec.name} --download says how to get it")
     return AevlpError(f"{spec.name}: no {path}: {'; or '.join(ways)}")
 
 
@@ -42,5 +42,7 @@ def image_below_root(image: str, where: str) -> str:
         raise DataError("bad row", f"{where}: the image {image!r} holds a character that no file name can have")
     path = PurePosixPath(image)
     if path.is_absolute() or ".." in path.parts:
-        raise DataError("bad row", f"{where}: {image!r} is not below the data set's folder; paths are relative to it")
+        raise DataError(
+            "outside the folder", f"{where}: {image!r} is not below the data set's folder; paths are relative to it"
+        )
     return image

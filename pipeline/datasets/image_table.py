@@ -1,6 +1,7 @@
 """What every reader gives of a split, and what becomes of it: images in order, with what is known and observed of each."""
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -91,11 +92,12 @@ class ImageTable:
         return digest.hexdigest()
 
     def label_hashes(self) -> dict[str, str]:
-        """Return the SHA-256 of each label file by its path below the root: which variant of a data set this is."""
+        """Return the SHA-256 of each label file by its path from the root: which variant of a data set this is."""
         hashes = {}
         for path in self.label_files:
             with path.open("rb") as file:
-                hashes[path.relative_to(self.root).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+                name = Path(os.path.relpath(path, self.root)).as_posix()
+                hashes[name] = hashlib.file_digest(file, "sha256").hexdigest()
         return hashes
 
 

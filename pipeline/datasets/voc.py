@@ -83,6 +83,6 @@ def _sizes(folder: Path, names: list[str], classes: tuple[str, ...]) -> np.ndarr
                 place = column.get(thing.findtext("name", ""))
                 if place is not None:
                     row[place] = max(row[place], (right - left) * (lower - upper))
-        except (OSError, ElementTree.ParseError, ValueError) as error:
+        except (OSError, ElementTree.ParseError, ValueError, LookupError) as error:  # LookupError: an encoding unknown
             raise AevlpError(f"cannot read the boxes in {path}: {error}") from error
     return sizes
