@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from aevlp.stages import pseudolabel, train
+from aevlp.stages import cli, pseudolabel, train
 
 torch.set_num_threads(1)  # the models are tiny: more threads would only wait for each other
 
@@ -60,6 +60,15 @@ def stage_one(folder: Path, cache: Path, **options) -> Path:
 def stage_two(cache: Path, run: Path, **options) -> Path:
     """Train on a cache of blocks."""
     return train.run(train.Options(cache, run=run, **{"workers": 0, **options}))
+
+
+def call(*arguments: object) -> int:
+    """Return the exit code of a command line."""
+    try:
+        cli.main([str(a) for a in arguments])
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
 
 
 @pytest.fixture(scope="session")

@@ -7,22 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import draw_blocks
+from conftest import call, draw_blocks
 from PIL import Image
 
 from aevlp.pipeline.dataset_check import KINDS, check_dataset
 from aevlp.pipeline.manifest import load_manifest
-from aevlp.stages import cli
 
 TRAIN, TEST = 24, 8
-
-
-def call(*arguments: object) -> int:
-    try:
-        cli.main([str(a) for a in arguments])
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
 
 
 class Folder:

@@ -8,21 +8,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from conftest import draw_blocks
+from conftest import call, draw_blocks
 from PIL import Image
 
 from aevlp.pipeline.metrics import pseudo_label_quality
 from aevlp.pipeline.score_cache import open_cache
-from aevlp.stages import cli, predict
-
-
-def call(*arguments: object) -> int:
-    """Return the exit code of a command line."""
-    try:
-        cli.main([str(a) for a in arguments])
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
+from aevlp.stages import predict
 
 
 def test_both_stages_and_every_reading_command(tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch) -> None:

@@ -12,12 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import draw_blocks
+from conftest import call, draw_blocks
 from PIL import Image
 
 from aevlp.pipeline.datasets import load_images
 from aevlp.pipeline.manifest import load_manifest
-from aevlp.stages import cli
 
 LISTS = {
     "cat_train": "2008_01 1\n2008_02 -1\n2008_03 1\n",
@@ -26,14 +25,6 @@ LISTS = {
     "dog_val": "2009_01 -1\n2009_02 1\n",
 }
 IMAGES = ("2008_01", "2008_02", "2008_03", "2009_01", "2009_02")
-
-
-def call(*arguments: object) -> int:
-    try:
-        cli.main([str(a) for a in arguments])
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
 
 
 def jpeg() -> bytes:

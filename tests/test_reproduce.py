@@ -5,22 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import draw_blocks
+from conftest import call, draw_blocks
 from sklearn.metrics import average_precision_score
 
 from aevlp.pipeline import hub
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.score_cache import open_cache
-from aevlp.stages import cli, reproduce, train
+from aevlp.stages import reproduce, train
 from aevlp.stages.run_folder import RunFolder
-
-
-def call(*arguments: object) -> int:
-    try:
-        cli.main([str(a) for a in arguments])
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
 
 
 @pytest.fixture

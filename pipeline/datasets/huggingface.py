@@ -14,7 +14,7 @@ from .class_labels import labels_in, named
 from .faults import DataError, Report, image_below_root
 from .image_table import Listings
 from .split_files import in_one_split, matching
-from .table import Row, listings
+from .table import Row, distinct, listings
 from .text_lists import class_list
 
 
@@ -43,7 +43,7 @@ def read(spec: HuggingFaceSpec, root: Path, report: Report) -> Listings:
     files = [_checked(spec, path, split) for split, part in in_one_split(spec, paths).items() for path in part]
     classes = _class_names(files, class_list(spec, root, report))
     rows = [row for file in files for row in _rows(spec, root, file, classes, report)]
-    rows = list(_distinct(rows, report))
+    rows = list(distinct(rows, report))
     if not rows:
         raise AevlpError(f"{spec.name}: the files hold no row with an image, at least one is needed")
     classes = classes or tuple(sorted({name for row in rows for name in row.labels}))
@@ -157,19 +157,3 @@ def _rows(
 def _cells(path: Path, column: str, field: str | None = None) -> Iterator[Any]:
     for chunk in chunks(path, column, field):
         yield from chunk.to_pylist()
-
-
-def _distinct(rows: list[Row], report: Report) -> Iterator[Row]:
-    """Pass on the first row of each image."""
-    first: dict[str, Row] = {}
-    for row in rows:
-        there = first.setdefault(row.image, row)
-        if there is row:
-            yield row
-        else:
-            kind = "listed twice" if there.split == row.split else "in two splits"
-            report(
-                DataError(
-                    kind, f"{row.where}: the image {row.image!r} stands in {there.where} too; each may stand once"
-                )
-            )

@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -36,13 +36,27 @@ def read(spec: TableSpec, root: Path, report: Report) -> Listings:
     path = root / spec.table
     if not path.is_file():
         raise not_there(spec, root, path)
-    rows = list(_distinct(path, _rows(spec, path, report), report))
+    rows = list(distinct(_rows(spec, path, report), report))
     if not rows:
         raise AevlpError(f"{path}: the table has no rows, at least one image is needed")
     classes = class_list(spec, root, report) or tuple(sorted({name for row in rows for name in row.labels}))
     if not classes:
         raise AevlpError(f"{path}: no row has a label, and the manifest lists no classes")
     return listings(spec, root, path, rows, classes, report)
+
+
+def distinct(rows: Iterable[Row], report: Report) -> Iterator[Row]:
+    """Yield the first row of each image; another one is reported and left out."""
+    first: dict[str, Row] = {}
+    for row in rows:
+        file = PurePosixPath(row.image).as_posix()  # a/b.jpg and ./a//b.jpg are one
+        there = first.setdefault(file, row)
+        if there is row:
+            yield row
+            continue
+        kind = "listed twice" if there.split == row.split else "in two splits"
+        place = there.where.removeprefix(f"{row.where.rpartition(', ')[0]}, ")  # the file is named once
+        report(DataError(kind, f"{row.where}: the image {row.image!r} stands in {place} too; each may stand once"))
 
 
 def listings(spec: Any, root: Path, path: Path, rows: list[Row], classes: tuple[str, ...], report: Report) -> Listings:
@@ -137,17 +151,3 @@ def _row(spec: TableSpec, where: str, record: dict[str, Any]) -> Row:
     if split not in ("train", "test"):
         raise DataError("unknown split", f"{where}: the split must be train or test, found {split!r}")
     return Row(where, image, label_names(record[spec.label_column], spec.label_separator), split)
-
-
-def _distinct(path: Path, rows: Iterator[Row], report: Report) -> Iterator[Row]:
-    """Pass on the first row of each image."""
-    first: dict[str, Row] = {}
-    for row in rows:
-        file = PurePosixPath(row.image).as_posix()  # a/b.jpg and ./a//b.jpg are one
-        there = first.setdefault(file, row)
-        if there is row:
-            yield row
-            continue
-        kind = "listed twice" if there.split == row.split else "in two splits"
-        place = there.where.removeprefix(f"{path}, ")
-        report(DataError(kind, f"{row.where}: the image {row.image!r} stands in {place} too; each may stand once"))
