@@ -76,9 +76,13 @@ def _whole_protocol(options: Options, spec: DatasetSpec, cache_path: Path, folde
     pseudolabel.run(
         pseudolabel.Options(spec.name, cache_path, compat=options.compat, workers=options.workers, **common)
     )
+    cache = open_cache(cache_path)
+    if not (cache.split == "test").any():
+        raise AevlpError(
+            f"{spec.name} has no test split to judge trainings by: aevlp train --cache {cache_path} trains one"
+        )
     training = train.Options(cache_path, workers=options.workers, **common)
     runs = train_each(training, options.losses, options.seeds, folder)
-    cache = open_cache(cache_path)
     measured = {name: {**measure(cache, paths), "published": spec.published.get(name)} for name, paths in runs.items()}
     record = {
         "dataset": spec.name,

@@ -108,7 +108,7 @@ def run_or_reuse(options: Options) -> Path:
     """Train into options.run unless that run is finished; go on with one that is not. AevlpError where its settings differ."""
     assert options.run is not None
     folder = RunFolder(options.run)
-    if not folder.path.exists():
+    if not folder.settings_file.exists():  # not started, or killed before its first file
         return run(options)
     folder.insist_on(_settings(make_plan(options)))
     if not folder.finished():

@@ -103,6 +103,19 @@ def test_the_published_rules_have_a_cache_and_runs_of_their_own(here: Path) -> N
     assert (here / "runs" / "reproduce-blocks-published" / "results.json").is_file()
 
 
+def test_without_a_test_split_nothing_is_trained(here: Path, capsys: pytest.CaptureFixture) -> None:
+    table = here / "data" / "labels.csv"
+    table.write_text(table.read_text().replace(",test,", ",train,"))
+    assert call("reproduce", *arguments("an", 1)) == 1
+    assert "blocks has no test split" in capsys.readouterr().err
+    assert not (here / "runs").exists()
+
+
+def test_a_run_that_was_killed_before_its_first_file_is_started(here: Path) -> None:
+    (here / "runs" / "reproduce-blocks" / "an-seed0").mkdir(parents=True)
+    assert call("reproduce", *arguments("an", 1)) == 0
+
+
 @pytest.mark.parametrize("name", ["voc", "coco", "nuswide", "cub"])
 def test_what_is_missing_is_listed_and_nothing_is_done(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
