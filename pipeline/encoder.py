@@ -92,12 +92,17 @@ class ClipEncoder:
         Raises AevlpError where a sentence is too long for the model.
         """
         try:
-            tokens = open_clip.get_tokenizer(self.name)(list(sentences))
+            tokenize = open_clip.get_tokenizer(self.name)
+            tokens = tokenize(list(sentences))
+            # With room for one more token, what fits ends as the empty sentence does.
+            *longer, empty = tokenize([*sentences, ""], context_length=tokens.shape[1] + 1)
         except Exception as error:  # tokenizers of other families are fetched from a hub
             raise AevlpError(f"cannot load the tokenizer of {self.name}: {_first_line(error)}") from error
-        full = [s for s, row in zip(sentences, tokens, strict=True) if int(row[-1]) != 0 and len(s) > tokens.shape[1]]
-        if full:
-            raise AevlpError(f"the prompt {full[0][:60]!r}… is longer than the {tokens.shape[1]} tokens of {self.name}")
+        too_long = [s for s, row in zip(sentences, longer, strict=True) if row[-1] != empty[-1]]
+        if too_long:
+            raise AevlpError(
+                f"the prompt {too_long[0][:60]!r}… is longer than the {tokens.shape[1]} tokens of {self.name}"
+            )
         return self.model.encode_text(tokens.to(self.device)).float().cpu().numpy()
 
     @torch.inference_mode()

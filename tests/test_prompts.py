@@ -266,3 +266,13 @@ def test_a_sentence_that_is_repeated_changes_nothing_and_neither_does_the_order(
 def test_too_long_a_sentence_among_several_is_named(encoder: ClipEncoder) -> None:
     with pytest.raises(AevlpError, match=r"the prompt 'very very .* is longer than the 12 tokens"):
         encoder.encode_classes([["red"], ["blue", "very " * 20]])
+
+
+@pytest.mark.parametrize("words", [1, 9, 10, 11, 12])
+def test_a_sentence_that_fills_the_model_exactly_fits(encoder: ClipEncoder, words: int) -> None:
+    sentence = " ".join(["red"] * words)  # a token each, and two for start and end: ten fill the twelve
+    if words <= 10:
+        assert encoder.encode_text([sentence]).shape == (1, 16)
+    else:
+        with pytest.raises(AevlpError, match="is longer than the 12 tokens"):
+            encoder.encode_text([sentence])
