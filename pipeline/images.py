@@ -5,7 +5,7 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from . import containers
 from .errors import AevlpError, ImageError
@@ -29,10 +29,12 @@ def read_image(path: Path, upright: bool = True) -> Image.Image:
             return _eight_bit(image).convert("RGB")
     except MemoryError:
         raise
+    except UnidentifiedImageError as error:
+        found = "no image, or of a format that Pillow cannot read" if file_size(path) else "the file is empty"
+        raise ImageError("unreadable", f"{path}: {found}") from error
     except Exception as error:  # decoders meet damaged files with exceptions of many kinds
-        size = file_size(path) if isinstance(source, Path) else source.getbuffer().nbytes
-        found = str(error).replace(str(path), "file").replace(repr(source), "file") or repr(error)
-        raise ImageError("unreadable", f"{path}: {found if size else 'the file is empty'}") from error
+        found = str(error).replace(str(path), "the file").replace(repr(source), "the file") or repr(error)
+        raise ImageError("unreadable", f"{path}: {found}") from error
 
 
 def file_size(path: Path) -> int | None:
