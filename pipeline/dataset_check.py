@@ -19,6 +19,7 @@ from .specs import DatasetSpec
 # Whether training would go wrong with a fault of this kind, by what is said of it.
 KINDS = {
     "cannot be read": True,
+    "setting refused": True,
     "bad row": True,
     "unknown split": True,
     "outside the folder": True,

@@ -33,6 +33,8 @@ def read_image(path: Path, upright: bool = True) -> Image.Image:
         found = "no image, or of a format that Pillow cannot read" if file_size(path) else "the file is empty"
         raise ImageError("unreadable", f"{path}: {found}") from error
     except Exception as error:  # decoders meet damaged files with exceptions of many kinds
+        if isinstance(error, OSError) and error.errno:
+            raise ImageError("unreadable", f"{path}: {error.strerror}") from error
         found = str(error).replace(str(path), "the file").replace(repr(source), "the file") or repr(error)
         raise ImageError("unreadable", f"{path}: {found}") from error
 

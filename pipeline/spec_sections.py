@@ -10,11 +10,15 @@ class Section(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):
 
 
 class Download(Section, frozen=True):
-    """One archive of a data set, which unpacks in the data set's folder: its address, checksum and size in bytes."""
+    """One archive of a data set, which unpacks in the data set's folder.
+
+    url, md5, size in bytes: as published. images: the folder of the images in it, where a data set has several archives.
+    """
 
     url: str = Field(pattern="^https?://")
     md5: str | None = Field(default=None, pattern="^[0-9a-f]{32}$")
     size: int | None = Field(default=None, ge=1)
+    images: str | None = None
 
     @property
     def file(self) -> str:

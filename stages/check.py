@@ -1,12 +1,16 @@
 """A data set, or all of a manifest -> a report of what is wrong with it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..pipeline.dataset_check import KINDS, Checked, check_dataset
+from ..pipeline import classifier, encoder, losses
+from ..pipeline.dataset_check import KINDS, Checked, Finding, check_dataset
+from ..pipeline.encoder import ClipSource
 from ..pipeline.errors import AevlpError
 from ..pipeline.manifest import load_manifest
+from ..pipeline.prompts import class_names
 from ..pipeline.specs import DatasetSpec
 from .console import Rate, out, print_json, print_table, progress_bar, say
 
@@ -44,13 +48,37 @@ def _checked(spec: DatasetSpec, root: Path, workers: int | None) -> Checked:
     say(f"{spec.title}: reading {root}")
     with progress_bar(Rate("images")) as bar:
         task = bar.add_task("opening images", total=None, visible=False)
-        return check_dataset(
+        checked = check_dataset(
             spec,
             root,
             workers,
             begin=lambda images: bar.update(task, total=images, visible=True),
             done=lambda images: bar.advance(task, images),
         )
+    if checked.classes:
+        checked.findings += [Finding("setting refused", text) for text in refused_settings(spec, list(checked.classes))]
+    return checked
+
+
+def refused_settings(spec: DatasetSpec, classes: list[str]) -> list[str]:
+    """Return why a stage would refuse what the manifest says of names, models and losses; a line for each."""
+    source = ClipSource(spec.clip.model, spec.clip.weights).located(spec.manifest_path.parent)
+    settings: list[tuple[str, Callable[[], object]]] = [
+        ("names", lambda: class_names(classes, spec.name_rule, spec.natural_names, spec.synonyms)),
+        ("clip", lambda: encoder.absent_weights(source)),
+        ("recipe.backbone", lambda: classifier.absent_weights(spec.recipe.backbone, classifier.PRETRAINED)),
+        *(
+            (f"losses.{name}", partial(losses.create, name, len(classes), **given))
+            for name, given in spec.losses.items()
+        ),
+    ]
+    refused = []
+    for place, use in settings:
+        try:
+            use()
+        except AevlpError as error:
+            refused.append(f"{place}: {error}")
+    return refused
 
 
 def _as_json(checked: Checked) -> dict[str, Any]:

@@ -282,7 +282,10 @@ def reproduce(
 
 def _names(listed: str) -> list[str]:
     """Return the distinct names in a list with commas."""
-    return list(dict.fromkeys(name for name in (part.strip() for part in listed.split(",")) if name))
+    names = list(dict.fromkeys(name for name in (part.strip() for part in listed.split(",")) if name))
+    if not names:
+        raise typer.BadParameter("at least one loss is needed", param_hint="--losses")
+    return names
 
 
 def main(arguments: list[str] | None = None) -> Any:
@@ -295,6 +298,7 @@ def main(arguments: list[str] | None = None) -> Any:
     except SystemExit as stop:
         if stop.code == 130:  # what typer makes of an interrupt
             print(
-                "interrupted: no unfinished file was left behind; a training run goes on with --resume", file=sys.stderr
+                "interrupted: finished files are kept, no unfinished one was left behind; aevlp train goes on with --resume",
+                file=sys.stderr,
             )
         raise

@@ -10,6 +10,7 @@ from ..pipeline.download import fetch
 from ..pipeline.errors import AevlpError
 from ..pipeline.images import file_size
 from ..pipeline.manifest import load_manifest
+from ..pipeline.spec_sections import Download
 from ..pipeline.specs import DatasetSpec, ScenesSpec
 from ..pipeline.unpack import unpack
 from .console import byte_progress, out, print_json, print_table, say
@@ -20,6 +21,8 @@ def run(name: str | None, manifest: list[Path] | None, root: Path | None, as_jso
     known = load_manifest(manifest)
     specs = known.datasets if name is None else {name: known[name]}
     states = {key: state(spec, root) for key, spec in specs.items()}
+    for found in states.values():
+        found.pop("folders", None)
     if as_json:
         print_json(states)
         return
@@ -76,7 +79,7 @@ def state(spec: DatasetSpec, root: Path | None) -> dict[str, Any]:
         detail = (
             f"{len(missing):,} of {len(images):,} images are not on disk: {first}{', …' if len(missing) > 3 else ''}"
         )
-        return {**result, "state": "images missing", "detail": detail}
+        return {**result, "state": "images missing", "detail": detail, "folders": sorted({p.parent for p in missing})}
     if any(number not in (None, result["found"][kind]) for kind, number in result["expected"].items()):
         return {**result, "state": "counts differ"}
     return {**result, "state": "found"}
@@ -95,7 +98,7 @@ def download(name: str, manifest: list[Path] | None, root: Path | None) -> None:
         out.print(f"{name}: {found['found']['train'] + found['found']['test']:,} images are in {folder} already")
         return
     archives = []
-    for archive in spec.downloads:
+    for archive in needed_archives(spec, folder, found):
         path = folder / archive.file
         with byte_progress(f"fetching {path.name}", archive.size) as advance:
             fetch(archive.url, path, archive.md5, archive.size, advance)
@@ -111,7 +114,15 @@ def download(name: str, manifest: list[Path] | None, root: Path | None) -> None:
         f"{name}: {after['found']['train'] + after['found']['test']:,} images in {folder}; its archives ({size:,.1f} GB) are "
         f"not needed any more: {', '.join(path.name for path in archives)}"
     )
-    out.print(f"next: aevlp check {name} · aevlp pseudolabel --dataset {name}")
+    more = "".join(f" --manifest {path}" for path in manifest or []) + (f" --data-root {root}" if root else "")
+    out.print(f"next: aevlp check {name}{more} · aevlp pseudolabel --dataset {name}{more}", soft_wrap=True)
+
+
+def needed_archives(spec: DatasetSpec, folder: Path, found: dict[str, Any]) -> list[Download]:
+    """Return the archives that a data set's `state` lacks: where labels are read, those that hold the missing images."""
+    gone = found.get("folders", [])
+    holding = [d for d in spec.downloads if d.images and any(p.is_relative_to(folder / d.images) for p in gone)]
+    return holding or list(spec.downloads)
 
 
 def write_formatted(name: str, manifest: list[Path] | None, root: Path | None, target: Path) -> None:

@@ -100,7 +100,7 @@ def run(options: Options) -> Path:
         changed = difference(_comparable(header), _comparable(open_cache(path).header))
         if changed:
             raise AevlpError(
-                f"{path} was made otherwise ({changed}): choose another --cache, or --restart to replace it"
+                f"{path} was made otherwise (this run has {changed}): choose another --cache, or --restart to replace it"
             )
         out.print(f"{path} is there already, made with these very settings: nothing to do")
         return path

@@ -158,11 +158,14 @@ def _print_missing(spec: DatasetSpec, missing: Sequence[Absent]) -> None:
 def _absent_data(spec: DatasetSpec, root: Path) -> list[Absent]:
     found = datasets.state(spec, root)
     if found["state"] == "counts differ":
-        say(f"{spec.name} is not the published data set: it has {found['found']}, expected {found['expected']}")
+        counts = [
+            f"{found['found'][kind]:,} {kind}, expected {n:,}" for kind, n in found["expected"].items() if n is not None
+        ]
+        say(f"{spec.name} is not the published data set: it has {'; '.join(counts)}")
     if found["state"] in ("found", "counts differ", "made when needed"):
         return []
     if spec.downloads:
         how = f"aevlp datasets {spec.name} --download, or unpack it by hand in {root}"
-        return [Absent(d.file, d.url, d.size, how) for d in spec.downloads]
+        return [Absent(d.file, d.url, d.size, how) for d in datasets.needed_archives(spec, root, found)]
     source = f"a form: aevlp datasets {spec.name} --download prints the steps" if spec.steps else "your own files"
     return [Absent(f"images and labels of {spec.title}", source, None, f"put them in {root}: {found['detail']}")]

@@ -70,7 +70,7 @@ class RunFolder:
         changed = difference(settings, self.settings())
         if changed:
             raise AevlpError(
-                f"{self.path} was started otherwise ({changed}): resume with its settings, or start a new run"
+                f"{self.path} was started otherwise (this run has {changed}): resume with its settings, or start a new run"
             )
 
     def finished(self) -> bool:

@@ -463,4 +463,5 @@ def _finish(plan: Plan, folder: RunFolder, inputs: Inputs) -> None:
         if len(empty):
             names = ", ".join(plan.cache.classes[c] for c in empty[:5]) + (", …" if len(empty) > 5 else "")
             say(f"{len(empty)} classes have no positive in the {name} split and count 0 in its mAP: {names}")
-    out.print(f"next: aevlp evaluate {folder.path} · aevlp predict {folder.path} IMAGE…")
+    evaluate = f"aevlp evaluate {folder.path} · " if len(plan.test.rows) else ""
+    out.print(f"next: {evaluate}aevlp predict {folder.path} IMAGE…")

@@ -248,3 +248,28 @@ def test_images_are_opened_in_the_tables_order_whatever_the_number_of_threads(fo
     found = [check_dataset(spec, folder.root, workers).of_kind("missing image") for workers in (1, 5)]
     assert found[0] == found[1] and len(found[0]) == 9
     assert found[0] == sorted(found[0])
+
+
+@pytest.mark.parametrize(
+    ("line", "where"),
+    [
+        ("natural_names: {cow: kine}", "names: unknown class in natural_names 'cow'"),
+        ("prompt: '{} here'\n    losses: {gpr: {bogus: 1}}", "losses.gpr: unknown constant of loss gpr 'bogus'"),
+        ("prompt: '{} here'\n    losses: {gpx: {}}", "losses.gpx: unknown loss 'gpx'"),
+        ("recipe: {backbone: resnet999}", "recipe.backbone: unknown backbone 'resnet999'"),
+        ("clip: {model: nope}", "clip: unknown open_clip model 'nope'"),
+    ],
+)
+def test_a_setting_that_a_stage_would_refuse_is_named(
+    folder: Folder, line: str, where: str, capsys: pytest.CaptureFixture
+) -> None:
+    text = folder.manifest.read_text()
+    key = line.rsplit("\n", 1)[-1].strip().partition(":")[0]
+    kept = text[: text.index("    clip:")]
+    clip = "" if key == "clip" else "    clip: {model: tiny-clip.json, weights: random}\n"
+    folder.manifest.write_text(kept + f"    {line}\n" + clip)
+    folder.write()
+    assert call("check", folder.manifest) == 1
+    printed = capsys.readouterr()
+    assert f"setting refused: {where}" in printed.out
+    assert "1 fault with which" in printed.err

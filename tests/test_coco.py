@@ -273,7 +273,7 @@ def test_a_file_of_another_form_is_one_clear_line(
         spec = own(tmp_path, annotations={"train": path.relative_to(tmp_path).as_posix()})
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     found = refused(spec, tmp_path)
-    assert found.startswith(f"{path} (")
+    assert found.startswith((f"{path} (", f"{path} is not of the form of a COCO annotation file: "))
     assert expected in found
 
 
@@ -531,3 +531,12 @@ def test_a_missing_file_of_ones_own_says_what_to_pass(tmp_path: Path) -> None:
     assert refused(own(tmp_path), tmp_path) == (
         f"photos: no {tmp_path / 'train.json'}: pass the folder that it is below as --data-root"
     )
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path: Path) -> None:
+    text = content([(1, 2), (3, 2)])
+    benchmark(tmp_path, text, text)
+    plain = load_images(COCO, tmp_path)
+    path = tmp_path / "annotations" / "instances_train2014.json"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert load_images(COCO, tmp_path).ids.tolist() == plain.ids.tolist()

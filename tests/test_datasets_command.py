@@ -17,6 +17,7 @@ from PIL import Image
 
 from aevlp.pipeline.datasets import load_images
 from aevlp.pipeline.manifest import load_manifest
+from aevlp.stages import datasets
 
 LISTS = {
     "cat_train": "2008_01 1\n2008_02 -1\n2008_03 1\n",
@@ -217,3 +218,17 @@ def test_an_option_for_one_data_set_needs_its_name(option: list[str], capsys: py
     assert call("datasets", *option) == 2
     words = capsys.readouterr().err.replace("│", " ").split()
     assert "need the name of a data set" in " ".join(words)
+
+
+def test_only_the_archives_of_missing_images_are_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec, root = load_manifest()["coco"], tmp_path / "coco"
+    (root / "annotations").mkdir(parents=True)
+    for number, name in ((1, "train"), (2, "val")):
+        content = {"categories": [{"id": 1, "name": "a"}], "annotations": [{"image_id": number, "category_id": 1}]}
+        (root / "annotations" / f"instances_{name}2014.json").write_text(json.dumps(content))
+    (root / "train2014").mkdir()
+    Image.new("RGB", (4, 4)).save(root / "train2014" / "COCO_train2014_000000000001.jpg")
+    needed = datasets.needed_archives(spec, root, datasets.state(spec, root))
+    assert [archive.file for archive in needed] == ["val2014.zip"]
+    (root / "annotations" / "instances_val2014.json").unlink()
+    assert len(datasets.needed_archives(spec, root, datasets.state(spec, root))) == 3

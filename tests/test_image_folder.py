@@ -218,3 +218,16 @@ def test_a_folder_without_folders_says_what_is_needed(tmp_path: Path) -> None:
 def test_folders_without_images(tmp_path: Path) -> None:
     touch(tmp_path, "cat/notes.txt", "dog/labels.csv")
     assert refused(pets(tmp_path), tmp_path) == f"pets: no image is listed in {tmp_path}, at least one is needed"
+
+
+def test_folders_that_are_splits_are_not_taken_for_classes(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        for name in ("cat", "dog"):
+            (tmp_path / split / name).mkdir(parents=True)
+            Image.new("RGB", (4, 4)).save(tmp_path / split / name / "a.png")
+    manifest = tmp_path / "m.yaml"
+    manifest.write_text("datasets: {pets: {title: x, format: image_folder}}")
+    with pytest.raises(
+        AevlpError, match=r"named as splits, not as classes \(train, val\).*splits: \{train: train, test: val\}"
+    ):
+        load_images(load_manifest(manifest)["pets"], tmp_path)

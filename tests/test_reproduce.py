@@ -171,7 +171,14 @@ def test_images_that_are_missing_stop_the_command(here: Path, capsys: pytest.Cap
 
 
 @pytest.mark.parametrize(
-    ("given", "code"), [(["blocks2"], 1), (["voc", "--losses", "an,gpt"], 1), (["voc", "--compat", "both"], 2), ([], 2)]
+    ("given", "code"),
+    [
+        (["blocks2"], 1),
+        (["voc", "--losses", "an,gpt"], 1),
+        (["voc", "--compat", "both"], 2),
+        (["scenes", "--losses", ","], 2),
+        ([], 2),
+    ],
 )
 def test_mistakes(given: list[str], code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     monkeypatch.chdir(tmp_path)

@@ -436,3 +436,13 @@ def test_an_image_without_a_box_of_its_classes_is_named(tmp_path: Path, objects:
         AevlpError, match="finds no box or area of any object in 1 images that show something, first row 1"
     ):
         load_images(voc("cat"), root, observation=LARGEST)
+
+
+@pytest.mark.parametrize("change", [lambda text: text.rsplit("\n", 2)[0] + "\n", lambda text: text + "d -1\n"])
+def test_a_list_of_another_length_than_its_set_is_refused(tmp_path: Path, change) -> None:
+    lists = "a 1\nb -1\nc 1\n"
+    root = devkit(tmp_path, train="a\nb\nc\n", cat_train=lists, dog_train=lists, cat_val="", dog_val="")
+    assert load_images(voc("cat", "dog"), root).ids.tolist() == ["a", "c"]
+    devkit(tmp_path, dog_train=change(lists))
+    with pytest.raises(AevlpError, match=r"dog_train\.txt has [24] lines and train\.txt lists 3 images"):
+        load_images(voc("cat", "dog"), root)

@@ -16,6 +16,7 @@ from .image_table import Listing, Listings
 from .text_lists import class_list
 
 Id = int | str
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # which some editors write
 
 
 class _Category(msgspec.Struct, gc=False):
@@ -90,9 +91,13 @@ def _parsed(path: Path) -> _File:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             view = memoryview(content)
             try:
-                return msgspec.json.decode(view, type=_File)
+                start = len(BYTE_ORDER_MARK) if content[:3] == BYTE_ORDER_MARK else 0
+                with view[start:] as text:
+                    return msgspec.json.decode(text, type=_File)
             finally:
                 view.release()
+    except msgspec.ValidationError as error:
+        raise AevlpError(f"{path} is not of the form of a COCO annotation file: {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         size = path.stat().st_size
         raise AevlpError(

@@ -23,7 +23,7 @@ def read(spec: VocSpec, root: Path, report: Report) -> Listings:
     files: list[Path] = []
     for split, image_set in spec.splits.items():
         lists = {name: folder / "ImageSets" / "Main" / f"{name}_{image_set}.txt" for name in spec.classes}
-        present = _present(lists, image_set)
+        present = _present(lists, folder / "ImageSets" / "Main" / f"{image_set}.txt")
         files += lists.values()
         names = sorted(name for name in present if name not in known)
         known.update(names)
@@ -52,19 +52,27 @@ def _devkit(spec: VocSpec, root: Path) -> Path:
     raise not_there(spec, root, root / spec.folder / "ImageSets" / "Main")
 
 
-def _present(lists: dict[str, Path], image_set: str) -> dict[str, list[int]]:
+def _present(lists: dict[str, Path], whole: Path) -> dict[str, list[int]]:
+    """Return the columns of the classes that each image shows; every list is as long as that of the whole set, if it is there."""
     present: dict[str, list[int]] = {}
+    expected = sum(bool(line.strip()) for line in read_lines(whole, "a list")) if whole.is_file() else None
     for column, path in enumerate(lists.values()):
         if not path.is_file():
-            raise AevlpError(f"no list {path}: the image set {image_set} needs one for each of {len(lists)} classes")
+            raise AevlpError(f"no list {path}: the image set {whole.stem} needs one for each of {len(lists)} classes")
+        count = 0
         for number, line in enumerate(read_lines(path, "a list"), 1):
             fields = line.split()
             if not fields:
                 continue
             if len(fields) < 2 or fields[-1] not in ("1", "0", "-1"):
                 raise AevlpError(f"{path}, line {number}: expected an image id and 1, 0 or -1, found {line.strip()!r}")
+            count += 1
             if fields[-1] == "1":
                 present.setdefault(fields[0], []).append(column)
+        if expected not in (None, count):
+            raise AevlpError(
+                f"{path} has {count:,} lines and {whole.name} lists {expected:,} images: it is cut or too long"
+            )
     return present
 
 
