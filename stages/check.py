@@ -67,10 +67,7 @@ def refused_settings(spec: DatasetSpec, classes: list[str]) -> list[str]:
         ("names", lambda: class_names(classes, spec.name_rule, spec.natural_names, spec.synonyms)),
         ("clip", lambda: encoder.absent_weights(source)),
         ("recipe.backbone", lambda: classifier.absent_weights(spec.recipe.backbone, classifier.PRETRAINED)),
-        *(
-            (f"losses.{name}", partial(losses.create, name, len(classes), **given))
-            for name, given in spec.losses.items()
-        ),
+        *((f"losses.{name}", partial(_build_loss, name, len(classes), given)) for name, given in spec.losses.items()),
     ]
     refused = []
     for place, use in settings:
@@ -79,6 +76,11 @@ def refused_settings(spec: DatasetSpec, classes: list[str]) -> list[str]:
         except AevlpError as error:
             refused.append(f"{place}: {error}")
     return refused
+
+
+def _build_loss(name: str, classes: int, given: dict[str, Any]) -> None:
+    losses.check_constants(name, given)
+    losses.create(name, classes, **given)
 
 
 def _as_json(checked: Checked) -> dict[str, Any]:

@@ -21,8 +21,6 @@ def run(name: str | None, manifest: list[Path] | None, root: Path | None, as_jso
     known = load_manifest(manifest)
     specs = known.datasets if name is None else {name: known[name]}
     states = {key: state(spec, root) for key, spec in specs.items()}
-    for found in states.values():
-        found.pop("folders", None)
     if as_json:
         print_json(states)
         return
@@ -79,7 +77,7 @@ def state(spec: DatasetSpec, root: Path | None) -> dict[str, Any]:
         detail = (
             f"{len(missing):,} of {len(images):,} images are not on disk: {first}{', …' if len(missing) > 3 else ''}"
         )
-        return {**result, "state": "images missing", "detail": detail, "folders": sorted({p.parent for p in missing})}
+        return {**result, "state": "images missing", "detail": detail}
     if any(number not in (None, result["found"][kind]) for kind, number in result["expected"].items()):
         return {**result, "state": "counts differ"}
     return {**result, "state": "found"}
@@ -98,7 +96,7 @@ def download(name: str, manifest: list[Path] | None, root: Path | None) -> None:
         out.print(f"{name}: {found['found']['train'] + found['found']['test']:,} images are in {folder} already")
         return
     archives = []
-    for archive in needed_archives(spec, folder, found):
+    for archive in needed_archives(spec, folder):
         path = folder / archive.file
         with byte_progress(f"fetching {path.name}", archive.size) as advance:
             fetch(archive.url, path, archive.md5, archive.size, advance)
@@ -118,9 +116,12 @@ def download(name: str, manifest: list[Path] | None, root: Path | None) -> None:
     out.print(f"next: aevlp check {name}{more} · aevlp pseudolabel --dataset {name}{more}", soft_wrap=True)
 
 
-def needed_archives(spec: DatasetSpec, folder: Path, found: dict[str, Any]) -> list[Download]:
-    """Return the archives that a data set's `state` lacks: where labels are read, those that hold the missing images."""
-    gone = found.get("folders", [])
+def needed_archives(spec: DatasetSpec, folder: Path) -> list[Download]:
+    """Return the archives that are needed: those that hold missing images, or all where the labels cannot be read."""
+    try:
+        gone = [path for path in load_images(spec, folder).paths.tolist() if file_size(path) is None]
+    except AevlpError:
+        return list(spec.downloads)
     holding = [d for d in spec.downloads if d.images and any(p.is_relative_to(folder / d.images) for p in gone)]
     return holding or list(spec.downloads)
 

@@ -166,6 +166,6 @@ def _absent_data(spec: DatasetSpec, root: Path) -> list[Absent]:
         return []
     if spec.downloads:
         how = f"aevlp datasets {spec.name} --download, or unpack it by hand in {root}"
-        return [Absent(d.file, d.url, d.size, how) for d in datasets.needed_archives(spec, root, found)]
+        return [Absent(d.file, d.url, d.size, how) for d in datasets.needed_archives(spec, root)]
     source = f"a form: aevlp datasets {spec.name} --download prints the steps" if spec.steps else "your own files"
     return [Absent(f"images and labels of {spec.title}", source, None, f"put them in {root}: {found['detail']}")]

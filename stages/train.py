@@ -19,7 +19,7 @@ from ..pipeline.encoder import ClipEncoder, ClipSource
 from ..pipeline.errors import AevlpError, unknown_name
 from ..pipeline.images import file_size
 from ..pipeline.label_codes import POSITIVE, effective
-from ..pipeline.losses import TABLE, Targets, constants, create
+from ..pipeline.losses import TABLE, Targets, check_constants, constants, create
 from ..pipeline.manifest import load_manifest
 from ..pipeline.metrics import classes_without_positives, mean_average_precision
 from ..pipeline.observation import checked
@@ -265,6 +265,7 @@ def _recipe(spec: DatasetSpec, options: Options) -> dict[str, Any]:
 def _loss_constants(spec: DatasetSpec, name: str, known: np.ndarray, linear_init: int) -> dict[str, Any]:
     """Return the manifest's constants of a loss; where it says no number of positives, that of the codes (N, C) known."""
     given = dict(spec.losses.get(name, {}))
+    check_constants(name, given)
     takes = constants(name)
     if "linear_init" in takes:
         given["linear_init"] = linear_init

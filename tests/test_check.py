@@ -256,6 +256,11 @@ def test_images_are_opened_in_the_tables_order_whatever_the_number_of_threads(fo
         ("natural_names: {cow: kine}", "names: unknown class in natural_names 'cow'"),
         ("prompt: '{} here'\n    losses: {gpr: {bogus: 1}}", "losses.gpr: unknown constant of loss gpr 'bogus'"),
         ("prompt: '{} here'\n    losses: {gpx: {}}", "losses.gpx: unknown loss 'gpx'"),
+        (
+            "prompt: '{} here'\n    losses: {gpr: {num_classes: 3}}",
+            "losses.gpr: unknown constant of loss gpr 'num_classes'",
+        ),
+        ("prompt: '{} here'\n    losses: {gpr: {beta: 5}}", "losses.gpr: beta of loss gpr must be a list of numbers"),
         ("recipe: {backbone: resnet999}", "recipe.backbone: unknown backbone 'resnet999'"),
         ("clip: {model: nope}", "clip: unknown open_clip model 'nope'"),
     ],

@@ -228,7 +228,7 @@ def test_only_the_archives_of_missing_images_are_needed(tmp_path: Path, monkeypa
         (root / "annotations" / f"instances_{name}2014.json").write_text(json.dumps(content))
     (root / "train2014").mkdir()
     Image.new("RGB", (4, 4)).save(root / "train2014" / "COCO_train2014_000000000001.jpg")
-    needed = datasets.needed_archives(spec, root, datasets.state(spec, root))
+    needed = datasets.needed_archives(spec, root)
     assert [archive.file for archive in needed] == ["val2014.zip"]
     (root / "annotations" / "instances_val2014.json").unlink()
-    assert len(datasets.needed_archives(spec, root, datasets.state(spec, root))) == 3
+    assert len(datasets.needed_archives(spec, root)) == 3

@@ -534,3 +534,27 @@ def test_the_table_says_what_a_loss_reads(name: str) -> None:
     for field in kinds:
         other = replace(targets, **{field: 1 - getattr(targets, field).abs()})
         assert (loss(logits, other) != expected) == (field in TABLE[name].reads), field
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"q2": "abc"}, "q2 of loss gpr must be a number, found 'abc'"),
+        ({"reg": None}, "reg of loss gpr must be a number, found None"),
+        ({"rho": True}, "rho of loss gpr must be a number, found True"),
+        ({"expected_positives": [1]}, r"expected_positives of loss gpr must be a number, found \[1\]"),
+        ({"beta": 5}, "beta of loss gpr must be a list of numbers, found 5"),
+        ({"beta": "0123"}, "beta of loss gpr must be a list of numbers, found '0123'"),
+        ({"alpha": ["a", 1, 1, 1]}, "alpha of loss gpr must be a list of numbers"),
+    ],
+)
+def test_a_constant_of_another_kind_is_one_clear_line(given: dict[str, Any], expected: str) -> None:
+    with pytest.raises(AevlpError, match=expected):
+        create("gpr", 3, **given)
+
+
+def test_a_constant_may_be_any_kind_of_number() -> None:
+    plain = create("gpr", 3, q2=0.5, beta=[0, 2, -2, -2])
+    array = create("gpr", 3, q2=np.float32(0.5), beta=np.array([0, 2, -2, -2]))
+    logits, targets = torch.zeros(2, 3), Targets(observed=torch.tensor([[1, 0, 0], [0, 1, 0]]))
+    assert plain(logits, targets) == array(logits, targets)
