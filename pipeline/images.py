@@ -9,6 +9,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from . import containers
 from .errors import AevlpError, ImageError
+from .file_stamp import identity_of
+from .locations import RemoteError, RemotePath
 
 
 def read_image(path: Path, upright: bool = True) -> Image.Image:
@@ -16,7 +18,8 @@ def read_image(path: Path, upright: bool = True) -> Image.Image:
 
     path: a file, or a path that leads through a tar, Parquet or Arrow file (`pipeline.containers`).
     CMYK, palette, grey and 16-bit files are converted (16-bit keeps the high byte); an alpha channel is dropped.
-    Raises ImageError with status "missing" where there is no file, "unreadable" where there is no whole image in it.
+    Raises ImageError with status "missing" where there is no file, "unreadable" where there is no whole image in it,
+    and RemoteError where a remote store does not say which.
     """
     source = _source(path)
     try:
@@ -42,18 +45,39 @@ def read_image(path: Path, upright: bool = True) -> Image.Image:
 def file_size(path: Path) -> int | None:
     """Return the size in bytes of a file, also of one inside a container (`pipeline.containers`).
 
-    None where there is no such file, a name too long for the file system and a damaged container included.
+    None where there is no such file, a name too long for the file system and a damaged container included. Raises
+    RemoteError where a remote store does not say whether there is one.
+    """
+    identity = file_identity(path)
+    return identity and identity[0]
+
+
+def file_identity(path: Path) -> tuple[int, str] | None:
+    """Return the size in bytes of a file and a text that changes when it is written anew; None where `file_size` is None.
+
+    The text is the time of change in nanoseconds, in a remote store what that gives, such as an ETag, and for a file inside
+    a container that of the container. Raises RemoteError as `file_size` does.
     """
     try:
-        return path.stat().st_size if path.is_file() else containers.size(path)
+        if path.is_file():
+            return identity_of(path)
+        place = containers.locate(path)
+        size = containers.size(path) if place else None
+        return (size, identity_of(place[0])[1]) if place and size is not None else None
+    except RemoteError:
+        raise
     except (OSError, AevlpError):
         return None
 
 
 def _source(path: Path) -> Path | io.BytesIO:
-    """Return what Pillow opens: a file by its path, what a container holds as bytes; ImageError where there is neither."""
+    """Return what Pillow opens: a local file by its path, all else as bytes; ImageError where there is no such file."""
     try:
+        if isinstance(path, RemotePath) and containers.locate(path) is None:
+            return io.BytesIO(path.read_bytes())  # one request, which also says whether it is there
         return path if path.is_file() else io.BytesIO(containers.read_bytes(path))
+    except RemoteError:
+        raise
     except OSError as error:
         raise ImageError("missing", f"{path}: no such file") from error
     except AevlpError as error:

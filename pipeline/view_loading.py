@@ -1,6 +1,6 @@
 """Image paths -> batches of views as bytes, decoded by worker processes; an image that cannot be read is a row with a reason."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,15 +16,19 @@ from .views import view_boxes, view_bytes
 
 @dataclass(frozen=True)
 class ViewBatch:
-    """Consecutive images. status, reason: one string each. views: (k, V, 3, S, S) uint8 of the k readable ones, in order."""
+    """Some images. rows: their numbers. status, reason: a string each. views: (k, V, 3, S, S) uint8 of the k readable ones."""
 
+    rows: list[int]
     status: list[str]
     reason: list[str]
     views: Tensor
 
 
+Item = tuple[int, str, str, Tensor | None]
+
+
 class ViewDataset(Dataset):
-    """Item i: status, reason and the views (V, 3, S, S) uint8 of image i, None where it cannot be read."""
+    """Item i: i, status, reason and the views (V, 3, S, S) uint8 of image i, None where it cannot be read."""
 
     def __init__(self, paths: Sequence[Path], grid: int, size: int, compat: str) -> None:
         self.paths, self.grid, self.size, self.compat = list(paths), grid, size, compat
@@ -32,25 +36,30 @@ class ViewDataset(Dataset):
     def __len__(self) -> int:
         return len(self.paths)
 
-    def __getitem__(self, index: int) -> tuple[str, str, Tensor | None]:
+    def __getitem__(self, index: int) -> Item:
         try:
             image = read_image(self.paths[index], upright=self.compat == "paper")
         except ImageError as error:
-            return error.status, str(error), None
+            return index, error.status, str(error), None
         boxes = view_boxes(*image.size, self.grid, self.compat)
         views = np.stack([view_bytes(image, box, self.size) for box in boxes])
-        return "ok", "", torch.from_numpy(views).permute(0, 3, 1, 2).contiguous()
+        return index, "ok", "", torch.from_numpy(views).permute(0, 3, 1, 2).contiguous()
 
 
-def load_views(dataset: ViewDataset, batch_size: int, workers: int) -> Iterator[ViewBatch]:
-    """Yield all images in order, `batch_size` at a time, each exactly once."""
-    return iter(DataLoader(dataset, batch_size, num_workers=workers, collate_fn=_collate))
+def load_views(dataset: ViewDataset, batches: Iterable[list[int]], workers: int) -> Iterator[ViewBatch]:
+    """Yield batches of images, in the order given; `batches` is asked for row numbers a little ahead of what is yielded.
+
+    The workers are started before it is asked for the first time, so that they hold nothing that it opens.
+    """
+    loader = DataLoader(dataset, batch_sampler=batches, num_workers=workers, collate_fn=_collate)  # type: ignore[arg-type]
+    return iter(loader)
 
 
-def _collate(items: list[tuple[str, str, Tensor | None]]) -> ViewBatch:
-    views = [item[2] for item in items if item[2] is not None]
+def _collate(items: list[Item]) -> ViewBatch:
+    views = [item[3] for item in items if item[3] is not None]
     return ViewBatch(
         [item[0] for item in items],
         [item[1] for item in items],
+        [item[2] for item in items],
         torch.stack(views) if views else torch.empty(0, dtype=torch.uint8),
     )

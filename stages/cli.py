@@ -1,12 +1,15 @@
 """Commands, options and exit codes; each command imports its work when it runs, so that help is instant."""
 
+import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ..pipeline.errors import AevlpError
+from ..pipeline.locations import location
 
 app = typer.Typer(
     help="Many images, one label each: train a good multi-label classifier from one cached pass of multi-focus CLIP.",
@@ -20,7 +23,15 @@ Manifest = Annotated[
     list[Path] | None,
     typer.Option("--manifest", help="A manifest of your own, may be given more than once; default: the packaged one."),
 ]
-DataRoot = Annotated[Path | None, typer.Option("--data-root", help="The data set's own folder; default: data/NAME.")]
+DataRoot = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-root",
+        parser=location,
+        metavar="FOLDER|URL",
+        help="The data set's own folder, also a remote one such as s3://bucket/folder; default: data/NAME.",
+    ),
+]
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda or cuda:N; default: the GPU if there is one.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 Cache = Annotated[Path, typer.Argument(help="A .h5 file or .parquet folder.")]
@@ -53,7 +64,13 @@ def pseudolabel(
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N images.")] = None,
     device: Device = None,
     precision: Annotated[str | None, typer.Option(help="fp32, bf16 or fp16; default: bf16 on a GPU.")] = None,
-    storage: Annotated[str, typer.Option(help="Type of the stored cosines: float16 or float32.")] = "float16",
+    storage: Annotated[str, typer.Option(help="Type of the stored numbers: float16 or float32.")] = "float16",
+    store: Annotated[
+        str,
+        typer.Option(
+            help="cosine, or embedding for the views' vectors, which aevlp rescore gives other classes without images."
+        ),
+    ] = "cosine",
     compat: Annotated[str, typer.Option(help="paper, or published for the rules of the published program.")] = "paper",
     text_graph: Annotated[
         str | None,
@@ -63,15 +80,31 @@ def pseudolabel(
         Path | None, typer.Option(help="A .npy or .csv matrix of label similarities for the text graph.")
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 16,
+    shard_size: Annotated[
+        int, typer.Option(min=1, help="Images a part: what an interruption costs at most, in each process.")
+    ] = 256,
+    hash_images: Annotated[
+        bool, typer.Option("--hash-images", help="Know images by their content instead of size and time of change.")
+    ] = False,
     workers: Annotated[int | None, typer.Option(min=0, help="Processes that decode images.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="For random weights and the text graph's.")] = 0,
     strict: Annotated[bool, typer.Option(help="Refuse if any image cannot be read.")] = False,
-    restart: Annotated[bool, typer.Option(help="Replace a cache that is there already.")] = False,
+    restart: Annotated[
+        bool, typer.Option(help="Delete the cache and its parts, after asking, and start anew.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before --restart deletes.")] = False,
+    engine: Annotated[str, typer.Option(help="local, or ray for actors on a Ray cluster (aevlp[ray]).")] = "local",
+    actors: Annotated[int, typer.Option(min=1, help="Ray actors that score.")] = 1,
+    gpus: Annotated[
+        float | None, typer.Option(min=0, help="GPUs an actor, such as 0.5; default: 1 if there is one.")
+    ] = None,
 ) -> None:
-    """Stage one: score every image with multi-focus CLIP, once, into a cache."""
+    """Stage one: score every image with multi-focus CLIP, once, into a cache; the same command again goes on."""
     for name, value, known in (
         ("precision", precision, ("fp32", "bf16", "fp16")),
         ("storage", storage, ("float16", "float32")),
+        ("store", store, ("cosine", "embedding")),
+        ("engine", engine, ("local", "ray")),
         ("compat", compat, ("paper", "published")),
         ("text-graph", text_graph, ("none", "frozen")),
     ):
@@ -81,8 +114,9 @@ def pseudolabel(
 
     stage.run(
         stage.Options(
-            dataset, cache, data_root, manifest, observe, clip, weights, grid, limit, device, precision, storage, compat,
-            text_graph, relation, batch_size, workers, seed, strict, restart,
+            dataset, cache, data_root, manifest, observe, clip, weights, grid, limit, device, precision, storage, store,
+            compat, text_graph, relation, batch_size, shard_size, hash_images, workers, seed, strict, restart, yes,
+            engine, actors, gpus,
         )
     )  # fmt: skip
 
@@ -107,14 +141,17 @@ def train(
     dataset: Annotated[str | None, typer.Option(help="The data set, if it is not the one the cache names.")] = None,
     manifest: Manifest = None,
     data_root: DataRoot = None,
+    save_minutes: Annotated[
+        float, typer.Option(min=0, help="Save the state this often; at every epoch's end in any case.")
+    ] = 10.0,
 ) -> None:
-    """Stage two: train a classifier from a cache."""
+    """Stage two: train a classifier from a cache. Under torchrun, several processes share each batch."""
     from . import train as stage
 
     stage.run(
         stage.Options(
             cache, loss, backbone, weights, epochs, batch_size, lr, device, run, resume, seed, workers, amp, dataset,
-            manifest, data_root,
+            manifest, data_root, save_minutes,
         )
     )  # fmt: skip
 
@@ -290,6 +327,8 @@ def _names(listed: str) -> list[str]:
 
 def main(arguments: list[str] | None = None) -> Any:
     """Run a command line and exit: 0 done, 1 a user's mistake in one line, 2 wrong usage, 130 interrupted."""
+    with suppress(ValueError):  # not in the main thread, where no signal arrives
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # what ends a job cleans up as Ctrl-C does
     try:
         app(args=arguments)
     except AevlpError as error:
@@ -298,7 +337,7 @@ def main(arguments: list[str] | None = None) -> Any:
     except SystemExit as stop:
         if stop.code == 130:  # what typer makes of an interrupt
             print(
-                "interrupted: finished files are kept, no unfinished one was left behind; aevlp train goes on with --resume",
+                "interrupted: all that was finished is kept; the same command goes on (aevlp train with --resume)",
                 file=sys.stderr,
             )
         raise

@@ -21,6 +21,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from ..pipeline.ranks import Rank
+
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -28,6 +30,11 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 def say(text: str) -> None:
     """Print a line for the reader of the terminal, which no program reads."""
     err.print(escape(text))
+
+
+def let_speak(rank: Rank) -> None:
+    """Keep the processes of one run from saying the same: only the first prints more than its errors."""
+    out.quiet = err.quiet = not rank.first
 
 
 @contextmanager

@@ -52,7 +52,8 @@ def run(
     results: list[dict[str, Any]] = []
     with progress_bar(Rate("images")) as bar:
         task = bar.add_task("predicting", total=len(files))
-        for batch in load_views(dataset, BATCH, workers):
+        numbers = range(len(files))
+        for batch in load_views(dataset, [list(numbers[n : n + BATCH]) for n in numbers[::BATCH]], workers):
             here = files[len(results) : len(results) + len(batch.status)]
             inputs = _inputs(batch, architecture, encoder, device)
             logits = iter(predict_logits(classifier, [(np.empty(0), inputs)], torch.no_grad()) if len(inputs) else ())

@@ -66,10 +66,12 @@ def random_cache(
         split=["train"] * (rows - test) + ["test"] * test,
         status=status,
         reason=["" if word == "ok" else f"images/image_{n:04d}.jpg: {word}" for n, word in enumerate(status)],
+        stamps=["" if word == "missing" else f"{1000 + n} {10**18 + n}" for n, word in enumerate(status)],
         truth=truth if has_truth else None,
         observed=observed,
         similarity=similarity,
         embedding=embedding,
+        view_embedding=None,
         score=score,
         code=code,
     )

@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.pseudo_labels import DampSettings, damp_codes
-from aevlp.pipeline.score_cache import CacheHeader, CacheRows, ScoreCache, open_cache, parquet, reader, write_cache
+from aevlp.pipeline.score_cache import CacheHeader, CacheRows, ScoreCache, hdf5, open_cache, parquet, reader, write_cache
 from fakes import SETTINGS, blocks, random_cache
 
 FORMATS = ["h5", "parquet"]
-TEXT = ("ids", "paths", "split", "status", "reason")
+TEXT = ("ids", "paths", "split", "status", "reason", "stamps")
 WITHOUT_TOP_K = DampSettings(temperature=0.05, eta=0.5, threshold=0.1, top_k=4, negative_ratio=0.5, compat="published")
 
 
@@ -35,8 +35,9 @@ def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def many_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make Parquet caches of a few rows consist of several files and row groups."""
-    monkeypatch.setattr(parquet, "ROWS_A_GROUP", 4)
+    """Make caches of a few rows consist of several blocks, and Parquet ones of several files."""
+    for module in (parquet, hdf5, reader):
+        monkeypatch.setattr(module, "ROWS_A_BLOCK", 4)
     monkeypatch.setattr(parquet, "ROWS_A_FILE", 8)
 
 

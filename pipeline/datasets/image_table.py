@@ -5,7 +5,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -79,26 +79,49 @@ class ImageTable:
 
     def relative_paths(self) -> list[str]:
         """Return the paths as written in a cache: relative to the root, with forward slashes."""
-        return [Path(p).relative_to(self.root).as_posix() for p in self.paths]
+        return [path.relative_to(self.root).as_posix() for path in self.paths]
 
     def fingerprint(self) -> str:
         """Return a SHA-256 of classes, ids, paths, splits, labels and file sizes: equal data, equal fingerprint."""
-        digest = hashlib.sha256()
-        sizes = [file_size(path) for path in self.paths]
-        for part in (self.classes, self.ids, self.relative_paths(), self.split, sizes):
-            digest.update("\0".join(map(str, part)).encode() + b"\1")
-        for labels in (self.truth, self.observed):
-            digest.update(b"none" if labels is None else labels.tobytes())
-        return digest.hexdigest()
+        return data_fingerprint(self, self.relative_paths(), [file_size(path) for path in self.paths])
+
+    def listing(self) -> str:
+        """Return the `fingerprint` without the file sizes: no image is looked at."""
+        return data_fingerprint(self, self.relative_paths(), None)
 
     def label_hashes(self) -> dict[str, str]:
         """Return the SHA-256 of each label file by its path from the root: which variant of a data set this is."""
         hashes = {}
         for path in self.label_files:
             with path.open("rb") as file:
-                name = Path(os.path.relpath(path, self.root)).as_posix()
+                name = Path(os.path.relpath(str(path), str(self.root))).as_posix()
                 hashes[name] = hashlib.file_digest(file, "sha256").hexdigest()
         return hashes
+
+
+class Labelled(Protocol):
+    """Images with their labels: a table, or an opened cache."""
+
+    @property
+    def classes(self) -> Sequence[str]: ...
+    @property
+    def ids(self) -> np.ndarray: ...
+    @property
+    def split(self) -> np.ndarray: ...
+    @property
+    def truth(self) -> np.ndarray | None: ...
+    @property
+    def observed(self) -> np.ndarray: ...
+
+
+def data_fingerprint(images: Labelled, paths: Sequence[str], sizes: Sequence[int | None] | None) -> str:
+    """Return a SHA-256 of images and labels; paths: from the root. sizes: of the files, None for one that is not there."""
+    digest = hashlib.sha256()
+    for part in (images.classes, images.ids, paths, images.split, *([] if sizes is None else [sizes])):
+        digest.update("\0".join(map(str, part)).encode() + b"\1")
+    for labels in (images.truth, images.observed):
+        digest.update(b"none" if labels is None else labels.tobytes())
+    return digest.hexdigest()
 
 
 def path_array(paths: Sequence[Path]) -> np.ndarray:

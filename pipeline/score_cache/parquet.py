@@ -1,71 +1,48 @@
 """A cache as a folder of Parquet files: a column a column, arrays flattened to fixed-size lists, the header as JSON text in
-the schema's metadata under `aevlp`, in every file."""
+the metadata under `aevlp`, in every file, and the checksums of its rows under `aevlp.checksums`."""
 
-from collections.abc import Callable, Iterable
+import json
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..atomic_write import replacing
 from ..errors import AevlpError
-from .schema import TEXT_COLUMNS, CacheHeader, CacheRows, array_columns
+from .checksums import Checksums, block_checksums, header_checksum
+from .schema import ROWS_A_BLOCK, TEXT_COLUMNS, CacheHeader, CacheRows, array_columns, in_blocks
 
-ROWS_A_FILE = 65536
-ROWS_A_GROUP = 1024
+ROWS_A_FILE = 64 * ROWS_A_BLOCK  # a row group is a block
 
 
-def write(path: Path, header: CacheHeader, blocks: Iterable[CacheRows]) -> None:
-    """Write the blocks, which hold header.rows rows in all, as one folder that appears whole or not at all."""
+def write(folder: Path, header: CacheHeader, parts: Iterable[CacheRows]) -> None:
+    """Write the parts, which hold header.rows rows in all, as a new folder."""
     schema = _schema(header)
-    with replacing(path) as folder:
-        folder.mkdir()
-        start, writer = 0, None
-        try:
-            for rows in _groups(blocks):
-                if start % ROWS_A_FILE == 0:
-                    if writer:
-                        writer.close()
-                    writer = pq.ParquetWriter(folder / f"part-{start // ROWS_A_FILE:05d}.parquet", schema)
-                assert writer is not None
-                writer.write_table(_table(rows, header, schema))
-                start += len(rows)
-        finally:
-            if writer:
-                writer.close()
-        if start != header.rows:
-            raise AevlpError(f"{path}: expected {header.rows} rows, {start} were given")
+    folder.mkdir()
+    start, writer = 0, None
+    checksums: Checksums = {}
+    try:
+        for rows in in_blocks(parts, ROWS_A_BLOCK):
+            if start % ROWS_A_FILE == 0:
+                _close(writer, checksums)
+                writer = pq.ParquetWriter(folder / f"part-{start // ROWS_A_FILE:05d}.parquet", schema)
+                checksums = {"header": [header_checksum(header)]}
+            assert writer is not None
+            writer.write_table(_table(rows, header, schema))
+            for name, digest in block_checksums(rows).items():
+                checksums.setdefault(name, []).append(digest)
+            start += len(rows)
+    finally:
+        _close(writer, checksums)
+    if start != header.rows:
+        raise AevlpError(f"expected {header.rows} rows, {start} were given")
 
 
-def _groups(blocks: Iterable[CacheRows]) -> Iterable[CacheRows]:
-    """Join small blocks and cut large ones into row groups of one size, so that files do not depend on the batch."""
-    held: CacheRows | None = None
-    for block in blocks:
-        held = block if held is None else _joined(held, block)
-        while len(held) >= ROWS_A_GROUP:
-            yield _cut(held, slice(0, ROWS_A_GROUP))
-            held = _cut(held, slice(ROWS_A_GROUP, None))
-    if held is not None and len(held):
-        yield held
-
-
-def _joined(a: CacheRows, b: CacheRows) -> CacheRows:
-    return _map(lambda x, y: x + y if isinstance(x, list) else np.concatenate([x, y]), a, b)
-
-
-def _cut(rows: CacheRows, part: slice) -> CacheRows:
-    return _map(lambda values: values[part], rows)
-
-
-def _map(change: Callable[..., Any], *rows: CacheRows) -> CacheRows:
-    """Return rows whose every column is `change` of the columns given; truth may be None."""
-    columns: dict[str, Any] = {}
-    for name in vars(rows[0]):
-        values = [getattr(r, name) for r in rows]
-        columns[name] = None if values[0] is None else change(*values)
-    return CacheRows(**columns)
+def _close(writer: pq.ParquetWriter | None, checksums: Checksums) -> None:
+    if writer:
+        writer.add_key_value_metadata({"aevlp.checksums": json.dumps(checksums)})
+        writer.close()
 
 
 def _schema(header: CacheHeader) -> pa.Schema:
@@ -93,11 +70,15 @@ class ParquetStore:
         if not files:
             raise AevlpError(f"{path}: no part-*.parquet in it: not an aevlp cache")
         self._groups: list[tuple[int, Path, int]] = []  # first row, file, row group
+        self.checksums: Checksums = {}
         start = 0
         headers = set()
         for file in files:
             found = self._file(file)
-            headers.add((found.schema_arrow.metadata or {}).get(b"aevlp", b"{}"))
+            metadata = found.metadata.metadata or {}
+            headers.add(metadata.get(b"aevlp", b"{}"))
+            for name, digests in self._checksums(file, metadata).items():
+                self.checksums.setdefault(name, []).extend(digests)
             for group in range(found.num_row_groups):
                 self._groups.append((start, file, group))
                 start += found.metadata.row_group(group).num_rows
@@ -108,15 +89,20 @@ class ParquetStore:
             raise AevlpError(f"{path}: {start} rows found, the header says {self.header.rows}: files are missing")
         self._starts = np.array([first for first, _, _ in self._groups])
 
-    def text(self, name: str) -> np.ndarray:
-        """Return a whole text column, (N,) str."""
-        try:
-            values = [value for _, file, group in self._groups for value in self._column(file, group, name).to_pylist()]
-            return np.array(values, dtype=str).reshape(self.header.rows)
-        except ValueError as error:
-            raise AevlpError(
-                f"{self.path}: the column {name} is damaged: {' '.join(str(error).split())[:160]}"
-            ) from error
+    def text(self, name: str, rows: slice) -> list[str]:
+        """Return consecutive rows of a text column."""
+        start, stop, _ = rows.indices(self.header.rows)
+        values: list[str] = []
+        first, last = np.searchsorted(self._starts, (start, stop - 1), side="right") - 1
+        for at, file, group in self._groups[first : last + 1]:
+            try:
+                column = self._column(file, group, name).to_pylist()
+            except ValueError as error:
+                raise AevlpError(
+                    f"{file}: the column {name} is damaged: {' '.join(str(error).split())[:160]}"
+                ) from error
+            values += column[max(start - at, 0) : stop - at]
+        return values
 
     def array(self, name: str, rows: np.ndarray) -> np.ndarray:
         """Return some rows of a numeric column, in the order asked for."""
@@ -141,6 +127,13 @@ class ParquetStore:
             raise AevlpError(
                 f"{file}: the column {name} cannot be read: {' '.join(str(error).split())[:160]}"
             ) from error
+
+    @staticmethod
+    def _checksums(file: Path, metadata: dict[bytes, bytes]) -> Checksums:
+        try:
+            return dict(json.loads(metadata[b"aevlp.checksums"]))
+        except (KeyError, ValueError, TypeError) as error:
+            raise AevlpError(f"{file}: its checksums are missing: not a whole part of an aevlp cache") from error
 
     @staticmethod
     def _file(path: Path) -> pq.ParquetFile:

@@ -1,6 +1,7 @@
 """An opened cache: its columns, rows on demand, and label codes streamed over all rows."""
 
 from collections.abc import Iterator
+from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -9,7 +10,8 @@ import numpy as np
 
 from ..errors import AevlpError
 from ..pseudo_labels import DampSettings, damp_codes
-from .schema import TEXT_COLUMNS, CacheHeader, CacheRows, array_columns, header_fingerprint
+from .checksums import Checksums, damaged_columns, header_checksum
+from .schema import ROWS_A_BLOCK, TEXT_COLUMNS, CacheHeader, CacheRows, array_columns, header_fingerprint
 
 BLOCK_BYTES = 1 << 24  # of single-precision cosines held at a time while streaming
 Rows = np.ndarray | slice | list[int]
@@ -19,15 +21,16 @@ class Store(Protocol):
     """A file format, seen as columns."""
 
     header: CacheHeader
+    checksums: Checksums
 
-    def text(self, name: str) -> np.ndarray: ...
+    def text(self, name: str, rows: slice) -> list[str]: ...
     def array(self, name: str, rows: np.ndarray) -> np.ndarray: ...
 
 
 class ScoreCache:
     """A cache of N images, F flips, V views and C classes; read-only, safe to hand to worker processes.
 
-    classes, prompts: C str. ids, paths, split, status, reason: (N,) str; status is "ok", "unreadable" or "missing".
+    classes, prompts: C str. ids, paths, split, status, reason, stamps: (N,) str; status is "ok", "unreadable" or "missing".
     observed: (N, C) int8 codes. truth: (N, C) int8 0/1, None where full labels are not known. provenance: what made it.
     """
 
@@ -41,23 +44,27 @@ class ScoreCache:
 
     @cached_property
     def ids(self) -> np.ndarray:
-        return self._store.text("ids")
+        return self._text("ids")
 
     @cached_property
     def paths(self) -> np.ndarray:
-        return self._store.text("paths")
+        return self._text("paths")
 
     @cached_property
     def split(self) -> np.ndarray:
-        return self._store.text("split")
+        return self._text("split")
 
     @cached_property
     def status(self) -> np.ndarray:
-        return self._store.text("status")
+        return self._text("status")
 
     @cached_property
     def reason(self) -> np.ndarray:
-        return self._store.text("reason")
+        return self._text("reason")
+
+    @cached_property
+    def stamps(self) -> np.ndarray:
+        return self._text("stamps")
 
     @cached_property
     def observed(self) -> np.ndarray:
@@ -77,11 +84,21 @@ class ScoreCache:
 
         rows: a slice, a boolean mask or row numbers. Rows that are not "ok" are NaN.
         """
-        return self._store.array("similarity", self._numbers(rows)).astype(np.float32)
+        if self.header.text is None:
+            return self._store.array("similarity", self._numbers(rows)).astype(np.float32)
+        return cosines(self.view_embedding(rows), self.header.text)
 
     def embedding(self, rows: Rows) -> np.ndarray:
         """Return the whole image's unit vectors of some rows, (n, F, D) float32."""
+        if self.header.stores == "embedding":
+            return self.view_embedding(rows)[:, :, 0]
         return self._store.array("embedding", self._numbers(rows)).astype(np.float32)
+
+    def view_embedding(self, rows: Rows) -> np.ndarray:
+        """Return the views' unit vectors of some rows, (n, F, V, D) float32; AevlpError where cosines are stored instead."""
+        if self.header.stores != "embedding":
+            raise AevlpError(f"{self.path} holds cosines, no embeddings: make one that does with --store embedding")
+        return self._store.array("view_embedding", self._numbers(rows)).astype(np.float32)
 
     def score(self, rows: Rows) -> np.ndarray:
         """Return the stored fused scores of some rows, (n, C) float32, made with the provenance's constants."""
@@ -119,17 +136,40 @@ class ScoreCache:
         return codes
 
     def rows(self) -> Iterator[CacheRows]:
-        """Yield the whole content, block by block, as a writer takes it."""
-        for block in self._blocks():
+        """Yield the whole content, block by block, as a writer takes it; AevlpError where it is not what was written."""
+        if header_checksum(self.header) not in self._store.checksums["header"]:
+            raise AevlpError(f"{self.path}: its header is damaged")
+        for number, rows in enumerate(self.unchecked_rows()):
+            damaged = damaged_columns(rows, number, self._store.checksums)
+            if damaged:
+                first = number * ROWS_A_BLOCK
+                raise AevlpError(
+                    f"{self.path}: rows {first:,} to {first + len(rows) - 1:,} of {', '.join(damaged)} are damaged, their "
+                    f"checksums do not agree"
+                )
+            yield rows
+
+    def unchecked_rows(self) -> Iterator[CacheRows]:
+        """Yield the whole content, block by block, as it is on disk."""
+        for start in range(0, len(self), ROWS_A_BLOCK):
+            block = slice(start, min(start + ROWS_A_BLOCK, len(self)))
             numbers = self._numbers(block)
-            columns: dict[str, Any] = {name: getattr(self, name)[block].tolist() for name in TEXT_COLUMNS}
-            columns["truth"] = None
-            for name in array_columns(self.header):
-                columns[name] = self._store.array(name, numbers)
+            columns: dict[str, Any] = {f.name: None for f in fields(CacheRows)}
+            columns |= {name: self._store.text(name, block) for name in TEXT_COLUMNS}
+            columns |= {name: self._store.array(name, numbers) for name in array_columns(self.header)}
             yield CacheRows(**columns)
 
+    @property
+    def checksums(self) -> Checksums:
+        """The checksums of the header and of each column, one a block, as they were written."""
+        return self._store.checksums
+
+    def _text(self, name: str) -> np.ndarray:
+        return np.array(self._store.text(name, slice(None)), dtype=str).reshape(len(self))
+
     def _blocks(self) -> Iterator[slice]:
-        row_bytes = 4 * self.header.flips * self.header.views * len(self.classes)
+        wide = max(len(self.classes), 0 if self.header.text is None else self.header.width)
+        row_bytes = 4 * self.header.flips * self.header.views * wide
         size = max(1, BLOCK_BYTES // row_bytes)
         for start in range(0, len(self), size):
             yield slice(start, min(start + size, len(self)))
@@ -139,3 +179,8 @@ class ScoreCache:
             return np.atleast_1d(np.arange(len(self))[rows])
         except IndexError as error:
             raise AevlpError(f"{self.path}: rows go from 0 to {len(self) - 1}: {error}") from error
+
+
+def cosines(view_embedding: np.ndarray, text: np.ndarray) -> np.ndarray:
+    """Return the cosines (…, C) float32 in [-1, 1] of unit vectors (…, D) with the prompts' (C, D)."""
+    return (view_embedding.astype(np.float32) @ text.T).clip(-1, 1)

@@ -1,0 +1,157 @@
+"""A scoring plan and a target -> the target, made of parts: what any process has scored is kept, what is missing is scored."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+
+from ..pipeline.datasets.image_table import data_fingerprint
+from ..pipeline.errors import AevlpError
+from ..pipeline.part_store import PartStore, Shard, exclusive
+from ..pipeline.ranks import Rank
+from ..pipeline.score_cache import CacheHeader, CacheRows
+from ..pipeline.stamps import stamp, stamped_size
+from .console import Rate, progress_bar, say
+from .scoring_plan import ScoringPlan
+
+POLL_SECONDS = 1.0
+Write = Callable[[CacheHeader, Iterator[CacheRows]], None]
+
+
+@dataclass
+class Scored:
+    """What this process did: images it scored, and images that were in parts already when it began."""
+
+    images: int = 0
+    before: int = 0
+
+
+def score(plan: ScoringPlan, store: PartStore, rank: Rank, map_passes: Callable, write: Write) -> Scored | None:
+    """Score the shards that no part holds, together with any other process at it, and give all rows to `write` at the end.
+
+    write: makes the target, whole or not at all, of the header and the rows in order. Exactly one process calls it; the others
+    wait for it, and take over the shards of one that dies. Returns None in a process that did not call it.
+    Raises AevlpError where parts of other settings are there, or an image has changed since it was scored.
+    """
+    store.begin()
+    if rank.first:
+        _check_parts(plan, store)
+    scored = Scored(before=len(plan.images) - _rows(store.missing()))
+    if scored.before:
+        say(f"going on: {scored.before:,} of {len(plan.images):,} images are in {store.folder} already")
+    while True:
+        with progress_bar(Rate("images"), Rate("views", plan.header.flips * plan.header.views)) as bar:
+            task = bar.add_task("scoring", total=len(plan.images), completed=scored.before)
+            counted = Counted(partial(bar.advance, task))
+            while missing := store.missing():
+                turn = rank.number * len(missing) // rank.of  # each begins elsewhere, so that they seldom meet
+                if not _score_some(plan, store, missing[turn:] + missing[:turn], map_passes, counted):
+                    time.sleep(POLL_SECONDS)  # all that is missing is being scored by others
+                    bar.update(task, completed=len(plan.images) - _rows(store.missing()))
+                counted.refuse_bad(plan)
+            scored.images += counted.images
+        with exclusive(store.target):
+            if not store.exists():
+                return None
+            header = _checked_header(plan, store)
+            if header is None:
+                continue
+            say(f"writing {store.target}")
+            write(header, _all_rows(store))
+            store.remove()
+            return scored
+
+
+def _score_some(
+    plan: ScoringPlan, store: PartStore, shards: list[Shard], map_passes: Callable, counted: "Counted"
+) -> int:
+    if plan.options.engine == "ray":
+        from .ray_engine import score_with_ray
+
+        return score_with_ray(plan, store, shards, counted)
+    return plan.scoring(store, map_passes).run(shards, counted)
+
+
+def _check_parts(plan: ScoringPlan, store: PartStore) -> None:
+    """Discard parts that are damaged; AevlpError where an image is not what it was when it was scored."""
+    for shard in store.shards:
+        rows = _read(store, shard) if store.file(shard).exists() else None
+        if rows is None:
+            continue
+        paths = plan.images.paths[shard.start : shard.stop].tolist()
+        for path, then in zip(paths, rows.stamps, strict=True):
+            if stamp(path, plan.options.hash_images) != then:
+                raise AevlpError(
+                    f"{path} has changed since it was scored: delete {store.file(shard)} to score its "
+                    f"{shard.stop - shard.start:,} images again, or --restart to score all of them"
+                )
+
+
+def _checked_header(plan: ScoringPlan, store: PartStore) -> CacheHeader | None:
+    """Return the header for all parts, with the fingerprint of the files that were scored; None where a part is damaged."""
+    stamps: list[str] = []
+    counted = Counted(lambda _: None)
+    whole = True
+    for shard in store.shards:
+        rows = _read(store, shard)
+        if rows is None:
+            whole = False
+            continue
+        stamps += rows.stamps
+        counted(rows.reason)
+    if not whole:
+        return None
+    if counted.bad == len(plan.images):
+        store.remove()
+        raise AevlpError(f"none of the {counted.bad} images can be read, first {counted.first[0]}")
+    counted.refuse_bad(plan)
+    sizes = [stamped_size(text) for text in stamps]
+    return plan.with_fingerprint(data_fingerprint(plan.images, plan.images.relative_paths(), sizes))
+
+
+def _read(store: PartStore, shard: Shard) -> CacheRows | None:
+    """Return the rows of a part, None where it is damaged, which is said, and the part deleted."""
+    rows = store.read(shard)
+    if rows is None and store.file(shard).exists():
+        say(
+            f"{store.file(shard)} is damaged, its checksum does not agree: "
+            f"images {shard.start:,} to {shard.stop - 1:,} are scored again"
+        )
+        store.discard(shard)
+    return rows
+
+
+def _all_rows(store: PartStore) -> Iterator[CacheRows]:
+    for shard in store.shards:
+        rows = store.read(shard)
+        if rows is None:
+            raise AevlpError(f"{store.file(shard)} was damaged while {store.target} was written: run again")
+        yield rows
+
+
+def _rows(shards: list[Shard]) -> int:
+    return sum(shard.stop - shard.start for shard in shards)
+
+
+class Counted:
+    """Counts what was read in this run: images, and reasons why some could not be."""
+
+    def __init__(self, advance: Callable[[int], None]) -> None:
+        self.images, self.bad, self._advance = 0, 0, advance
+        self.first: list[str] = []
+
+    def __call__(self, reasons: list[str]) -> None:
+        """Take note of some images, of each the reason why it could not be read, or an empty text."""
+        self.images += len(reasons)
+        bad = [reason for reason in reasons if reason]
+        self.bad += len(bad)
+        self.first += bad[: 3 - len(self.first)]
+        self._advance(len(reasons))
+
+    def refuse_bad(self, plan: ScoringPlan) -> None:
+        """With --strict, raise AevlpError where an image could not be read."""
+        if plan.options.strict and self.bad:
+            raise AevlpError(
+                f"{self.bad} of {len(plan.images)} images cannot be read, first {', '.join(self.first)}; --strict refuses, "
+                f"no cache was written"
+            )

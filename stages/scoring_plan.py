@@ -1,0 +1,272 @@
+"""What stage one is asked for -> what it will do, checked: the images, the scoring model, the prompts and the cache's header."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..pipeline.datasets import ImageTable, load_images
+from ..pipeline.device import find_device
+from ..pipeline.encoder import IMAGENET_STATISTICS, RANDOM, ClipEncoder, ClipSource
+from ..pipeline.errors import AevlpError
+from ..pipeline.images import file_size
+from ..pipeline.label_graph import HIDDEN, TextGraph, graph_weights, load_relation
+from ..pipeline.observation import checked, parsed
+from ..pipeline.part_store import PartStore, cut
+from ..pipeline.prompts import class_names, class_prompts
+from ..pipeline.provenance import arrays_sha256, versions
+from ..pipeline.ranks import this_rank
+from ..pipeline.score_cache import CacheHeader
+from ..pipeline.scoring import FLIPS, Scorer
+from ..pipeline.seeding import derive
+from ..pipeline.shard_scoring import ShardScoring
+from ..pipeline.spec_sections import TextGraphConstants
+from ..pipeline.specs import PACKAGED, DatasetSpec
+from ..pipeline.view_loading import ViewDataset
+from .console import say
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line may say; None takes the manifest's value, or what fits the device."""
+
+    dataset: str
+    cache: Path | None = None
+    data_root: Path | None = None
+    manifest: Path | Sequence[Path] | None = None
+    observe: str | dict[str, Any] | None = None
+    clip: str | None = None
+    weights: str | None = None
+    grid: int | None = None
+    limit: int | None = None
+    device: str | None = None
+    precision: str | None = None
+    storage: str = "float16"
+    store: str = "cosine"
+    compat: str = "paper"
+    text_graph: str | None = None
+    relation: Path | None = None
+    batch_size: int = 16
+    shard_size: int = 256
+    hash_images: bool = False
+    workers: int | None = None
+    seed: int = 0
+    strict: bool = False
+    restart: bool = False
+    yes: bool = False
+    engine: str = "local"
+    actors: int = 1
+    gpus: float | None = None
+
+
+@dataclass(frozen=True)
+class ScoringPlan:
+    """Images to score, in the cache's order, and what scores them. header, text: of the cache, and (C, D) unit vectors."""
+
+    options: Options
+    spec: DatasetSpec
+    root: Path
+    images: ImageTable
+    encoder: ClipEncoder
+    text: np.ndarray
+    header: CacheHeader
+
+    def store(self, target: Path) -> PartStore:
+        """Return the parts of a cache of these images at `target`."""
+        settings = {
+            **comparable(self.header),
+            "listing": self.images.listing(),
+            "device": self.encoder.device.type,
+            "batch_size": self.options.batch_size,
+            "shard_size": self.options.shard_size,
+            "hash_images": self.options.hash_images,
+        }
+        del settings["dataset"]["fingerprint"]  # sizes of files: each part has the stamps of its own
+        return PartStore(target, settings, cut(len(self.images), self.options.shard_size))
+
+    def scoring(self, store: PartStore, map_passes: Callable) -> ShardScoring:
+        """Return what scores the shards of a store."""
+        mean, std = (self.header.provenance["pixel_statistics"][key] for key in ("mean", "std"))
+        settings = self.spec.damp.settings(self.options.compat)
+        grid = self.header.provenance["method"]["grid"]
+        views = ViewDataset(self.images.paths.tolist(), grid, self.encoder.image_size, self.options.compat)
+        scorer = Scorer(self.encoder, self.header, self.text, mean, std, settings, map_passes)
+        return ShardScoring(
+            self.images,
+            views,
+            scorer,
+            store,
+            self.options.hash_images,
+            self.options.strict,
+            self.options.batch_size,
+            self.workers(),
+        )
+
+    def workers(self) -> int:
+        """Return how many processes decode images."""
+        return min(8, os.cpu_count() or 1) if self.options.workers is None else self.options.workers
+
+    def with_fingerprint(self, fingerprint: str) -> CacheHeader:
+        """Return the header for the files that were scored in the end."""
+        made = self.header.provenance
+        return replace(self.header, provenance={**made, "dataset": {**made["dataset"], "fingerprint": fingerprint}})
+
+
+def make_plan(options: Options, spec: DatasetSpec) -> ScoringPlan:
+    """Return what to do for a data set of the manifest; AevlpError where something it needs is wrong or not there."""
+    device = find_device(options.device or _device_of_rank())
+    root = options.data_root or spec.default_root()
+    observation = parsed(options.observe) if isinstance(options.observe, str) else options.observe
+    images = load_images(spec, root, observation=checked(observation) if observation else None)
+    say(f"{spec.title}: {len(images):,} images, {len(images.classes)} classes, from {root}")
+    _note_single_labels(images)
+    if options.limit is not None:
+        images = images.take(slice(options.limit))
+    _note_missing(images, root)
+    names = class_names(images.classes, spec.name_rule, spec.natural_names, spec.synonyms, options.compat)
+    sentences = class_prompts(names, spec.prompt)
+    graph = _text_graph(options, spec)
+
+    source = ClipSource(options.clip or spec.clip.model, _weights(options, spec))
+    if source.weights == RANDOM:
+        say("The weights are RANDOM, as asked: scores and pseudo-labels will mean nothing.")
+    precision = options.precision or ("bf16" if device.type == "cuda" else "fp32")
+    encoder = ClipEncoder(source.located(spec.manifest_path.parent), device, precision, options.seed)
+    grid = options.grid or spec.damp.grid
+    text = encoder.encode_classes(sentences)
+    if graph is not None:
+        text = graph(text, list(images.classes))
+    text /= np.linalg.norm(text, axis=1, keepdims=True)
+    header = CacheHeader(
+        rows=len(images),
+        flips=FLIPS,
+        views=1 + grid**2,
+        width=text.shape[1],
+        storage=options.storage,
+        classes=images.classes,
+        prompts=tuple(" | ".join(of_class) for of_class in sentences),
+        has_truth=images.truth is not None,
+        provenance=_provenance(options, spec, images, root, encoder, source, grid, graph),
+        text=text if options.store == "embedding" else None,
+    )
+    say(f"{encoder.name} ({encoder.activation}, {precision}) on {device}, {header.views} views an image and flip")
+    return ScoringPlan(options, spec, root, images, encoder, text, header)
+
+
+def _device_of_rank() -> str | None:
+    """Return the GPU of this process where several share a machine that has some."""
+    rank = this_rank()
+    return f"cuda:{rank.local}" if rank.of > 1 and torch.cuda.is_available() else None
+
+
+def _weights(options: Options, spec: DatasetSpec) -> str:
+    """Return the weights asked for; a model named without weights is not given those of the manifest's model."""
+    if options.weights is not None:
+        return options.weights
+    if options.clip is not None and options.clip != spec.clip.model:
+        raise AevlpError(f"--clip {options.clip} needs --weights: a tag of open_clip, a file, or {RANDOM}")
+    return spec.clip.weights
+
+
+def _note_single_labels(images: ImageTable) -> None:
+    train = images.split == "train"
+    if images.truth is not None and len(images.classes) > 1 and train.any() and images.truth[train].sum(1).max() <= 1:
+        say(
+            "Every training image has at most one label. If an image may show more than its label says, write "
+            "`labels: observed` in its manifest entry, so that the labels are not taken for the whole truth."
+        )
+
+
+def _note_missing(images: ImageTable, root: Path) -> None:
+    """Say before any work which images are not on disk; AevlpError where none is."""
+    missing = [path for path in images.paths.tolist() if file_size(path) is None]
+    if not missing:
+        return
+    named = f"{', '.join(str(path.relative_to(root)) for path in missing[:3])}{', …' if len(missing) > 3 else ''}"
+    if len(missing) == len(images):
+        raise AevlpError(
+            f"none of the {len(images):,} images that are listed is in {root}: {named}; is it the data set's own folder?"
+        )
+    say(f"{len(missing):,} of {len(images):,} images are not in {root}: {named}")
+
+
+def _text_graph(options: Options, spec: DatasetSpec) -> TextGraph | None:
+    """Return the frozen text graph: as asked for, or else where the manifest gives its constants."""
+    kind = options.text_graph or ("none" if spec.text_graph is None else "frozen")
+    if kind == "none":
+        if options.relation:
+            raise AevlpError("--relation is read by the text graph alone: pass --text-graph frozen with it")
+        return None
+    constants = (spec.text_graph or TextGraphConstants()).model_dump()
+    relation = load_relation(options.relation) if options.relation else None
+    return TextGraph(**constants, seed=derive(options.seed, "text graph"), relation=relation)
+
+
+def _graph_provenance(options: Options, graph: TextGraph | None, encoder: ClipEncoder) -> dict[str, Any] | str:
+    if graph is None:
+        return "none"
+    return {
+        "kind": "frozen",
+        "sparse_topk": graph.sparse_topk,
+        "reweight": graph.reweight,
+        "temperature": graph.temperature,
+        "hidden": HIDDEN,
+        "seed": graph.seed,
+        "weights_sha256": arrays_sha256(*graph_weights(encoder.config["embed_dim"], graph.seed)),
+        "relation": "cosines of the text features" if graph.relation is None else arrays_sha256(graph.relation),
+    }
+
+
+def _provenance(
+    options: Options,
+    spec: DatasetSpec,
+    images: ImageTable,
+    root: Path,
+    encoder: ClipEncoder,
+    source: ClipSource,
+    grid: int,
+    graph: TextGraph | None,
+) -> dict[str, Any]:
+    mean, std = IMAGENET_STATISTICS if options.compat == "published" else (encoder.mean, encoder.std)
+    return {
+        "dataset": {
+            "name": spec.name,
+            "manifest": "" if spec.manifest_path == PACKAGED else str(spec.manifest_path),
+            "root": str(root.absolute()),
+            "fingerprint": images.fingerprint(),
+            "label_files": images.label_hashes(),
+        },
+        "clip": {"model": source.model, "weights": source.weights, "config": encoder.config},
+        "weights_sha256": encoder.weights_sha256,
+        "activation": encoder.activation,
+        "image_size": encoder.image_size,
+        "pixel_statistics": {"mean": list(mean), "std": list(std)},
+        "resize": "stretched to a square, antialiased bilinear, Pillow",
+        "prompt": list(spec.prompt),
+        "text_graph": _graph_provenance(options, graph, encoder),
+        "method": {**spec.damp.model_dump(), "grid": grid, "compat": options.compat},
+        "observation": images.observation,
+        "precision": encoder.precision,
+        "seed": options.seed,
+        "versions": versions(),
+    }
+
+
+def comparable(header: CacheHeader) -> dict[str, Any]:
+    """Return what must agree for two runs to give the same cache: all but where the files were.
+
+    The data's fingerprint stands last: it changes with the observed labels too, and the regime says more than a hash.
+    """
+    whole = {
+        "images": header.rows,
+        "store": header.stores,
+        "storage": header.storage,
+        "prompts": header.prompts,
+        **header.provenance,
+    }
+    dataset = whole.pop("dataset")
+    return {**whole, "dataset": {key: dataset[key] for key in ("name", "fingerprint")}}
