@@ -1,0 +1,215 @@
+"""A cache and its data set as it is now -> the cache brought up to date, scoring only images that are new, or that failed."""
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..pipeline.datasets import ImageTable
+from ..pipeline.errors import AevlpError
+from ..pipeline.images import file_size
+from ..pipeline.locations import location
+from ..pipeline.manifest import load_manifest
+from ..pipeline.part_store import exclusive, recorded_settings, remove_parts
+from ..pipeline.provenance import difference
+from ..pipeline.pseudo_labels import DampSettings, codes_from_scores, damp_scores
+from ..pipeline.ranks import this_rank
+from ..pipeline.score_cache import CacheHeader, CacheRows, ScoreCache, open_cache, write_cache
+from ..pipeline.score_cache.reader import cosines
+from ..pipeline.score_cache.schema import ROWS_A_BLOCK, joined
+from ..pipeline.scoring import one_thread_each
+from ..pipeline.specs import PACKAGED
+from ..pipeline.stamps import is_hashed, stamped_size
+from .console import let_speak, out
+from .inspect import cached_settings
+from .part_scoring import score
+from .scoring_plan import Options, ScoringPlan, comparable, make_plan
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What the command line may say of how to score; all that shapes a score is the cache's own."""
+
+    data_root: Path | None = None
+    manifest: Path | Sequence[Path] | None = None
+    relation: Path | None = None
+    device: str | None = None
+    batch_size: int = 16
+    workers: int | None = None
+
+
+def append(path: Path, scoring: Scoring) -> None:
+    """Score the images that the data set has and the cache has not, and give all of them the data set's labels of now."""
+    _bring_up_to_date(path, scoring, retried=False)
+
+
+def retry(path: Path, scoring: Scoring) -> None:
+    """Score the cache's images that could not be read."""
+    _bring_up_to_date(path, scoring, retried=True)
+
+
+def _bring_up_to_date(path: Path, scoring: Scoring, retried: bool) -> None:
+    rank = this_rank()
+    let_speak(rank)
+    cache = open_cache(path)
+    if "vocabulary" in cache.provenance:
+        raise AevlpError(f"{path} was made of another cache: bring that one up to date, and select or rescore it again")
+    options = _options(cache, scoring)
+    spec = load_manifest(options.manifest)[options.dataset]
+    with one_thread_each() as map_passes:
+        plan = make_plan(options, spec)
+        _insist_on_same(cache, plan)
+        plan, kept = _matched(cache, plan, retried)
+        todo = np.flatnonzero(kept < 0)
+        if not len(todo):
+            _remove_stale_parts(path, None)
+            kind = "could not be read" if retried else f"of {spec.name} is new"
+            out.print(f"{path}: no image {kind}: nothing to do")
+            return
+        part = replace(plan, images=plan.images.take(todo), header=replace(plan.header, rows=len(todo)))
+        of = _content(cache)
+        store = part.store(path, of)
+        _remove_stale_parts(path, of)
+        for _ in cache.rows():  # what is kept must be whole
+            pass
+        started = time.monotonic()
+
+        def write(_: CacheHeader, rows: Iterator[CacheRows]) -> None:
+            if _content(open_cache(path)) != of:
+                raise AevlpError(f"another process has changed {path} meanwhile: run again")
+            header = plan.with_fingerprint(plan.images.fingerprint())
+            write_cache(path, header, _woven(cache, plan.images, kept, rows))
+
+        score(part, store, rank, map_passes, write)
+    statuses = open_cache(path).status
+    readable = int((statuses[todo] == "ok").sum())
+    out.print(
+        f"[bold]{path}[/bold]: {len(statuses):,} images, {readable:,} of {len(todo):,} "
+        f"{'that had failed' if retried else 'new ones'} scored in {time.monotonic() - started:,.1f} s"
+    )
+
+
+def _content(cache: ScoreCache) -> str:
+    """Return a hash of all that a cache holds."""
+    return hashlib.sha256(json.dumps(cache.checksums).encode()).hexdigest()
+
+
+def _options(cache: ScoreCache, scoring: Scoring) -> Options:
+    """Return the options that a cache was made with; AevlpError where one of them must be given again."""
+    made = cache.provenance
+    graph = made["text_graph"]
+    if isinstance(graph, dict) and graph["relation"] != "cosines of the text features" and scoring.relation is None:
+        raise AevlpError(f"{cache.path} was made with a matrix of label similarities: pass it again as --relation")
+    manifest = made["dataset"]["manifest"]
+    observation = made["observation"]
+    return Options(
+        dataset=made["dataset"]["name"],
+        cache=cache.path,
+        data_root=scoring.data_root or location(made["dataset"]["root"]),
+        manifest=scoring.manifest or (Path(manifest) if manifest else PACKAGED),
+        observe=observation if isinstance(observation, dict) else None,
+        clip=made["clip"]["model"],
+        weights=made["clip"]["weights"],
+        grid=made["method"]["grid"],
+        device=scoring.device,
+        precision=made["precision"],
+        storage=cache.header.storage,
+        store=cache.header.stores,
+        compat=made["method"]["compat"],
+        text_graph="none" if graph == "none" else graph["kind"],
+        relation=scoring.relation,
+        batch_size=scoring.batch_size,
+        hash_images=any(map(is_hashed, cache.stamps.tolist())),
+        workers=scoring.workers,
+        seed=made["seed"],
+    )
+
+
+def _insist_on_same(cache: ScoreCache, plan: ScoringPlan) -> None:
+    """Raise AevlpError where images would be scored otherwise than those of the cache."""
+
+    def shaping(header: CacheHeader) -> dict[str, Any]:
+        whole = comparable(header)
+        return {key: value for key, value in whole.items() if key not in ("images", "dataset")}
+
+    changed = difference(shaping(plan.header), shaping(cache.header))
+    if changed:
+        raise AevlpError(
+            f"images would now be scored otherwise than those of {cache.path} ({changed}): make a new cache"
+        )
+    if list(plan.images.classes) != cache.classes:
+        raise AevlpError(f"{cache.path} has other classes than {plan.spec.name} has now: make a new cache")
+
+
+def _matched(cache: ScoreCache, plan: ScoringPlan, retried: bool) -> tuple[ScoringPlan, np.ndarray]:
+    """Return the plan for the images of the new cache, and the row of each in the old one, -1 where it is to be scored."""
+    row_of = {name: row for row, name in enumerate(cache.ids.tolist())}
+    old = np.array([row_of.pop(name, -1) for name in plan.images.ids.tolist()], dtype=np.int64)
+    if row_of:
+        raise AevlpError(
+            f"{cache.path} holds {len(row_of):,} images that {plan.spec.name} in {plan.root} does not list, first "
+            f"{next(iter(row_of))!r}: leave them out with aevlp cache select, or make a new cache"
+        )
+    if retried:
+        there = np.flatnonzero(old >= 0)
+        plan = replace(plan, images=plan.images.take(there), header=replace(plan.header, rows=len(there)))
+        old = old[there]
+        old = np.where(cache.status[old] == "ok", old, -1)
+    stamps = cache.stamps.tolist()
+    for path, row in zip(plan.images.paths.tolist(), old.tolist(), strict=True):
+        if row >= 0 and file_size(path) != stamped_size(stamps[row]):
+            raise AevlpError(
+                f"{path} is not of the size that it had when it was scored into {cache.path}: make a new cache"
+            )
+    return plan, old
+
+
+def _remove_stale_parts(path: Path, of: str | None) -> None:
+    """Delete parts that were made for an earlier state of the cache: a process was killed after it had used them."""
+    theirs = recorded_settings(path)
+    if theirs is not None and theirs.get("of") not in (None, of):
+        with exclusive(path):
+            remove_parts(path)
+
+
+def _woven(cache: ScoreCache, images: ImageTable, kept: np.ndarray, scored: Iterator[CacheRows]) -> Iterator[CacheRows]:
+    """Yield the rows of all images in order: of the cache where `kept` says which, of the newly scored ones otherwise."""
+    settings = cached_settings(cache)
+    fresh: list[CacheRows] = []
+    for start in range(0, len(images), ROWS_A_BLOCK):
+        here = slice(start, min(start + ROWS_A_BLOCK, len(images)))
+        old = kept[here]
+        is_old = old >= 0
+        needed = int((~is_old).sum())
+        while sum(map(len, fresh)) < needed:
+            fresh.append(next(scored))
+        parts = [cache.take(old[is_old])] if is_old.any() else []
+        if needed:
+            together = joined(fresh)
+            parts.append(together.take(slice(needed)))
+            fresh = [together.take(slice(needed, None))]
+        place = np.empty(len(old), dtype=np.int64)  # of each row, among the old ones and then the new ones
+        place[is_old] = np.arange(len(old) - needed)
+        place[~is_old] = np.arange(len(old) - needed, len(old))
+        yield _labelled(joined(parts).take(place), images.take(here), settings, cache)
+
+
+def _labelled(rows: CacheRows, images: ImageTable, settings: DampSettings, cache: ScoreCache) -> CacheRows:
+    """Return rows with the labels of `images`; score and code are made anew where what is observed has changed."""
+    changed = (rows.observed != images.observed).any(axis=1) & (np.array(rows.status) == "ok")
+    score, code = rows.score.copy(), rows.code.copy()
+    if changed.any():
+        if rows.similarity is not None:
+            similarity = rows.similarity[changed].astype(np.float32)
+        else:
+            assert rows.view_embedding is not None and cache.header.text is not None
+            similarity = cosines(rows.view_embedding[changed], cache.header.text)
+        score[changed], ranking = damp_scores(similarity.mean(axis=1), images.observed[changed], settings)
+        code[changed] = codes_from_scores(score[changed], ranking, settings)
+    split = images.split.tolist()
+    return replace(rows, split=split, truth=images.truth, observed=images.observed, score=score, code=code)

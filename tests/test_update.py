@@ -1,0 +1,198 @@
+"""aevlp cache append and retry: what is scored, what is kept, and that the result is what scoring everything gives."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import call, draw_blocks, stage_one
+
+from aevlp.pipeline.errors import AevlpError
+from aevlp.pipeline.part_store import parts_folder
+from aevlp.pipeline.score_cache import ScoreCache, open_cache
+from aevlp.pipeline.scoring import Scorer
+from aevlp.stages import update
+from aevlp.stages.verify import find_faults
+
+TEXT = ("ids", "paths", "split", "status", "reason", "stamps")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Blocks that a test may change."""
+    draw_blocks(tmp_path / "data")
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def scored(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of all images that are given to the scoring model, in order."""
+    names: list[str] = []
+    rows = Scorer.rows
+
+    def noted(self: Scorer, images, batch, stamps):
+        names.extend(images.ids[batch.rows].tolist())
+        return rows(self, images, batch, stamps)
+
+    monkeypatch.setattr(Scorer, "rows", noted)
+    return names
+
+
+def append_lines(data: Path, *lines: str) -> None:
+    with (data / "labels.csv").open("a") as table:
+        table.writelines(line + "\n" for line in lines)
+
+
+def without_lines(data: Path, *names: str) -> None:
+    """Take images out of the table."""
+    table = data / "labels.csv"
+    lines = table.read_text().splitlines()
+    table.write_text("\n".join(line for line in lines if line.split(",")[0] not in names) + "\n")
+
+
+def assert_equal(found: ScoreCache, expected: ScoreCache, atol: float = 0) -> None:
+    for name in TEXT:
+        assert getattr(found, name).tolist() == getattr(expected, name).tolist(), name
+    assert found.header.to_json() == expected.header.to_json()
+    for name in ("observed", "truth"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+    for name in ("similarity", "embedding", "score"):
+        mine, theirs = (getattr(cache, name)(slice(None)) for cache in (found, expected))
+        np.testing.assert_allclose(mine, theirs, atol=atol, rtol=0)
+    np.testing.assert_array_equal(found.code(slice(None)), expected.code(slice(None)))
+    assert find_faults(found) == []
+
+
+@pytest.mark.parametrize("suffix", ["h5", "parquet"])
+@pytest.mark.parametrize("store", ["cosine", "embedding"])
+def test_append_scores_new_images_alone_and_gives_what_scoring_all_gives(
+    data: Path, tmp_path: Path, scored: list[str], suffix: str, store: str
+) -> None:
+    whole = (data / "labels.csv").read_text()
+    # one in the middle of the training images, the last of them, and a test image: rows of both kinds interleave
+    new = ["images/03.png", "images/11.png", "images/13.png"]
+    without_lines(data, *new)
+    options = {"storage": "float32", "store": store}
+    path = stage_one(data, tmp_path / f"c.{suffix}", **options)
+    before = {name: open_cache(path).similarity([row])[0] for row, name in enumerate(open_cache(path).ids.tolist())}
+    (data / "labels.csv").write_text(whole)
+    scored.clear()
+    update.append(path, update.Scoring(workers=0))
+    assert scored == new
+    cache = open_cache(path)
+    for row, name in enumerate(cache.ids.tolist()):
+        if name in before:
+            np.testing.assert_array_equal(cache.similarity([row])[0], before[name])  # kept, not made anew
+    assert_equal(cache, open_cache(stage_one(data, tmp_path / "all.h5", **options)), atol=1e-5)
+    assert not parts_folder(path).exists()
+
+
+def test_append_with_nothing_new_says_so_and_changes_nothing(
+    data: Path, tmp_path: Path, scored: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = stage_one(data, tmp_path / "c.h5")
+    content = path.read_bytes()
+    scored.clear()
+    update.append(path, update.Scoring(workers=0))
+    assert "no image of blocks is new: nothing to do" in capsys.readouterr().out
+    assert (scored, path.read_bytes()) == ([], content)
+
+
+def test_retry_scores_failed_images_alone(data: Path, tmp_path: Path, scored: list[str]) -> None:
+    files = [data / "images" / name for name in ("02.png", "05.png", "14.png")]
+    whole = [file.read_bytes() for file in files]
+    files[0].write_bytes(b"no image")
+    files[1].unlink()
+    files[2].write_bytes(whole[2][:200])
+    path = stage_one(data, tmp_path / "c.h5", storage="float32")
+    assert (open_cache(path).status != "ok").sum() == 3
+    for file, content in zip(files[:2], whole[:2], strict=True):
+        file.write_bytes(content)
+    scored.clear()
+    update.retry(path, update.Scoring(workers=0))
+    assert scored == ["images/02.png", "images/05.png", "images/14.png"]
+    cache = open_cache(path)
+    assert cache.ids[cache.status != "ok"].tolist() == ["images/14.png"]
+    assert_equal(cache, open_cache(stage_one(data, tmp_path / "all.h5", storage="float32")), atol=1e-5)
+    files[2].write_bytes(whole[2])
+    update.retry(path, update.Scoring(workers=0))
+    assert (open_cache(path).status == "ok").all()
+    assert_equal(open_cache(path), open_cache(stage_one(data, tmp_path / "both.h5", storage="float32")), atol=1e-5)
+
+
+def test_an_interrupted_append_goes_on_and_stale_parts_are_no_obstacle(
+    data: Path, tmp_path: Path, scored: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = (data / "labels.csv").read_text()
+    new = [f"images/{n:02d}.png" for n in (1, 4, 7, 9, 12)]
+    without_lines(data, *new)
+    path = stage_one(data, tmp_path / "c.h5")
+    (data / "labels.csv").write_text(whole)
+    scored.clear()
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(update, "write_cache", killed)
+        with pytest.raises(KeyboardInterrupt):
+            update.append(path, update.Scoring(workers=0))
+    assert scored == new and len(open_cache(path)) == 11
+    with monkeypatch.context() as patch:  # killed between the new cache and the removal of its parts
+        patch.setattr("aevlp.pipeline.part_store.PartStore.remove", killed)
+        with pytest.raises(KeyboardInterrupt):
+            update.append(path, update.Scoring(workers=0))
+    assert scored == new and len(open_cache(path)) == 16  # nothing twice
+    assert parts_folder(path).exists()
+    (data / "images" / "06.png").rename(data / "images" / "elsewhere.png")
+    (data / "images" / "elsewhere.png").rename(data / "images" / "06.png")
+    update.append(path, update.Scoring(workers=0))
+    assert scored == new and not parts_folder(path).exists()
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (lambda data: without_lines(data, "images/03.png"), ["1 images that blocks", "images/03.png", "cache select"]),
+        (
+            lambda data: (data / "images/03.png").write_bytes(b"other"),
+            ["03.png is not of the size that it had", "make a new cache"],
+        ),
+        (
+            lambda data: (data / "blocks.yaml").write_text(
+                (data / "blocks.yaml").read_text().replace("temperature: 0.1", "temperature: 0.2")
+            ),
+            ["method.temperature: 0.2, not 0.1"],
+        ),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_the_cache_any_more_is_one_clear_line(data: Path, tmp_path: Path, change, words) -> None:
+    path = stage_one(data, tmp_path / "c.h5")
+    content = path.read_bytes()
+    change(data)
+    with pytest.raises(AevlpError) as error:
+        update.append(path, update.Scoring(workers=0))
+    assert all(word in str(error.value) for word in words), error.value
+    assert path.read_bytes() == content
+
+
+def test_labels_of_now_are_taken_over_and_codes_follow(data: Path, tmp_path: Path) -> None:
+    path = stage_one(data, tmp_path / "c.h5", storage="float32")
+    table = data / "labels.csv"
+    table.write_text(table.read_text().replace("images/01.png,train,green\n", "images/01.png,train,blue\n"))
+    append_lines(data, "images/extra.png,test,red")
+    (data / "images/extra.png").write_bytes((data / "images/00.png").read_bytes())
+    update.append(path, update.Scoring(workers=0))
+    expected = open_cache(stage_one(data, tmp_path / "all.h5", storage="float32"))
+    assert expected.truth is not None and expected.truth[1].tolist() == [0, 0, 1]
+    assert_equal(open_cache(path), expected, atol=1e-5)
+
+
+def test_the_commands(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = stage_one(data, tmp_path / "c.h5")
+    assert call("cache", "retry", path, "--workers", 0) == 0
+    assert "no image could not be read" in capsys.readouterr().out
+    append_lines(data, "images/gone.png,test,red")
+    assert call("cache", "append", path, "--workers", 0) == 0
+    assert "17 images, 0 of 1 new ones scored" in capsys.readouterr().out
+    assert call("cache", "append", tmp_path / "nothing.h5") == 1
+    assert "no cache" in capsys.readouterr().err
