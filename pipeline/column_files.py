@@ -5,7 +5,7 @@ What is kept between two calls is names, numbers and memory, never an open file 
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache, lru_cache
 from itertools import accumulate
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy as np
 
 from .errors import AevlpError
 from .file_stamp import stamp_of
+from .locations import RemotePath
 
 ROWS_AT_ONCE = 256
 END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
@@ -125,7 +126,7 @@ class _Parquet:
         import pyarrow.parquet as pq
 
         self.file = file
-        with pq.ParquetFile(file, pre_buffer=False) as opened:
+        with _source(file) as source, pq.ParquetFile(source, pre_buffer=False) as opened:
             self.footer, self.schema = opened.metadata, opened.schema_arrow
         self.rows = [self.footer.row_group(n).num_rows for n in range(self.footer.num_row_groups)]
 
@@ -133,9 +134,17 @@ class _Parquet:
         import pyarrow.parquet as pq
 
         name = column if field is None else f"{column}.{field}"
-        with pq.ParquetFile(self.file, metadata=self.footer, pre_buffer=False) as opened:
+        with (
+            _source(self.file) as source,
+            pq.ParquetFile(source, metadata=self.footer, pre_buffer=False) as opened,
+        ):
             for batch in opened.iter_batches(ROWS_AT_ONCE, [number], [name], use_threads=False):
                 yield batch.column(column)
+
+
+def _source(file: Path) -> Any:
+    """Return what pyarrow reads a Parquet file from, as a context."""
+    return file.open("rb") if isinstance(file, RemotePath) else nullcontext(file)
 
 
 class _Arrow:
@@ -144,6 +153,10 @@ class _Arrow:
     def __init__(self, file: Path) -> None:
         import pyarrow as pa
 
+        if isinstance(file, RemotePath):
+            raise AevlpError(
+                f"{file}: Arrow files are read where they are mapped, on the local disk: copy it to a local folder"
+            )
         options = pa.ipc.IpcReadOptions(use_threads=False)
         with pa.memory_map(str(file)) as source:  # what is mapped outlives the closed file
             if source.read(6) == b"ARROW1":

@@ -1,5 +1,6 @@
 """A path -> RGB pixels, or an error that says in a word and in a line why there are none."""
 
+import errno
 import io
 import warnings
 from pathlib import Path
@@ -12,6 +13,12 @@ from .errors import AevlpError, ImageError
 from .file_stamp import identity_of
 from .locations import RemoteError, RemotePath
 
+# What is wrong with a file, or its name. All else is of the machine, a disk or a network, and says nothing of the image.
+FILES_OWN = {
+    errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL, errno.EILSEQ, errno.EISDIR, errno.ENXIO,
+    errno.ENODEV, errno.EACCES, errno.EPERM,
+}  # fmt: skip
+
 
 def read_image(path: Path, upright: bool = True) -> Image.Image:
     """Return the image as 8-bit RGB, turned upright by its EXIF orientation unless `upright` is false.
@@ -19,7 +26,7 @@ def read_image(path: Path, upright: bool = True) -> Image.Image:
     path: a file, or a path that leads through a tar, Parquet or Arrow file (`pipeline.containers`).
     CMYK, palette, grey and 16-bit files are converted (16-bit keeps the high byte); an alpha channel is dropped.
     Raises ImageError with status "missing" where there is no file, "unreadable" where there is no whole image in it,
-    and RemoteError where a remote store does not say which.
+    and another AevlpError where the machine, its disk or a remote store does not say which.
     """
     source = _source(path)
     try:
@@ -37,6 +44,7 @@ def read_image(path: Path, upright: bool = True) -> Image.Image:
         raise ImageError("unreadable", f"{path}: {found}") from error
     except Exception as error:  # decoders meet damaged files with exceptions of many kinds
         if isinstance(error, OSError) and error.errno:
+            _insist_on_files_own(path, error)
             raise ImageError("unreadable", f"{path}: {error.strerror}") from error
         found = str(error).replace(str(path), "the file").replace(repr(source), "the file") or repr(error)
         raise ImageError("unreadable", f"{path}: {found}") from error
@@ -46,7 +54,7 @@ def file_size(path: Path) -> int | None:
     """Return the size in bytes of a file, also of one inside a container (`pipeline.containers`).
 
     None where there is no such file, a name too long for the file system and a damaged container included. Raises
-    RemoteError where a remote store does not say whether there is one.
+    AevlpError where the machine, its disk or a remote store does not say whether there is one.
     """
     identity = file_identity(path)
     return identity and identity[0]
@@ -56,7 +64,7 @@ def file_identity(path: Path) -> tuple[int, str] | None:
     """Return the size in bytes of a file and a text that changes when it is written anew; None where `file_size` is None.
 
     The text is the time of change in nanoseconds, in a remote store what that gives, such as an ETag, and for a file inside
-    a container that of the container. Raises RemoteError as `file_size` does.
+    a container that of the container. Raises AevlpError as `file_size` does.
     """
     try:
         if path.is_file():
@@ -66,7 +74,10 @@ def file_identity(path: Path) -> tuple[int, str] | None:
         return (size, identity_of(place[0])[1]) if place and size is not None else None
     except RemoteError:
         raise
-    except (OSError, AevlpError):
+    except OSError as error:
+        _insist_on_files_own(path, error)
+        return None
+    except AevlpError:
         return None
 
 
@@ -79,9 +90,18 @@ def _source(path: Path) -> Path | io.BytesIO:
     except RemoteError:
         raise
     except OSError as error:
+        _insist_on_files_own(path, error)
         raise ImageError("missing", f"{path}: no such file") from error
     except AevlpError as error:
         raise ImageError("unreadable", f"{path}: {error}") from error
+
+
+def _insist_on_files_own(path: Path, error: OSError) -> None:
+    if error.errno is not None and error.errno not in FILES_OWN:
+        raise AevlpError(
+            f"cannot read {path}: {error.strerror}; mend that, or delete the file if it alone is at fault, and run the same "
+            f"command again"
+        ) from error
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:

@@ -24,7 +24,7 @@ SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 STAMPS = ("ETag", "etag", "blob_id", "LastModified", "last_modified", "mtime", "modified", "updated", "created")
 
 # s3fs asks for the size first of all that it would fetch in several parts at once.
-OPTIONS = dict.fromkeys(("s3", "s3a"), {"max_concurrency": 1})
+OPTIONS: dict[str, dict[str, Any]] = {"s3": {"max_concurrency": 1}, "s3a": {"max_concurrency": 1}}
 
 
 class RemoteError(AevlpError):

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, PrivateAttr, field_validator
 
 from .errors import AevlpError
+from .locations import RemotePath, location
 from .observation import checked
 from .spec_sections import Clip, Damp, Download, Expected, Recipe, Section, TextGraphConstants
 
@@ -60,10 +61,11 @@ class DatasetSpec(Section, frozen=True):
         return self._place["manifest_path"]
 
     def default_root(self) -> Path:
-        """Return the data set's own folder: `root` beside the manifest; for packaged entries data/<name>."""
+        """Return the data set's own folder: `root`, beside the manifest or remote; for packaged entries data/<name>."""
         if self.manifest_path == PACKAGED:
             return Path("data") / self.name
-        return self.manifest_path.parent / (self.root or ".")
+        root = location(self.root or ".")
+        return root if isinstance(root, RemotePath) else self.manifest_path.parent / root
 
     @field_validator("prompt", mode="before")
     @classmethod

@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from .errors import AevlpError
 from .file_stamp import stamp_of
+from .locations import RemotePath
 
 
 def tar_members(file: Path) -> dict[str, tuple[int, int]]:
@@ -23,6 +24,8 @@ def member(file: Path, inner: str) -> bytes | None:
     if place is None:
         return None
     try:
+        if isinstance(file, RemotePath):
+            return file.read_range(*place)
         with file.open("rb") as opened:
             opened.seek(place[0])
             return opened.read(place[1])

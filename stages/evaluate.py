@@ -10,6 +10,7 @@ import torch
 from ..pipeline.bootstrap import map_interval
 from ..pipeline.device import find_device
 from ..pipeline.errors import AevlpError
+from ..pipeline.locations import location
 from ..pipeline.metrics import (
     F1Scores,
     average_precision,
@@ -60,7 +61,7 @@ def run(
     part = {"train": train, "val": val, "test": test}[split]
     if not len(part.rows):
         raise AevlpError(f"{cache.path} holds no readable image of the split {split}")
-    images = root or Path(settings["data_root"])
+    images = root or location(settings["data_root"])
     if architecture.backbone != "linear":
         images = data_root(cache, images)
     inputs = classifier_inputs(architecture, cache, images, device, workers)

@@ -1,5 +1,6 @@
 """Files of every kind that people have, sound or damaged, made here with Pillow."""
 
+import os
 import tarfile
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 
 from aevlp.pipeline.errors import AevlpError, ImageError
-from aevlp.pipeline.images import file_size, read_image
+from aevlp.pipeline.images import file_identity, file_size, read_image
 
 ORIENTATION = 0x0112  # EXIF tag
 UPRIGHT = {
@@ -270,3 +271,38 @@ def test_an_image_in_a_damaged_container_is_unreadable(tmp_path: Path, kind: str
     assert file_size(path) is None
     container.unlink()
     assert failure(path).status == "missing"
+
+
+def test_the_identity_of_a_file_changes_when_it_is_written_anew(tmp_path: Path) -> None:
+    file = tmp_path / "image.png"
+    file.write_bytes(b"1234")
+    os.utime(file, ns=(5, 1_700_000_000_123_456_789))
+    assert file_identity(file) == (4, "1700000000123456789")
+    os.utime(file, ns=(5, 1_700_000_000_123_456_790))  # the same size, a nanosecond later
+    assert file_identity(file) == (4, "1700000000123456790")
+    file.write_bytes(b"12345")
+    os.utime(file, ns=(5, 1_700_000_000_123_456_790))
+    assert file_identity(file) == (5, "1700000000123456790")
+
+
+def test_the_identity_of_what_a_container_holds_is_its_size_and_the_containers_time(tmp_path: Path) -> None:
+    (tmp_path / "image.png").write_bytes(b"1234")
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        tar.add(tmp_path / "image.png", "in/image.png")
+    pq.write_table(pa.table({"image": pa.array([b"123", None])}), tmp_path / "a.parquet")
+    for name in ("a.tar", "a.parquet"):
+        os.utime(tmp_path / name, ns=(5, 7_000_000_001))
+    assert file_identity(tmp_path / "a.tar" / "in" / "image.png") == (4, "7000000001")
+    assert file_identity(tmp_path / "a.parquet" / "image" / "0") == (3, "7000000001")
+    nothing = (
+        "none.png",
+        "a.tar/none.png",
+        "a.tar/in",
+        "a.parquet/image/1",
+        "a.parquet/image/2",
+        "none.tar/a",
+        "x" * 300,
+    )
+    for name in nothing:
+        assert file_identity(tmp_path / name) is None, name
+    assert file_identity(tmp_path) is None

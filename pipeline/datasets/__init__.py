@@ -8,6 +8,7 @@ import numpy as np
 
 from .. import observation as regimes
 from ..errors import AevlpError
+from ..locations import forget_listings, location
 from ..specs import DatasetSpec
 from .faults import DataError, Report, refuse
 from .image_table import ImageTable, Listings, path_array
@@ -39,13 +40,15 @@ def load_images(
 ) -> ImageTable:
     """Return the images of a data set, training rows first, each split in its published order.
 
-    root: the data set's own folder; None for its usual place. split: "train" or "test" for one of them alone.
+    root: the data set's own folder, also of a remote store (`pipeline.locations`), which is listed anew; None for its usual
+    place. split: "train" or "test" for one of them alone.
     observation: the regime that observes full labels, as `pipeline.observation.checked` returns it; None for the
     manifest's, or else the labels that the data set gives as observed, or else one positive an image (seed 1200).
     report: is told of each faulty row, which is then left out; by default the first is raised.
     Raises AevlpError where the folder or a file in it is not there or not as the format has it.
     """
-    root = spec.default_root() if root is None else Path(root)
+    root = spec.default_root() if root is None else location(root)
+    forget_listings()
     if split not in (None, "train", "test"):
         raise AevlpError(f"split must be train or test, found {split!r}")
     listings = import_module(f".{READERS[spec.format]}", __name__).read(spec, root, report)

@@ -10,6 +10,8 @@ import msgspec
 import numpy as np
 
 from ..errors import AevlpError
+from ..file_stamp import identity_of
+from ..locations import RemotePath
 from ..specs import CocoJsonSpec, CocoSpec
 from .faults import DataError, Report, image_below_root, not_there
 from .image_table import Listing, Listings
@@ -88,6 +90,8 @@ def read(spec: CocoSpec | CocoJsonSpec, root: Path, report: Report) -> Listings:
 def _parsed(path: Path) -> _File:
     """Return what an annotation file says; memory is that of its bytes and of the fields that are kept."""
     try:
+        if isinstance(path, RemotePath):
+            return msgspec.json.decode(path.read_bytes().removeprefix(BYTE_ORDER_MARK), type=_File)
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             view = memoryview(content)
             try:
@@ -99,7 +103,7 @@ def _parsed(path: Path) -> _File:
     except msgspec.ValidationError as error:
         raise AevlpError(f"{path} is not of the form of a COCO annotation file: {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        size = path.stat().st_size
+        size = identity_of(path)[0]
         raise AevlpError(
             f"{path} ({size:,} bytes) is not a whole COCO annotation file: {error}; fetch or write it again"
         ) from error

@@ -72,7 +72,7 @@ def export(images: ImageTable, folder: Path, dtype: str = "float64") -> list[Pat
         rows = images.split == split
         if not rows.any():
             continue
-        names = [Path(path).relative_to(images.image_root).as_posix() for path in images.paths[rows]]
+        names = [path.relative_to(images.image_root).as_posix() for path in images.paths[rows]]
         for part, array in (
             ("images", np.array(names, dtype=str)),
             ("labels", images.truth[rows].astype(dtype)),

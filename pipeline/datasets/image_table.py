@@ -77,9 +77,23 @@ class ImageTable:
             observed=self.observed[rows],
         )
 
+    def of_classes(self, classes: Sequence[str]) -> "ImageTable":
+        """Return the table with the labels of other classes; one that it does not know is unobserved, and no truth is known."""
+        place = {name: n for n, name in enumerate(self.classes)}
+        places = np.array([place.get(name, -1) for name in classes], dtype=np.int64)
+        known = places >= 0
+        truth = self.truth[:, places] if self.truth is not None and known.all() else None
+        observed = np.where(known, self.observed[:, places], np.int8(0))
+        return replace(self, classes=tuple(classes), truth=truth, observed=observed)
+
     def relative_paths(self) -> list[str]:
         """Return the paths as written in a cache: relative to the root, with forward slashes."""
-        return [path.relative_to(self.root).as_posix() for path in self.paths]
+        prefix = f"{self.root.as_posix().rstrip('/')}/"
+        texts = (path.as_posix() for path in self.paths)  # pathlib's own way takes half a minute for a million
+        return [
+            text[len(prefix) :] if text.startswith(prefix) else path.relative_to(self.root).as_posix()
+            for text, path in zip(texts, self.paths, strict=True)
+        ]
 
     def fingerprint(self) -> str:
         """Return a SHA-256 of classes, ids, paths, splits, labels and file sizes: equal data, equal fingerprint."""

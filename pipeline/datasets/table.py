@@ -118,10 +118,11 @@ def _records(path: Path, report: Report) -> Iterator[tuple[str, dict[str, Any]]]
             import pyarrow.parquet
 
             start = 0
-            for batch in pyarrow.parquet.ParquetFile(path).iter_batches():
-                for number, record in enumerate(batch.to_pylist(), start + 1):
-                    yield f"row {number}", record
-                start += batch.num_rows
+            with path.open("rb") as file:
+                for batch in pyarrow.parquet.ParquetFile(file).iter_batches():
+                    for number, record in enumerate(batch.to_pylist(), start + 1):
+                        yield f"row {number}", record
+                    start += batch.num_rows
         else:
             raise AevlpError(f"{path}: a table is a .csv, .jsonl or .parquet file")
     except UnicodeDecodeError as error:

@@ -83,7 +83,7 @@ def _sizes(folder: Path, names: list[str], classes: tuple[str, ...]) -> np.ndarr
     for row, name in zip(sizes, names, strict=True):
         path = folder / "Annotations" / f"{name}.xml"
         try:
-            objects = ElementTree.parse(path).getroot().findall("object")
+            objects = ElementTree.fromstring(path.read_bytes()).findall("object")
             for thing in objects:
                 left, upper, right, lower = (
                     float(thing.findtext(f"bndbox/{side}", "nan")) for side in ("xmin", "ymin", "xmax", "ymax")
