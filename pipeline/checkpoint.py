@@ -1,5 +1,6 @@
-"""Training state <-> one safetensors file, replaced atomically; no pickle, so that a file can hold no code."""
+"""Training state <-> one safetensors file with its SHA-256, replaced atomically; no pickle: a file can hold no code."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -13,20 +14,37 @@ from .errors import AevlpError
 
 
 def save_tensors(path: Path, tensors: dict[str, torch.Tensor], description: dict[str, Any]) -> None:
-    """Write tensors and a JSON description of them as one file, whole or not at all."""
+    """Write tensors, a JSON description of them and the SHA-256 of both as one file, whole or not at all.
+
+    Raises AevlpError where the folder cannot be written to or the disk is full; what was there before is then still there.
+    """
     whole = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    # One entry, because safetensors writes several in any order, and equal content should give equal files.
+    metadata = {"aevlp": json.dumps({**description, "sha256": _sha256(whole, description)})}
     with replacing(path) as temporary:
-        save_file(whole, temporary, metadata={"aevlp": json.dumps(description)})
+        try:
+            save_file(whole, temporary, metadata=metadata)
+        except SafetensorError as error:  # it hides the operating system's error in its own
+            raise AevlpError(f"cannot write {path}: {' '.join(str(error).split())[:160]}") from error
 
 
 def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Return what `save_tensors` wrote, on the CPU; AevlpError where the file is missing, damaged or not of aevlp."""
+    """Return what `save_tensors` wrote, on the CPU.
+
+    Raises AevlpError where the file is missing, not of aevlp, or damaged, be it in a single bit.
+    """
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             if "aevlp" not in metadata:
                 raise AevlpError(f"{path}: a safetensors file, but not one that aevlp wrote")
-            return {name: file.get_tensor(name) for name in file.keys()}, json.loads(metadata["aevlp"])  # noqa: SIM118
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        description = json.loads(metadata["aevlp"])
+        if not isinstance(description, dict) or description.pop("sha256", None) != _sha256(tensors, description):
+            raise AevlpError(
+                f"{path} cannot be read: it is damaged, its SHA-256 is not the one that was written with it"
+            )
+        return tensors, description
     except (SafetensorError, OSError, ValueError) as error:
         raise AevlpError(f"{path} cannot be read: {' '.join(str(error).split())[:160]}") from error
 
@@ -65,3 +83,14 @@ def load_tree(path: Path) -> Any:
         return fill(skeleton)
     except (KeyError, TypeError, ValueError) as error:
         raise AevlpError(f"{path} holds no training state: it is another file, or damaged") from error
+
+
+def _sha256(tensors: dict[str, torch.Tensor], description: dict[str, Any]) -> str:
+    """Return the SHA-256 of a description and of every tensor's name, type, shape and bytes, in the order of names."""
+    digest = hashlib.sha256(json.dumps(description).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"\n{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        content: Any = tensor.reshape(-1).view(torch.uint8).numpy()
+        digest.update(content)
+    return digest.hexdigest()

@@ -1,8 +1,9 @@
 """Row numbers -> batches of classifier inputs on the device: pixels decoded by workers, or cached embeddings.
 
-Both kinds have one method, `batches(rows, batch_size, mirrored)`, which yields the rows in the order given, each once.
+Both kinds have one method, `batches(rows, sizes, mirrored)`, which yields the rows in the order given, each once.
 """
 
+import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -21,9 +22,12 @@ class Inputs(Protocol):
     """Where a classifier's inputs come from."""
 
     def batches(
-        self, rows: np.ndarray, batch_size: int, mirrored: np.ndarray | None = None
+        self, rows: np.ndarray, sizes: int | Sequence[int], mirrored: np.ndarray | None = None
     ) -> Iterator[tuple[np.ndarray, Tensor]]:
-        """Yield (row numbers, inputs on the device); mirrored: (len(rows),) bool, None for none of them."""
+        """Yield (row numbers, inputs on the device).
+
+        sizes: of every batch but the last, or of each. mirrored: (len(rows),) bool, None for none of them.
+        """
         ...
 
 
@@ -41,39 +45,33 @@ class PixelInputs:
         workers: int,
     ) -> None:
         self._dataset = _Resized(paths, size, upright)
-        self._device, self._workers = device, workers
+        self._device = device
         self._mean, self._std = (torch.tensor(v, device=device).view(3, 1, 1) for v in (mean, std))
-        self._loaders: dict[int, tuple[_Order, DataLoader]] = {}  # one a batch size, whose workers live on
+        self._order = _Order()
+        self._loader = DataLoader(
+            self._dataset,
+            batch_sampler=self._order,
+            num_workers=workers,
+            collate_fn=_collate,
+            persistent_workers=workers > 0,  # they live on from pass to pass
+            pin_memory=device.type == "cuda",
+            worker_init_fn=_leave_signals_to_the_parent,
+            generator=torch.Generator(),  # a pass must not draw from the global one: dropout would differ after a resume
+        )
 
     def batches(
-        self, rows: np.ndarray, batch_size: int, mirrored: np.ndarray | None = None
+        self, rows: np.ndarray, sizes: int | Sequence[int], mirrored: np.ndarray | None = None
     ) -> Iterator[tuple[np.ndarray, Tensor]]:
-        order, loader = self._loader(batch_size)
-        order.rows = rows.tolist()
+        self._order.batches = [rows[here].tolist() for here in _slices(len(rows), sizes)]
         flips = np.zeros(len(rows), dtype=bool) if mirrored is None else mirrored
         start = 0
-        for errors, numbers, pixels in loader:
+        for errors, numbers, pixels in self._loader:
             if errors:
                 raise AevlpError(f"an image that was scored cannot be read any more: {errors[0]}")
             flip = torch.from_numpy(flips[start : start + len(numbers)]).to(self._device)
             start += len(numbers)
             pixels = (pixels.to(self._device, non_blocking=True).float() / 255 - self._mean) / self._std
             yield numbers, torch.where(flip.view(-1, 1, 1, 1), pixels.flip(-1), pixels)
-
-    def _loader(self, batch_size: int) -> tuple["_Order", DataLoader]:
-        if batch_size not in self._loaders:
-            order = _Order()
-            loader = DataLoader(
-                self._dataset,
-                batch_size,
-                sampler=order,
-                num_workers=self._workers,
-                collate_fn=_collate,
-                persistent_workers=self._workers > 0,
-                pin_memory=self._device.type == "cuda",
-            )
-            self._loaders[batch_size] = order, loader
-        return self._loaders[batch_size]
 
 
 class EmbeddingInputs:
@@ -84,11 +82,10 @@ class EmbeddingInputs:
         self._embedding = torch.from_numpy(embedding).to(device)
 
     def batches(
-        self, rows: np.ndarray, batch_size: int, mirrored: np.ndarray | None = None
+        self, rows: np.ndarray, sizes: int | Sequence[int], mirrored: np.ndarray | None = None
     ) -> Iterator[tuple[np.ndarray, Tensor]]:
         flips = np.zeros(len(rows), dtype=np.int64) if mirrored is None else mirrored.astype(np.int64)
-        for start in range(0, len(rows), batch_size):
-            here = slice(start, start + batch_size)
+        for here in _slices(len(rows), sizes):
             yield rows[here], self._embedding[torch.from_numpy(rows[here]), torch.from_numpy(flips[here])]
 
 
@@ -108,17 +105,28 @@ class _Resized(Dataset):
         return row, torch.from_numpy(pixels.transpose(2, 0, 1).copy())
 
 
-class _Order(Sampler[int]):
-    """The rows of the next pass over a loader."""
+class _Order(Sampler[list[int]]):
+    """The batches of the next pass over a loader."""
 
     def __init__(self) -> None:
-        self.rows: list[int] = []
+        self.batches: list[list[int]] = []
 
-    def __iter__(self) -> Iterator[int]:
-        return iter(self.rows)
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter(self.batches)
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.batches)
+
+
+def _slices(n: int, sizes: int | Sequence[int]) -> list[slice]:
+    ends = list(range(sizes, n + sizes, sizes)) if isinstance(sizes, int) else np.cumsum(sizes).tolist()
+    return [slice(*pair) for pair in zip([0, *ends], ends, strict=False)]
+
+
+def _leave_signals_to_the_parent(_: int) -> None:
+    """Go on decoding for the step in flight where a signal goes to all processes, as Ctrl-C does; the parent ends this one."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _collate(items: list[tuple[int, Tensor | str]]) -> tuple[list[str], np.ndarray, Tensor]:

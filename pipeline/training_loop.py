@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from .errors import AevlpError
 from .losses.interface import Targets, TrainingLoss
+from .process_group import Processes
+from .training_state import Progress
 
 Batches = Iterable[tuple[np.ndarray, Tensor]]
 
@@ -26,40 +28,40 @@ def train_epoch(
     optimizer: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler,
     mixed: AbstractContextManager,
-    done: Callable[[int], None] = lambda images: None,
-) -> float:
-    """Train on every batch once and return the mean loss an image; `done` is told the size of each finished batch.
+    progress: Progress,
+    processes: Processes,
+    after_step: Callable[[int], None] = lambda images: None,
+) -> None:
+    """Train on every batch once and note each in `progress`; `after_step` is told how many images the step had.
 
-    targets: row numbers -> what is known of them. Raises AevlpError where the loss is not finite.
+    batches: (row numbers of the whole batch, inputs of this process's share, or of one image in the place of an empty one).
+    targets: row numbers -> what is known of them. What `after_step` raises ends the epoch there.
     """
     classifier.train()
-    total = torch.zeros((), dtype=torch.float64)
-    images = 0
+    empty_share_is_no_image = any(isinstance(module, nn.SyncBatchNorm) for module in classifier.modules())
     for rows, inputs in batches:
+        share = processes.share(len(rows))
+        if share.start == share.stop and empty_share_is_no_image:
+            inputs = inputs[:0]  # the image in its place would count in the statistics, and these do without
         try:
             with mixed:
                 logits = classifier(inputs)
         except ValueError as error:
-            if len(rows) == 1 and "more than 1 value per channel" in str(error):
+            if len(inputs) == 1 and "more than 1 value per channel" in str(error):
                 raise AevlpError(
                     "the last batch holds a single image, which this backbone's batch normalisation cannot train on: "
                     "choose another --batch-size"
                 ) from error
             raise
-        value = loss(logits, targets(rows))
+        value = loss(processes.whole_batch(logits, len(rows)), targets(rows))
         optimizer.zero_grad(set_to_none=True)
         scaler.scale(value).backward()
         scaler.step(optimizer)
         scaler.update()
-        total = total.to(value.device) + value.detach().double() * len(rows)
-        images += len(rows)
-        done(len(rows))
-    mean = (total / max(images, 1)).item()
-    if not np.isfinite(mean):
-        raise AevlpError(
-            f"the loss became {mean}: try a smaller --lr; the state before this epoch is kept for --resume"
-        )
-    return mean
+        progress.loss = progress.loss.to(value.device) + value.detach().double() * len(rows)
+        progress.images += len(rows)
+        progress.steps += 1
+        after_step(len(rows))
 
 
 @torch.inference_mode()

@@ -10,6 +10,7 @@ import typer
 
 from ..pipeline.errors import AevlpError
 from ..pipeline.locations import location
+from . import cache_commands
 
 app = typer.Typer(
     help="Many images, one label each: train a good multi-label classifier from one cached pass of multi-focus CLIP.",
@@ -199,12 +200,28 @@ def inspect(cache: Cache, json: Json = False) -> None:
     stage.run(cache, json)
 
 
-@app.command()
-def verify(cache: Cache, json: Json = False) -> None:
-    """Read a cache from end to end and report what is wrong with it."""
-    from . import verify as stage
+app.command()(cache_commands.verify)
+app.add_typer(cache_commands.app, name="cache")
 
-    stage.run(cache, json)
+
+@app.command()
+def rescore(
+    cache: Cache,
+    classes: Annotated[Path, typer.Option(help="A text file of class names, one a line.")],
+    prompt: Annotated[
+        list[str] | None,
+        typer.Option(help="A template such as 'a photo of a {}.', may be given more than once; default: the cache's."),
+    ] = None,
+    target: Annotated[
+        Path | None, typer.Option("--cache", help="Where to write; default: beside CACHE, named for both files.")
+    ] = None,
+    manifest: Manifest = None,
+    device: Device = None,
+) -> None:
+    """Give a cache of view embeddings other classes or prompts, without an image."""
+    from . import rescore as stage
+
+    stage.run(cache, classes, prompt, target, manifest, device)
 
 
 @app.command()

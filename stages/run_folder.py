@@ -1,6 +1,7 @@
-"""A training run on disk: settings.json, metrics.jsonl, best.safetensors and state.safetensors in one folder."""
+"""A training run on disk: settings.json, metrics.jsonl, best.safetensors and the two latest states in one folder."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,10 @@ from ..pipeline.checkpoint import load_tensors, load_tree, save_tensors, save_tr
 from ..pipeline.classifier import Architecture, Classifier, build
 from ..pipeline.errors import AevlpError
 from ..pipeline.provenance import difference
+from .console import say
+
+STATES_KEPT = 2
+_STATE = re.compile(r"state-\d+-\d+\.safetensors")
 
 
 class RunFolder:
@@ -22,11 +27,11 @@ class RunFolder:
         self.settings_file = path / "settings.json"
         self.metrics_file = path / "metrics.jsonl"
         self.best_file = path / "best.safetensors"
-        self.state_file = path / "state.safetensors"
         self.test_file = path / "test.safetensors"
 
     def start(self, settings: dict[str, Any]) -> None:
-        """Make the folder; AevlpError where it holds something already."""
+        """Make the folder; AevlpError where it holds something already, other than what a killed process began to write."""
+        self._remove_unfinished()
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             raise AevlpError(f"{self.path} is there already: choose another --run, or --resume to go on with it")
         with replacing(self.settings_file) as temporary:
@@ -45,25 +50,59 @@ class RunFolder:
         return settings
 
     def continue_with(self, settings: dict[str, Any]) -> dict[str, Any] | None:
-        """Return the last state, None before the first epoch's end; AevlpError where the run has other settings."""
+        """Return the latest state, None before the first, and make the metrics those of that state.
+
+        Raises AevlpError where the run has other settings, is finished, or has no state that can be read.
+        """
         self.insist_on(settings)
-        if not self.state_file.exists():
-            return None
-        state = load_tree(self.state_file)
         if self.finished():
             raise AevlpError(
                 f"{self.path} is finished: there is nothing to resume; its results are in {self.metrics_file}"
             )
-        if not isinstance(state, dict) or not {"epoch", "classifier", "optimizer"} <= set(state):
-            raise AevlpError(f"{self.state_file} holds no training state")
-        measured = [line for line in self.metrics() if line["epoch"] <= state["epoch"]]
-        if len(measured) != state["epoch"] or not self.best_file.exists():
-            raise AevlpError(
-                f"{self.path} has lost {self.best_file.name} or lines of {self.metrics_file.name}, which its state after epoch "
-                f"{state['epoch']} goes with: start a new run"
-            )
-        self._rewrite(measured)
+        self._remove_unfinished()
+        state = self.latest_state()
+        if state is not None:
+            self.write_metrics(state["history"])
         return state
+
+    def latest_state(self) -> dict[str, Any] | None:
+        """Return the latest state that can be read, None before the first; name each that cannot.
+
+        Raises AevlpError where none can be read, or all are gone.
+        """
+        faults: list[str] = []
+        for file in reversed(self.state_files()):
+            try:
+                state = load_tree(file)
+                if not isinstance(state, dict) or not {"progress", "history", "generators"} <= set(state):
+                    raise AevlpError(f"{file} holds no training state")
+            except AevlpError as error:
+                faults.append(str(error))
+                continue
+            for fault in faults:
+                say(f"{fault}; going on from {file.name}, the one before it")
+            return state
+        if faults:
+            raise AevlpError(
+                f"{self.path} has no state that can be read ({'; '.join(faults)}): start a new run with another --run, or bring "
+                f"one of these files back from a copy"
+            )
+        if self.metrics():
+            raise AevlpError(
+                f"{self.path} has lost its states, state-EPOCH-STEP.safetensors, and cannot go on: start a new run"
+            )
+        return None
+
+    def state_files(self) -> list[Path]:
+        """Return the files of states, the latest last."""
+        files = [file for file in self.path.glob("state-*.safetensors") if _STATE.fullmatch(file.name)]
+        return sorted(files, key=_position)
+
+    def check_best(self) -> None:
+        """Raise AevlpError where the best weights, of an epoch before the state's, are gone or damaged."""
+        if not self.best_file.exists():
+            raise AevlpError(f"{self.path} has lost {self.best_file.name}, which its state goes with: start a new run")
+        load_tensors(self.best_file)
 
     def insist_on(self, settings: dict[str, Any]) -> None:
         """Raise AevlpError where the run was started with other settings."""
@@ -91,13 +130,22 @@ class RunFolder:
                 raise AevlpError(f"{self.metrics_file}, line {number}: not what a training run writes")
         return measured
 
-    def log(self, measured: dict[str, Any]) -> None:
-        """Append a line to metrics.jsonl."""
-        self._rewrite([*self.metrics(), measured])
+    def write_metrics(self, lines: list[dict[str, Any]]) -> None:
+        """Replace metrics.jsonl."""
+        with replacing(self.metrics_file) as temporary:
+            temporary.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
 
-    def save_state(self, state: dict[str, Any]) -> None:
-        """Replace the state that --resume continues from."""
-        save_tree(self.state_file, state)
+    def save_state(self, state: dict[str, Any], epoch: int, step: int) -> None:
+        """Save a state in which `step` steps of `epoch` are done, and keep it and the one before it alone.
+
+        A file of a later position is one that could not be read: it is removed too.
+        """
+        saved = self.path / f"state-{epoch:03d}-{step:06d}.safetensors"
+        save_tree(saved, state)
+        files = self.state_files()
+        last = files.index(saved) + 1
+        for file in (*files[last:], *files[: max(0, last - STATES_KEPT)]):
+            file.unlink()
 
     def save_test(self, rows: np.ndarray, logits: np.ndarray) -> None:
         """Keep what the best weights say of the test split: rows of the cache (n,) and logits (n, C)."""
@@ -134,6 +182,12 @@ class RunFolder:
             raise AevlpError(f"{self.best_file}: its weights do not fit the architecture it names: {error}") from error
         return classifier.eval(), architecture, description
 
-    def _rewrite(self, lines: list[dict[str, Any]]) -> None:
-        with replacing(self.metrics_file) as temporary:
-            temporary.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    def _remove_unfinished(self) -> None:
+        """Remove what a killed process had begun to write, and nobody will finish."""
+        for file in self.path.glob(".*.tmp"):
+            file.unlink(missing_ok=True)
+
+
+def _position(file: Path) -> tuple[int, ...]:
+    """Return epoch and step in the name of a state."""
+    return tuple(map(int, re.findall(r"\d+", file.name)))

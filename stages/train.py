@@ -1,106 +1,95 @@
 """Stage two: a cache -> a run folder with a trained classifier and what was measured on the way."""
 
+import gc
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from ..pipeline import classifier as classifiers
 from ..pipeline.classifier import Architecture, Classifier
-from ..pipeline.datasets import load_images
-from ..pipeline.device import find_device, mixed_precision
-from ..pipeline.early_stopping import EarlyStopping
-from ..pipeline.encoder import ClipEncoder, ClipSource
-from ..pipeline.errors import AevlpError, unknown_name
-from ..pipeline.images import file_size
-from ..pipeline.label_codes import POSITIVE, effective
-from ..pipeline.losses import TABLE, Targets, check_constants, constants, create
-from ..pipeline.manifest import load_manifest
+from ..pipeline.errors import AevlpError
+from ..pipeline.generators import generator_states, restore_generators
+from ..pipeline.interruption import Interruption
+from ..pipeline.losses import TABLE, Targets, create
 from ..pipeline.metrics import classes_without_positives, mean_average_precision
-from ..pipeline.observation import checked
-from ..pipeline.provenance import versions
-from ..pipeline.pseudo_labels import DampSettings
-from ..pipeline.score_cache import ScoreCache, open_cache
+from ..pipeline.process_group import Processes, has_batch_statistics, joined
 from ..pipeline.seeding import derive, seed_everything
-from ..pipeline.single_positive import split_train_val
-from ..pipeline.specs import DatasetSpec
-from ..pipeline.training_data import EmbeddingInputs, Inputs, PixelInputs
-from ..pipeline.training_loop import autocast, predict_logits, train_epoch
-from .console import Rate, out, progress_bar, say
+from ..pipeline.training_data import Inputs
+from ..pipeline.training_loop import Batches, autocast, predict_logits, train_epoch
+from ..pipeline.training_state import Progress, TrainingState
+from .console import Rate, err, out, progress_bar, say
 from .run_folder import RunFolder
+from .training_plan import (
+    Options,
+    Plan,
+    check_dataset,
+    classifier_inputs,
+    data_root,
+    dataset_of,
+    make_plan,
+    new_classifier,
+    precision,
+    scoring_encoder,
+    settings_of,
+    splits,
+)
+
+__all__ = [
+    "Options",
+    "Plan",
+    "check_dataset",
+    "classifier_inputs",
+    "data_root",
+    "dataset_of",
+    "judged",
+    "make_plan",
+    "run",
+    "run_or_reuse",
+    "scoring_encoder",
+    "splits",
+]
 
 EVALUATION_BATCH = 64
 
 
-@dataclass(frozen=True)
-class Options:
-    """What the command line may say; None takes the manifest's value, or what fits the device."""
-
-    cache: Path
-    loss: str = "gpr"
-    backbone: str | None = None
-    weights: str | None = None
-    epochs: int | None = None
-    batch_size: int | None = None
-    lr: float | None = None
-    device: str | None = None
-    run: Path | None = None
-    resume: bool = False
-    seed: int = 0
-    workers: int = 2
-    amp: bool = True
-    dataset: str | None = None
-    manifest: Path | Sequence[Path] | None = None
-    data_root: Path | None = None
-
-
-@dataclass(frozen=True)
-class Split:
-    """Rows of the cache, and the labels that scores on them are judged by."""
-
-    rows: np.ndarray
-    truth: np.ndarray
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A training run, checked and ready to start."""
-
-    options: Options
-    cache: ScoreCache
-    spec: DatasetSpec
-    device: torch.device
-    recipe: dict[str, Any]
-    damp: DampSettings
-    constants: dict[str, Any]
-    root: Path
-    train: Split
-    val: Split
-    test: Split
-
-
 def run(options: Options) -> Path:
-    """Train one classifier from a cache, print the result, and return its run folder."""
-    plan = make_plan(options)
-    folder = RunFolder(options.run or _default_folder(plan))
-    settings = _settings(plan)
-    state = folder.continue_with(settings) if options.resume else None
-    seed_everything(derive(options.seed, "weights"))
-    architecture, classifier = _classifier(plan)
-    if not options.resume:
-        folder.start(settings)
-    inputs = classifier_inputs(architecture, plan.cache, plan.root, plan.device, options.workers)
-    say(
-        f"{folder.path}: {options.loss} with {plan.recipe['backbone']} on {plan.device}, "
-        f"{len(plan.train.rows):,} images to train on, {len(plan.val.rows):,} to validate, {len(plan.test.rows):,} to test"
-    )
-    _train(plan, folder, architecture, classifier.to(plan.device), inputs, state)
-    _finish(plan, folder, inputs)
+    """Train one classifier from a cache, print the result, and return its run folder.
+
+    SIGINT and SIGTERM end the step in flight, save the state and raise KeyboardInterrupt. Under torchrun every process calls
+    this; the first one writes and speaks.
+    """
+    with joined() as processes, _quiet(not processes.first):
+        with processes.together():
+            plan = make_plan(options)
+            folder = RunFolder(options.run or _default_folder(plan))
+        folder = RunFolder(Path(processes.said_by_first(str(folder.path))))
+        tree = None
+        with processes.together():
+            if options.resume and processes.first:
+                tree = folder.continue_with(settings_of(plan))
+        with processes.together():
+            if options.resume and not processes.first:
+                tree = folder.latest_state()
+            architecture, classifier = new_classifier(plan)
+        with processes.together():
+            if processes.first and not options.resume:
+                folder.start(settings_of(plan))
+        say(
+            f"{folder.path}: {options.loss} with {plan.recipe['backbone']} on {_where(plan, processes)}, "
+            f"{len(plan.train.rows):,} images to train on, {len(plan.val.rows):,} to validate, {len(plan.test.rows):,} to test"
+        )
+        with Interruption() as interruption:
+            training = _Training(plan, folder, processes, interruption, architecture, classifier)
+            if tree is not None:
+                training.go_on_from(tree)
+            while not training.state.ended:
+                training.epoch()
+            training.finish()
     return folder.path
 
 
@@ -110,316 +99,251 @@ def run_or_reuse(options: Options) -> Path:
     folder = RunFolder(options.run)
     if not folder.settings_file.exists():  # not started, or killed before its first file
         return run(options)
-    folder.insist_on(_settings(make_plan(options)))
+    folder.insist_on(settings_of(make_plan(options)))
     if not folder.finished():
         return run(replace(options, resume=True))
     say(f"{folder.path} is finished already")
     return folder.path
 
 
-def make_plan(options: Options) -> Plan:
-    """Return what to do, after checking everything that can be checked before a model is loaded."""
-    if options.loss not in TABLE:
-        raise unknown_name("loss", options.loss, TABLE)
-    cache = open_cache(options.cache)
-    spec = dataset_of(cache, options.dataset, options.manifest)
-    root = data_root(cache, options.data_root)
-    device = find_device(options.device)
-    if "truth" in TABLE[options.loss].reads and cache.truth is None:
-        raise AevlpError(f"loss {options.loss} needs full labels, and {cache.path} has none: choose another loss")
-    check_dataset(cache, spec, root)
-    recipe = _recipe(spec, options)
-    train, val, test = splits(cache, recipe["val_fraction"])
-    if not (cache.observed[train.rows] == POSITIVE).any():
-        raise AevlpError(f"{cache.path}: no training image has an observed positive, there is nothing to learn from")
-    damp = spec.damp.settings(cache.provenance["method"]["compat"])
-    pseudo = cache.codes(damp)[train.rows] if "pseudo" in TABLE[options.loss].reads else None
-    if pseudo is not None and not (pseudo == POSITIVE).any():
-        say(
-            f"No training image has a pseudo-positive: {options.loss} will learn from observed labels alone. Lower "
-            f"`threshold` or `temperature` under `damp` in the manifest; no image need be scored again."
+def judged(classifier: Classifier, inputs: Inputs, rows: np.ndarray, mixed: AbstractContextManager) -> np.ndarray:
+    """Return the logits of some rows of the cache, (n, C) float32, each row exactly once."""
+    return predict_logits(classifier, inputs.batches(rows, EVALUATION_BATCH), mixed)
+
+
+class _Training:
+    """One classifier while it is trained: every method is called by all processes at the same time."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        folder: RunFolder,
+        processes: Processes,
+        interruption: Interruption,
+        architecture: Architecture,
+        classifier: Classifier,
+    ) -> None:
+        self.plan, self.folder, self.processes, self.interruption = plan, folder, processes, interruption
+        self.architecture = architecture
+        self.inputs = classifier_inputs(architecture, plan.cache, plan.root, plan.device, plan.options.workers)
+        self.mixed = autocast(plan.device, precision(plan))
+        if plan.device.type == "cuda":
+            torch.cuda.set_device(plan.device)
+        processes.share_statistics(classifier.to(plan.device), plan.device)
+        if not processes.alone and plan.device.type == "cpu" and has_batch_statistics(classifier):
+            say(f"{plan.recipe['backbone']} normalises by batch statistics: on a CPU these are each process's own")
+        self.state = TrainingState(
+            classifier,
+            torch.optim.Adam(classifier.parameter_groups(plan.recipe["lr"], plan.recipe["head_lr_factor"])),
+            torch.amp.GradScaler(plan.device.type, enabled=precision(plan) is torch.float16),
+            create(plan.options.loss, len(plan.cache.classes), **plan.constants),
         )
-    observed = cache.observed[train.rows]
-    known = observed if pseudo is None else effective(observed, pseudo)
-    given = _loss_constants(spec, options.loss, known, recipe["linear_init"])
-    create(options.loss, len(cache.classes), **given)
-    return Plan(options, cache, spec, device, recipe, damp, given, root, train, val, test)
-
-
-def dataset_of(cache: ScoreCache, name: str | None, manifest: Path | Sequence[Path] | None) -> DatasetSpec:
-    """Return the manifest's entry for a cache: the one it was made from, unless another is named."""
-    made_from = cache.provenance["dataset"]
-    path = manifest or (Path(made_from["manifest"]) if made_from["manifest"] else None)
-    if isinstance(path, Path) and not path.is_file():
-        raise AevlpError(f"{cache.path} was made from the manifest {path}, which is not there: pass it as --manifest")
-    return load_manifest(path)[name or made_from["name"]]
-
-
-def data_root(cache: ScoreCache, given: Path | None) -> Path:
-    """Return the folder of the cache's images: the one given, or the one they were scored in."""
-    root = given or Path(cache.provenance["dataset"]["root"])
-    if not root.is_dir():
-        raise AevlpError(f"no folder {root}, where the images of {cache.path} were: pass --data-root")
-    return root
-
-
-def check_dataset(cache: ScoreCache, spec: DatasetSpec, root: Path) -> None:
-    """Raise AevlpError where the cache was made from other classes, images or labels than the data set has now."""
-    made_by = cache.provenance["observation"]
-    images = load_images(spec, root, observation=checked(made_by) if isinstance(made_by, dict) else None)
-    if list(images.classes) != cache.classes:
-        odd = sorted(set(images.classes) ^ set(cache.classes))
-        detail = f"{len(odd)} differ, such as {odd[0]!r}" if odd else "the order differs"
-        raise AevlpError(
-            f"{cache.path} has other classes than {spec.name} ({detail}): score it again with aevlp pseudolabel"
+        self.classifier = classifier
+        self.learning: torch.nn.Module | None = (
+            None  # the classifier as it is trained, made when it is known what learns
         )
-    row_of = {name: row for row, name in enumerate(images.ids.tolist())}
-    strange = [name for name in cache.ids.tolist() if name not in row_of]
-    if strange:
-        raise AevlpError(
-            f"{cache.path} holds {len(strange):,} images that {spec.name} in {root} does not list, first {strange[0]!r}: "
-            f"it was made from other data"
+        self.last_save = time.monotonic()
+
+    def go_on_from(self, tree: dict[str, Any]) -> None:
+        """Restore a state that `save` wrote, and the best weights where they are those of that state."""
+        state = self.state
+        state.restore(tree)
+        progress = state.progress
+        if progress.steps:
+            self._begin_epoch()
+        state.restore_loss(tree)
+        own = self.processes.rank.number
+        if progress.steps and own < len(tree["generators"]):  # another process goes on from the epoch's seed
+            restore_generators(tree["generators"][own], self.plan.device)
+        with self.processes.together():
+            if self.processes.first and state.best:
+                self._save_best()
+            elif self.processes.first and state.history:
+                self.folder.check_best()
+        where = (
+            f"in epoch {progress.epoch} after step {progress.steps}"
+            if progress.steps
+            else f"with epoch {progress.epoch}"
         )
-    rows = np.array([row_of[name] for name in cache.ids.tolist()])
-    changed = np.flatnonzero(
-        (images.observed[rows] != cache.observed).any(axis=1) | (images.split[rows] != cache.split)
-    )
-    if len(changed):
-        raise AevlpError(
-            f"{cache.path} holds other labels or splits than {spec.name} in {root} for {len(changed):,} images, first "
-            f"{str(cache.ids[changed[0]])!r}: score it again with aevlp pseudolabel --restart"
-        )
-    used = images.take(rows)
-    if used.fingerprint() != cache.provenance["dataset"]["fingerprint"]:
-        files = zip(cache.ids.tolist(), cache.status.tolist(), used.paths.tolist(), strict=True)
-        gone = [name for name, status, path in files if status == "ok" and file_size(path) is None]
-        if gone:
-            raise AevlpError(f"{len(gone):,} images that were scored are not in {root} any more, first {gone[0]!r}")
-        raise AevlpError(
-            f"{cache.path} was made from other files than those of {spec.name} in {root}: their names agree, their sizes do "
-            f"not. If the images have changed, score them again with aevlp pseudolabel --restart"
-        )
-    if len(rows) < len(images):
-        say(f"{cache.path} holds {len(rows):,} of the {len(images):,} images of {spec.name}: only these are used")
+        say("every epoch is done, only the judgement on the test split is not" if state.ended else f"going on {where}")
 
-
-def splits(cache: ScoreCache, val_fraction: float) -> tuple[Split, Split, Split]:
-    """Return the training, validation and test rows that could be scored; judged by truth, where known, or observed labels.
-
-    The validation part is drawn from all training rows, as in the protocol, before unreadable images are left out.
-    """
-    ok = cache.status == "ok"
-    labels = cache.observed if cache.truth is None else cache.truth
-    pool = np.flatnonzero(cache.split == "train")
-    if not ok[pool].any():
-        raise AevlpError(f"{cache.path} holds no readable image of the training split: there is nothing to train on")
-    compat = cache.provenance["method"]["compat"]
-    train, val = (pool[part] for part in split_train_val(len(pool), val_fraction, compat=compat))
-    test = np.flatnonzero(cache.split == "test")
-    parts = [Split(rows[ok[rows]], labels[rows[ok[rows]]]) for rows in (train, val, test)]
-    for name, part in zip(("training", "validation"), parts, strict=False):
-        if not len(part.rows):
-            raise AevlpError(f"{cache.path}: no readable image is left for {name}")
-    return parts[0], parts[1], parts[2]
-
-
-def classifier_inputs(
-    architecture: Architecture, cache: ScoreCache, root: Path, device: torch.device, workers: int
-) -> Inputs:
-    """Return where a classifier's inputs come from: the cache's embeddings, or the images below `root`."""
-    if architecture.backbone == "linear":
-        return EmbeddingInputs(cache.embedding(slice(None)), device)
-    paths = [root / path for path in cache.paths.tolist()]
-    return PixelInputs(
-        paths, architecture.size, architecture.upright, architecture.mean, architecture.std, device, workers
-    )
-
-
-def _recipe(spec: DatasetSpec, options: Options) -> dict[str, Any]:
-    recipe = spec.recipe.model_dump()
-    backbone = options.backbone or recipe["backbone"]
-    linear = {
-        "epochs": recipe.pop("linear_epochs"),
-        "lr": recipe.pop("linear_lr"),
-        "linear_init": 0,
-        "head_lr_factor": 1.0,
-    }
-    if backbone == "linear":
-        recipe.update(linear)
-    recipe["backbone"] = backbone
-    if backbone in ("linear", "clip"):
-        if options.weights:
-            raise AevlpError(f"--weights goes with a timm backbone: {backbone} has the weights of the scoring model")
-        recipe["weights"] = "scoring model"
-    else:
-        recipe["weights"] = options.weights or "pretrained"
-    for name in ("epochs", "batch_size", "lr"):
-        value = getattr(options, name)
-        if value is not None:
-            if not 0 < value < float("inf"):
-                raise AevlpError(f"--{name.replace('_', '-')} must be above 0 and finite, found {value}")
-            recipe[name] = value
-    return recipe
-
-
-def _loss_constants(spec: DatasetSpec, name: str, known: np.ndarray, linear_init: int) -> dict[str, Any]:
-    """Return the manifest's constants of a loss; where it says no number of positives, that of the codes (N, C) known."""
-    given = dict(spec.losses.get(name, {}))
-    check_constants(name, given)
-    takes = constants(name)
-    if "linear_init" in takes:
-        given["linear_init"] = linear_init
-    if "expected_positives" in takes and "expected_positives" not in given:
-        given["expected_positives"] = float((known == POSITIVE).sum(axis=1).mean())
-    return given
-
-
-def _settings(plan: Plan) -> dict[str, Any]:
-    options = plan.options
-    return {
-        "cache": str(options.cache.absolute()),
-        "cache_fingerprint": plan.cache.fingerprint,
-        "dataset": plan.spec.name,
-        "data_root": str(plan.root.absolute()),
-        "loss": {"name": options.loss, **plan.constants},
-        "damp": vars(plan.damp),
-        "recipe": plan.recipe,
-        "seed": options.seed,
-        "precision": str(_precision(plan)),
-        "versions": versions(),
-    }
-
-
-def _precision(plan: Plan) -> torch.dtype | None:
-    return mixed_precision(plan.device) if plan.options.amp else None
-
-
-def _default_folder(plan: Plan) -> Path:
-    """Return runs/<data set>-<loss>-<backbone>-seed<n>, numbered where that is taken; to resume, the latest of them."""
-    backbone = plan.recipe["backbone"].replace("/", "-")
-    name = f"{plan.spec.name}-{plan.options.loss}-{backbone}-seed{plan.options.seed}"
-    number, taken = 1, None
-    while (path := Path("runs") / (name if number == 1 else f"{name}-{number}")).exists():
-        number, taken = number + 1, path
-    if plan.options.resume and taken is None:
-        raise AevlpError(f"there is no run {path} to resume: name it with --run, or leave --resume out")
-    return taken if plan.options.resume and taken else path
-
-
-def scoring_encoder(provenance: dict[str, Any], folder: Path, device: torch.device) -> ClipEncoder:
-    """Return the CLIP that made a cache; AevlpError where its weights are others by now.
-
-    provenance: the cache's, or the same keys of a run. folder: the manifest's, below which its files are looked for.
-    """
-    clip = provenance["clip"]
-    source = ClipSource(clip["model"], clip["weights"]).located(folder)
-    encoder = ClipEncoder(source, device, seed=provenance["seed"])
-    if encoder.weights_sha256 != provenance["weights_sha256"]:
-        raise AevlpError(
-            f"{clip['weights']} of {clip['model']} are not the weights that made the cache: SHA-256 "
-            f"{encoder.weights_sha256[:12]}…, expected {provenance['weights_sha256'][:12]}…"
-        )
-    return encoder
-
-
-def _classifier(plan: Plan) -> tuple[Architecture, Classifier]:
-    cache, recipe = plan.cache, plan.recipe
-    made = cache.provenance
-    upright = made["method"]["compat"] == "paper"
-    statistics = made["pixel_statistics"]
-    if recipe["backbone"] == "linear":
-        return classifiers.create_linear(
-            cache.header.width, len(cache.classes), made["image_size"], statistics["mean"], statistics["std"], upright
-        )
-    if recipe["backbone"] == "clip":
-        encoder = scoring_encoder(made, plan.spec.manifest_path.parent, plan.device)
-        seed_everything(derive(plan.options.seed, "weights"))
-        return classifiers.create_clip(
-            encoder, cache.header.width, len(cache.classes), statistics["mean"], statistics["std"], upright
-        )
-    if recipe["weights"] == classifiers.RANDOM:
-        say(f"{recipe['backbone']} starts from RANDOM weights, as asked.")
-    return classifiers.create_timm(
-        recipe["backbone"], recipe["weights"], len(cache.classes), recipe["image_size"], upright
-    )
-
-
-def _train(
-    plan: Plan,
-    folder: RunFolder,
-    architecture: Architecture,
-    classifier: Classifier,
-    inputs: Inputs,
-    state: dict[str, Any] | None,
-) -> None:
-    """Train from `state`, or from the start, until the recipe's end; every epoch's end is saved."""
-    recipe, seed = plan.recipe, plan.options.seed
-    loss = create(plan.options.loss, len(plan.cache.classes), **plan.constants)
-    optimizer = torch.optim.Adam(classifier.parameter_groups(recipe["lr"], recipe["head_lr_factor"]))
-    dtype = _precision(plan)
-    scaler = torch.amp.GradScaler(plan.device.type, enabled=dtype is torch.float16)
-    mixed = autocast(plan.device, dtype)
-    stopping, epoch, ended = EarlyStopping(), 0, False
-    if state:
-        classifier.load_state_dict(state["classifier"])
-        optimizer.load_state_dict(state["optimizer"])
-        scaler.load_state_dict(state["scaler"])
-        stopping, epoch, ended = EarlyStopping(**state["stopping"]), state["epoch"], state["ended"]
-        say(f"going on after epoch {epoch}")
-    provenance = plan.cache.provenance
-    about = {
-        "cache_fingerprint": plan.cache.fingerprint,
-        "clip": provenance["clip"],
-        "weights_sha256": provenance["weights_sha256"],
-        "seed": provenance["seed"],
-        "manifest": provenance["dataset"]["manifest"],
-        "loss": plan.options.loss,
-    }
-
-    while not ended:
-        epoch += 1
-        started = time.monotonic()
-        loss.set_epoch(epoch, recipe["epochs"])
-        classifier.freeze_backbone(epoch <= recipe["linear_init"])
-        # Every epoch starts from a seed of its own, so that a resumed run draws what an uninterrupted one would.
-        seed_everything(derive(seed, "epoch", epoch))
-        random = np.random.default_rng(derive(seed, "order", epoch))
+    def epoch(self) -> None:
+        """Train the rest of an epoch, judge it on the validation split, and save what came of it."""
+        plan, state, progress = self.plan, self.state, self.state.progress
+        recipe, started = plan.recipe, time.monotonic() - progress.seconds
+        if not progress.steps:
+            self._begin_epoch()
+        self._let_learn(backbone=progress.epoch > recipe["linear_init"])
+        random = np.random.default_rng(derive(plan.options.seed, "order", progress.epoch))
         rows = random.permutation(plan.train.rows)
         mirrored = random.random(len(rows)) < 0.5
-        targets = _targets(plan, epoch)
+        targets = _targets(plan, progress.epoch)
+        assert self.learning is not None
         with progress_bar(Rate("images")) as bar:
-            task = bar.add_task(f"epoch {epoch}/{recipe['epochs']}", total=len(rows))
-            mean_loss = train_epoch(
-                classifier,
-                inputs.batches(rows, recipe["batch_size"], mirrored),
-                targets,
-                loss,
-                optimizer,
-                scaler,
-                mixed,
-                lambda n, bar=bar, task=task: bar.advance(task, n),
+            task = bar.add_task(
+                f"epoch {progress.epoch}/{recipe['epochs']}", total=len(rows), completed=progress.images
             )
-        val_map = mean_average_precision(judged(classifier, inputs, plan.val.rows, mixed), plan.val.truth)
-        better = stopping.improves(100 * val_map)
-        ended = stopping.stops(100 * val_map) or epoch == recipe["epochs"]
-        if better or epoch == 1:
-            folder.save_best(classifier, architecture, plan.cache.classes, {**about, "epoch": epoch})
+
+            def after_step(images: int) -> None:
+                bar.advance(task, images)
+                progress.seconds = time.monotonic() - started
+                self._save_if_asked()
+
+            train_epoch(
+                self.learning,
+                self._batches(rows, mirrored),
+                targets,
+                state.loss,
+                state.optimizer,
+                state.scaler,
+                self.mixed,
+                progress,
+                self.processes,
+                after_step,
+            )
+        with self.processes.together():
+            loss = progress.mean_loss()
+        try:
+            logits = self._judge(self.classifier, plan.val.rows)
+        except KeyboardInterrupt:
+            self.save()
+            raise
+        val_map = mean_average_precision(logits, plan.val.truth)
+        better = state.stopping.improves(100 * val_map)
+        state.ended = state.stopping.stops(100 * val_map) or progress.epoch == recipe["epochs"]
+        state.best = better or progress.epoch == 1
         seconds = round(time.monotonic() - started, 2)
-        folder.log({"epoch": epoch, "loss": mean_loss, "val_map": val_map, "best": better, "seconds": seconds})
-        folder.save_state(
-            {
-                "epoch": epoch,
-                "ended": ended,
-                "classifier": dict(classifier.state_dict()),
-                "optimizer": optimizer.state_dict(),
-                "scaler": scaler.state_dict(),
-                "stopping": vars(stopping),
-            }
-        )
+        measured = {"epoch": progress.epoch, "loss": loss, "val_map": val_map, "best": better, "seconds": seconds}
+        state.history.append(measured)
+        state.progress = Progress(progress.epoch + 1)
+        self.save()
+        # After the state: whatever is killed from here on, a resumed run writes both again from what the state says.
+        with self.processes.together():
+            if self.processes.first:
+                if state.best:
+                    self._save_best()
+                self.folder.write_metrics(state.history)
         mark = ", the best so far" if better else ""
-        say(f"epoch {epoch}: loss {mean_loss:.4f}, validation mAP {100 * val_map:.2f}{mark}")
-        if ended and epoch < recipe["epochs"]:
+        say(f"epoch {progress.epoch}: loss {loss:.4f}, validation mAP {100 * val_map:.2f}{mark}")
+        if state.ended and progress.epoch < recipe["epochs"]:
             say("stopped early: validation no longer improves")
+
+    def save(self) -> None:
+        """Save the state that a resumed run goes on from."""
+        generators = self.processes.each(generator_states(self.plan.device))
+        with self.processes.together():
+            tree = self.state.tree()
+            if self.processes.first:
+                progress = self.state.progress
+                self.folder.save_state({**tree, "generators": generators}, progress.epoch, progress.steps)
+        self.last_save = time.monotonic()
+
+    def finish(self) -> None:
+        """Judge the best weights on the test split, once, and say where everything is."""
+        plan, folder = self.plan, self.folder
+        best = best_epoch(self.state.history)
+        result = f"best validation mAP {100 * best['val_map']:.2f} in epoch {best['epoch']}"
+        measured = {"best_epoch": best["epoch"]}
+        with self.processes.together():
+            classifier, _, about = folder.load_best()
+            if about["epoch"] != best["epoch"]:
+                raise AevlpError(
+                    f"{folder.best_file} holds the weights of epoch {about['epoch']}, and the best epoch is {best['epoch']}: a "
+                    f"damaged state led back before both; start a new run"
+                )
+        logits = None
+        if len(plan.test.rows):
+            logits = self._judge(classifier.to(plan.device), plan.test.rows)
+            test_map = mean_average_precision(logits, plan.test.truth)
+            measured = {"test_map": test_map, **measured}
+            result += f", test mAP [bold]{100 * test_map:.2f}[/bold]"
+        with self.processes.together():
+            if self.processes.first:
+                if logits is not None:
+                    folder.save_test(plan.test.rows, logits)
+                folder.write_metrics([*self.state.history, measured])
+        against = "" if plan.cache.truth is not None else " (against observed labels: the full truth is not known)"
+        out.print(f"[bold]{folder.path}[/bold]: {result}{against}")
+        for name, split in (("validation", plan.val), ("test", plan.test)):
+            empty = classes_without_positives(split.truth) if len(split.rows) else []
+            if len(empty):
+                names = ", ".join(plan.cache.classes[c] for c in empty[:5]) + (", …" if len(empty) > 5 else "")
+                say(f"{len(empty)} classes have no positive in the {name} split and count 0 in its mAP: {names}")
+        evaluate = f"aevlp evaluate {folder.path} · " if len(plan.test.rows) else ""
+        out.print(f"next: {evaluate}aevlp predict {folder.path} IMAGE…")
+
+    def _begin_epoch(self) -> None:
+        """Seed and tell the loss: each epoch has a seed of its own, so that a resumed run draws what another one would."""
+        epoch, own = self.state.progress.epoch, self.processes.rank.number
+        seed_everything(derive(self.plan.options.seed, "epoch", epoch, *(("process", own) if own else ())))
+        self.state.loss.set_epoch(epoch, self.plan.recipe["epochs"])
+
+    def _let_learn(self, *, backbone: bool) -> None:
+        """Let the backbone learn, or the head alone; what synchronises gradients must be made anew when that changes."""
+        learns = any(p.requires_grad for p in self.classifier.backbone.parameters())
+        if self.learning is None or learns != backbone:
+            self.learning = None
+            gc.collect()  # the old one's hooks go with it
+            self.classifier.freeze_backbone(not backbone)
+            self.learning = self.processes.learning(self.classifier, self.plan.device)
+
+    def _batches(self, rows: np.ndarray, mirrored: np.ndarray) -> Batches:
+        """Yield what is left of the epoch: each whole batch's rows, and the inputs of this process's share of it.
+
+        An empty share has the batch's first image in its place, because not every backbone takes an empty batch.
+        """
+        size, numbers = self.plan.recipe["batch_size"], np.arange(len(rows))
+        batches = [numbers[start : start + size] for start in range(0, len(rows), size)][self.state.progress.steps :]
+        shares = [batch[self.processes.share(len(batch))] for batch in batches]
+        shown = [share if len(share) else batch[:1] for share, batch in zip(shares, batches, strict=True)]
+        if batches:
+            own = np.concatenate(shown)
+            inputs = self.inputs.batches(rows[own], [len(share) for share in shown], mirrored[own])
+            for batch, (_, pixels) in zip(batches, inputs, strict=True):
+                yield rows[batch], pixels
+
+    def _judge(self, classifier: Classifier, rows: np.ndarray) -> np.ndarray:
+        """Return the logits of rows of the cache (n, C); KeyboardInterrupt in all processes where a signal came to any."""
+        self.processes.equal_buffers(classifier)
+        own, logits = rows[self.processes.share(len(rows))], np.empty((0, len(self.plan.cache.classes)), np.float32)
+        try:
+            if len(own):
+                batches = self.interruption.before_each(self.inputs.batches(own, EVALUATION_BATCH))
+                logits = predict_logits(classifier, batches, self.mixed)
+        except KeyboardInterrupt:  # the others have to hear of it before this one leaves
+            if not self.interruption.asked:
+                raise
+        if any(self.processes.any(self.interruption.asked)):
+            raise KeyboardInterrupt
+        return self.processes.rows(torch.from_numpy(logits), len(rows)).numpy()
+
+    def _save_if_asked(self) -> None:
+        """Save where it is time to; raise KeyboardInterrupt after saving where a signal came to any process."""
+        minutes = (time.monotonic() - self.last_save) / 60
+        due = self.processes.first and minutes >= self.plan.options.save_minutes
+        interrupted, due = self.processes.any(self.interruption.asked, due)
+        if interrupted or due:
+            self.save()
+        if interrupted:
+            raise KeyboardInterrupt
+
+    def _save_best(self) -> None:
+        provenance = self.plan.cache.provenance
+        about = {
+            "cache_fingerprint": self.plan.cache.fingerprint,
+            "clip": provenance["clip"],
+            "weights_sha256": provenance["weights_sha256"],
+            "seed": provenance["seed"],
+            "manifest": provenance["dataset"]["manifest"],
+            "loss": self.plan.options.loss,
+            "epoch": best_epoch(self.state.history)["epoch"],
+        }
+        self.folder.save_best(self.classifier, self.architecture, self.plan.cache.classes, about)
+
+
+def best_epoch(history: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return what was measured of the epoch whose weights are kept: the last new best, the first epoch where none was."""
+    return next((line for line in reversed(history) if line["best"]), history[0])
 
 
 def _targets(plan: Plan, epoch: int) -> Callable[[np.ndarray], Targets]:
@@ -439,30 +363,28 @@ def _targets(plan: Plan, epoch: int) -> Callable[[np.ndarray], Targets]:
     return targets
 
 
-def judged(classifier: Classifier, inputs: Inputs, rows: np.ndarray, mixed: AbstractContextManager) -> np.ndarray:
-    """Return the logits of some rows of the cache, (n, C) float32, each row exactly once."""
-    return predict_logits(classifier, inputs.batches(rows, EVALUATION_BATCH), mixed)
+def _default_folder(plan: Plan) -> Path:
+    """Return runs/<data set>-<loss>-<backbone>-seed<n>, numbered where that is taken; to resume, the latest of them."""
+    backbone = plan.recipe["backbone"].replace("/", "-")
+    name = f"{plan.spec.name}-{plan.options.loss}-{backbone}-seed{plan.options.seed}"
+    number, taken = 1, None
+    while (path := Path("runs") / (name if number == 1 else f"{name}-{number}")).exists():
+        number, taken = number + 1, path
+    if plan.options.resume and taken is None:
+        raise AevlpError(f"there is no run {path} to resume: name it with --run, or leave --resume out")
+    return taken if plan.options.resume and taken else path
 
 
-def _finish(plan: Plan, folder: RunFolder, inputs: Inputs) -> None:
-    """Judge the best weights on the test split, once, and say where everything is."""
-    best = max((line for line in folder.metrics() if "val_map" in line), key=lambda line: line["val_map"])
-    result = f"best validation mAP {100 * best['val_map']:.2f} in epoch {best['epoch']}"
-    if len(plan.test.rows):
-        classifier = folder.load_best()[0].to(plan.device)
-        logits = judged(classifier, inputs, plan.test.rows, autocast(plan.device, _precision(plan)))
-        test_map = mean_average_precision(logits, plan.test.truth)
-        folder.save_test(plan.test.rows, logits)
-        folder.log({"test_map": test_map, "best_epoch": best["epoch"]})
-        result += f", test mAP [bold]{100 * test_map:.2f}[/bold]"
-    else:
-        folder.log({"best_epoch": best["epoch"]})
-    against = "" if plan.cache.truth is not None else " (against observed labels: the full truth is not known)"
-    out.print(f"[bold]{folder.path}[/bold]: {result}{against}")
-    for name, split in (("validation", plan.val), ("test", plan.test)):
-        empty = classes_without_positives(split.truth) if len(split.rows) else []
-        if len(empty):
-            names = ", ".join(plan.cache.classes[c] for c in empty[:5]) + (", …" if len(empty) > 5 else "")
-            say(f"{len(empty)} classes have no positive in the {name} split and count 0 in its mAP: {names}")
-    evaluate = f"aevlp evaluate {folder.path} · " if len(plan.test.rows) else ""
-    out.print(f"next: {evaluate}aevlp predict {folder.path} IMAGE…")
+def _where(plan: Plan, processes: Processes) -> str:
+    return str(plan.device) if processes.alone else f"{processes.rank.of} processes, {plan.device.type}"
+
+
+@contextmanager
+def _quiet(quiet: bool) -> Iterator[None]:
+    """Print nothing in the block, or as always; errors are not printed but raised."""
+    before = out.quiet, err.quiet
+    out.quiet, err.quiet = quiet or before[0], quiet or before[1]
+    try:
+        yield
+    finally:
+        out.quiet, err.quiet = before

@@ -24,7 +24,8 @@ def without_times(run: Path) -> list[dict]:
 
 def test_run_folder_holds_what_it_should(run_path: Path) -> None:
     assert sorted(p.name for p in run_path.iterdir()) == [
-        "best.safetensors", "metrics.jsonl", "settings.json", "state.safetensors", "test.safetensors",
+        "best.safetensors", "metrics.jsonl", "settings.json", "state-002-000000.safetensors",
+        "state-003-000000.safetensors", "test.safetensors",
     ]  # fmt: skip
     lines = [json.loads(line) for line in (run_path / "metrics.jsonl").read_text().splitlines()]
     assert [line.get("epoch") for line in lines] == [1, 2, None]
@@ -319,7 +320,6 @@ def test_code_in_a_weights_file_never_runs(blocks: Path, cache_path: Path, tmp_p
 @pytest.mark.parametrize(
     "name, content, message",
     [
-        ("metrics.jsonl", "", "has lost best.safetensors or lines of metrics.jsonl"),
         ("metrics.jsonl", "garbage}\n", "metrics.jsonl is damaged"),
         ("metrics.jsonl", '{"a": 1}\n', "line 1: not what a training run writes"),
         ("settings.json", "[]", "does not hold the settings"),
@@ -335,7 +335,7 @@ def test_a_damaged_run_is_not_resumed(run_path: Path, cache_path: Path, tmp_path
 
 def test_a_state_is_no_classifier(run_path: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(run_path, tmp_path / "run"))
-    shutil.copy(run / "state.safetensors", run / "best.safetensors")
+    shutil.copy(run / "state-003-000000.safetensors", run / "best.safetensors")
     with pytest.raises(AevlpError, match="holds no classifier"):
         evaluate.run(run, "test", None, None, "cpu", 0, False)
 

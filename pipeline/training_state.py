@@ -1,0 +1,95 @@
+"""Everything that training changes <-> a tree of numbers and tensors, from which it goes on as if it had never stopped."""
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .early_stopping import EarlyStopping
+from .errors import AevlpError
+from .losses.interface import TrainingLoss
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """A loss that learns or remembers, as an nn.Module does."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state_dict: dict[str, Any]) -> Any: ...
+
+
+@dataclass
+class Progress:
+    """How far an epoch has come.
+
+    epoch: from 1. steps, images: what is done of it. loss: () float64, the sum of the losses of these images, on any device.
+    seconds: what it took until it was last interrupted.
+    """
+
+    epoch: int = 1
+    steps: int = 0
+    images: int = 0
+    loss: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
+    seconds: float = 0.0
+
+    def mean_loss(self) -> float:
+        """Return the mean loss an image; AevlpError where it is not finite."""
+        mean = (self.loss / max(self.images, 1)).item()
+        if not np.isfinite(mean):
+            raise AevlpError(
+                f"the loss became {mean} in epoch {self.epoch}: try a smaller --lr; no state with it is saved, the one before is "
+                f"kept for --resume"
+            )
+        return mean
+
+
+@dataclass
+class TrainingState:
+    """What is trained, and how far.
+
+    history: what was measured, a dictionary an epoch. ended: whether the last epoch is over. best: whether the weights are those
+    of the best epoch so far, which is so from its end to the next step.
+    """
+
+    classifier: nn.Module
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    loss: TrainingLoss
+    stopping: EarlyStopping = field(default_factory=EarlyStopping)
+    progress: Progress = field(default_factory=Progress)
+    history: list[dict[str, Any]] = field(default_factory=list)
+    ended: bool = False
+    best: bool = False
+
+    def tree(self) -> dict[str, Any]:
+        """Return all of it, for `checkpoint.save_tree`; AevlpError where the loss is not finite: nothing follows from that."""
+        self.progress.mean_loss()
+        return {
+            "progress": {**vars(self.progress), "loss": self.progress.loss.item()},
+            "history": self.history,
+            "stopping": vars(self.stopping),
+            "ended": self.ended,
+            "best": self.best and self.progress.steps == 0,
+            "classifier": dict(self.classifier.state_dict()),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "loss": dict(self.loss.state_dict()) if isinstance(self.loss, Stateful) else None,
+        }
+
+    def restore(self, tree: dict[str, Any]) -> None:
+        """Become what `tree` was taken of, but for the loss."""
+        self.progress = Progress(
+            **{**tree["progress"], "loss": torch.tensor(tree["progress"]["loss"], dtype=torch.float64)}
+        )
+        self.history, self.ended, self.best = tree["history"], tree["ended"], tree["best"]
+        self.stopping = EarlyStopping(**tree["stopping"])
+        self.classifier.load_state_dict(tree["classifier"])
+        self.optimizer.load_state_dict(tree["optimizer"])
+        self.scaler.load_state_dict(tree["scaler"])
+
+    def restore_loss(self, tree: dict[str, Any]) -> None:
+        """Give the loss what it remembered; within an epoch only after it was told which."""
+        if isinstance(self.loss, Stateful):
+            self.loss.load_state_dict(tree["loss"])

@@ -1,0 +1,301 @@
+"""Options and a cache -> what a training will do, after checking everything that can be checked before a model is loaded."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..pipeline import classifier as classifiers
+from ..pipeline.classifier import Architecture, Classifier
+from ..pipeline.datasets import load_images
+from ..pipeline.device import mixed_precision
+from ..pipeline.encoder import ClipEncoder, ClipSource
+from ..pipeline.errors import AevlpError, unknown_name
+from ..pipeline.images import file_size
+from ..pipeline.label_codes import POSITIVE, effective
+from ..pipeline.locations import location
+from ..pipeline.losses import TABLE, check_constants, constants, create
+from ..pipeline.manifest import load_manifest
+from ..pipeline.observation import checked
+from ..pipeline.process_group import own_device
+from ..pipeline.provenance import versions
+from ..pipeline.pseudo_labels import DampSettings
+from ..pipeline.ranks import this_rank
+from ..pipeline.score_cache import ScoreCache, open_cache
+from ..pipeline.seeding import derive, seed_everything
+from ..pipeline.single_positive import split_train_val
+from ..pipeline.specs import DatasetSpec
+from ..pipeline.training_data import EmbeddingInputs, Inputs, PixelInputs
+from .console import say
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line may say; None takes the manifest's value, or what fits the device."""
+
+    cache: Path
+    loss: str = "gpr"
+    backbone: str | None = None
+    weights: str | None = None
+    epochs: int | None = None
+    batch_size: int | None = None
+    lr: float | None = None
+    device: str | None = None
+    run: Path | None = None
+    resume: bool = False
+    seed: int = 0
+    workers: int = 2
+    amp: bool = True
+    dataset: str | None = None
+    manifest: Path | Sequence[Path] | None = None
+    data_root: Path | None = None
+    save_minutes: float = 10.0
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows of the cache, and the labels that scores on them are judged by."""
+
+    rows: np.ndarray
+    truth: np.ndarray
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A training run, checked and ready to start."""
+
+    options: Options
+    cache: ScoreCache
+    spec: DatasetSpec
+    device: torch.device
+    recipe: dict[str, Any]
+    damp: DampSettings
+    constants: dict[str, Any]
+    root: Path
+    train: Split
+    val: Split
+    test: Split
+
+
+def make_plan(options: Options) -> Plan:
+    """Return what to do, after checking everything that can be checked before a model is loaded."""
+    if options.loss not in TABLE:
+        raise unknown_name("loss", options.loss, TABLE)
+    cache = open_cache(options.cache)
+    spec = dataset_of(cache, options.dataset, options.manifest)
+    root = data_root(cache, options.data_root)
+    device = own_device(options.device, this_rank())
+    if "truth" in TABLE[options.loss].reads and cache.truth is None:
+        raise AevlpError(f"loss {options.loss} needs full labels, and {cache.path} has none: choose another loss")
+    check_dataset(cache, spec, root)
+    recipe = _recipe(spec, options)
+    train, val, test = splits(cache, recipe["val_fraction"])
+    if not (cache.observed[train.rows] == POSITIVE).any():
+        raise AevlpError(f"{cache.path}: no training image has an observed positive, there is nothing to learn from")
+    damp = spec.damp.settings(cache.provenance["method"]["compat"])
+    pseudo = cache.codes(damp)[train.rows] if "pseudo" in TABLE[options.loss].reads else None
+    if pseudo is not None and not (pseudo == POSITIVE).any():
+        say(
+            f"No training image has a pseudo-positive: {options.loss} will learn from observed labels alone. Lower "
+            f"`threshold` or `temperature` under `damp` in the manifest; no image need be scored again."
+        )
+    observed = cache.observed[train.rows]
+    known = observed if pseudo is None else effective(observed, pseudo)
+    given = _loss_constants(spec, options.loss, known, recipe["linear_init"])
+    create(options.loss, len(cache.classes), **given)
+    return Plan(options, cache, spec, device, recipe, damp, given, root, train, val, test)
+
+
+def dataset_of(cache: ScoreCache, name: str | None, manifest: Path | Sequence[Path] | None) -> DatasetSpec:
+    """Return the manifest's entry for a cache: the one it was made from, unless another is named."""
+    made_from = cache.provenance["dataset"]
+    path = manifest or (Path(made_from["manifest"]) if made_from["manifest"] else None)
+    if isinstance(path, Path) and not path.is_file():
+        raise AevlpError(f"{cache.path} was made from the manifest {path}, which is not there: pass it as --manifest")
+    return load_manifest(path)[name or made_from["name"]]
+
+
+def data_root(cache: ScoreCache, given: Path | None) -> Path:
+    """Return the folder of the cache's images: the one given, or the one they were scored in."""
+    root = given or location(cache.provenance["dataset"]["root"])
+    if not root.is_dir():
+        raise AevlpError(f"no folder {root}, where the images of {cache.path} were: pass --data-root")
+    return root
+
+
+def check_dataset(cache: ScoreCache, spec: DatasetSpec, root: Path) -> None:
+    """Raise AevlpError where the cache was made from other classes, images or labels than the data set has now."""
+    made_by = cache.provenance["observation"]
+    images = load_images(spec, root, observation=checked(made_by) if isinstance(made_by, dict) else None)
+    if "vocabulary" in cache.provenance:  # selected from a cache of the data set, or rescored for other classes
+        images = images.of_classes(cache.classes)
+    if list(images.classes) != cache.classes:
+        odd = sorted(set(images.classes) ^ set(cache.classes))
+        detail = f"{len(odd)} differ, such as {odd[0]!r}" if odd else "the order differs"
+        raise AevlpError(
+            f"{cache.path} has other classes than {spec.name} ({detail}): score it again with aevlp pseudolabel"
+        )
+    row_of = {name: row for row, name in enumerate(images.ids.tolist())}
+    strange = [name for name in cache.ids.tolist() if name not in row_of]
+    if strange:
+        raise AevlpError(
+            f"{cache.path} holds {len(strange):,} images that {spec.name} in {root} does not list, first {strange[0]!r}: "
+            f"it was made from other data"
+        )
+    rows = np.array([row_of[name] for name in cache.ids.tolist()])
+    changed = np.flatnonzero(
+        (images.observed[rows] != cache.observed).any(axis=1) | (images.split[rows] != cache.split)
+    )
+    if len(changed):
+        raise AevlpError(
+            f"{cache.path} holds other labels or splits than {spec.name} in {root} for {len(changed):,} images, first "
+            f"{str(cache.ids[changed[0]])!r}: score it again with aevlp pseudolabel --restart"
+        )
+    used = images.take(rows)
+    if used.fingerprint() != cache.provenance["dataset"]["fingerprint"]:
+        files = zip(cache.ids.tolist(), cache.status.tolist(), used.paths.tolist(), strict=True)
+        gone = [name for name, status, path in files if status == "ok" and file_size(path) is None]
+        if gone:
+            raise AevlpError(f"{len(gone):,} images that were scored are not in {root} any more, first {gone[0]!r}")
+        raise AevlpError(
+            f"{cache.path} was made from other files than those of {spec.name} in {root}: their names agree, their sizes do "
+            f"not. If the images have changed, score them again with aevlp pseudolabel --restart"
+        )
+    if len(rows) < len(images):
+        say(f"{cache.path} holds {len(rows):,} of the {len(images):,} images of {spec.name}: only these are used")
+
+
+def splits(cache: ScoreCache, val_fraction: float) -> tuple[Split, Split, Split]:
+    """Return the training, validation and test rows that could be scored; judged by truth, where known, or observed labels.
+
+    The validation part is drawn from all training rows, as in the protocol, before unreadable images are left out.
+    """
+    ok = cache.status == "ok"
+    labels = cache.observed if cache.truth is None else cache.truth
+    pool = np.flatnonzero(cache.split == "train")
+    if not ok[pool].any():
+        raise AevlpError(f"{cache.path} holds no readable image of the training split: there is nothing to train on")
+    compat = cache.provenance["method"]["compat"]
+    train, val = (pool[part] for part in split_train_val(len(pool), val_fraction, compat=compat))
+    test = np.flatnonzero(cache.split == "test")
+    parts = [Split(rows[ok[rows]], labels[rows[ok[rows]]]) for rows in (train, val, test)]
+    for name, part in zip(("training", "validation"), parts, strict=False):
+        if not len(part.rows):
+            raise AevlpError(f"{cache.path}: no readable image is left for {name}")
+    return parts[0], parts[1], parts[2]
+
+
+def classifier_inputs(
+    architecture: Architecture, cache: ScoreCache, root: Path, device: torch.device, workers: int
+) -> Inputs:
+    """Return where a classifier's inputs come from: the cache's embeddings, or the images below `root`."""
+    if architecture.backbone == "linear":
+        return EmbeddingInputs(cache.embedding(slice(None)), device)
+    paths = [root / path for path in cache.paths.tolist()]
+    return PixelInputs(
+        paths, architecture.size, architecture.upright, architecture.mean, architecture.std, device, workers
+    )
+
+
+def _recipe(spec: DatasetSpec, options: Options) -> dict[str, Any]:
+    recipe = spec.recipe.model_dump()
+    backbone = options.backbone or recipe["backbone"]
+    linear = {
+        "epochs": recipe.pop("linear_epochs"),
+        "lr": recipe.pop("linear_lr"),
+        "linear_init": 0,
+        "head_lr_factor": 1.0,
+    }
+    if backbone == "linear":
+        recipe.update(linear)
+    recipe["backbone"] = backbone
+    if backbone in ("linear", "clip"):
+        if options.weights:
+            raise AevlpError(f"--weights goes with a timm backbone: {backbone} has the weights of the scoring model")
+        recipe["weights"] = "scoring model"
+    else:
+        recipe["weights"] = options.weights or "pretrained"
+    for name in ("epochs", "batch_size", "lr"):
+        value = getattr(options, name)
+        if value is not None:
+            if not 0 < value < float("inf"):
+                raise AevlpError(f"--{name.replace('_', '-')} must be above 0 and finite, found {value}")
+            recipe[name] = value
+    return recipe
+
+
+def _loss_constants(spec: DatasetSpec, name: str, known: np.ndarray, linear_init: int) -> dict[str, Any]:
+    """Return the manifest's constants of a loss; where it says no number of positives, that of the codes (N, C) known."""
+    given = dict(spec.losses.get(name, {}))
+    check_constants(name, given)
+    takes = constants(name)
+    if "linear_init" in takes:
+        given["linear_init"] = linear_init
+    if "expected_positives" in takes and "expected_positives" not in given:
+        given["expected_positives"] = float((known == POSITIVE).sum(axis=1).mean())
+    return given
+
+
+def settings_of(plan: Plan) -> dict[str, Any]:
+    """Return what shapes a run's numbers, which a resumed run must have in common with its beginning."""
+    options = plan.options
+    return {
+        "cache": str(options.cache.absolute()),
+        "cache_fingerprint": plan.cache.fingerprint,
+        "dataset": plan.spec.name,
+        "data_root": str(plan.root.absolute()),
+        "loss": {"name": options.loss, **plan.constants},
+        "damp": vars(plan.damp),
+        "recipe": plan.recipe,
+        "seed": options.seed,
+        "precision": str(precision(plan)),
+        "versions": versions(),
+    }
+
+
+def precision(plan: Plan) -> torch.dtype | None:
+    """Return the type for mixed precision, None for single precision."""
+    return mixed_precision(plan.device) if plan.options.amp else None
+
+
+def scoring_encoder(provenance: dict[str, Any], folder: Path, device: torch.device) -> ClipEncoder:
+    """Return the CLIP that made a cache; AevlpError where its weights are others by now.
+
+    provenance: the cache's, or the same keys of a run. folder: the manifest's, below which its files are looked for.
+    """
+    clip = provenance["clip"]
+    source = ClipSource(clip["model"], clip["weights"]).located(folder)
+    encoder = ClipEncoder(source, device, seed=provenance["seed"])
+    if encoder.weights_sha256 != provenance["weights_sha256"]:
+        raise AevlpError(
+            f"{clip['weights']} of {clip['model']} are not the weights that made the cache: SHA-256 "
+            f"{encoder.weights_sha256[:12]}…, expected {provenance['weights_sha256'][:12]}…"
+        )
+    return encoder
+
+
+def new_classifier(plan: Plan) -> tuple[Architecture, Classifier]:
+    """Return the classifier that training begins with; equal seeds, equal weights."""
+    seed_everything(derive(plan.options.seed, "weights"))
+    cache, recipe = plan.cache, plan.recipe
+    made = cache.provenance
+    upright = made["method"]["compat"] == "paper"
+    statistics = made["pixel_statistics"]
+    if recipe["backbone"] == "linear":
+        return classifiers.create_linear(
+            cache.header.width, len(cache.classes), made["image_size"], statistics["mean"], statistics["std"], upright
+        )
+    if recipe["backbone"] == "clip":
+        encoder = scoring_encoder(made, plan.spec.manifest_path.parent, plan.device)
+        seed_everything(derive(plan.options.seed, "weights"))
+        return classifiers.create_clip(
+            encoder, cache.header.width, len(cache.classes), statistics["mean"], statistics["std"], upright
+        )
+    if recipe["weights"] == classifiers.RANDOM:
+        say(f"{recipe['backbone']} starts from RANDOM weights, as asked.")
+    return classifiers.create_timm(
+        recipe["backbone"], recipe["weights"], len(cache.classes), recipe["image_size"], upright
+    )
