@@ -32,6 +32,7 @@ def run(path: Path, as_json: bool) -> None:
         "flips": cache.header.flips,
         "views": cache.header.views,
         "embedding_width": cache.header.width,
+        "store": cache.header.stores,
         "storage": cache.header.storage,
         "truth": cache.truth is not None,
         "observed_positives": int((cache.observed == POSITIVE).sum()),
@@ -54,7 +55,7 @@ def run(path: Path, as_json: bool) -> None:
         ("images", f"{len(cache):,} ({', '.join(f'{n:,} {s}' for s, n in result['split'].items())})"),
         ("status", ", ".join(f"{n:,} {s}" for s, n in statuses.items())),
         ("classes", f"{len(cache.classes)}: {_shortened(cache.classes)}"),
-        ("cosines", f"{cache.header.views} views, {cache.header.flips} flips, {cache.header.storage}"),
+        (f"{cache.header.stores}s", f"{cache.header.views} views, {cache.header.flips} flips, {cache.header.storage}"),
         ("observed", f"{result['observed_positives'] / len(cache):.2f} positives an image"),
         (
             "pseudo-labels",

@@ -1,65 +1,124 @@
-"""A cache -> what is wrong with it, after reading all of it."""
+"""A cache -> what is wrong with it, after reading all of it once."""
 
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ..pipeline.errors import AevlpError
 from ..pipeline.score_cache import ScoreCache, open_cache
-from .console import out, print_json
+from ..pipeline.score_cache.consistency import row_faults
+from ..pipeline.score_cache.hdf5 import is_sealed
+from ..pipeline.score_cache.schema import ROWS_A_BLOCK
+from .console import out, print_json, say
 from .inspect import cached_settings
+from .label_agreement import LabelAgreement, with_dataset
+
+RANGES = 5  # of damaged rows that are named
 
 
-def run(path: Path, as_json: bool) -> None:
-    """Print that the cache is whole; AevlpError that names every fault where it is not."""
+def run(
+    path: Path,
+    as_json: bool,
+    dataset: str | None = None,
+    manifest: Path | Sequence[Path] | None = None,
+    data_root: Path | None = None,
+) -> None:
+    """Print that the cache is whole; AevlpError that names every fault where it is not.
+
+    It is compared with the data set that is asked for, or else with the one that it was made from, if that is still there.
+    """
+    if path.suffix == ".h5" and path.is_file() and not is_sealed(path):
+        raise AevlpError(
+            f"{path} is damaged or was changed: the SHA-256 of its bytes is not the one in its first line; take a copy that "
+            f"is whole, or score the images again"
+        )
     cache = open_cache(path)
-    faults = find_faults(cache)
+    agreement, note = with_dataset(cache, dataset, manifest, data_root)
+    if not as_json:
+        say(note)
+    faults = find_faults(cache, agreement)
     if as_json:
-        print_json({"path": str(path), "images": len(cache), "faults": faults})
+        compared = None if agreement is None else {"dataset": agreement.name, "root": str(agreement.root)}
+        print_json({"path": str(path), "images": len(cache), "compared_with": compared, "faults": faults})
     if faults:
         raise AevlpError(f"{path}: {'; '.join(faults)}")
     if not as_json:
         out.print(f"{path}: {len(cache):,} images, whole and consistent")
 
 
-def find_faults(cache: ScoreCache) -> list[str]:
-    """Return one sentence a fault: repeated ids, impossible labels, cosines or norms, codes that the cosines do not give."""
-    faults: list[str] = []
+def find_faults(cache: ScoreCache, agreement: LabelAgreement | None = None) -> list[str]:
+    """Return one sentence a fault: damage, repeated ids, impossible labels or numbers, codes that the numbers do not give.
 
-    def expect(holds: bool | np.bool_, fault: str) -> None:
-        if not holds:
-            faults.append(fault)
-
-    ok = cache.status == "ok"
-    expect(len(np.unique(cache.ids)) == len(cache), "an image id stands twice")
-    expect(np.isin(cache.split, ("train", "test")).all(), "a split is neither train nor test")
-    expect(np.isin(cache.status, ("ok", "unreadable", "missing")).all(), "a status is not a known word")
-    expect(np.isin(cache.observed, (-1, 0, 1)).all(), "an observed label is not -1, 0 or 1")
-    truth = cache.truth
-    if truth is not None:
-        expect(np.isin(truth, (0, 1)).all(), "a true label is not 0 or 1")
-        # Labels that were made wrong on purpose are no fault of the cache.
-        on_purpose = "wrong" in str(cache.provenance["observation"])
-        contradicted = ((cache.observed == 1) & (truth == 0)) | ((cache.observed == -1) & (truth == 1))
-        expect(
-            on_purpose or not contradicted.any(),
-            f"{int(contradicted.any(axis=1).sum())} images have an observed label that is not true",
-        )
-    odd_cosines = odd_norms = odd_codes = ghosts = 0
-    start = 0
-    codes = cache.codes(cached_settings(cache))
-    for rows in cache.rows():
-        here = slice(start, start + len(rows))
-        cosines = rows.similarity.astype(np.float32).reshape(len(rows), -1)
-        norms = np.linalg.norm(rows.embedding.astype(np.float32), axis=-1)
-        fine = ok[here]
-        odd_cosines += int((~(np.abs(cosines[fine]) <= 1 + 1e-3).all(axis=1)).sum())
-        odd_norms += int((~(np.abs(norms[fine] - 1) < 1e-2).all(axis=1)).sum())
-        odd_codes += int((rows.code != codes[here]).any(axis=1).sum())
-        ghosts += int((~np.isnan(cosines[~fine])).any(axis=1).sum())
-        start = here.stop
-    expect(odd_cosines == 0, f"{odd_cosines} images have a cosine that is not in [-1, 1]")
-    expect(odd_norms == 0, f"{odd_norms} images have an embedding that is no unit vector")
-    expect(odd_codes == 0, f"{odd_codes} images have codes that their cosines do not give")
-    expect(ghosts == 0, f"{ghosts} images that could not be read have scores")
+    agreement: with the labels of a data set, where they are to be compared. Each block is read once; beyond one block, memory
+    grows by a number an image.
+    """
+    faults = [*_header_faults(cache), *(agreement.class_faults() if agreement else ())]
+    settings = None
+    try:
+        settings = cached_settings(cache)
+    except AevlpError as error:
+        faults.append(str(error))
+    damaged: dict[str, list[int]] = {}
+    counts: Counter[str] = Counter()
+    hashes: dict[int, np.ndarray] = {}
+    for number in range(cache.blocks):
+        try:
+            rows = cache.block(number)
+        except AevlpError as error:
+            faults.append(str(error))
+            continue
+        hashes[number] = np.array([hash(name) for name in rows.ids])
+        for name in cache.damaged(number, rows):
+            damaged.setdefault(name, []).append(number)
+        found = {**row_faults(cache.header, rows, settings), **(agreement.row_faults(rows) if agreement else {})}
+        counts.update({fault: int(which.sum()) for fault, which in found.items()})
+    faults += [f"{name} is not what was written in {_row_ranges(blocks, cache)}" for name, blocks in damaged.items()]
+    faults += [fault.format(count) for fault, count in counts.items() if count]
+    repeated = _repeated(cache, hashes)
+    if repeated:
+        more = f" and {len(repeated) - 1:,} more" if len(repeated) > 1 else ""
+        faults.append(f"an image id stands twice: {repeated[0]!r}{more}")
     return faults
+
+
+def _header_faults(cache: ScoreCache) -> Iterator[str]:
+    header = cache.header
+    if not cache.header_is_whole():
+        yield "the header is not what was written"
+    if len(set(header.classes)) < len(header.classes):
+        yield "the header names a class twice"
+    if len(header.prompts) != len(header.classes):
+        yield f"the header has {len(header.prompts)} prompts for {len(header.classes)} classes"
+    if header.text is not None and not (np.abs(np.linalg.norm(header.text, axis=1) - 1) < 1e-2).all():
+        yield "the header has a prompt whose vector is no unit vector"
+    odd = [name for name, digests in cache.checksums.items() if name != "header" and len(digests) != cache.blocks]
+    if odd:
+        yield f"the checksums of {', '.join(odd)} are of another number of rows"
+
+
+def _row_ranges(blocks: list[int], cache: ScoreCache) -> str:
+    """Return which rows stand in blocks with these ascending numbers, the first few ranges of them."""
+    breaks = np.flatnonzero(np.diff(blocks) > 1) + 1
+    ranges = [
+        f"{part[0] * ROWS_A_BLOCK:,} to {min((part[-1] + 1) * ROWS_A_BLOCK, len(cache)) - 1:,}"
+        for part in np.split(np.array(blocks), breaks)
+    ]
+    return f"rows {', '.join(ranges[:RANGES])}{', …' if len(ranges) > RANGES else ''}"
+
+
+def _repeated(cache: ScoreCache, hashes: dict[int, np.ndarray]) -> list[str]:
+    """Return the ids that stand more than once; only where hashes of ids, of each block, are equal are ids read again."""
+    if not hashes:
+        return []
+    distinct, times = np.unique(np.concatenate(list(hashes.values())), return_counts=True)
+    suspects = distinct[times > 1]
+    names: Counter[str] = Counter()
+    for number, of_block in hashes.items():
+        hits = np.flatnonzero(np.isin(of_block, suspects))
+        if len(hits):
+            start = number * ROWS_A_BLOCK
+            ids = cache.text("ids", slice(start, start + len(of_block)))
+            names.update(ids[hit] for hit in hits)
+    return [name for name, count in names.items() if count > 1]

@@ -21,6 +21,7 @@ def random_cache(
     flips: int = 2,
     width: int = 4,
     storage: str = "float16",
+    stores: str = "cosine",
     has_truth: bool = True,
     bad: int = 1,
     seed: int = 0,
@@ -28,6 +29,7 @@ def random_cache(
     """Return the header and all rows of a cache that `aevlp verify` finds nothing wrong with.
 
     rows: N, the last third of them the test split. classes: C. grid: tiles a side. bad: how many of the rows are not "ok".
+    stores: "cosine" or "embedding".
     """
     random = np.random.default_rng(seed)
     views = 1 + grid**2
@@ -37,17 +39,25 @@ def random_cache(
     truth[np.arange(rows), random.integers(classes, size=rows)] = 1  # each image shows something
     observed = np.concatenate([observe(truth[: rows - test]), observe(truth[rows - test :])])
 
-    similarity = random.uniform(-1, 1, (rows, flips, views, classes)).astype(storage)
-    embedding = random.normal(size=(rows, flips, width))
-    embedding = (embedding / np.linalg.norm(embedding, axis=-1, keepdims=True)).astype(storage)
-    score, ranking = damp_scores(similarity.astype(np.float32).mean(axis=1), observed, SETTINGS)
+    text = _unit(random.normal(size=(classes, width))).astype(np.float32) if stores == "embedding" else None
+    if text is None:
+        similarity = random.uniform(-1, 1, (rows, flips, views, classes)).astype(storage)
+        embedding = _unit(random.normal(size=(rows, flips, width))).astype(storage)
+        seen = similarity.astype(np.float32)
+    else:
+        embedding = _unit(random.normal(size=(rows, flips, views, width))).astype(storage)
+        seen = (embedding.astype(np.float32) @ text.T).clip(-1, 1)
+        similarity = None
+    score, ranking = damp_scores(seen.mean(axis=1), observed, SETTINGS)
     code = codes_from_scores(score, ranking, SETTINGS)
 
     status = ["ok"] * rows
     for n, row in enumerate(random.permutation(rows)[:bad]):
         status[row] = ("unreadable", "missing")[n % 2]
     not_ok = np.array([word != "ok" for word in status], dtype=bool)
-    similarity[not_ok], embedding[not_ok], score[not_ok], code[not_ok] = np.nan, np.nan, np.nan, 0
+    embedding[not_ok], score[not_ok], code[not_ok] = np.nan, np.nan, 0
+    if similarity is not None:
+        similarity[not_ok] = np.nan
 
     header = CacheHeader(
         rows=rows,
@@ -59,6 +69,7 @@ def random_cache(
         prompts=tuple(f"a photo of a {name.replace('_', ' ')}." for name in names),
         has_truth=has_truth,
         provenance=_provenance(grid, seed),
+        text=text,
     )
     content = CacheRows(
         ids=[f"image_{n:04d}.jpg" for n in range(rows)],
@@ -70,8 +81,8 @@ def random_cache(
         truth=truth if has_truth else None,
         observed=observed,
         similarity=similarity,
-        embedding=embedding,
-        view_embedding=None,
+        embedding=embedding if text is None else None,
+        view_embedding=None if text is None else embedding,
         score=score,
         code=code,
     )
@@ -84,6 +95,10 @@ def blocks(content: CacheRows, size: int) -> Iterator[CacheRows]:
         here = slice(start, start + size)
         columns = {f.name: getattr(content, f.name) for f in fields(content)}
         yield replace(content, **{name: None if v is None else v[here] for name, v in columns.items()})
+
+
+def _unit(vectors: np.ndarray) -> np.ndarray:
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
 
 
 def _provenance(grid: int, seed: int) -> dict[str, Any]:

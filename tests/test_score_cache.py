@@ -19,7 +19,17 @@ from hypothesis import strategies as st
 
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.pseudo_labels import DampSettings, damp_codes
-from aevlp.pipeline.score_cache import CacheHeader, CacheRows, ScoreCache, hdf5, open_cache, parquet, reader, write_cache
+from aevlp.pipeline.score_cache import (
+    CacheHeader,
+    CacheRows,
+    ScoreCache,
+    hdf5,
+    open_cache,
+    parquet,
+    reader,
+    write_cache,
+)
+from aevlp.pipeline.score_cache.schema import in_blocks, joined
 from fakes import SETTINGS, blocks, random_cache
 
 FORMATS = ["h5", "parquet"]
@@ -137,14 +147,15 @@ def test_any_row_read_back_equals_the_row_written(
     n = len(ids)
     storage = data.draw(st.sampled_from(["float16", "float32"]))
     bad = data.draw(st.integers(0, n))
-    options = {"storage": storage, "bad": bad, "has_truth": data.draw(st.booleans()), "seed": n}
+    stores = data.draw(st.sampled_from(["cosine", "embedding"]))
+    options = {"storage": storage, "bad": bad, "has_truth": data.draw(st.booleans()), "seed": n, "stores": stores}
     header, content = random_cache(n, classes, grid, flips=flips, width=1 + n % 3, **options)
     prompts = tuple(data.draw(st.lists(WORDS, min_size=classes, max_size=classes)))
     header = replace(header, prompts=prompts, provenance={"é": [1, None, {"x": 0.1}]})
     content = replace(content, ids=ids, reason=ids[::-1])
     write_cache(path, header, blocks(content, data.draw(st.integers(1, n))))
     cache = open_cache(path)
-    assert cache.header == header
+    assert cache.header.to_json() == header.to_json()
     assert_same(whole(cache), content)
 
 
@@ -181,6 +192,31 @@ def test_rows_that_are_not_ok_hold_no_number(path: Path) -> None:
     assert content.status == cache.status.tolist()
 
 
+@pytest.mark.usefixtures("many_files")
+@pytest.mark.parametrize("storage", ["float16", "float32"])
+def test_cosines_of_stored_embeddings_are_products_with_the_prompts_vectors(path: Path, storage: str) -> None:
+    cache, header, content = cached(path, rows=11, stores="embedding", storage=storage, bad=2)
+    assert header.text is not None and content.view_embedding is not None
+    assert (content.similarity, content.embedding) == (None, None)
+    assert (cache.header.stores, cache.header.to_json()) == ("embedding", header.to_json())
+    np.testing.assert_array_equal(cache.header.text, header.text)
+    assert_same(whole(cache), content)
+    ok = np.flatnonzero(cache.status == "ok")
+    for row in ok.tolist():
+        plain = [[[float(np.dot(v, t)) for t in header.text] for v in flip] for flip in content.view_embedding[row]]
+        np.testing.assert_allclose(cache.similarity([row])[0], plain, atol=1e-6 if storage == "float32" else 1e-3)
+    views = cache.view_embedding(slice(None))
+    np.testing.assert_array_equal(views, content.view_embedding.astype(np.float32))
+    np.testing.assert_array_equal(cache.embedding([3, 1]), views[[3, 1], :, 0])
+    assert np.isnan(cache.similarity(cache.status != "ok")).all()
+    np.testing.assert_array_equal(cache.codes(SETTINGS), content.code)
+
+
+def test_a_cache_of_cosines_has_no_view_embeddings(path: Path) -> None:
+    cache, _, _ = cached(path)
+    assert f"{path} holds cosines, no embeddings" in one_line(lambda: cache.view_embedding([0]))
+
+
 # Rows on demand
 
 N = 13
@@ -212,6 +248,19 @@ def test_rows_come_in_the_order_asked_for(path: Path, selection: str) -> None:
         expected = getattr(content, name)[plain]
         np.testing.assert_array_equal(getattr(cache, name)(rows), expected)
         assert getattr(cache, name)(rows).shape == expected.shape
+
+
+@pytest.mark.usefixtures("many_files")
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(numbers=st.sets(st.integers(0, N - 1)).map(sorted))
+def test_some_rows_come_as_they_were_written(path: Path, numbers: list[int]) -> None:
+    header, content = random_cache(rows=N)
+    if not path.exists():
+        write_cache(path, header, blocks(content, 4))
+    parts = list(open_cache(path).rows(np.array(numbers, dtype=int)))
+    assert sum(map(len, parts)) == len(numbers)
+    if parts:
+        assert_same(joined(parts), content.take(np.array(numbers, dtype=int)))
 
 
 @pytest.mark.usefixtures("many_files")
@@ -407,12 +456,12 @@ def test_an_hdf5_cache_is_readable_without_aevlp(tmp_path: Path, has_truth: bool
         assert list(columns["prompts"].asstr()) == list(header.prompts)
         for name in TEXT:
             assert list(columns[name].asstr()) == getattr(content, name)
-        numeric = set(columns) - {"header", "classes", "prompts", *TEXT}
+        numeric = set(columns) - {"header", "classes", "prompts", "checksums", *TEXT}
         assert numeric == {"observed", "similarity", "embedding", "score", "code"} | ({"truth"} if has_truth else set())
         for name in numeric:
             np.testing.assert_array_equal(columns[name][()], getattr(content, name))
             assert columns[name].dtype == getattr(content, name).dtype
-    assert described["format"] == 1
+    assert (described["format"], described["text"]) == (2, None)
     assert described["provenance"] == header.provenance
     assert (described["rows"], described["flips"], described["views"], described["width"]) == (8, 2, 5, 4)
 
@@ -434,6 +483,24 @@ def test_a_parquet_cache_is_readable_without_aevlp(tmp_path: Path, has_truth: bo
     for file in (tmp_path / "fake.parquet").iterdir():
         metadata = pq.read_schema(file).metadata or {}
         assert json.loads(metadata[b"aevlp"])["prompts"] == list(header.prompts)
+
+
+# Blocks
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data(), size=st.integers(1, 9), stores=st.sampled_from(["cosine", "embedding"]))
+def test_blocks_are_the_same_whatever_the_parts(data: st.DataObject, size: int, stores: str) -> None:
+    _, content = random_cache(rows=data.draw(st.integers(1, 30)), stores=stores)
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(content)))) | {0, len(content)})
+    found = list(in_blocks((content.take(slice(*cut)) for cut in pairwise(cuts)), size))
+    assert [len(block) for block in found[:-1]] == [size] * (len(found) - 1)
+    assert 1 <= len(found[-1]) <= size
+    assert_same(joined(found), content)
+
+
+def test_no_part_is_no_block() -> None:
+    assert list(in_blocks([], 3)) == []
 
 
 # What is not a cache
@@ -529,17 +596,25 @@ def change_header(path: Path, change: Callable[[str], str]) -> None:
     for part in path.iterdir():
         table = pq.read_table(part)
         metadata = table.schema.metadata or {}
-        changed = table.replace_schema_metadata({b"aevlp": change(metadata[b"aevlp"].decode()).encode()})
-        pq.write_table(changed, part)
+        rewrite(part, table.replace_schema_metadata({b"aevlp": change(metadata[b"aevlp"].decode()).encode()}))
 
 
-def test_a_cache_of_a_later_version_is_named_as_such(path: Path) -> None:
+def rewrite(part: Path, table: pa.Table) -> None:
+    """Write another table in the place of a part, with the checksums that stood there."""
+    sums = b"aevlp.checksums"
+    written = pq.ParquetFile(part).metadata.metadata or {}
+    pq.write_table(table.replace_schema_metadata({**(table.schema.metadata or {}), sums: written[sums]}), part)
+
+
+@pytest.mark.parametrize("version", [1, 3])
+def test_a_cache_of_another_version_is_named_as_such(path: Path, version: int) -> None:
     cached(path)
-    change_header(path, lambda text: text.replace('"format": 1', '"format": 2'))
-    assert f"{path}: written in cache format 2, this version of aevlp reads 1" in one_line(lambda: open_cache(path))
+    change_header(path, lambda text: text.replace('"format": 2', f'"format": {version}'))
+    found = one_line(lambda: open_cache(path))
+    assert f"{path}: written in cache format {version}, this version of aevlp reads 2" in found
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", "{}", '{"format": 1}', '{"format": 1, "colour": "red"}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", "{}", '{"format": 2}', '{"format": 2, "colour": "red"}'])
 def test_a_header_of_something_else_is_one_clear_line(path: Path, text: str) -> None:
     cached(path)
     change_header(path, lambda _: text)
@@ -555,7 +630,7 @@ def test_a_missing_column_is_named(tmp_path: Path, name: str) -> None:
     cached(tmp_path / "fake.parquet")
     (part,) = (tmp_path / "fake.parquet").iterdir()
     table = pq.read_table(part)
-    pq.write_table(table.drop_columns([name]), part)
+    rewrite(part, table.drop_columns([name]))
     assert f"the column {name} cannot be read" in one_line(lambda: read_all(tmp_path / "fake.parquet"))
 
 
@@ -580,18 +655,113 @@ def test_damage_inside_an_hdf5_file_is_one_clear_line(tmp_path: Path, text: byte
     assert str(path) in one_line(lambda: read_all(path))
 
 
-@pytest.mark.parametrize("damage", [b"\xff", b"\0"], ids=repr)
-def test_a_damaged_byte_of_a_parquet_file_is_one_clear_line_or_another_value(tmp_path: Path, damage: bytes) -> None:
+def assert_told_or_unchanged(path: Path, header: CacheHeader, content: CacheRows) -> bool:
+    """Return whether reading a damaged cache is refused; what is read must be what was written."""
+    try:
+        cache = open_cache(path)
+        found = whole(cache)
+    except AevlpError as error:
+        assert str(path) in str(error)
+        return True
+    assert cache.header == header
+    assert_same(found, content)
+    return False
+
+
+@pytest.mark.parametrize("bit", [1, 128])
+def test_no_changed_bit_of_a_parquet_cache_is_taken_for_what_was_written(tmp_path: Path, bit: int) -> None:
     path = tmp_path / "fake.parquet"
-    cached(path, rows=40)
+    _, header, content = cached(path, rows=20)
     file = a_file_of(path)
-    content = file.read_bytes()
-    for place in range(0, len(content), 50):
-        file.write_bytes(content[:place] + damage + content[place + 1 :])
-        try:
-            read_all(path)
-        except AevlpError as error:
-            assert str(path) in str(error)
+    written = file.read_bytes()
+    told = 0
+    for place in range(0, len(written), 97):
+        file.write_bytes(written[:place] + bytes([written[place] ^ bit]) + written[place + 1 :])
+        told += assert_told_or_unchanged(path, header, content)
+    assert told > 50
+
+
+NUMERIC = {"cosine": ("similarity", "embedding"), "embedding": ("view_embedding",)}
+
+
+def change_column(path: Path, name: str, row: int) -> None:
+    """Change the value of a row, or one bit of its first number, with plain h5py or pyarrow."""
+    if path.suffix == ".h5":
+        with h5py.File(path, "r+") as file:
+            column: Any = file[name]
+            column[row] = "changed" if name in TEXT else flipped(column[row])
+        return
+    first = 0
+    for part in sorted(path.iterdir()):
+        table = pq.read_table(part)
+        values = table[name].to_pylist()
+        if first <= row < first + len(values):
+            old = values[row - first]
+            dtype = None if name in TEXT else table.schema.field(name).type.value_type.to_pandas_dtype()
+            values[row - first] = "changed" if dtype is None else flipped(np.array(old, dtype=dtype)).tolist()
+            changed = table.set_column(
+                table.column_names.index(name),
+                table.schema.field(name),
+                pa.array(values, table.schema.field(name).type),
+            )
+            sums = b"aevlp.checksums"
+            written = pq.ParquetFile(part).metadata.metadata or {}
+            kept = {**(table.schema.metadata or {}), sums: written[sums]}
+            pq.write_table(changed.replace_schema_metadata(kept), part, row_group_size=4)
+        first += len(values)
+
+
+def flipped(values: np.ndarray) -> np.ndarray:
+    changed = np.ascontiguousarray(values).copy()
+    changed.reshape(-1).view(np.uint8)[0] ^= 1
+    return changed
+
+
+@pytest.mark.usefixtures("many_files")
+@pytest.mark.parametrize("stores", NUMERIC)
+def test_one_changed_bit_of_any_column_is_found_in_its_block(path: Path, stores: str) -> None:
+    for name in (*TEXT, "truth", "observed", *NUMERIC[stores], "score", "code"):
+        cached(path, rows=11, stores=stores)
+        change_column(path, name, 6)
+        cache = open_cache(path)
+        assert [cache.damaged(n, cache.block(n)) for n in range(3)] == [[], [name], []]
+        found = one_line(lambda cache=cache: list(cache.rows()))
+        assert found == f"{path}: rows 4 to 7 of {name} are damaged, their checksums do not agree"
+        assert [len(rows) for rows in cache.rows(np.array([0, 3, 8, 10]))] == [2, 2]  # the block is not read
+
+
+@pytest.mark.usefixtures("many_files")
+@pytest.mark.parametrize("change", [('"fake"', '"other"'), ("0.2", "0.3"), ("1e-30", "2e-30")], ids="-".join)
+def test_a_changed_header_is_found(path: Path, change: tuple[str, str]) -> None:
+    header, content = random_cache(rows=9)
+    header = replace(header, provenance={**header.provenance, "precision": 1e-30})
+    write_cache(path, header, [content])
+    change_header(path, lambda text: text.replace(*change))
+    assert not open_cache(path).header_is_whole()
+    assert one_line(lambda: read_all(path)) == f"{path}: its header is damaged"
+
+
+def test_lost_checksums_are_told(tmp_path: Path) -> None:
+    cached(tmp_path / "fake.h5")
+    with h5py.File(tmp_path / "fake.h5", "a") as file:
+        del file["checksums"]
+    assert "the dataset checksums is missing" in one_line(lambda: open_cache(tmp_path / "fake.h5"))
+    for text in ("{}", '{"header": []}', '{"ids": ["0"]}'):
+        with h5py.File(tmp_path / "fake.h5", "a") as file:
+            file.pop("checksums", None)
+            file["checksums"] = text
+        assert "its header is damaged" in one_line(lambda: read_all(tmp_path / "fake.h5"))
+    cached(tmp_path / "fake.parquet")
+    (part,) = (tmp_path / "fake.parquet").iterdir()
+    pq.write_table(pq.read_table(part), part)
+    assert "its checksums are missing" in one_line(lambda: open_cache(tmp_path / "fake.parquet"))
+
+
+def test_changed_class_names_beside_the_header_are_told(tmp_path: Path) -> None:
+    cached(tmp_path / "fake.h5")
+    with h5py.File(tmp_path / "fake.h5", "a") as file:
+        file["classes"][1] = "other"  # type: ignore[index]
+    assert "classes are not those of the header" in one_line(lambda: open_cache(tmp_path / "fake.h5"))
 
 
 # A writer that fails

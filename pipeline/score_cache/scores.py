@@ -1,0 +1,30 @@
+"""Stored numbers of some rows -> their cosines, and the score and code that they give."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from ..pseudo_labels import DampSettings, codes_from_scores, damp_scores
+from .reader import cosines
+from .schema import CacheHeader, CacheRows
+
+
+def similarity(header: CacheHeader, rows: CacheRows) -> np.ndarray:
+    """Return the cosines of rows (n, F, V, C) float32, whichever numbers are stored."""
+    if header.text is None:
+        assert rows.similarity is not None
+        return rows.similarity.astype(np.float32)
+    assert rows.view_embedding is not None
+    return cosines(rows.view_embedding, header.text)
+
+
+def with_scores(header: CacheHeader, rows: CacheRows, settings: DampSettings) -> CacheRows:
+    """Return rows whose score and code are made anew of what is stored; those that are not "ok" stay without."""
+    ok = np.array([status == "ok" for status in rows.status], dtype=bool)
+    score = np.full(rows.observed.shape, np.nan, dtype=np.float32)
+    code = np.zeros(rows.observed.shape, dtype=np.int8)
+    if ok.any():
+        mean = similarity(header, rows.take(ok)).mean(axis=1)
+        score[ok], ranking = damp_scores(mean, rows.observed[ok], settings)
+        code[ok] = codes_from_scores(score[ok], ranking, settings)
+    return replace(rows, score=score, code=code)

@@ -1,0 +1,60 @@
+"""Two caches -> where they differ."""
+
+from pathlib import Path
+from typing import Any
+
+from ..pipeline.score_cache import open_cache
+from ..pipeline.score_cache.comparing import Comparison, compare
+from .console import out, print_json
+
+SHOWN = 3  # names of each list; --json has all
+
+
+def run(a: Path, b: Path, as_json: bool) -> None:
+    """Print whether two caches are equal in content, and if not, where they differ."""
+    found = compare(open_cache(a), open_cache(b))
+    if as_json:
+        print_json({"a": str(a), "b": str(b), **found.to_json()})
+        return
+    for line in _lines(found, str(a), str(b)):
+        out.print(line, markup=False)
+    out.print("equal" if found.equal else "not equal")
+
+
+def _lines(found: Comparison, a: str, b: str) -> list[str]:
+    lines = []
+    for name, mine, theirs in found.settings:
+        if isinstance(mine, list | tuple) and isinstance(theirs, list | tuple) and len(mine) == len(theirs):
+            n = next(n for n, pair in enumerate(zip(mine, theirs, strict=True)) if pair[0] != pair[1])
+            name, mine, theirs = f"{name}, number {n + 1}", mine[n], theirs[n]
+        lines.append(f"{name}: {_short(mine)} in {a}, {_short(theirs)} in {b}")
+    for kind, alone in (("classes", found.classes), ("images", found.images)):
+        lines += [
+            f"{_named(names)}: {kind} of {path} alone" for path, names in zip((a, b), alone, strict=True) if names
+        ]
+    if found.order:
+        lines.append("the images that both have stand in another order")
+    lines += [f"{found.status:,} images have another status"] if found.status else []
+    lines += [f"{found.split:,} images are in another split"] if found.split else []
+    lines += [f"{found.labels:,} images have other observed or true labels"] if found.labels else []
+    if found.cosines is None:
+        lines.append("cosines cannot be compared: the views or flips are others")
+    elif found.cosines:
+        lines.append(
+            f"cosines differ in {found.cosines:,} of {found.scored:,} images, by {found.largest:.2g} at most and "
+            f"{found.mean:.2g} on average, most in {', '.join(f'{name} ({far:.2g})' for name, far in found.farthest)}"
+        )
+    if found.code_rows:
+        lines.append(f"codes differ in {found.code_entries:,} places of {found.code_rows:,} of {found.scored:,} images")
+    return lines
+
+
+def _named(names: list[str]) -> str:
+    return f"{len(names):,} ({', '.join(names[:SHOWN])}{', …' if len(names) > SHOWN else ''})"
+
+
+def _short(value: Any, most: int = 60) -> str:
+    if isinstance(value, list | tuple):
+        return f"{len(value)} of them"
+    text = "none" if value is None else str(value)
+    return text if len(text) <= most else f"{text[:most]}…"

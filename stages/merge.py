@@ -1,0 +1,53 @@
+"""Several caches of other images -> one cache of all of them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..pipeline.errors import AevlpError
+from ..pipeline.provenance import difference
+from ..pipeline.score_cache import ScoreCache, open_cache, write_cache
+from ..pipeline.score_cache.merging import merged
+from .console import out
+from .new_cache import check_new
+from .scoring_plan import comparable
+
+
+def run(target: Path, sources: Sequence[Path]) -> None:
+    """Write one cache of the images of several; AevlpError where they were made in different ways, or share an image."""
+    check_new(target)
+    caches = [open_cache(source) for source in sources]
+    for cache in caches[1:]:
+        _insist_on_same(caches[0], cache)
+    header, rows = merged(caches)
+    write_cache(target, header, rows)
+    out.print(f"{target}: {header.rows:,} images of {len(caches)} caches")
+
+
+def _insist_on_same(first: ScoreCache, other: ScoreCache) -> None:
+    changed = difference(_shaping(other), _shaping(first))
+    if changed is None and first.header.text is not None and other.header.text is not None:
+        changed = None if np.allclose(first.header.text, other.header.text, atol=1e-4) else "the prompts' vectors"
+    if changed:
+        raise AevlpError(
+            f"{other.path} was made otherwise than {first.path} ({changed}): only like caches can be merged"
+        )
+
+
+def _shaping(cache: ScoreCache) -> dict[str, Any]:
+    """Return what caches of different images of one data set have in common; names by number, so that one is told."""
+    header = cache.header
+    dataset = header.provenance["dataset"]
+    made = {
+        "classes": dict(enumerate(header.classes)),
+        "truth is known": header.has_truth,
+        "views": header.views,
+        "flips": header.flips,
+        **comparable(header),
+        "prompts": dict(enumerate(header.prompts)),
+        "dataset": {key: dataset[key] for key in ("name", "label_files")},
+    }
+    del made["images"]
+    return made

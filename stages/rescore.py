@@ -1,0 +1,95 @@
+"""A cache of view embeddings and other class names -> the cache of those classes, without looking at an image."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..pipeline.device import find_device
+from ..pipeline.encoder import ClipEncoder
+from ..pipeline.errors import AevlpError
+from ..pipeline.label_graph import TextGraph
+from ..pipeline.prompts import class_names, class_prompts
+from ..pipeline.score_cache import ScoreCache, open_cache, write_cache
+from ..pipeline.score_cache.rescoring import rescored
+from ..pipeline.scoring import one_thread_each
+from ..pipeline.specs import DatasetSpec
+from .console import out
+from .inspect import cached_settings
+from .new_cache import check_new, names_of_file
+from .train import dataset_of, scoring_encoder
+
+
+def run(
+    source: Path,
+    classes: Path,
+    prompt: Sequence[str] | None,
+    target: Path | None,
+    manifest: Path | Sequence[Path] | None = None,
+    device: str | None = None,
+) -> Path:
+    """Write the cache that scoring the same images with the class names in a text file gives, and return its path.
+
+    prompt: templates; None for those that the cache was made with. target: None for a name beside `source`. manifest: where
+    the natural names and synonyms of classes are from; None for the cache's own. Raises AevlpError where the cache stores no
+    embeddings, or its CLIP is not there or not the same.
+    """
+    cache = open_cache(source)
+    target = check_new(target or source.with_name(f"{source.stem}-{classes.stem}{source.suffix}"))
+    names = names_of_file(classes, "class names")
+    spec = dataset_of(cache, None, manifest)
+    templates = _templates(prompt) if prompt else cache.provenance["prompt"]
+    sentences = _sentences(names, templates, spec, cache.provenance["method"]["compat"])
+    graph = _text_graph(cache)
+    with one_thread_each():
+        encoder = scoring_encoder(cache.provenance, spec.manifest_path.parent, find_device(device))
+        text = _vectors(encoder, sentences, graph, names)
+    header, rows = rescored(
+        cache,
+        names,
+        [" | ".join(of_class) for of_class in sentences],
+        text,
+        cached_settings(cache),
+        prompt=list(templates),
+    )
+    write_cache(target, header, rows)
+    out.print(f"{target}: {len(cache):,} images, {len(names)} classes, no image was looked at")
+    out.print(f"next: aevlp inspect {target}")
+    return target
+
+
+def _templates(given: Sequence[str]) -> list[str]:
+    for template in given:
+        if template.count("{}") != 1 or set("{}") & set(template.replace("{}", "")):
+            raise AevlpError(
+                f"--prompt {template!r}: it must hold {{}} once, where the class name goes, and no other brace"
+            )
+    return list(given)
+
+
+def _sentences(names: list[str], templates: Sequence[str], spec: DatasetSpec, compat: str) -> list[list[str]]:
+    """Return the sentences of each class, as stage one makes them; what the manifest says of other classes is left out."""
+    natural = {name: words for name, words in spec.natural_names.items() if name in names}
+    synonyms = {name: words for name, words in spec.synonyms.items() if name in names}
+    return class_prompts(class_names(names, spec.name_rule, natural, synonyms, compat), templates)
+
+
+def _text_graph(cache: ScoreCache) -> TextGraph | None:
+    """Return the text graph that a cache was made with; AevlpError where it holds for the old classes alone."""
+    made: dict[str, Any] | str = cache.provenance["text_graph"]
+    if not isinstance(made, dict):
+        return None
+    if made["relation"] != "cosines of the text features":
+        raise AevlpError(
+            f"{cache.path} was made with a matrix of label similarities, which says nothing of other classes: score the images "
+            f"again, with --relation or without"
+        )
+    return TextGraph(made["sparse_topk"], made["reweight"], made["temperature"], made["seed"])
+
+
+def _vectors(encoder: ClipEncoder, sentences: list[list[str]], graph: TextGraph | None, names: list[str]) -> np.ndarray:
+    text = encoder.encode_classes(sentences)
+    if graph is not None:
+        text = graph(text, names)
+    return text / np.linalg.norm(text, axis=1, keepdims=True)
