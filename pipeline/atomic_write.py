@@ -38,7 +38,8 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.replace(path)
         _sync(path.parent)
     except OSError as error:
-        raise AevlpError(f"cannot write {path}: {error.strerror or error}") from error
+        # Arrow's own text says more than a reader can use.
+        raise AevlpError(f"cannot write {path}: {os.strerror(error.errno) if error.errno else error}") from error
     finally:
         with suppress(OSError):  # what went wrong before is what the user should read
             _remove(temporary)

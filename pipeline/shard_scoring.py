@@ -1,10 +1,13 @@
 """Shards of the image list -> their parts: claimed, decoded, scored and published, one after another."""
 
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import torch
 
 from .datasets import ImageTable
 from .errors import AevlpError
@@ -39,11 +42,12 @@ class ShardScoring:
         """Score and publish those of the shards that nobody else has claimed or published; return how many.
 
         done: is told of each batch why its images could not be read, "" for those that could. Raises AevlpError where an image
-        changes while it is scored.
+        changes while it is scored, and where memory does not suffice.
         """
         published, refused = 0, False
         rows: list[CacheRows] = []
-        with _Claims(self.store, shards, self.images.paths.tolist(), self.hashed) as claims:
+        claimed = _Claims(self.store, shards, self.images.paths.tolist(), self.hashed)
+        with claimed as claims, _plain_failures(self.batch_size):
             for batch in load_views(self.views, claims.batches(self.batch_size), self.workers):
                 shard, stamps = claims.first()
                 here = slice(batch.rows[0] - shard.start, batch.rows[-1] + 1 - shard.start)
@@ -61,6 +65,30 @@ class ShardScoring:
                     rows = []
                     published += 1
         return published
+
+
+@contextmanager
+def _plain_failures(batch_size: int) -> Iterator[None]:
+    """Raise AevlpError where memory does not suffice, here or in a worker, which the kernel then kills."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise AevlpError(
+            f"the GPU's memory is full: free it of other programs and run the same command again, or lower --batch-size "
+            f"{batch_size} with --restart, for all parts are made with one"
+        ) from error
+    except MemoryError as error:
+        raise AevlpError("memory is full: run the same command again with fewer --workers") from error
+    except RuntimeError as error:
+        lost = re.match(
+            r"DataLoader worker \(pid\S* [\d, ]+\) (is killed by signal: [\w ]+|exited unexpectedly)", str(error)
+        )
+        if lost is None:
+            raise
+        raise AevlpError(
+            f"a process that decodes images {lost[1]}: memory, or shared memory, may have run out; run the same command "
+            f"again, with fewer --workers"
+        ) from error
 
 
 class _Claims:

@@ -45,7 +45,8 @@ def score(plan: ScoringPlan, store: PartStore, rank: Rank, map_passes: Callable,
             counted = Counted(partial(bar.advance, task))
             while missing := store.missing():
                 turn = rank.number * len(missing) // rank.of  # each begins elsewhere, so that they seldom meet
-                if not _score_some(plan, store, missing[turn:] + missing[:turn], map_passes, counted):
+                free = [shard for shard in missing[turn:] + missing[:turn] if store.is_free(shard)]
+                if not (free and _score_some(plan, store, free, map_passes, counted)):
                     time.sleep(POLL_SECONDS)  # all that is missing is being scored by others
                     bar.update(task, completed=len(plan.images) - _rows(store.missing()))
                 counted.refuse_bad(plan)
@@ -53,13 +54,19 @@ def score(plan: ScoringPlan, store: PartStore, rank: Rank, map_passes: Callable,
         with exclusive(store.target):
             if not store.exists():
                 return None
-            header = _checked_header(plan, store)
-            if header is None:
-                continue
-            say(f"writing {store.target}")
-            write(header, _all_rows(store))
-            store.remove()
-            return scored
+            if finish(plan, store, write):
+                return scored
+
+
+def finish(plan: ScoringPlan, store: PartStore, write: Write) -> bool:
+    """Give the rows of all parts to `write`, and delete the parts; False where one of them is damaged, and so deleted."""
+    header = _checked_header(plan, store)
+    if header is None:
+        return False
+    say(f"writing {store.target}")
+    write(header, _all_rows(store))
+    store.remove()
+    return True
 
 
 def _score_some(
@@ -80,9 +87,11 @@ def _check_parts(plan: ScoringPlan, store: PartStore) -> None:
             continue
         paths = plan.images.paths[shard.start : shard.stop].tolist()
         for path, then in zip(paths, rows.stamps, strict=True):
-            if stamp(path, plan.options.hash_images) != then:
+            now = stamp(path, plan.options.hash_images)
+            if now != then:
+                what = "has changed" if now and then else "is gone" if then else "has appeared"
                 raise AevlpError(
-                    f"{path} has changed since it was scored: delete {store.file(shard)} to score its "
+                    f"{path} {what} since its part was made: delete {store.file(shard)} to score its "
                     f"{shard.stop - shard.start:,} images again, or --restart to score all of them"
                 )
 
@@ -101,7 +110,7 @@ def _checked_header(plan: ScoringPlan, store: PartStore) -> CacheHeader | None:
         counted(rows.reason)
     if not whole:
         return None
-    if counted.bad == len(plan.images):
+    if counted.bad == len(plan.images) and not store.extends:
         store.remove()
         raise AevlpError(f"none of the {counted.bad} images can be read, first {counted.first[0]}")
     counted.refuse_bad(plan)
@@ -111,6 +120,8 @@ def _checked_header(plan: ScoringPlan, store: PartStore) -> CacheHeader | None:
 
 def _read(store: PartStore, shard: Shard) -> CacheRows | None:
     """Return the rows of a part, None where it is damaged, which is said, and the part deleted."""
+    if not store.file(shard).exists():  # asked first: it may appear at any time
+        return None
     rows = store.read(shard)
     if rows is None and store.file(shard).exists():
         say(

@@ -7,11 +7,13 @@ from collections import Counter
 from pathlib import Path
 
 from ..pipeline.errors import AevlpError
+from ..pipeline.file_stamp import identity_of
 from ..pipeline.manifest import load_manifest
-from ..pipeline.part_store import exclusive, in_use, parts_folder, remove_parts
+from ..pipeline.part_store import exclusive, in_use, leftovers, parts_folder, recorded_settings, remove_parts
 from ..pipeline.provenance import difference
 from ..pipeline.ranks import Rank, this_rank
 from ..pipeline.score_cache import check_suffix, open_cache, remove_cache, write_cache
+from ..pipeline.score_cache.remote import check_writable, local_place
 from ..pipeline.scoring import one_thread_each
 from .console import let_speak, out, say
 from .part_scoring import Scored, score
@@ -45,9 +47,10 @@ def run(options: Options) -> Path:
 
 def _check_target(path: Path) -> None:
     """Raise AevlpError where a cache cannot be written, or would replace what is no cache, before any work is done."""
-    existing = next(folder for folder in path.absolute().parents if folder.exists())
+    existing = next(folder for folder in local_place(path).absolute().parents if folder.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise AevlpError(f"cannot write {path}: {existing} is {'read-only' if existing.is_dir() else 'not a folder'}")
+    check_writable(path)
     if not path.exists():
         return
     folder = path.suffix == ".parquet"
@@ -71,8 +74,11 @@ def _delete(path: Path, rank: Rank, agreed: bool) -> None:
         raise AevlpError(f"--restart deletes {named}, which one process must do: delete them, and start without it")
     if not agreed:
         print(f"Delete {named}? [y/N] ", end="", file=sys.stderr, flush=True)
-        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
-            raise AevlpError(f"{named} stay as they are: answer y, or pass --yes, to delete them and start anew")
+        answer = sys.stdin.readline() if sys.stdin else ""  # closed: nobody is there to ask
+        if not answer.endswith("\n"):
+            print(file=sys.stderr)
+        if answer.strip().lower() not in ("y", "yes"):
+            raise AevlpError(f"nothing was deleted: answer y, or pass --yes, to delete {named} and start anew")
     with exclusive(path):
         if in_use(path):
             raise AevlpError(
@@ -84,16 +90,23 @@ def _delete(path: Path, rank: Rank, agreed: bool) -> None:
 
 def _insist_on_same(path: Path, plan: ScoringPlan) -> None:
     """Say that there is nothing to do; AevlpError where the cache that is there was made otherwise."""
-    changed = difference(comparable(plan.header), comparable(open_cache(path).header))
+    try:
+        cache = open_cache(path)
+    except AevlpError as error:
+        raise AevlpError(f"{error}; --restart deletes it and starts anew") from error
+    changed = difference(comparable(plan.header), comparable(cache.header))
     if changed:
         raise AevlpError(
             f"{path} was made otherwise (this run has {changed}): choose another --cache, or --restart to replace it"
         )
-    if parts_folder(path).exists():  # a process was killed after it had made the cache of them
+    made_of = recorded_settings(path)
+    # A process was killed after it had made the cache of these parts, or while it removed them.
+    if (made_of is not None and not made_of.get("of")) or (made_of is None and leftovers(path)):
         with exclusive(path):
-            for _ in open_cache(path).rows():
+            for _ in cache.rows():
                 pass
             remove_parts(path)
+        say(f"removed what an interrupted run had left beside {path}")
     out.print(f"{path} is there already, made with these very settings: nothing to do")
 
 
@@ -105,14 +118,16 @@ def _summary(path: Path, scored: Scored | None, seconds: float) -> None:
     statuses = Counter(cache.status.tolist())
     views = scored.images * cache.header.views * cache.header.flips
     files = [path] if path.is_file() else list(path.iterdir())
-    size = sum(file.stat().st_size for file in files) / 1e6
+    size = sum(identity_of(file)[0] for file in files) / 1e6
     here = f", {scored.images:,} of them in this run" if scored.images < len(cache) else ""
-    out.print(
-        f"[bold]{path}[/bold]: {statuses['ok']:,} images scored{here}, {views:,} views in {seconds:,.1f} s "
-        f"({scored.images / seconds:,.1f} images/s, {views / seconds:,.0f} views/s), {size:,.1f} MB"
+    pace = (
+        f", {views:,} views in {seconds:,.1f} s ({scored.images / seconds:,.1f} images/s, {views / seconds:,.0f} views/s)"
+        if scored.images
+        else ""
     )
+    out.print(f"[bold]{path}[/bold]: {statuses['ok']:,} images scored{here}{pace}, {size:,.1f} MB")
     for status in sorted(set(statuses) - {"ok"}):
         out.print(f"{statuses[status]:,} images {status}: kept as rows without scores, left out of training")
     for reason in [text for text in cache.reason.tolist() if text][:3]:
-        say(f"  {reason}")
+        say(f"  {' '.join(reason.split())}")
     out.print(f"next: aevlp inspect {path} · aevlp train --cache {path}")

@@ -75,11 +75,12 @@ class ScoringPlan:
     text: np.ndarray
     header: CacheHeader
 
-    def store(self, target: Path) -> PartStore:
-        """Return the parts of a cache of these images at `target`."""
+    def store(self, target: Path, of: str | None = None) -> PartStore:
+        """Return the parts of a cache of these images at `target`; of: the checksum of an old cache that they go into."""
         settings = {
             **comparable(self.header),
-            "listing": self.images.listing(),
+            "hash of the list of images and labels": self.images.listing()[:16],
+            "of": of,
             "device": self.encoder.device.type,
             "batch_size": self.options.batch_size,
             "shard_size": self.options.shard_size,
@@ -191,7 +192,7 @@ def _note_missing(images: ImageTable, root: Path) -> None:
         raise AevlpError(
             f"none of the {len(images):,} images that are listed is in {root}: {named}; is it the data set's own folder?"
         )
-    say(f"{len(missing):,} of {len(images):,} images are not in {root}: {named}")
+    say(f"{len(missing):,} of {len(images):,} images are not in {root}: {' '.join(named.split())}")
 
 
 def _text_graph(options: Options, spec: DatasetSpec) -> TextGraph | None:

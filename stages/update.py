@@ -17,11 +17,12 @@ from ..pipeline.locations import location
 from ..pipeline.manifest import load_manifest
 from ..pipeline.part_store import exclusive, recorded_settings, remove_parts
 from ..pipeline.provenance import difference
-from ..pipeline.pseudo_labels import DampSettings, codes_from_scores, damp_scores
+from ..pipeline.pseudo_labels import DampSettings
 from ..pipeline.ranks import this_rank
 from ..pipeline.score_cache import CacheHeader, CacheRows, ScoreCache, open_cache, write_cache
-from ..pipeline.score_cache.reader import cosines
+from ..pipeline.score_cache.remote import check_writable
 from ..pipeline.score_cache.schema import ROWS_A_BLOCK, joined
+from ..pipeline.score_cache.scores import with_scores
 from ..pipeline.scoring import one_thread_each
 from ..pipeline.specs import PACKAGED
 from ..pipeline.stamps import is_hashed, stamped_size
@@ -71,6 +72,7 @@ def _bring_up_to_date(path: Path, scoring: Scoring, retried: bool) -> None:
             kind = "could not be read" if retried else f"of {spec.name} is new"
             out.print(f"{path}: no image {kind}: nothing to do")
             return
+        check_writable(path)
         part = replace(plan, images=plan.images.take(todo), header=replace(plan.header, rows=len(todo)))
         of = _content(cache)
         store = part.store(path, of)
@@ -201,15 +203,11 @@ def _woven(cache: ScoreCache, images: ImageTable, kept: np.ndarray, scored: Iter
 
 def _labelled(rows: CacheRows, images: ImageTable, settings: DampSettings, cache: ScoreCache) -> CacheRows:
     """Return rows with the labels of `images`; score and code are made anew where what is observed has changed."""
-    changed = (rows.observed != images.observed).any(axis=1) & (np.array(rows.status) == "ok")
-    score, code = rows.score.copy(), rows.code.copy()
-    if changed.any():
-        if rows.similarity is not None:
-            similarity = rows.similarity[changed].astype(np.float32)
-        else:
-            assert rows.view_embedding is not None and cache.header.text is not None
-            similarity = cosines(rows.view_embedding[changed], cache.header.text)
-        score[changed], ranking = damp_scores(similarity.mean(axis=1), images.observed[changed], settings)
-        code[changed] = codes_from_scores(score[changed], ranking, settings)
-    split = images.split.tolist()
-    return replace(rows, split=split, truth=images.truth, observed=images.observed, score=score, code=code)
+    changed = (rows.observed != images.observed).any(axis=1)[:, None]
+    labelled = replace(rows, split=images.split.tolist(), truth=images.truth, observed=images.observed)
+    if not changed.any():
+        return labelled
+    anew = with_scores(cache.header, labelled, settings)
+    return replace(
+        labelled, score=np.where(changed, anew.score, rows.score), code=np.where(changed, anew.code, rows.code)
+    )

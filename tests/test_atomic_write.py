@@ -86,6 +86,14 @@ def test_a_full_disk_is_one_clear_line(tmp_path: Path) -> None:
     assert names(tmp_path) == ["a"]
 
 
+def test_what_a_library_makes_of_an_error_is_left_out(tmp_path: Path) -> None:
+    with pytest.raises(AevlpError) as raised, replacing(tmp_path / "a"):
+        raise OSError(errno.ENOSPC, "Error writing bytes to file. Detail: [errno 28] No space left on device")
+    assert str(raised.value) == f"cannot write {tmp_path / 'a'}: No space left on device"
+    with pytest.raises(AevlpError, match=r"cannot write .*a: an odd error"), replacing(tmp_path / "a"):
+        raise OSError("an odd error")
+
+
 def test_a_file_in_the_place_of_a_folder_is_one_clear_line(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("a file")
     with pytest.raises(AevlpError, match=r"cannot write .*runs/a"), replacing(tmp_path / "runs" / "a"):

@@ -503,7 +503,7 @@ def test_worker_processes_read_what_is_in_the_file(tmp_path: Path, where: str, w
     read_image(images.paths[4])
     views = []
     for paths in ([*images.paths], files):
-        batches = list(load_views(ViewDataset(paths, 2, 16, "paper"), 2, workers))
+        batches = list(load_views(ViewDataset(paths, 2, 16, "paper"), [[0, 1], [2, 3], [4, 5], [6, 7], [8]], workers))
         assert [status for batch in batches for status in batch.status] == ["ok"] * 9
         views.append(torch.cat([batch.views for batch in batches]))
     assert torch.equal(*views)

@@ -470,7 +470,7 @@ def test_a_cache_of_another_regime_is_not_taken_for_this_one(blocks: Path, tmp_p
         with pytest.raises(AevlpError, match=rf"was made otherwise \(this run has {expected}\).*--restart"):
             stage_one(blocks, path, observe=observe_)
     assert path.read_bytes() == before
-    stage_one(blocks, path, restart=True)
+    stage_one(blocks, path, restart=True, yes=True)
     assert open_cache(path).provenance["observation"]["regime"] == "uniform"
 
 

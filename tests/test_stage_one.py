@@ -1,7 +1,9 @@
 """Stage one end to end: what it writes, what it refuses, and that its cosines are those of a plain loop."""
 
 import hashlib
+import io
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -177,9 +179,13 @@ def test_strict_names_the_first_bad_file_and_the_count_and_writes_nothing(tmp_pa
     draw_blocks(tmp_path / "data")
     for name in ("01.png", "13.png"):
         (tmp_path / "data" / "images" / name).write_bytes(b"no image")
-    with pytest.raises(AevlpError, match=r"2 of 16 images cannot be read, first .*01\.png"):
+    said = r"2 of 16 images cannot be read, first .*01\.png.*13\.png.*; --strict refuses, no cache was written"
+    with pytest.raises(AevlpError, match=said):
         stage_one(tmp_path / "data", tmp_path / "c.h5", strict=True)
-    assert [p.name for p in tmp_path.iterdir()] == ["data"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["c.h5.parts", "data"]
+    assert not list((tmp_path / "c.h5.parts").glob("part-*"))  # the only shard has bad images in it
+    cache = open_cache(stage_one(tmp_path / "data", tmp_path / "c.h5"))  # as after all
+    assert (cache.status != "ok").sum() == 2 and not (tmp_path / "c.h5.parts").exists()
 
 
 def test_no_readable_image_is_an_error(tmp_path: Path) -> None:
@@ -201,8 +207,58 @@ def test_the_same_command_again_does_nothing_and_another_is_refused(blocks: Path
     with pytest.raises(AevlpError, match="images: 3, not 16"):
         stage_one(blocks, path, limit=3)
     assert path.read_bytes() == before
-    stage_one(blocks, path, grid=3, restart=True)
+    stage_one(blocks, path, grid=3, restart=True, yes=True)
     assert open_cache(path).header.views == 10
+
+
+@pytest.mark.parametrize(
+    "answer, deleted",
+    [
+        ("y\n", True),
+        (" YES \n", True),
+        ("n\n", False),
+        ("\n", False),
+        ("", False),
+        ("yesterday\n", False),
+        (None, False),
+    ],
+)
+def test_restart_asks_before_it_deletes(
+    blocks: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+    answer: str | None,
+    deleted: bool,
+) -> None:
+    path = stage_one(blocks, tmp_path / "c.h5")
+    before = path.read_bytes()
+    monkeypatch.setattr(sys, "stdin", None if answer is None else io.StringIO(answer))  # None: it is closed
+    if deleted:
+        stage_one(blocks, path, grid=3, restart=True)
+        assert open_cache(path).header.views == 10
+    else:
+        with pytest.raises(AevlpError, match=r"nothing was deleted: answer y, or pass --yes, to delete .*c\.h5 and"):
+            stage_one(blocks, path, grid=3, restart=True)
+        assert path.read_bytes() == before
+    assert f"Delete {path}? [y/N] " in capsys.readouterr().err
+
+
+def test_restart_asks_nothing_where_there_is_nothing_to_delete(
+    blocks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    assert len(open_cache(stage_one(blocks, tmp_path / "c.h5", restart=True))) == 16
+
+
+def test_restart_names_the_parts_too(blocks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "c.h5.parts").mkdir()
+    (tmp_path / "c.h5.parts" / "settings.json").write_text("{}")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
+    with pytest.raises(AevlpError, match=r"to delete .*c\.h5\.parts and start anew"):
+        stage_one(blocks, tmp_path / "c.h5", restart=True)
+    stage_one(blocks, tmp_path / "c.h5", restart=True, yes=True)
+    assert [p.name for p in tmp_path.iterdir()] == ["c.h5"]
 
 
 def test_limit_takes_the_first_images(blocks: Path, tmp_path: Path) -> None:

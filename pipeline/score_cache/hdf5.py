@@ -1,8 +1,10 @@
-"""A cache as one HDF5 file: a dataset a column, the header as JSON text in `header`, and checksums in `checksums`.
+"""A cache as one HDF5 file: a dataset a column, the header as JSON text in `header`, checksums in `checksums`, and before all of
+it, in HDF5's user block, the SHA-256 of the file.
 
 A file is opened for each read and closed again, so that no handle ever crosses a fork.
 """
 
+import hashlib
 import io
 import json
 from collections.abc import Iterable, Iterator
@@ -14,17 +16,43 @@ import h5py
 import numpy as np
 
 from ..errors import AevlpError
+from ..interruption import Interruption
 from .checksums import Checksums, block_checksums, header_checksum
 from .schema import ROWS_A_BLOCK, TEXT_COLUMNS, CacheHeader, CacheRows, array_columns, in_blocks
+from .unfailing_file import unfailing_file
 
 CHUNK_BYTES = 1 << 18
+USER_BLOCK = 512  # bytes before HDF5's own, the least that it allows
 LAYOUT = ("v110", "v110")  # the oldest layout that guards its own tables with checksums
 
 
 def write(path: Path, header: CacheHeader, parts: Iterable[CacheRows]) -> None:
     """Write the parts, which hold header.rows rows in all, as a new file."""
-    with h5py.File(path, "w", libver=LAYOUT) as file:
-        _fill(file, header, parts)
+    with (
+        Interruption() as stop,
+        unfailing_file(path) as disk,
+        h5py.File(disk, "w", libver=LAYOUT, userblock_size=USER_BLOCK) as file,
+    ):
+        _fill(file, header, stop.before_each(disk.before_each(parts)))  # HDF5 stands neither error nor interrupt
+    with path.open("r+b") as whole:
+        seal = _seal(whole)
+        whole.seek(0)
+        whole.write(seal)
+
+
+def is_sealed(path: Path) -> bool:
+    """Return whether a file holds the very bytes that `write` wrote; HDF5, which can hang on damaged ones, is not asked."""
+    try:
+        with path.open("rb") as whole:
+            return whole.read(USER_BLOCK) == _seal(whole)
+    except OSError as error:
+        raise AevlpError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _seal(whole: IO[bytes]) -> bytes:
+    """Return what the user block is to hold: the SHA-256 of all that follows it, as a line of text."""
+    whole.seek(USER_BLOCK)
+    return f"{hashlib.file_digest(whole, 'sha256').hexdigest()}\n".encode().ljust(USER_BLOCK, b"\0")  # type: ignore[arg-type]
 
 
 def to_bytes(header: CacheHeader, rows: CacheRows, user_block: int = 0) -> bytes:
@@ -52,14 +80,10 @@ def _fill(file: h5py.File, header: CacheHeader, parts: Iterable[CacheRows]) -> N
     for rows in in_blocks(parts, ROWS_A_BLOCK):
         here = slice(start, start + len(rows))
         start = here.stop
-        if start > header.rows:
-            continue  # only counted, for the error below
         for name in columns:
             _dataset(file, name)[here] = getattr(rows, name)
         for name, digest in block_checksums(rows).items():
             checksums[name].append(digest)
-    if start != header.rows:
-        raise AevlpError(f"expected {header.rows} rows, {start} were given")
     file["checksums"] = json.dumps(checksums)
 
 
@@ -77,7 +101,10 @@ class Hdf5Store:
         self.path, self._content = path, content
         with self._open() as file, self._reading("header"):
             self.header = CacheHeader.from_json(_text(file, "header"), str(path))
-            self.checksums: Checksums = json.loads(_text(file, "checksums"))
+            self.checksums: Checksums = dict(json.loads(_text(file, "checksums")))
+            for name in ("classes", "prompts"):
+                if tuple(_dataset(file, name).asstr()[:]) != getattr(self.header, name):
+                    raise AevlpError(f"{path}: {name} are not those of the header: the file is damaged")
             for name, shape in {
                 **dict.fromkeys(TEXT_COLUMNS, ()),
                 **{name: shape for name, (_, shape) in array_columns(self.header).items()},
@@ -89,7 +116,7 @@ class Hdf5Store:
     def text(self, name: str, rows: slice) -> list[str]:
         """Return consecutive rows of a text column."""
         with self._open() as file, self._reading(name):
-            return _dataset(file, name).asstr()[rows].tolist()
+            return np.asarray(_dataset(file, name).asstr()[rows]).tolist()
 
     def array(self, name: str, rows: np.ndarray) -> np.ndarray:
         """Return some rows of a numeric column, in the order asked for."""
@@ -100,11 +127,23 @@ class Hdf5Store:
             distinct, inverse = np.unique(rows, return_inverse=True)
             return dataset[distinct][inverse]
 
+    def block(self, rows: slice) -> dict[str, list[str] | np.ndarray]:
+        """Return consecutive rows of every column, with one opening of the file."""
+        columns: dict[str, list[str] | np.ndarray] = {}
+        with self._open() as file:
+            for name in TEXT_COLUMNS:
+                with self._reading(name):
+                    columns[name] = np.asarray(_dataset(file, name).asstr()[rows]).tolist()
+            for name in array_columns(self.header):
+                with self._reading(name):
+                    columns[name] = _dataset(file, name)[rows]
+        return columns
+
     @contextmanager
     def _reading(self, name: str) -> Iterator[None]:
         try:
             yield
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, TypeError, RuntimeError) as error:
             detail = " ".join(str(error).split())[:120]
             raise AevlpError(f"{self.path}: {name} cannot be read, the file is damaged ({detail})") from error
 

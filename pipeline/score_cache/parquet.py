@@ -2,7 +2,8 @@
 the metadata under `aevlp`, in every file, and the checksums of its rows under `aevlp.checksums`."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -35,8 +36,6 @@ def write(folder: Path, header: CacheHeader, parts: Iterable[CacheRows]) -> None
             start += len(rows)
     finally:
         _close(writer, checksums)
-    if start != header.rows:
-        raise AevlpError(f"expected {header.rows} rows, {start} were given")
 
 
 def _close(writer: pq.ParquetWriter | None, checksums: Checksums) -> None:
@@ -77,14 +76,14 @@ class ParquetStore:
             found = self._file(file)
             metadata = found.metadata.metadata or {}
             headers.add(metadata.get(b"aevlp", b"{}"))
+            if len(headers) > 1:
+                raise AevlpError(f"{path}: its files are of different caches")
+            self.header = CacheHeader.from_json(next(iter(headers)), str(path))
             for name, digests in self._checksums(file, metadata).items():
                 self.checksums.setdefault(name, []).extend(digests)
             for group in range(found.num_row_groups):
                 self._groups.append((start, file, group))
                 start += found.metadata.row_group(group).num_rows
-        if len(headers) > 1:
-            raise AevlpError(f"{path}: its files are of different caches")
-        self.header = CacheHeader.from_json(headers.pop(), str(path))
         if start != self.header.rows:
             raise AevlpError(f"{path}: {start} rows found, the header says {self.header.rows}: files are missing")
         self._starts = np.array([first for first, _, _ in self._groups])
@@ -95,13 +94,8 @@ class ParquetStore:
         values: list[str] = []
         first, last = np.searchsorted(self._starts, (start, stop - 1), side="right") - 1
         for at, file, group in self._groups[first : last + 1]:
-            try:
-                column = self._column(file, group, name).to_pylist()
-            except ValueError as error:
-                raise AevlpError(
-                    f"{file}: the column {name} is damaged: {' '.join(str(error).split())[:160]}"
-                ) from error
-            values += column[max(start - at, 0) : stop - at]
+            with _reading(file, f"the column {name}"):
+                values += self._column(file, group, name).to_pylist()[max(start - at, 0) : stop - at]
         return values
 
     def array(self, name: str, rows: np.ndarray) -> np.ndarray:
@@ -111,22 +105,30 @@ class ParquetStore:
         owner = np.searchsorted(self._starts, rows, side="right") - 1
         for index in np.unique(owner):
             first, file, group = self._groups[index]
-            column = self._column(file, group, name)
             mine = owner == index
-            try:
-                values = np.concatenate([chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks])
-                result[mine] = values.reshape(-1, *shape)[rows[mine] - first]
-            except (ValueError, IndexError) as error:
-                raise AevlpError(f"{file}: the column {name} is damaged: {error}") from error
+            with _reading(file, f"the column {name}"):
+                result[mine] = _numbers(self._column(file, group, name), shape)[rows[mine] - first]
         return result
 
+    def block(self, rows: slice) -> dict[str, list[str] | np.ndarray]:
+        """Return every column of the rows of one row group, with one opening of its file."""
+        first, file, group = self._groups[int(np.searchsorted(self._starts, rows.start, side="right")) - 1]
+        with _reading(file, "a row group"):
+            table = self._file(file).read_row_group(group)
+        if (first, len(table)) != (rows.start, rows.stop - rows.start):
+            raise AevlpError(f"{file}: its row groups are not those of an aevlp cache")
+        columns: dict[str, list[str] | np.ndarray] = {}
+        for name in TEXT_COLUMNS:
+            with _reading(file, f"the column {name}"):
+                columns[name] = table.column(name).to_pylist()
+        for name, (_, shape) in array_columns(self.header).items():
+            with _reading(file, f"the column {name}"):
+                columns[name] = _numbers(table.column(name), shape)
+        return columns
+
     def _column(self, file: Path, group: int, name: str) -> pa.ChunkedArray:
-        try:
+        with _reading(file, f"the column {name}"):
             return self._file(file).read_row_group(group, columns=[name]).column(name)
-        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
-            raise AevlpError(
-                f"{file}: the column {name} cannot be read: {' '.join(str(error).split())[:160]}"
-            ) from error
 
     @staticmethod
     def _checksums(file: Path, metadata: dict[bytes, bytes]) -> Checksums:
@@ -141,3 +143,17 @@ class ParquetStore:
             return pq.ParquetFile(path)
         except (pa.ArrowException, OSError, ValueError) as error:
             raise AevlpError(f"{path} cannot be read as Parquet: {' '.join(str(error).split())[:160]}") from error
+
+
+def _numbers(column: pa.ChunkedArray, shape: tuple[int, ...]) -> np.ndarray:
+    """Return a column of flattened arrays, (rows, *shape)."""
+    values = np.concatenate([chunk.flatten().to_numpy(zero_copy_only=False) for chunk in column.chunks])
+    return values.reshape(-1, *shape)
+
+
+@contextmanager
+def _reading(file: Path, what: str) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError, KeyError, ValueError, IndexError) as error:
+        raise AevlpError(f"{file}: {what} cannot be read: {' '.join(str(error).split())[:160]}") from error

@@ -25,6 +25,7 @@ class Store(Protocol):
 
     def text(self, name: str, rows: slice) -> list[str]: ...
     def array(self, name: str, rows: np.ndarray) -> np.ndarray: ...
+    def block(self, rows: slice) -> dict[str, list[str] | np.ndarray]: ...
 
 
 class ScoreCache:
@@ -135,29 +136,62 @@ class ScoreCache:
             codes[block][ok] = damp_codes(cosines[ok][:, views], self.observed[block][ok], settings)
         return codes
 
-    def rows(self) -> Iterator[CacheRows]:
-        """Yield the whole content, block by block, as a writer takes it; AevlpError where it is not what was written."""
-        if header_checksum(self.header) not in self._store.checksums["header"]:
+    def rows(self, numbers: np.ndarray | None = None) -> Iterator[CacheRows]:
+        """Yield the whole content, or the rows with these ascending numbers, block by block, as a writer takes it.
+
+        Blocks that hold none of them are not read. Raises AevlpError where a block, or the header, is not what was written.
+        """
+        if not self.header_is_whole():
             raise AevlpError(f"{self.path}: its header is damaged")
-        for number, rows in enumerate(self.unchecked_rows()):
-            damaged = damaged_columns(rows, number, self._store.checksums)
+        for number in range(self.blocks):
+            first, here = number * ROWS_A_BLOCK, None
+            if numbers is not None:
+                here = numbers[slice(*np.searchsorted(numbers, (first, first + ROWS_A_BLOCK)))] - first
+                if not len(here):
+                    continue
+            rows = self.block(number)
+            damaged = self.damaged(number, rows)
             if damaged:
-                first = number * ROWS_A_BLOCK
                 raise AevlpError(
                     f"{self.path}: rows {first:,} to {first + len(rows) - 1:,} of {', '.join(damaged)} are damaged, their "
                     f"checksums do not agree"
                 )
-            yield rows
+            yield rows if here is None else rows.take(here)
 
-    def unchecked_rows(self) -> Iterator[CacheRows]:
-        """Yield the whole content, block by block, as it is on disk."""
-        for start in range(0, len(self), ROWS_A_BLOCK):
-            block = slice(start, min(start + ROWS_A_BLOCK, len(self)))
-            numbers = self._numbers(block)
-            columns: dict[str, Any] = {f.name: None for f in fields(CacheRows)}
-            columns |= {name: self._store.text(name, block) for name in TEXT_COLUMNS}
-            columns |= {name: self._store.array(name, numbers) for name in array_columns(self.header)}
-            yield CacheRows(**columns)
+    def labels(self, name: str, rows: Rows) -> np.ndarray:
+        """Return "observed", or "truth" where it is known, of some rows, (n, C) int8, read when they are asked for."""
+        return self._store.array(name, self._numbers(rows))
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks the rows stand in, each with checksums of its own."""
+        return -(-len(self) // ROWS_A_BLOCK)
+
+    def block(self, number: int) -> CacheRows:
+        """Return a block, counted from 0, as it is on disk."""
+        rows = slice(number * ROWS_A_BLOCK, min((number + 1) * ROWS_A_BLOCK, len(self)))
+        columns: dict[str, Any] = {**dict.fromkeys(f.name for f in fields(CacheRows)), **self._store.block(rows)}
+        return CacheRows(**columns)
+
+    def damaged(self, number: int, rows: CacheRows) -> list[str]:
+        """Return the columns of the block `rows` with this number that are not what was written."""
+        return damaged_columns(rows, number, self._store.checksums)
+
+    def header_is_whole(self) -> bool:
+        """Return whether the header is what was written."""
+        return header_checksum(self.header) in self._store.checksums.get("header", [])
+
+    def text(self, name: str, rows: slice = slice(None)) -> list[str]:
+        """Return consecutive rows of a text column; at a million rows far smaller than the array of that name."""
+        return self._store.text(name, rows)
+
+    def take(self, rows: np.ndarray) -> CacheRows:
+        """Return some rows by their numbers, in the order asked for, as they are on disk."""
+        numbers = self._numbers(rows)
+        columns: dict[str, Any] = {f.name: None for f in fields(CacheRows)}
+        columns |= {name: getattr(self, name)[numbers].tolist() for name in TEXT_COLUMNS}
+        columns |= {name: self._store.array(name, numbers) for name in array_columns(self.header)}
+        return CacheRows(**columns)
 
     @property
     def checksums(self) -> Checksums:

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import chain
 from typing import Any
@@ -118,16 +118,17 @@ def in_blocks(parts: Iterable[CacheRows], size: int) -> Iterator[CacheRows]:
         rows += len(part)
         if rows < size:
             continue
-        joined = _joined(held)
+        together = joined(held)
         for start in range(0, rows - rows % size, size):
-            yield joined.take(slice(start, start + size))
+            yield together.take(slice(start, start + size))
         rows %= size
-        held = [joined.take(slice(len(joined) - rows, None))] if rows else []
+        held = [together.take(slice(len(together) - rows, None))] if rows else []
     if rows:
-        yield _joined(held)
+        yield joined(held)
 
 
-def _joined(parts: list[CacheRows]) -> CacheRows:
+def joined(parts: Sequence[CacheRows]) -> CacheRows:
+    """Return the rows of several parts, one after another."""
     if len(parts) == 1:
         return parts[0]
     return map_columns(lambda *v: list(chain(*v)) if isinstance(v[0], list) else np.concatenate(v), *parts)
