@@ -1,15 +1,15 @@
 """A text that names a place, `my_photos` or `s3://bucket/photos`, -> a path: on the local disk, or in a remote store.
 
-A remote path is read through fsspec, which takes the address and the credentials of a store from its usual settings (for S3
-the AWS_* variables and files, and FSSPEC_S3_*). It holds nothing but its own name, so that it may cross a fork: the file
-system, and the threads behind it, are each process's own.
+A remote path is read, and a file written whole, through fsspec, which takes the address and the credentials of a store from
+its usual settings (for S3 the AWS_* variables and files, and FSSPEC_S3_*). It holds nothing but its own name, so that it may
+cross a fork: the file system, and the threads behind it, are each process's own.
 """
 
 import errno
 import io
 import re
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path, PurePath
@@ -58,7 +58,7 @@ def location(text: str | Path) -> Path:
 
 
 class RemotePath(type(Path())):
-    """A path in a remote store, for reading alone; what would need the local disk is refused.
+    """A path in a remote store, for reading, and for writing a whole file; what would need the local disk is refused.
 
     Its first part is the scheme, `s3:`, and all that pathlib computes from the name alone works as for any path. Whether a
     file is there, and its size, is taken from the listing of its folder, which is asked for once (`forget_listings`): the
@@ -93,7 +93,15 @@ class RemotePath(type(Path())):
         return _listing(self) is not None
 
     def exists(self) -> bool:
-        return self.is_file() or self.is_dir()
+        """Return whether the store has it now, whatever a listing said before: other processes write there too."""
+        try:
+            with _asking(self):
+                store = _store(self)
+                store.invalidate_cache()
+                store.info(str(self))
+        except FileNotFoundError:
+            return False
+        return True
 
     def iterdir(self) -> Generator["RemotePath", None, None]:
         yield from (self / name for name in _listing(self) or {})
@@ -147,6 +155,28 @@ class RemotePath(type(Path())):
         """Return some bytes of the file, which is one request; raises as `open` does."""
         with _asking(self):
             return _store(self).cat_file(str(self), start=offset, end=offset + size) if size else b""
+
+    def download(self, local: Path) -> None:
+        """Write the file to the local disk; RemoteError where the store does not give it."""
+        with _asking(self, "fetch"):
+            _store(self).get_file(str(self), str(local))
+
+    def upload(self, local: Path) -> None:
+        """Write a local file here, in the place of what is there; RemoteError where the store does not take it whole."""
+        with _asking(self, "write"):
+            _store(self).put_file(str(local), str(self))
+        forget_listings()
+        size, found = local.stat().st_size, self.identity()
+        if found is None or found[0] != size:
+            raise RemoteError(f"cannot write {self}: {size:,} bytes were uploaded, the store has {found and found[0]}")
+
+    def remove(self) -> None:
+        """Delete the file, or the folder and all that is in it, if it is there; RemoteError where the store refuses."""
+        with _asking(self, "delete"), suppress(FileNotFoundError):
+            _store(self).rm(str(self), recursive=True)
+        forget_listings()
+        if self.exists():  # many are deleted by one request, which may succeed without all of them
+            raise RemoteError(f"cannot delete {self}: the store keeps it")
 
 
 def forget_listings() -> None:
@@ -222,14 +252,14 @@ def _store(path: RemotePath) -> Any:
 
 
 @contextmanager
-def _asking(path: RemotePath) -> Iterator[None]:
-    """Raise FileNotFoundError where the store has no such file, RemoteError for all else that it may answer."""
+def _asking(path: RemotePath, to: str = "read") -> Iterator[None]:
+    """Raise FileNotFoundError where the store has no such file to read, RemoteError for all else that it may answer."""
     try:
         yield
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-        raise FileNotFoundError(errno.ENOENT, "no such file", str(path)) from error
     except (AevlpError, MemoryError):
         raise
     except Exception as error:  # each store's client has its own
+        if to == "read" and isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError):
+            raise FileNotFoundError(errno.ENOENT, "no such file", str(path)) from error
         found = " ".join(str(error).split()) or type(error).__name__
-        raise RemoteError(f"cannot read {path}: {found}") from error
+        raise RemoteError(f"cannot {to} {path}: {found}") from error

@@ -139,7 +139,15 @@ class PartStore:
             temporary.write_bytes(_user_block(self._run, content) + content)
 
     def read(self, shard: Shard) -> CacheRows | None:
-        """Return the rows of a shard, None where its part is damaged or not there; AevlpError where it is of another run."""
+        """Return the rows of a shard, as `opened` gives its part."""
+        part = self.opened(shard)
+        return None if part is None else joined([part.block(number) for number in range(part.blocks)])
+
+    def opened(self, shard: Shard) -> ScoreCache | None:
+        """Return the part of a shard, whose bytes are in memory and whole; None where it is damaged or not there.
+
+        Raises AevlpError where it is of another run.
+        """
         file = self.file(shard)
         try:
             whole = file.read_bytes()
@@ -149,13 +157,13 @@ class PartStore:
             raise AevlpError(
                 f"cannot read {file}: {error.strerror or error}; delete it to score its images again"
             ) from error
-        block, content = whole[:USER_BLOCK], whole[USER_BLOCK:]
+        block, content = whole[:USER_BLOCK], memoryview(whole)[USER_BLOCK:]
         if block != _user_block(self._run, content):
             claimed = block[: 2 * 64 + 1].decode("ascii", "replace").split("\n")[0]
             if block == _user_block(claimed, content):
                 raise AevlpError(f"{file} is a part of another run, not of the one in {self.folder}: remove it")
             return None
-        return joined(list(ScoreCache(file, Hdf5Store(file, content)).rows()))
+        return ScoreCache(file, Hdf5Store(file, content))
 
     def discard(self, shard: Shard) -> None:
         """Delete the part of a shard, which is then missing."""
@@ -177,10 +185,11 @@ class PartStore:
         return self.folder / "settings.json"
 
 
-def _user_block(run: str, content: bytes) -> bytes:
+def _user_block(run: str, content: bytes | memoryview) -> bytes:
     """Return a part's first bytes: the run and the SHA-256 of run and content, as two lines of text."""
-    checksum = hashlib.sha256(run.encode() + content).hexdigest()
-    return f"{run}\n{checksum}\n".encode().ljust(USER_BLOCK, b"\0")
+    digest = hashlib.sha256(run.encode())
+    digest.update(content)
+    return f"{run}\n{digest.hexdigest()}\n".encode().ljust(USER_BLOCK, b"\0")
 
 
 def parts_folder(target: Path) -> Path:

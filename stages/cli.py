@@ -10,6 +10,7 @@ import typer
 
 from ..pipeline.errors import AevlpError
 from ..pipeline.locations import location
+from ..pipeline.ranks import this_rank
 from . import cache_commands
 
 app = typer.Typer(
@@ -35,7 +36,7 @@ DataRoot = Annotated[
 ]
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda or cuda:N; default: the GPU if there is one.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
-Cache = Annotated[Path, typer.Argument(help="A .h5 file or .parquet folder.")]
+Cache = Annotated[Path, typer.Argument(parser=location, help="A .h5 file or .parquet folder, also a remote one.")]
 Run = Annotated[Path, typer.Argument(help="The folder of a training run.")]
 
 
@@ -43,7 +44,10 @@ Run = Annotated[Path, typer.Argument(help="The folder of a training run.")]
 def pseudolabel(
     dataset: Annotated[str, typer.Option(help="A data set of the manifest, such as voc or scenes.")],
     cache: Annotated[
-        Path | None, typer.Option(help="Where to write: .h5 or .parquet; default: cache/DATASET.h5.")
+        Path | None,
+        typer.Option(
+            parser=location, metavar="PATH|URL", help="Where to write: .h5 or .parquet; default: cache/DATASET.h5."
+        ),
     ] = None,
     data_root: DataRoot = None,
     manifest: Manifest = None,
@@ -124,7 +128,7 @@ def pseudolabel(
 
 @app.command()
 def train(
-    cache: Annotated[Path, typer.Option(help="The cache to train from.")],
+    cache: Annotated[Path, typer.Option(parser=location, metavar="PATH|URL", help="The cache to train from.")],
     loss: Annotated[str, typer.Option(help="A loss that aevlp losses lists.")] = "gpr",
     backbone: Annotated[str | None, typer.Option(help="clip, linear or a timm name; default: the recipe's.")] = None,
     weights: Annotated[
@@ -161,7 +165,9 @@ def train(
 def evaluate(
     run: Run,
     split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
-    cache: Annotated[Path | None, typer.Option(help="The cache, if it has moved.")] = None,
+    cache: Annotated[
+        Path | None, typer.Option(parser=location, metavar="PATH|URL", help="The cache, if it has moved.")
+    ] = None,
     threshold: Annotated[float, typer.Option(min=0, max=1, help="Least probability of a label, for F1.")] = 0.5,
     data_root: DataRoot = None,
     device: Device = None,
@@ -213,7 +219,13 @@ def rescore(
         typer.Option(help="A template such as 'a photo of a {}.', may be given more than once; default: the cache's."),
     ] = None,
     target: Annotated[
-        Path | None, typer.Option("--cache", help="Where to write; default: beside CACHE, named for both files.")
+        Path | None,
+        typer.Option(
+            "--cache",
+            parser=location,
+            metavar="PATH|URL",
+            help="Where to write; default: beside CACHE, named for both files.",
+        ),
     ] = None,
     manifest: Manifest = None,
     device: Device = None,
@@ -226,8 +238,10 @@ def rescore(
 
 @app.command()
 def convert(
-    source: Annotated[Path, typer.Argument(metavar="SRC", help="A .h5 file or .parquet folder.")],
-    target: Annotated[Path, typer.Argument(metavar="DST", help="A .h5 file or .parquet folder, not there yet.")],
+    source: Annotated[Path, typer.Argument(metavar="SRC", parser=location, help="A .h5 file or .parquet folder.")],
+    target: Annotated[
+        Path, typer.Argument(metavar="DST", parser=location, help="A .h5 file or .parquet folder, not there yet.")
+    ],
 ) -> None:
     """Write a cache in the other format."""
     from . import convert as stage
@@ -290,7 +304,9 @@ def demo(
     seeds: Annotated[int, typer.Option(min=1, help="Train each loss with this many seeds.")] = 1,
     epochs: Annotated[int | None, typer.Option(min=1)] = None,
     losses: Annotated[str, typer.Option(help="Losses to compare, with commas.")] = "an,gpr",
-    cache: Annotated[Path, typer.Option(help="Where the cache goes.")] = Path("cache/scenes.h5"),
+    cache: Annotated[Path, typer.Option(parser=location, metavar="PATH|URL", help="Where the cache goes.")] = Path(
+        "cache/scenes.h5"
+    ),
     data_root: DataRoot = None,
     picture: Annotated[Path, typer.Option(help="Where the contact sheet goes.")] = Path("demo.png"),
     device: Device = None,
@@ -317,7 +333,10 @@ def reproduce(
     losses: Annotated[str, typer.Option(help="Losses to train, with commas.")] = "an,gr,gpr",
     seeds: Annotated[int, typer.Option(min=1, help="Train each loss with this many seeds.")] = 3,
     compat: Annotated[str, typer.Option(help="paper, or published for the rules of the published program.")] = "paper",
-    cache: Annotated[Path | None, typer.Option(help="Where the cache goes; default: cache/DATASET.h5.")] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(parser=location, metavar="PATH|URL", help="Where the cache goes; default: cache/DATASET.h5."),
+    ] = None,
     runs: Annotated[Path | None, typer.Option(help="Where the runs go; default: runs/reproduce-DATASET.")] = None,
     data_root: DataRoot = None,
     manifest: Manifest = None,
@@ -352,7 +371,7 @@ def main(arguments: list[str] | None = None) -> Any:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(1)
     except SystemExit as stop:
-        if stop.code == 130:  # what typer makes of an interrupt
+        if stop.code == 130 and this_rank().first:  # what typer makes of an interrupt
             print(
                 "interrupted: all that was finished is kept; the same command goes on (aevlp train with --resume)",
                 file=sys.stderr,

@@ -47,7 +47,7 @@ def run(
     folder = RunFolder(path)
     settings = folder.settings()
     classifier, architecture, description = folder.load_best()
-    used = cache_path or Path(settings["cache"])
+    used = cache_path or location(settings["cache"])
     if not used.exists():
         raise AevlpError(f"no cache {used}, which {path} was trained from: if it has moved, pass it as --cache")
     cache = open_cache(used)

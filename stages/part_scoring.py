@@ -9,7 +9,7 @@ from ..pipeline.datasets.image_table import data_fingerprint
 from ..pipeline.errors import AevlpError
 from ..pipeline.part_store import PartStore, Shard, exclusive
 from ..pipeline.ranks import Rank
-from ..pipeline.score_cache import CacheHeader, CacheRows
+from ..pipeline.score_cache import CacheHeader, CacheRows, ScoreCache
 from ..pipeline.stamps import stamp, stamped_size
 from .console import Rate, progress_bar, say
 from .scoring_plan import ScoringPlan
@@ -82,11 +82,11 @@ def _score_some(
 def _check_parts(plan: ScoringPlan, store: PartStore) -> None:
     """Discard parts that are damaged; AevlpError where an image is not what it was when it was scored."""
     for shard in store.shards:
-        rows = _read(store, shard) if store.file(shard).exists() else None
-        if rows is None:
+        part = _opened(store, shard)
+        if part is None:
             continue
         paths = plan.images.paths[shard.start : shard.stop].tolist()
-        for path, then in zip(paths, rows.stamps, strict=True):
+        for path, then in zip(paths, part.text("stamps"), strict=True):
             now = stamp(path, plan.options.hash_images)
             if now != then:
                 what = "has changed" if now and then else "is gone" if then else "has appeared"
@@ -102,12 +102,12 @@ def _checked_header(plan: ScoringPlan, store: PartStore) -> CacheHeader | None:
     counted = Counted(lambda _: None)
     whole = True
     for shard in store.shards:
-        rows = _read(store, shard)
-        if rows is None:
+        part = _opened(store, shard)
+        if part is None:
             whole = False
             continue
-        stamps += rows.stamps
-        counted(rows.reason)
+        stamps += part.text("stamps")
+        counted(part.text("reason"))
     if not whole:
         return None
     if counted.bad == len(plan.images) and not store.extends:
@@ -118,18 +118,18 @@ def _checked_header(plan: ScoringPlan, store: PartStore) -> CacheHeader | None:
     return plan.with_fingerprint(data_fingerprint(plan.images, plan.images.relative_paths(), sizes))
 
 
-def _read(store: PartStore, shard: Shard) -> CacheRows | None:
-    """Return the rows of a part, None where it is damaged, which is said, and the part deleted."""
+def _opened(store: PartStore, shard: Shard) -> ScoreCache | None:
+    """Return a part, None where it is damaged, which is said, and the part deleted."""
     if not store.file(shard).exists():  # asked first: it may appear at any time
         return None
-    rows = store.read(shard)
-    if rows is None and store.file(shard).exists():
+    part = store.opened(shard)
+    if part is None and store.file(shard).exists():
         say(
             f"{store.file(shard)} is damaged, its checksum does not agree: "
             f"images {shard.start:,} to {shard.stop - 1:,} are scored again"
         )
         store.discard(shard)
-    return rows
+    return part
 
 
 def _all_rows(store: PartStore) -> Iterator[CacheRows]:

@@ -1,12 +1,16 @@
 """What several tests share: a small photo table, its cache, and a trained run, each made once."""
 
+import gc
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from s3_store import S3Store, s3_store
 
+from aevlp.pipeline.locations import forget_listings
 from aevlp.stages import cli, pseudolabel, train
 
 torch.set_num_threads(1)  # the models are tiny: more threads would only wait for each other
@@ -89,3 +93,33 @@ def cache_path(blocks: Path) -> Path:
 def run_path(cache_path: Path) -> Path:
     """A finished run with the clip backbone and gpr; tests do not change it."""
     return stage_two(cache_path, cache_path.parent / "run")
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[S3Store]:
+    with s3_store() as store:
+        yield store
+
+
+@pytest.fixture
+def s3(server: S3Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Store]:
+    """An S3 store without objects, which a fresh client is told of as users tell it."""
+    s3fs = pytest.importorskip("s3fs")
+    for name, value in {
+        "AWS_ENDPOINT_URL": server.url,
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_MAX_ATTEMPTS": "1",
+        "AWS_CONFIG_FILE": "none",
+        "AWS_SHARED_CREDENTIALS_FILE": "none",
+    }.items():
+        monkeypatch.setenv(name, value)
+    s3fs.S3FileSystem.clear_instance_cache()
+    gc.collect()  # here, where it can: a forked worker would wait a second for each client of a test before
+    server.objects.clear()
+    server.fails = lambda kind, name: None
+    server.counted()
+    forget_listings()
+    yield server

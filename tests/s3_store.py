@@ -1,6 +1,8 @@
-"""A small S3 store on loopback: a bucket's objects, listed a page at a time and read whole or in ranges; it counts requests."""
+"""A small S3 store on loopback: a bucket's objects, listed a page at a time, read whole or in ranges, written whole or in parts,
+and deleted; it counts requests."""
 
 import hashlib
+import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -9,20 +11,24 @@ from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
-from xml.sax.saxutils import escape
+from xml.sax.saxutils import escape, unescape
 
 PAGE = 1000  # names a listing, as S3 gives them
 TIME = 1_700_000_000
 
 
 class S3Store(ThreadingHTTPServer):
-    """objects: content by bucket and key, `photos/a.jpg` in the bucket `photos`. fails: what is answered instead, a status."""
+    """objects: content by bucket and key, `photos/a.jpg` in the bucket `photos`. fails: what is answered instead, a status.
+
+    parts: of uploads that are not complete, by the name of the upload, which is that of the object.
+    """
 
     daemon_threads = True
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Answers)
         self.objects: dict[str, bytes] = {}
+        self.parts: dict[str, dict[int, bytes]] = {}
         self.requests: list[tuple[str, str]] = []
         self.fails: Callable[[str, str], int | None] = lambda kind, name: None
 
@@ -39,7 +45,10 @@ class S3Store(ThreadingHTTPServer):
         self.objects |= {f"{place}/{path.relative_to(folder).as_posix()}": path.read_bytes() for path in files}
 
     def counted(self) -> dict[str, int]:
-        """Return how many requests of each kind there were since it was last asked: list, head, get, range."""
+        """Return how many requests of each kind there were since it was last asked.
+
+        Kinds: list, head, get, range, put, part, post, delete.
+        """
         count = Counter(kind for kind, _ in self.requests)
         self.requests.clear()
         return dict(count)
@@ -68,11 +77,54 @@ class _Answers(BaseHTTPRequestHandler):
         self._object("head")
 
     def do_GET(self) -> None:
-        query = parse_qs(urlsplit(self.path).query, keep_blank_values=True)
+        query = self._query()
         if "list-type" in query:
-            self._listing({key: values[0] for key, values in query.items()})
+            self._listing(query)
         else:
             self._object("range" if "Range" in self.headers else "get")
+
+    def do_PUT(self) -> None:
+        name, query, content = self._name(), self._query(), self._body()
+        if self._failed("part" if "uploadId" in query else "put", name):
+            return
+        if "uploadId" in query:
+            self.server.parts[name][int(query["partNumber"])] = content
+        else:
+            self.server.objects[name] = content
+        self._send(200, b"", {"ETag": f'"{_etag(content)}"'})
+
+    def do_POST(self) -> None:
+        name, query, content = self._name(), self._query(), self._body().decode()
+        if self._failed("post", name):
+            return
+        if "delete" in query:
+            for key in re.findall("<Key>(.*?)</Key>", content):
+                self.server.objects.pop(f"{name}/{unescape(key)}", None)
+            self._send(200, b'<?xml version="1.0"?><DeleteResult/>')
+            return
+        bucket, _, key = name.partition("/")
+        what = f"<Bucket>{bucket}</Bucket><Key>{escape(key)}</Key>"
+        if "uploads" in query:
+            self.server.parts[name] = {}
+            kind, what = "InitiateMultipartUploadResult", f"{what}<UploadId>1</UploadId>"
+        else:
+            self.server.objects[name] = b"".join(part for _, part in sorted(self.server.parts.pop(name).items()))
+            kind, what = "CompleteMultipartUploadResult", f"{what}<ETag>1</ETag>"
+        self._send(200, f'<?xml version="1.0"?><{kind}>{what}</{kind}>'.encode())
+
+    def do_DELETE(self) -> None:
+        name = self._name()
+        if self._failed("delete", name):
+            return
+        (self.server.parts if "uploadId" in self._query() else self.server.objects).pop(name, None)
+        self._send(204, b"")
+
+    def _query(self) -> dict[str, str]:
+        query = parse_qs(urlsplit(self.path).query, keep_blank_values=True)
+        return {key: values[0] for key, values in query.items()}
+
+    def _body(self) -> bytes:
+        return self.rfile.read(int(self.headers.get("Content-Length", 0)))
 
     def _name(self) -> str:
         return unquote(urlsplit(self.path).path).strip("/")

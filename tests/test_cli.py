@@ -12,7 +12,7 @@ from conftest import call, draw_blocks
 from PIL import Image
 
 from aevlp.pipeline.metrics import pseudo_label_quality
-from aevlp.pipeline.score_cache import open_cache
+from aevlp.pipeline.score_cache import open_cache, write_cache
 from aevlp.stages import predict
 
 
@@ -81,14 +81,26 @@ def test_inspect_reports_the_quality_of_both_kinds_of_views(cache_path: Path, ca
 def test_verify_finds_each_fault(
     cache_path: Path, tmp_path: Path, column: str, value: object, fault: str, capsys: pytest.CaptureFixture
 ) -> None:
-    path = tmp_path / "bad.h5"
-    path.write_bytes(cache_path.read_bytes())
-    with h5py.File(path, "r+") as file:
-        file[column][0] = value  # type: ignore[index]
+    path, cache = tmp_path / "bad.h5", open_cache(cache_path)
+    [rows] = cache.rows()
+    getattr(rows, column)[0] = value
+    write_cache(path, cache.header, [rows])
     assert call("verify", path) == 1
     assert fault in capsys.readouterr().err
     assert call("verify", path, "--json") == 1
     assert any(fault in f for f in json.loads(capsys.readouterr().out)["faults"])
+
+
+def test_verify_refuses_a_file_that_another_program_changed(
+    cache_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    path = tmp_path / "bad.h5"
+    path.write_bytes(cache_path.read_bytes())
+    with h5py.File(path, "r+") as file:
+        file["code"][0] = 1  # type: ignore[index]
+    assert call("verify", path, "--json") == 1
+    [fault] = json.loads(capsys.readouterr().out)["faults"]
+    assert "it is damaged or was changed" in fault
 
 
 def test_convert_refuses_to_overwrite(cache_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -1,6 +1,5 @@
 """Data sets in remote stores: the same tables, images and caches as on the local disk, few requests, and errors that say so."""
 
-import gc
 import io
 import json
 import os
@@ -16,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import call, stage_one
 from PIL import Image
-from s3_store import PAGE, S3Store, s3_store
+from s3_store import PAGE, S3Store
 
 from aevlp.pipeline.containers import read_bytes
 from aevlp.pipeline.dataset_check import check_dataset
@@ -176,36 +175,6 @@ def memory() -> Iterator[RemotePath]:
     yield location("memory://bucket/photos")
     store.store.clear()
     store.pseudo_dirs[:] = [""]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[S3Store]:
-    with s3_store() as store:
-        yield store
-
-
-@pytest.fixture
-def s3(server: S3Store, monkeypatch: pytest.MonkeyPatch) -> Iterator[S3Store]:
-    """An S3 store without objects, which a fresh client is told of as users tell it."""
-    s3fs = pytest.importorskip("s3fs")
-    for name, value in {
-        "AWS_ENDPOINT_URL": server.url,
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_MAX_ATTEMPTS": "1",
-        "AWS_CONFIG_FILE": "none",
-        "AWS_SHARED_CREDENTIALS_FILE": "none",
-    }.items():
-        monkeypatch.setenv(name, value)
-    s3fs.S3FileSystem.clear_instance_cache()
-    gc.collect()  # here, where it can: a forked worker would wait a second for each client of a test before
-    server.objects.clear()
-    server.fails = lambda kind, name: None
-    server.counted()
-    forget_listings()
-    yield server
 
 
 def entry(local: Path, name: str) -> DatasetSpec:

@@ -1,28 +1,43 @@
 """The cache of scores: one .h5 file or one .parquet folder, the same object to its readers. cache/README.md describes it."""
 
-import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ..atomic_write import replacing
 from ..errors import AevlpError
+from ..locations import RemotePath, location
 from . import hdf5, parquet
 from .reader import ScoreCache
+from .remote import on_disk, remove_local, uploading
 from .schema import CacheHeader, CacheRows
 
 __all__ = ["CacheHeader", "CacheRows", "ScoreCache", "check_suffix", "open_cache", "remove_cache", "write_cache"]
 
 
 def open_cache(path: Path | str) -> ScoreCache:
-    """Return the cache at `path`; AevlpError where it is missing, damaged or not a cache."""
-    path = check_suffix(Path(path))
+    """Return the cache at `path`; AevlpError where it is missing, damaged or not a cache.
+
+    A cache in a remote store is copied to the local disk, once until it is written anew.
+    """
+    path = check_suffix(location(path))
     if not path.exists():
         raise AevlpError(f"no cache {path}: make it with aevlp pseudolabel --dataset NAME --cache {path}")
+    place = on_disk(path)
+    try:
+        return ScoreCache(path, _store(place))
+    except AevlpError as error:
+        if place == path:
+            raise
+        raise AevlpError(f"cannot use {path}: {error}") from error  # which names the copy
+
+
+def _store(path: Path) -> hdf5.Hdf5Store | parquet.ParquetStore:
+    """Return what reads the format of a cache that is on the local disk."""
     if path.suffix == ".h5":
-        return ScoreCache(path, hdf5.Hdf5Store(path))
+        return hdf5.Hdf5Store(path)
     if not path.is_dir():
         raise AevlpError(f"{path}: a .parquet cache is a folder of Parquet files, found a file")
-    return ScoreCache(path, parquet.ParquetStore(path))
+    return parquet.ParquetStore(path)
 
 
 def write_cache(path: Path | str, header: CacheHeader, rows: Iterable[CacheRows]) -> None:
@@ -30,25 +45,36 @@ def write_cache(path: Path | str, header: CacheHeader, rows: Iterable[CacheRows]
 
     rows: header.rows of them in all, in parts of any size. What was written is read again and compared with its checksums
     before it takes the place. Raises AevlpError where it cannot be written, or the number of rows is another.
+    In a remote store, files of a .parquet folder appear one by one; what is not all of them is refused by `open_cache`.
     """
-    path = check_suffix(Path(path))
-    with replacing(path) as temporary:
+    path = check_suffix(location(path))
+    with uploading(path) if isinstance(path, RemotePath) else replacing(path) as temporary:
         if path.suffix == ".h5":
-            hdf5.write(temporary, header, rows)
+            hdf5.write(temporary, header, _counted(path, header, rows))
             written = ScoreCache(path, hdf5.Hdf5Store(temporary))
         else:
-            parquet.write(temporary, header, rows)
+            parquet.write(temporary, header, _counted(path, header, rows))
             written = ScoreCache(path, parquet.ParquetStore(temporary))
         for _ in written.rows():
             pass
 
 
+def _counted(path: Path, header: CacheHeader, parts: Iterable[CacheRows]) -> Iterator[CacheRows]:
+    given = 0
+    for part in parts:
+        given += len(part)
+        if given <= header.rows:  # what is too much is only counted, for the error
+            yield part
+    if given != header.rows:
+        raise AevlpError(f"{path}: expected {header.rows} rows, {given} were given")
+
+
 def remove_cache(path: Path) -> None:
     """Delete a cache, if it is there."""
-    if path.is_dir():
-        shutil.rmtree(path)
+    if isinstance(path, RemotePath):
+        path.remove()
     else:
-        path.unlink(missing_ok=True)
+        remove_local(path)
 
 
 def check_suffix(path: Path) -> Path:

@@ -97,7 +97,7 @@ def _dataset(file: h5py.File, name: str) -> h5py.Dataset:
 class Hdf5Store:
     """Reads what `write` wrote, from its path, or `to_bytes` made, from these bytes; `path` names it in errors."""
 
-    def __init__(self, path: Path, content: bytes | None = None) -> None:
+    def __init__(self, path: Path, content: bytes | memoryview | None = None) -> None:
         self.path, self._content = path, content
         with self._open() as file, self._reading("header"):
             self.header = CacheHeader.from_json(_text(file, "header"), str(path))
