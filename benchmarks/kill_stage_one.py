@@ -293,7 +293,7 @@ class Harness:
             if came and awaited in ("merge", "remove"):  # which one process does
                 victim = came[0]
             if victim in came and not killed:
-                time.sleep(self.random.uniform(0, 1.5 * self.longest[longest]))
+                time.sleep(self.random.uniform(0, self.longest[longest]))
                 os.kill(victim, signal.SIGKILL)
                 killed = True
                 stop_at = time.monotonic() + self.random.uniform(0, self.longest["shard"])

@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
@@ -365,6 +366,7 @@ def main(arguments: list[str] | None = None) -> Any:
     """Run a command line and exit: 0 done, 1 a user's mistake in one line, 2 wrong usage, 130 interrupted."""
     with suppress(ValueError):  # not in the main thread, where no signal arrives
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # what ends a job cleans up as Ctrl-C does
+        sys.unraisablehook = _interrupt_again
     try:
         app(args=arguments)
     except AevlpError as error:
@@ -377,3 +379,12 @@ def main(arguments: list[str] | None = None) -> Any:
                 file=sys.stderr,
             )
         raise
+
+
+def _interrupt_again(lost: Any) -> None:
+    """Repeat an interrupt that came while Python could not raise it, such as in the callback of a weak reference."""
+    if issubclass(lost.exc_type, KeyboardInterrupt):
+        main_thread = threading.main_thread().ident
+        threading.Timer(0.05, lambda: signal.pthread_kill(main_thread or 0, signal.SIGINT)).start()
+    else:
+        sys.__unraisablehook__(lost)

@@ -35,12 +35,17 @@ def run(options: Options) -> Path:
             _delete(path, rank, options.yes)
         if path.exists():
             _insist_on_same(path, plan)
+            out.print(f"{path} is there already, made with these very settings: nothing to do")
             return path
         started = time.monotonic()
         store = plan.store(path)
         scored = score(plan, store, rank, map_passes, lambda header, rows: write_cache(path, header, rows))
     if not path.exists():
         raise AevlpError(f"{store.folder} was deleted by another process before {path} was made of it: run again")
+    if scored is None:  # another process has made it, perhaps with other settings
+        _insist_on_same(path, plan)
+        out.print(f"[bold]{path}[/bold]: written by another process")
+        return path
     _summary(path, scored, time.monotonic() - started)
     return path
 
@@ -89,7 +94,7 @@ def _delete(path: Path, rank: Rank, agreed: bool) -> None:
 
 
 def _insist_on_same(path: Path, plan: ScoringPlan) -> None:
-    """Say that there is nothing to do; AevlpError where the cache that is there was made otherwise."""
+    """Raise AevlpError where the cache that is there was made otherwise."""
     try:
         cache = open_cache(path)
     except AevlpError as error:
@@ -107,13 +112,9 @@ def _insist_on_same(path: Path, plan: ScoringPlan) -> None:
                 pass
             remove_parts(path)
         say(f"removed what an interrupted run had left beside {path}")
-    out.print(f"{path} is there already, made with these very settings: nothing to do")
 
 
-def _summary(path: Path, scored: Scored | None, seconds: float) -> None:
-    if scored is None:
-        out.print(f"[bold]{path}[/bold]: written by another process")
-        return
+def _summary(path: Path, scored: Scored, seconds: float) -> None:
     cache = open_cache(path)
     statuses = Counter(cache.status.tolist())
     views = scored.images * cache.header.views * cache.header.flips

@@ -184,3 +184,26 @@ def test_folders_are_searched_through_and_each_image_counts_once(tmp_path: Path)
         [str(tmp_path / "a"), str(tmp_path / "a" / "1.jpg"), str(tmp_path / "a" / "**" / "*.PNG")]
     )
     assert [p.name for p in found] == ["1.jpg", "2.PNG"]
+
+
+def test_a_signal_that_python_cannot_raise_at_once_is_not_lost() -> None:
+    """An exception in the callback of a weak reference is swallowed; what ends a job may come there too."""
+    program = """
+import os, signal, time, weakref
+from aevlp.stages import cli
+
+class Thing: pass
+
+@cli.app.command()
+def wait() -> None:
+    thing = Thing()
+    reference = weakref.ref(thing, lambda _: os.kill(os.getpid(), signal.SIGTERM))
+    del thing
+    time.sleep(20)
+    print("not interrupted")
+
+cli.main(["wait"])
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr.startswith("interrupted: ") and done.stderr.count("\n") == 1
