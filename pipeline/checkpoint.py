@@ -24,6 +24,7 @@ def save_tensors(path: Path, tensors: dict[str, torch.Tensor], description: dict
     with replacing(path) as temporary:
         try:
             save_file(whole, temporary, metadata=metadata)
+            temporary.chmod(path.parent.stat().st_mode & 0o666)  # safetensors lets the owner alone read it
         except SafetensorError as error:  # it hides the operating system's error in its own
             raise AevlpError(f"cannot write {path}: {' '.join(str(error).split())[:160]}") from error
 

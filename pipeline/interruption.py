@@ -1,5 +1,6 @@
 """SIGINT and SIGTERM -> a note that the work in hand looks at where it can stop."""
 
+import os
 import signal
 import threading
 from collections.abc import Iterable, Iterator
@@ -15,8 +16,9 @@ class Interruption:
     handle signals, and for a signal that the process was started to ignore, nothing changes.
     """
 
-    def __init__(self) -> None:
-        self.asked = False
+    def __init__(self, notice: str = "") -> None:
+        """notice: what becomes of the work in hand, said on standard error as soon as the first signal comes."""
+        self.asked, self._notice = False, notice
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> "Interruption":
@@ -40,4 +42,6 @@ class Interruption:
             yield item
 
     def _note(self, *_: object) -> None:
+        if self._notice and not self.asked:
+            os.write(2, f"\ninterrupted: {self._notice}\n".encode())  # a handler may not print
         self.asked = True

@@ -136,7 +136,7 @@ class PartStore:
             raise AevlpError(f"{self.folder} was deleted while it was scored into: run again")
         content = to_bytes(header, rows, USER_BLOCK)[USER_BLOCK:]
         with replacing(self.file(shard)) as temporary:
-            temporary.write_bytes(_user_block(self._run, content) + content)
+            temporary.write_bytes(_user_block(self._mark(shard), content) + content)
 
     def read(self, shard: Shard) -> CacheRows | None:
         """Return the rows of a shard, as `opened` gives its part."""
@@ -158,10 +158,12 @@ class PartStore:
                 f"cannot read {file}: {error.strerror or error}; delete it to score its images again"
             ) from error
         block, content = whole[:USER_BLOCK], memoryview(whole)[USER_BLOCK:]
-        if block != _user_block(self._run, content):
+        if block != _user_block(self._mark(shard), content):
             claimed = block[: 2 * 64 + 1].decode("ascii", "replace").split("\n")[0]
             if block == _user_block(claimed, content):
-                raise AevlpError(f"{file} is a part of another run, not of the one in {self.folder}: remove it")
+                raise AevlpError(
+                    f"{file} is a part of another run, or of other images, than its name in {self.folder} says: remove it"
+                )
             return None
         return ScoreCache(file, Hdf5Store(file, content))
 
@@ -177,6 +179,10 @@ class PartStore:
         """Delete the folder, at once for everybody who looks."""
         remove_parts(self.target)
 
+    def _mark(self, shard: Shard) -> str:
+        """Return what a shard's part says that it is."""
+        return f"{self._run} {shard.number}"
+
     def _lock(self, shard: Shard) -> Path:
         return self.folder / f"claim-{shard.number:06d}.lock"
 
@@ -185,11 +191,11 @@ class PartStore:
         return self.folder / "settings.json"
 
 
-def _user_block(run: str, content: bytes | memoryview) -> bytes:
-    """Return a part's first bytes: the run and the SHA-256 of run and content, as two lines of text."""
-    digest = hashlib.sha256(run.encode())
+def _user_block(mark: str, content: bytes | memoryview) -> bytes:
+    """Return a part's first bytes: the mark and the SHA-256 of mark and content, as two lines of text."""
+    digest = hashlib.sha256(mark.encode())
     digest.update(content)
-    return f"{run}\n{digest.hexdigest()}\n".encode().ljust(USER_BLOCK, b"\0")
+    return f"{mark}\n{digest.hexdigest()}\n".encode().ljust(USER_BLOCK, b"\0")
 
 
 def parts_folder(target: Path) -> Path:

@@ -19,6 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 from .device import find_device
 from .errors import AevlpError
 from .ranks import Rank, this_rank
+from .shared_statistics import share_statistics
 
 PATIENCE = timedelta(hours=2)  # how long the others wait while one process saves, or fetches weights
 LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "Socket closed", "recvValue failed")
@@ -121,9 +122,11 @@ class Processes:
         return DistributedDataParallel(classifier, device_ids=[device.index] if device.type == "cuda" else None)
 
     def share_statistics(self, classifier: nn.Module, device: torch.device) -> None:
-        """Let a classifier's batch normalisation take the images of all processes; torch has that for GPUs alone."""
+        """Let a classifier's batch normalisation take the images of all processes."""
         if not self.alone and device.type == "cuda":
             convert_sync_batchnorm(classifier)
+        elif not self.alone:
+            share_statistics(classifier)
 
     def equal_buffers(self, classifier: nn.Module) -> None:
         """Give every process the first one's buffers, so that all judge the same classifier."""
@@ -153,11 +156,6 @@ def own_device(name: str | None, rank: Rank) -> torch.device:
     return device
 
 
-def has_batch_statistics(classifier: nn.Module) -> bool:
-    """Return whether a classifier normalises by the images of a batch."""
-    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in classifier.modules())
-
-
 @contextmanager
 def joined() -> Iterator[Processes]:
     """Give the processes of this training, joined until the end of the block; without torchrun that is this one alone.
@@ -181,7 +179,8 @@ def joined() -> Iterator[Processes]:
     except RuntimeError as error:
         if any(sign in str(error) for sign in LOST):
             raise AevlpError(
-                f"process {processes.rank.number}: another process of this training has ended, its own line says why"
+                f"process {processes.rank.number}: another process of this training has ended: see its own line, "
+                f"if it was not killed; then go on with --resume"
             ) from error
         raise
     finally:

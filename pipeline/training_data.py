@@ -125,8 +125,8 @@ def _slices(n: int, sizes: int | Sequence[int]) -> list[slice]:
 
 def _leave_signals_to_the_parent(_: int) -> None:
     """Go on decoding for the step in flight where a signal goes to all processes, as Ctrl-C does; the parent ends this one."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(30))  # where the parent does not end it
 
 
 def _collate(items: list[tuple[int, Tensor | str]]) -> tuple[list[str], np.ndarray, Tensor]:

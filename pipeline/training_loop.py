@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from .errors import AevlpError
 from .losses.interface import Targets, TrainingLoss
 from .process_group import Processes
+from .shared_statistics import SharedStatistics
 from .training_state import Progress
 
 Batches = Iterable[tuple[np.ndarray, Tensor]]
@@ -38,7 +39,9 @@ def train_epoch(
     targets: row numbers -> what is known of them. What `after_step` raises ends the epoch there.
     """
     classifier.train()
-    empty_share_is_no_image = any(isinstance(module, nn.SyncBatchNorm) for module in classifier.modules())
+    empty_share_is_no_image = any(
+        isinstance(module, nn.SyncBatchNorm | SharedStatistics) for module in classifier.modules()
+    )
     for rows, inputs in batches:
         share = processes.share(len(rows))
         if share.start == share.stop and empty_share_is_no_image:

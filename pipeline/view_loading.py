@@ -77,8 +77,8 @@ def _leave_the_end_to_the_parent(_: int) -> None:
 
     A thread that hands a batch over would print a traceback where the parent breaks off.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(30))  # where the parent does not end it
     sys.excepthook = lambda *_: None
 
 

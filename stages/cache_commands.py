@@ -60,11 +60,14 @@ def append(
     device: Device = None,
     batch_size: BatchSize = 16,
     workers: Workers = None,
+    changed: Annotated[
+        bool, typer.Option("--changed", help="Also those that were written anew with as many bytes as before.")
+    ] = False,
 ) -> None:
-    """Score the images that the data set has got since; labels become those of now."""
+    """Score the images that the data set has got since, or that have another size; labels become those of now."""
     from . import update as stage
 
-    stage.append(cache, stage.Scoring(data_root, manifest, relation, device, batch_size, workers))
+    stage.append(cache, stage.Scoring(data_root, manifest, relation, device, batch_size, workers, changed))
 
 
 @app.command()

@@ -375,10 +375,14 @@ def main(arguments: list[str] | None = None) -> Any:
     except SystemExit as stop:
         if stop.code == 130 and this_rank().first:  # what typer makes of an interrupt
             print(
-                "interrupted: all that was finished is kept; the same command goes on (aevlp train with --resume)",
+                f"interrupted: all that was finished is kept; the same command goes on{' with --resume' * _trains(arguments)}",
                 file=sys.stderr,
             )
         raise
+
+
+def _trains(arguments: list[str] | None) -> bool:
+    return (sys.argv[1:] if arguments is None else arguments)[:1] == ["train"]
 
 
 def _interrupt_again(lost: Any) -> None:

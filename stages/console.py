@@ -23,8 +23,8 @@ from rich.text import Text
 
 from ..pipeline.ranks import Rank
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+out = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
 def say(text: str) -> None:
@@ -45,6 +45,11 @@ def results_aside() -> Iterator[None]:
         yield
     finally:
         out.stderr = False
+
+
+def print_result(what: object, text: str) -> None:
+    """Print a result: in bold what came of a command, then the rest."""
+    out.print(Text(str(what), style="bold").append(text, style="not bold"))
 
 
 def print_json(value: Any) -> None:

@@ -145,7 +145,7 @@ def _report(result: dict[str, Any]) -> None:
     )
     interval = result["map_interval"]
     out.print(
-        f"mAP [bold]{_percent(result['map'])}[/bold] ({100 * interval['level']:g} % interval {_percent(interval['low'])} to "
+        f"mAP {_percent(result['map'])} ({100 * interval['level']:g} % interval {_percent(interval['low'])} to "
         f"{_percent(interval['high'])}), micro mAP {_percent(result['micro_map'])} on {result['images']:,} images"
         f"{against}{note}"
     )

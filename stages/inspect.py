@@ -11,13 +11,13 @@ from ..pipeline.errors import AevlpError
 from ..pipeline.label_codes import NEGATIVE, POSITIVE
 from ..pipeline.metrics import PseudoLabelQuality, pseudo_label_quality
 from ..pipeline.pseudo_labels import DampSettings
-from ..pipeline.score_cache import ScoreCache, open_cache
+from ..pipeline.score_cache import ScoreCache, open_whole_cache
 from .console import out, print_json, print_table
 
 
 def run(path: Path, as_json: bool) -> None:
     """Print content, provenance and, where truth is known, the quality of whole-image and multi-focus pseudo-labels."""
-    cache = open_cache(path)
+    cache = open_whole_cache(path)
     settings = cached_settings(cache)
     codes = cache.codes(settings)
     judged = {split: qualities(cache, split, settings) for split in ("train", "test") if (cache.split == split).any()}

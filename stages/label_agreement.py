@@ -7,9 +7,11 @@ import numpy as np
 
 from ..pipeline.datasets import ImageTable, load_images
 from ..pipeline.errors import AevlpError
+from ..pipeline.images import file_size
 from ..pipeline.observation import checked
 from ..pipeline.score_cache import CacheRows, ScoreCache
 from ..pipeline.score_cache.labelled_images import class_places
+from ..pipeline.stamps import stamped_size
 from .train import data_root, dataset_of
 
 
@@ -42,9 +44,16 @@ class LabelAgreement:
             f"{{}} images are not listed in {self.name}": ~listed,
             f"{{}} images have another path in {self.name}": listed & (np.array(now.relative_paths()) != rows.paths),
             f"{{}} images are in another split of {self.name}": listed & (now.split != rows.split),
+            f"{{}} images have another size in {self.name} than when they were scored": listed
+            & self._resized(rows, now),
             f"{{}} images have other observed labels in {self.name}": listed & observed,
             f"{{}} images have other true labels in {self.name}": listed & self._untrue(rows, now, places, known),
         }
+
+    @staticmethod
+    def _resized(rows: CacheRows, now: ImageTable) -> np.ndarray:
+        pairs = zip(now.paths.tolist(), rows.stamps, rows.status, strict=True)
+        return np.array([status == "ok" and file_size(path) != stamped_size(then) for path, then, status in pairs])
 
     @staticmethod
     def _untrue(rows: CacheRows, now: ImageTable, places: np.ndarray, known: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from ..pipeline.datasets.image_table import data_fingerprint
+from ..pipeline.datasets.image_table import Fingerprint
 from ..pipeline.errors import AevlpError
 from ..pipeline.part_store import PartStore, Shard, exclusive
 from ..pipeline.ranks import Rank
@@ -20,42 +20,56 @@ Write = Callable[[CacheHeader, Iterator[CacheRows]], None]
 
 @dataclass
 class Scored:
-    """What this process did: images it scored, and images that were in parts already when it began."""
+    """What this process did: images it read, those of them that it could score, and whether it wrote the target."""
 
     images: int = 0
-    before: int = 0
+    readable: int = 0
+    wrote: bool = False
 
 
-def score(plan: ScoringPlan, store: PartStore, rank: Rank, map_passes: Callable, write: Write) -> Scored | None:
+def score(plan: ScoringPlan, store: PartStore, rank: Rank, map_passes: Callable, write: Write) -> Scored:
     """Score the shards that no part holds, together with any other process at it, and give all rows to `write` at the end.
 
     write: makes the target, whole or not at all, of the header and the rows in order. Exactly one process calls it; the others
-    wait for it, and take over the shards of one that dies. Returns None in a process that did not call it.
+    wait for it, and take over the shards of one that dies.
     Raises AevlpError where parts of other settings are there, or an image has changed since it was scored.
     """
     store.begin()
     if rank.first:
         _check_parts(plan, store)
-    scored = Scored(before=len(plan.images) - _rows(store.missing()))
-    if scored.before:
-        say(f"going on: {scored.before:,} of {len(plan.images):,} images are in {store.folder} already")
+    before = len(plan.images) - _rows(store.missing())
+    if before and store.exists():
+        say(f"going on: {before:,} of {len(plan.images):,} images are in {store.folder} already")
+    scored = Scored()
     while True:
-        with progress_bar(Rate("images"), Rate("views", plan.header.flips * plan.header.views)) as bar:
-            task = bar.add_task("scoring", total=len(plan.images), completed=scored.before)
-            counted = Counted(partial(bar.advance, task))
-            while missing := store.missing():
-                turn = rank.number * len(missing) // rank.of  # each begins elsewhere, so that they seldom meet
-                free = [shard for shard in missing[turn:] + missing[:turn] if store.is_free(shard)]
-                if not (free and _score_some(plan, store, free, map_passes, counted)):
-                    time.sleep(POLL_SECONDS)  # all that is missing is being scored by others
-                    bar.update(task, completed=len(plan.images) - _rows(store.missing()))
-                counted.refuse_bad(plan)
-            scored.images += counted.images
+        if store.missing():
+            _score_missing(plan, store, rank, map_passes, scored)
         with exclusive(store.target):
             if not store.exists():
-                return None
-            if finish(plan, store, write):
                 return scored
+            if finish(plan, store, write):
+                scored.wrote = True
+                return scored
+
+
+def _score_missing(plan: ScoringPlan, store: PartStore, rank: Rank, map_passes: Callable, scored: Scored) -> None:
+    """Score until no shard is missing, and count what this process does."""
+    waiting = False
+    with progress_bar(Rate("images"), Rate("views", plan.header.flips * plan.header.views)) as bar:
+        task = bar.add_task("scoring", total=len(plan.images))
+        counted = Counted(partial(bar.advance, task))
+        while missing := store.missing():
+            bar.update(task, completed=len(plan.images) - _rows(missing))
+            turn = rank.number * len(missing) // rank.of  # each begins elsewhere, so that they seldom meet
+            free = [shard for shard in missing[turn:] + missing[:turn] if store.is_free(shard)]
+            if not (free and _score_some(plan, store, free, map_passes, counted)):
+                if not waiting:
+                    bar.console.print("waiting for other processes, which are scoring all that is missing")
+                waiting = True
+                time.sleep(POLL_SECONDS)
+            counted.refuse_bad(plan)
+    scored.images += counted.images
+    scored.readable += counted.images - counted.bad
 
 
 def finish(plan: ScoringPlan, store: PartStore, write: Write) -> bool:
@@ -98,24 +112,26 @@ def _check_parts(plan: ScoringPlan, store: PartStore) -> None:
 
 def _checked_header(plan: ScoringPlan, store: PartStore) -> CacheHeader | None:
     """Return the header for all parts, with the fingerprint of the files that were scored; None where a part is damaged."""
-    stamps: list[str] = []
+    images, whole = plan.images, True
     counted = Counted(lambda _: None)
-    whole = True
+    fingerprint = Fingerprint(images.classes)
     for shard in store.shards:
         part = _opened(store, shard)
         if part is None:
             whole = False
             continue
-        stamps += part.text("stamps")
         counted(part.text("reason"))
+        here = slice(shard.start, shard.stop)
+        sizes = map(stamped_size, part.text("stamps"))
+        truth = None if images.truth is None else images.truth[here]
+        fingerprint.add(images.ids[here], part.text("paths"), images.split[here], sizes, truth, images.observed[here])
     if not whole:
         return None
-    if counted.bad == len(plan.images) and not store.extends:
+    if counted.bad == len(images) and not store.extends:
         store.remove()
         raise AevlpError(f"none of the {counted.bad} images can be read, first {counted.first[0]}")
     counted.refuse_bad(plan)
-    sizes = [stamped_size(text) for text in stamps]
-    return plan.with_fingerprint(data_fingerprint(plan.images, plan.images.relative_paths(), sizes))
+    return plan.with_fingerprint(fingerprint.hexdigest())
 
 
 def _opened(store: PartStore, shard: Shard) -> ScoreCache | None:

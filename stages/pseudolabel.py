@@ -8,14 +8,16 @@ from pathlib import Path
 
 from ..pipeline.errors import AevlpError
 from ..pipeline.file_stamp import identity_of
+from ..pipeline.images import file_size
 from ..pipeline.manifest import load_manifest
 from ..pipeline.part_store import exclusive, in_use, leftovers, parts_folder, recorded_settings, remove_parts
 from ..pipeline.provenance import difference
 from ..pipeline.ranks import Rank, this_rank
-from ..pipeline.score_cache import check_suffix, open_cache, remove_cache, write_cache
+from ..pipeline.score_cache import ScoreCache, check_suffix, open_cache, remove_cache, write_cache
 from ..pipeline.score_cache.remote import check_writable, local_place
 from ..pipeline.scoring import one_thread_each
-from .console import let_speak, out, say
+from ..pipeline.stamps import is_hashed, stamp, stamped_size
+from .console import let_speak, out, print_result, say
 from .part_scoring import Scored, score
 from .scoring_plan import Options, ScoringPlan, comparable, make_plan
 
@@ -42,11 +44,10 @@ def run(options: Options) -> Path:
         scored = score(plan, store, rank, map_passes, lambda header, rows: write_cache(path, header, rows))
     if not path.exists():
         raise AevlpError(f"{store.folder} was deleted by another process before {path} was made of it: run again")
-    if scored is None:  # another process has made it, perhaps with other settings
+    if not scored.wrote:  # another process has made it, perhaps with other settings
         _insist_on_same(path, plan)
-        out.print(f"[bold]{path}[/bold]: written by another process")
-        return path
-    _summary(path, scored, time.monotonic() - started)
+        say(f"{path} was written by another process")
+    _summary(path, scored, time.monotonic() - started, "by this process" if rank.of > 1 else "in this run")
     return path
 
 
@@ -100,6 +101,8 @@ def _insist_on_same(path: Path, plan: ScoringPlan) -> None:
     except AevlpError as error:
         raise AevlpError(f"{error}; --restart deletes it and starts anew") from error
     changed = difference(comparable(plan.header), comparable(cache.header))
+    if changed and changed.startswith(("images:", "dataset.fingerprint:")) and plan.options.limit is None:
+        raise AevlpError(f"{path} is not of the data set as it is now: {_changed_images(cache, plan)}")
     if changed:
         raise AevlpError(
             f"{path} was made otherwise (this run has {changed}): choose another --cache, or --restart to replace it"
@@ -112,21 +115,54 @@ def _insist_on_same(path: Path, plan: ScoringPlan) -> None:
                 pass
             remove_parts(path)
         say(f"removed what an interrupted run had left beside {path}")
+    _note_other_times(cache, plan)
 
 
-def _summary(path: Path, scored: Scored, seconds: float) -> None:
+def _changed_images(cache: ScoreCache, plan: ScoringPlan) -> str:
+    """Return which images or labels a cache has otherwise than the data set, and what to do."""
+    remedy = f"aevlp cache append {cache.path} brings it up to date"
+    stamps = dict(zip(cache.ids.tolist(), cache.stamps.tolist(), strict=True))
+    names = plan.images.ids.tolist()
+    new = [name for name in names if name not in stamps]
+    if new:
+        return f"{len(new):,} images are new, first {new[0]!r}; {remedy}"
+    if len(names) < len(stamps):
+        gone = sorted(set(stamps) - set(names))
+        return f"{len(gone):,} of its images are not listed any more, first {gone[0]!r}: choose another --cache, or --restart"
+    sizes = zip(names, plan.images.paths.tolist(), strict=True)
+    other = [str(path) for name, path in sizes if file_size(path) != stamped_size(stamps[name])]
+    if other:
+        return f"{len(other):,} images have another size than when they were scored, first {other[0]}; {remedy}"
+    return f"labels, splits or their order have changed; {remedy}"
+
+
+def _note_other_times(cache: ScoreCache, plan: ScoringPlan) -> None:
+    """Say which images were written anew since they were scored, though with as many bytes: a copied data set is no fault."""
+    stamps = cache.stamps.tolist()
+    if any(map(is_hashed, stamps)):
+        return
+    pairs = zip(plan.images.paths.tolist(), stamps, strict=True)
+    other = [str(path) for path, then in pairs if stamp(path, hashed=False) != then]
+    if other:
+        say(
+            f"{len(other):,} images were written anew since they were scored, with as many bytes, first {other[0]}: if they show "
+            f"something else, aevlp cache append {cache.path} --changed scores them again"
+        )
+
+
+def _summary(path: Path, scored: Scored, seconds: float, whose: str) -> None:
     cache = open_cache(path)
     statuses = Counter(cache.status.tolist())
-    views = scored.images * cache.header.views * cache.header.flips
+    views = scored.readable * cache.header.views * cache.header.flips
     files = [path] if path.is_file() else list(path.iterdir())
     size = sum(identity_of(file)[0] for file in files) / 1e6
-    here = f", {scored.images:,} of them in this run" if scored.images < len(cache) else ""
+    here = f", {scored.images:,} of them {whose}" if scored.images < len(cache) else ""
     pace = (
         f", {views:,} views in {seconds:,.1f} s ({scored.images / seconds:,.1f} images/s, {views / seconds:,.0f} views/s)"
         if scored.images
         else ""
     )
-    out.print(f"[bold]{path}[/bold]: {statuses['ok']:,} images scored{here}{pace}, {size:,.1f} MB")
+    print_result(path, f": {statuses['ok']:,} images scored{here}{pace}, {size:,.1f} MB")
     for status in sorted(set(statuses) - {"ok"}):
         out.print(f"{statuses[status]:,} images {status}: kept as rows without scores, left out of training")
     for reason in [text for text in cache.reason.tolist() if text][:3]:

@@ -149,7 +149,7 @@ def absent_files(spec: DatasetSpec, root: Path) -> list[Absent]:
 
 
 def _print_missing(spec: DatasetSpec, missing: Sequence[Absent]) -> None:
-    out.print(f"[bold]Reproducing {spec.name} needs what is not on this machine:[/bold]")
+    out.print(f"Reproducing {spec.name} needs what is not on this machine:")
     for absent in missing:
         size = "" if absent.size is None else f", {absent.size / 1e6:,.0f} MB"
         out.print(f"  {absent.what}{size}\n    from {absent.source}\n    {absent.how}", markup=False)

@@ -2,11 +2,14 @@
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 
 from ..pipeline.atomic_write import replacing
 from ..pipeline.checkpoint import load_tensors, load_tree, save_tensors, save_tree
@@ -16,6 +19,8 @@ from ..pipeline.provenance import difference
 from .console import say
 
 STATES_KEPT = 2
+LOCK_SECONDS = 10.0
+PLACES = ("cache", "data_root")  # where things are, not what they are: the fingerprint says that
 _STATE = re.compile(r"state-\d+-\d+\.safetensors")
 
 
@@ -29,16 +34,38 @@ class RunFolder:
         self.best_file = path / "best.safetensors"
         self.test_file = path / "test.safetensors"
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the run for the context; AevlpError where another process trains into it.
+
+        The lock is the operating system's and ends with its holder; one that was just killed may have workers for some seconds.
+        """
+        file = self.path.with_name(f".{self.path.name}.lock")
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(file, timeout=LOCK_SECONDS)
+            lock.acquire()
+        except Timeout as error:
+            raise AevlpError(f"another process is training into {self.path}: wait for its end, or end it") from error
+        except OSError as error:
+            raise AevlpError(f"cannot write {self.path}: {error.strerror or error}") from error
+        try:
+            yield
+        finally:
+            file.unlink(missing_ok=True)
+            lock.release()
+
     def start(self, settings: dict[str, Any]) -> None:
         """Make the folder; AevlpError where it holds something already, other than what a killed process began to write."""
         self._remove_unfinished()
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             raise AevlpError(f"{self.path} is there already: choose another --run, or --resume to go on with it")
-        with replacing(self.settings_file) as temporary:
-            temporary.write_text(json.dumps(settings, indent=1, ensure_ascii=False), encoding="utf-8")
+        self._write_settings(settings)
 
     def settings(self) -> dict[str, Any]:
         """Return the run's settings; AevlpError where this is no run."""
+        if not self.path.exists():
+            raise AevlpError(f"there is no run {self.path}")
         try:
             settings = json.loads(self.settings_file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
@@ -55,6 +82,8 @@ class RunFolder:
         Raises AevlpError where the run has other settings, is finished, or has no state that can be read.
         """
         self.insist_on(settings)
+        if settings != self.settings():  # the cache or the images have moved
+            self._write_settings(settings)
         if self.finished():
             raise AevlpError(
                 f"{self.path} is finished: there is nothing to resume; its results are in {self.metrics_file}"
@@ -106,7 +135,8 @@ class RunFolder:
 
     def insist_on(self, settings: dict[str, Any]) -> None:
         """Raise AevlpError where the run was started with other settings."""
-        changed = difference(settings, self.settings())
+        mine, theirs = ({**of, **dict.fromkeys(PLACES)} for of in (settings, self.settings()))
+        changed = difference(mine, theirs)
         if changed:
             raise AevlpError(
                 f"{self.path} was started otherwise (this run has {changed}): resume with its settings, or start a new run"
@@ -120,11 +150,12 @@ class RunFolder:
         """Return what was measured, a dictionary an epoch and one for the test split at the end."""
         if not self.metrics_file.exists():
             return []
-        lines = self.metrics_file.read_text(encoding="utf-8").splitlines()
         try:
-            measured = [json.loads(line) for line in lines]
+            measured = [json.loads(line) for line in self.metrics_file.read_text(encoding="utf-8").splitlines()]
         except ValueError as error:
-            raise AevlpError(f"{self.metrics_file} is damaged: {error}") from error
+            raise AevlpError(
+                f"{self.metrics_file} is damaged ({error}): delete it, then aevlp train --resume writes it anew"
+            ) from error
         for number, line in enumerate(measured, 1):
             if not isinstance(line, dict) or not ({"epoch", "val_map"} <= set(line) or "best_epoch" in line):
                 raise AevlpError(f"{self.metrics_file}, line {number}: not what a training run writes")
@@ -181,6 +212,10 @@ class RunFolder:
         except RuntimeError as error:
             raise AevlpError(f"{self.best_file}: its weights do not fit the architecture it names: {error}") from error
         return classifier.eval(), architecture, description
+
+    def _write_settings(self, settings: dict[str, Any]) -> None:
+        with replacing(self.settings_file) as temporary:
+            temporary.write_text(json.dumps(settings, indent=1, ensure_ascii=False), encoding="utf-8")
 
     def _remove_unfinished(self) -> None:
         """Remove what a killed process had begun to write, and nobody will finish."""

@@ -3,7 +3,7 @@
 import gc
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,12 @@ from ..pipeline.generators import generator_states, restore_generators
 from ..pipeline.interruption import Interruption
 from ..pipeline.losses import TABLE, Targets, create
 from ..pipeline.metrics import classes_without_positives, mean_average_precision
-from ..pipeline.process_group import Processes, has_batch_statistics, joined
+from ..pipeline.process_group import Processes, joined
 from ..pipeline.seeding import derive, seed_everything
 from ..pipeline.training_data import Inputs
 from ..pipeline.training_loop import Batches, autocast, predict_logits, train_epoch
 from ..pipeline.training_state import Progress, TrainingState
-from .console import Rate, err, out, progress_bar, say
+from .console import Rate, err, out, print_result, progress_bar, say
 from .run_folder import RunFolder
 from .training_plan import (
     Options,
@@ -63,13 +63,15 @@ def run(options: Options) -> Path:
     SIGINT and SIGTERM end the step in flight, save the state and raise KeyboardInterrupt. Under torchrun every process calls
     this; the first one writes and speaks.
     """
-    with joined() as processes, _quiet(not processes.first):
+    with joined() as processes, _quiet(not processes.first), ExitStack() as held:
         with processes.together():
             plan = make_plan(options)
             folder = RunFolder(options.run or _default_folder(plan))
         folder = RunFolder(Path(processes.said_by_first(str(folder.path))))
         tree = None
         with processes.together():
+            if processes.first:
+                held.enter_context(folder.alone())
             if options.resume and processes.first:
                 tree = folder.continue_with(settings_of(plan))
         with processes.together():
@@ -83,7 +85,7 @@ def run(options: Options) -> Path:
             f"{folder.path}: {options.loss} with {plan.recipe['backbone']} on {_where(plan, processes)}, "
             f"{len(plan.train.rows):,} images to train on, {len(plan.val.rows):,} to validate, {len(plan.test.rows):,} to test"
         )
-        with Interruption() as interruption:
+        with Interruption("the step in flight is finished and the state saved") as interruption:
             training = _Training(plan, folder, processes, interruption, architecture, classifier)
             if tree is not None:
                 training.go_on_from(tree)
@@ -130,8 +132,6 @@ class _Training:
         if plan.device.type == "cuda":
             torch.cuda.set_device(plan.device)
         processes.share_statistics(classifier.to(plan.device), plan.device)
-        if not processes.alone and plan.device.type == "cpu" and has_batch_statistics(classifier):
-            say(f"{plan.recipe['backbone']} normalises by batch statistics: on a CPU these are each process's own")
         self.state = TrainingState(
             classifier,
             torch.optim.Adam(classifier.parameter_groups(plan.recipe["lr"], plan.recipe["head_lr_factor"])),
@@ -147,7 +147,12 @@ class _Training:
     def go_on_from(self, tree: dict[str, Any]) -> None:
         """Restore a state that `save` wrote, and the best weights where they are those of that state."""
         state = self.state
-        state.restore(tree)
+        try:
+            state.restore(tree)
+        except (RuntimeError, LookupError, TypeError, ValueError) as error:
+            raise AevlpError(
+                f"{self.folder.state_files()[-1]} is the state of another run: delete it, and --resume takes the one before it"
+            ) from error
         progress = state.progress
         if progress.steps:
             self._begin_epoch()
@@ -256,14 +261,14 @@ class _Training:
             logits = self._judge(classifier.to(plan.device), plan.test.rows)
             test_map = mean_average_precision(logits, plan.test.truth)
             measured = {"test_map": test_map, **measured}
-            result += f", test mAP [bold]{100 * test_map:.2f}[/bold]"
+            result += f", test mAP {100 * test_map:.2f}"
         with self.processes.together():
             if self.processes.first:
                 if logits is not None:
                     folder.save_test(plan.test.rows, logits)
                 folder.write_metrics([*self.state.history, measured])
         against = "" if plan.cache.truth is not None else " (against observed labels: the full truth is not known)"
-        out.print(f"[bold]{folder.path}[/bold]: {result}{against}")
+        print_result(folder.path, f": {result}{against}")
         for name, split in (("validation", plan.val), ("test", plan.test)):
             empty = classes_without_positives(split.truth) if len(split.rows) else []
             if len(empty):

@@ -24,7 +24,7 @@ from ..pipeline.process_group import own_device
 from ..pipeline.provenance import versions
 from ..pipeline.pseudo_labels import DampSettings
 from ..pipeline.ranks import this_rank
-from ..pipeline.score_cache import ScoreCache, open_cache
+from ..pipeline.score_cache import ScoreCache, open_whole_cache
 from ..pipeline.seeding import derive, seed_everything
 from ..pipeline.single_positive import split_train_val
 from ..pipeline.specs import DatasetSpec
@@ -84,7 +84,7 @@ def make_plan(options: Options) -> Plan:
     """Return what to do, after checking everything that can be checked before a model is loaded."""
     if options.loss not in TABLE:
         raise unknown_name("loss", options.loss, TABLE)
-    cache = open_cache(options.cache)
+    cache = open_whole_cache(options.cache)
     spec = dataset_of(cache, options.dataset, options.manifest)
     root = data_root(cache, options.data_root)
     device = own_device(options.device, this_rank())

@@ -25,8 +25,8 @@ from ..pipeline.score_cache.schema import ROWS_A_BLOCK, joined
 from ..pipeline.score_cache.scores import with_scores
 from ..pipeline.scoring import one_thread_each
 from ..pipeline.specs import PACKAGED
-from ..pipeline.stamps import is_hashed, stamped_size
-from .console import let_speak, out
+from ..pipeline.stamps import is_hashed, stamp, stamped_size
+from .console import let_speak, out, print_result
 from .inspect import cached_settings
 from .part_scoring import score
 from .scoring_plan import Options, ScoringPlan, comparable, make_plan
@@ -34,7 +34,10 @@ from .scoring_plan import Options, ScoringPlan, comparable, make_plan
 
 @dataclass(frozen=True)
 class Scoring:
-    """What the command line may say of how to score; all that shapes a score is the cache's own."""
+    """What the command line may say of how to score; all that shapes a score is the cache's own.
+
+    changed: whether to score images again that were written anew with as many bytes.
+    """
 
     data_root: Path | None = None
     manifest: Path | Sequence[Path] | None = None
@@ -42,10 +45,11 @@ class Scoring:
     device: str | None = None
     batch_size: int = 16
     workers: int | None = None
+    changed: bool = False
 
 
 def append(path: Path, scoring: Scoring) -> None:
-    """Score the images that the data set has and the cache has not, and give all of them the data set's labels of now."""
+    """Score the images that the data set has and the cache has not, or that have changed, and take over all labels of now."""
     _bring_up_to_date(path, scoring, retried=False)
 
 
@@ -65,11 +69,11 @@ def _bring_up_to_date(path: Path, scoring: Scoring, retried: bool) -> None:
     with one_thread_each() as map_passes:
         plan = make_plan(options, spec)
         _insist_on_same(cache, plan)
-        plan, kept = _matched(cache, plan, retried)
+        plan, kept = _matched(cache, plan, retried, scoring.changed)
         todo = np.flatnonzero(kept < 0)
-        if not len(todo):
+        if not len(todo) and (retried or _same_labels(cache, plan.images, kept)):
             _remove_stale_parts(path, None)
-            kind = "could not be read" if retried else f"of {spec.name} is new"
+            kind = "had failed" if retried else f"of {spec.name} is new or has changed"
             out.print(f"{path}: no image {kind}: nothing to do")
             return
         check_writable(path)
@@ -87,12 +91,16 @@ def _bring_up_to_date(path: Path, scoring: Scoring, retried: bool) -> None:
             header = plan.with_fingerprint(plan.images.fingerprint())
             write_cache(path, header, _woven(cache, plan.images, kept, rows))
 
-        score(part, store, rank, map_passes, write)
+        if len(todo):
+            score(part, store, rank, map_passes, write)
+        elif rank.first:  # labels alone have changed
+            write(plan.header, iter(()))
     statuses = open_cache(path).status
     readable = int((statuses[todo] == "ok").sum())
-    out.print(
-        f"[bold]{path}[/bold]: {len(statuses):,} images, {readable:,} of {len(todo):,} "
-        f"{'that had failed' if retried else 'new ones'} scored in {time.monotonic() - started:,.1f} s"
+    print_result(
+        path,
+        f": {len(statuses):,} images, {readable:,} of {len(todo):,} "
+        f"{'that had failed' if retried else 'new or changed ones'} scored in {time.monotonic() - started:,.1f} s",
     )
 
 
@@ -148,14 +156,14 @@ def _insist_on_same(cache: ScoreCache, plan: ScoringPlan) -> None:
         raise AevlpError(f"{cache.path} has other classes than {plan.spec.name} has now: make a new cache")
 
 
-def _matched(cache: ScoreCache, plan: ScoringPlan, retried: bool) -> tuple[ScoringPlan, np.ndarray]:
+def _matched(cache: ScoreCache, plan: ScoringPlan, retried: bool, changed: bool) -> tuple[ScoringPlan, np.ndarray]:
     """Return the plan for the images of the new cache, and the row of each in the old one, -1 where it is to be scored."""
     row_of = {name: row for row, name in enumerate(cache.ids.tolist())}
     old = np.array([row_of.pop(name, -1) for name in plan.images.ids.tolist()], dtype=np.int64)
     if row_of:
         raise AevlpError(
             f"{cache.path} holds {len(row_of):,} images that {plan.spec.name} in {plan.root} does not list, first "
-            f"{next(iter(row_of))!r}: leave them out with aevlp cache select, or make a new cache"
+            f"{next(iter(row_of))!r}: make a new cache, or one of the others with aevlp cache select --images"
         )
     if retried:
         there = np.flatnonzero(old >= 0)
@@ -163,12 +171,30 @@ def _matched(cache: ScoreCache, plan: ScoringPlan, retried: bool) -> tuple[Scori
         old = old[there]
         old = np.where(cache.status[old] == "ok", old, -1)
     stamps = cache.stamps.tolist()
-    for path, row in zip(plan.images.paths.tolist(), old.tolist(), strict=True):
-        if row >= 0 and file_size(path) != stamped_size(stamps[row]):
+    for n, (path, row) in enumerate(zip(plan.images.paths.tolist(), old.tolist(), strict=True)):
+        if row < 0:
+            continue
+        size, then = file_size(path), stamps[row]
+        if size is None:
+            raise AevlpError(f"{path} was scored into {cache.path} and is gone: bring it back")
+        if size != stamped_size(then) and retried:
             raise AevlpError(
-                f"{path} is not of the size that it had when it was scored into {cache.path}: make a new cache"
+                f"{path} is not of the size that it was scored with: aevlp cache append {cache.path} scores it again"
             )
+        if size != stamped_size(then) or (changed and stamp(path, is_hashed(then)) != then):
+            old[n] = -1
     return plan, old
+
+
+def _same_labels(cache: ScoreCache, images: ImageTable, kept: np.ndarray) -> bool:
+    """Return whether a cache holds these very images, in their order, with their labels."""
+    return (
+        np.array_equal(kept, np.arange(len(cache)))
+        and np.array_equal(cache.split, images.split)
+        and np.array_equal(cache.observed, images.observed)
+        and (cache.truth is None) == (images.truth is None)
+        and (cache.truth is None or images.truth is None or np.array_equal(cache.truth, images.truth))
+    )
 
 
 def _remove_stale_parts(path: Path, of: str | None) -> None:

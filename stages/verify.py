@@ -7,10 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from ..pipeline.errors import AevlpError
-from ..pipeline.score_cache import ScoreCache, open_cache
+from ..pipeline.score_cache import ScoreCache, open_cache, open_whole_cache
 from ..pipeline.score_cache.consistency import row_faults
-from ..pipeline.score_cache.hdf5 import is_sealed
-from ..pipeline.score_cache.remote import on_disk
 from ..pipeline.score_cache.schema import ROWS_A_BLOCK
 from .console import out, print_json, say
 from .inspect import cached_settings
@@ -30,16 +28,12 @@ def run(
 
     It is compared with the data set that is asked for, or else with the one that it was made from, if that is still there.
     """
-    place = on_disk(path)
-    if path.suffix == ".h5" and place.is_file() and not is_sealed(place):
-        fault = (
-            "it is damaged or was changed: the SHA-256 of its bytes is not the one in its first line; take a copy that is "
-            "whole, or score the images again"
-        )
+    try:
+        cache = open_whole_cache(path) if path.suffix == ".h5" else open_cache(path)  # whose damage is looked for below
+    except AevlpError as error:
         if as_json:
-            print_json({"path": str(path), "images": None, "compared_with": None, "faults": [fault]})
-        raise AevlpError(f"{path}: {fault}")
-    cache = open_cache(path)
+            print_json({"path": str(path), "images": None, "compared_with": None, "faults": [str(error)]})
+        raise
     agreement, note = with_dataset(cache, dataset, manifest, data_root)
     if not as_json:
         say(note)

@@ -117,7 +117,7 @@ def test_torchrun_shares_the_work_and_one_process_speaks(work: Work, expected: d
     assert work.counts() == Counter(range(16))
     assert len({pid for pid, _, _ in work.scored()}) == processes
     assert printed.count("2 views an image") + printed.count("views an image and flip") == 1, printed
-    assert len(re.findall("images scored|written by another process", printed)) == 1, printed
+    assert len(re.findall("images scored", printed)) == 1, printed
     assert [path.name for path in work.cache.parent.glob("*shared*")] == ["shared.h5"]
 
 

@@ -93,7 +93,7 @@ def test_append_with_nothing_new_says_so_and_changes_nothing(
     content = path.read_bytes()
     scored.clear()
     update.append(path, update.Scoring(workers=0))
-    assert "no image of blocks is new: nothing to do" in capsys.readouterr().out
+    assert "no image of blocks is new or has changed: nothing to do" in capsys.readouterr().out
     assert (scored, path.read_bytes()) == ([], content)
 
 
@@ -153,10 +153,7 @@ def test_an_interrupted_append_goes_on_and_stale_parts_are_no_obstacle(
     "change, words",
     [
         (lambda data: without_lines(data, "images/03.png"), ["1 images that blocks", "images/03.png", "cache select"]),
-        (
-            lambda data: (data / "images/03.png").write_bytes(b"other"),
-            ["03.png is not of the size that it had", "make a new cache"],
-        ),
+        (lambda data: (data / "images/03.png").unlink(), ["03.png was scored into", "is gone: bring it back"]),
         (
             lambda data: (data / "blocks.yaml").write_text(
                 (data / "blocks.yaml").read_text().replace("temperature: 0.1", "temperature: 0.2")
@@ -187,12 +184,45 @@ def test_labels_of_now_are_taken_over_and_codes_follow(data: Path, tmp_path: Pat
     assert_equal(open_cache(path), expected, atol=1e-5)
 
 
+def test_labels_alone_are_taken_over_without_scoring(data: Path, tmp_path: Path, scored: list[str]) -> None:
+    path = stage_one(data, tmp_path / "c.h5", storage="float32")
+    table = data / "labels.csv"
+    table.write_text(table.read_text().replace("images/01.png,train,green\n", "images/01.png,train,blue\n"))
+    scored.clear()
+    update.append(path, update.Scoring(workers=0))
+    assert scored == []
+    assert_equal(open_cache(path), open_cache(stage_one(data, tmp_path / "all.h5", storage="float32")), atol=1e-5)
+
+
+def test_images_that_have_changed_are_named_and_scored_again(
+    data: Path, tmp_path: Path, scored: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = stage_one(data, tmp_path / "c.h5", storage="float32")
+    (data / "images/05.png").write_bytes((data / "images/04.png").read_bytes())  # of another size
+    content = (data / "images/07.png").read_bytes()
+    (data / "images/07.png").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))  # of the same size
+    with pytest.raises(
+        AevlpError, match=r"1 images have another size than when they were scored.*05\.png; aevlp cache append"
+    ):
+        stage_one(data, path, storage="float32")
+    scored.clear()
+    update.append(path, update.Scoring(workers=0))
+    assert scored == ["images/05.png"]
+    capsys.readouterr()
+    stage_one(data, path, storage="float32")
+    err = capsys.readouterr().err
+    assert "1 images were written anew since they were scored, with as many bytes" in err and "07.png" in err
+    update.append(path, update.Scoring(workers=0, changed=True))
+    assert scored == ["images/05.png", "images/07.png"]
+    assert_equal(open_cache(path), open_cache(stage_one(data, tmp_path / "all.h5", storage="float32")), atol=1e-5)
+
+
 def test_the_commands(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = stage_one(data, tmp_path / "c.h5")
     assert call("cache", "retry", path, "--workers", 0) == 0
-    assert "no image could not be read" in capsys.readouterr().out
+    assert "no image had failed: nothing to do" in capsys.readouterr().out
     append_lines(data, "images/gone.png,test,red")
     assert call("cache", "append", path, "--workers", 0) == 0
-    assert "17 images, 0 of 1 new ones scored" in capsys.readouterr().out
+    assert "17 images, 0 of 1 new or changed ones scored" in capsys.readouterr().out
     assert call("cache", "append", tmp_path / "nothing.h5") == 1
     assert "no cache" in capsys.readouterr().err

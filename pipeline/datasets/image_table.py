@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -129,13 +129,42 @@ class Labelled(Protocol):
 
 
 def data_fingerprint(images: Labelled, paths: Sequence[str], sizes: Sequence[int | None] | None) -> str:
-    """Return a SHA-256 of images and labels; paths: from the root. sizes: of the files, None for one that is not there."""
-    digest = hashlib.sha256()
-    for part in (images.classes, images.ids, paths, images.split, *([] if sizes is None else [sizes])):
-        digest.update("\0".join(map(str, part)).encode() + b"\1")
-    for labels in (images.truth, images.observed):
-        digest.update(b"none" if labels is None else labels.tobytes())
-    return digest.hexdigest()
+    """Return the `Fingerprint` of images and labels, which are added at once."""
+    fingerprint = Fingerprint(images.classes)
+    fingerprint.add(images.ids, paths, images.split, sizes, images.truth, images.observed)
+    return fingerprint.hexdigest()
+
+
+class Fingerprint:
+    """A SHA-256 of classes and of images and labels, which may be added some at a time: of the digests of each column."""
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        self._classes = "\0".join(classes).encode()
+        self._columns = [hashlib.sha256() for _ in range(6)]
+
+    def add(
+        self,
+        ids: Iterable[str],
+        paths: Iterable[str],
+        split: Iterable[str],
+        sizes: Iterable[int | None] | None,
+        truth: np.ndarray | None,
+        observed: np.ndarray,
+    ) -> None:
+        """Add images. paths: from the root. sizes: of the files, None for one that is not there; all None if not looked at.
+
+        truth, observed: (n, C) int8; truth is None where it is unknown.
+        """
+        texts = (ids, paths, split, () if sizes is None else sizes)
+        for column, values in zip(self._columns, texts, strict=False):
+            column.update("".join(f"{value}\0" for value in values).encode())
+        for column, labels in zip(self._columns[4:], (truth, observed), strict=True):
+            if labels is not None:
+                column.update(np.ascontiguousarray(labels).data)
+
+    def hexdigest(self) -> str:
+        """Return the fingerprint of what was added."""
+        return hashlib.sha256(b"\1".join([self._classes, *(column.digest() for column in self._columns)])).hexdigest()
 
 
 def path_array(paths: Sequence[Path]) -> np.ndarray:

@@ -11,7 +11,16 @@ from .reader import ScoreCache
 from .remote import on_disk, remove_local, uploading
 from .schema import CacheHeader, CacheRows
 
-__all__ = ["CacheHeader", "CacheRows", "ScoreCache", "check_suffix", "open_cache", "remove_cache", "write_cache"]
+__all__ = [
+    "CacheHeader",
+    "CacheRows",
+    "ScoreCache",
+    "check_suffix",
+    "open_cache",
+    "open_whole_cache",
+    "remove_cache",
+    "write_cache",
+]
 
 
 def open_cache(path: Path | str) -> ScoreCache:
@@ -29,6 +38,21 @@ def open_cache(path: Path | str) -> ScoreCache:
         if place == path:
             raise
         raise AevlpError(f"cannot use {path}: {error}") from error  # which names the copy
+
+
+def open_whole_cache(path: Path | str) -> ScoreCache:
+    """Return `open_cache`, after all bytes were compared with their checksums; AevlpError where they do not agree."""
+    path = check_suffix(location(path))
+    if path.suffix == ".h5" and path.exists() and not hdf5.is_sealed(on_disk(path)):
+        raise AevlpError(
+            f"{path} is damaged or was changed: the SHA-256 of its bytes is not the one in its first line; take a copy that is "
+            f"whole, or score the images again"
+        )
+    cache = open_cache(path)
+    if path.suffix == ".parquet":
+        for _ in cache.rows():
+            pass
+    return cache
 
 
 def _store(path: Path) -> hdf5.Hdf5Store | parquet.ParquetStore:
