@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.part_store import PartStore, cut, exclusive, in_use, leftovers, remove_parts
+from aevlp.pipeline.part_store import PartStore, Shard, cut, exclusive, in_use, leftovers, remove_parts
 from aevlp.pipeline.score_cache import CacheHeader, CacheRows
 from fakes import random_cache
 
@@ -119,6 +119,14 @@ def test_every_flipped_bit_and_every_cut_is_found(tmp_path: Path) -> None:
         assert store.read(shard) is None
     file.write_bytes(whole)
     insist_on_equal(store.read(shard), content)
+
+
+def test_a_part_in_the_place_of_another_shard_is_an_error_that_says_so(tmp_path: Path) -> None:
+    store, file, _ = published(tmp_path)
+    second = Shard(1, store.shards[0].stop, store.shards[0].stop + 1)
+    store.file(second).write_bytes(file.read_bytes())
+    with pytest.raises(AevlpError, match=r"part-000001\.h5 is a part of another run, or of other images"):
+        store.read(second)
 
 
 def test_a_part_of_another_run_is_an_error_that_says_so(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from sklearn.metrics import average_precision_score
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.metrics import mean_average_precision
 from aevlp.pipeline.score_cache import open_cache
-from aevlp.stages import cli, evaluate, predict, train
+from aevlp.stages import cli, evaluate, predict, run_folder, train
 from aevlp.stages.run_folder import RunFolder
 
 
@@ -94,7 +94,7 @@ def test_resume_refuses_other_settings_and_finished_runs(cache_path: Path, run_p
         stage_two(cache_path, run, resume=True)
     with pytest.raises(AevlpError, match="is there already"):
         stage_two(cache_path, run)
-    with pytest.raises(AevlpError, match="is not a training run"):
+    with pytest.raises(AevlpError, match="there is no run"):
         stage_two(cache_path, tmp_path / "none", resume=True)
 
 
@@ -432,3 +432,59 @@ def test_the_published_split_of_two_images_follows_the_cache(tmp_path: Path) -> 
         stage_two(tmp_path / "paper.h5", tmp_path / "paper", epochs=1)
     train_part, val_part, _ = train.splits(open_cache(tmp_path / "published.h5"), 0.2)
     assert train_part.rows.tolist() == val_part.rows.tolist() == [0, 1]
+
+
+def test_a_run_is_trained_by_one_process_at_a_time(
+    cache_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_folder, "LOCK_SECONDS", 0.0)
+    folder = RunFolder(tmp_path / "run")
+    with folder.alone(), pytest.raises(AevlpError, match=r"another process is training into .*run: wait"):
+        stage_two(cache_path, folder.path, backbone="linear")
+    assert not folder.path.exists()
+    stage_two(cache_path, folder.path, backbone="linear")  # the lock is gone
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_a_name_that_rich_would_take_for_markup_is_printed_as_it_is(
+    cache_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = stage_two(cache_path, tmp_path / "g[" / "]x[red]:smile:", backbone="linear")
+    assert f"{run}: best validation mAP" in capsys.readouterr().out
+
+
+def test_a_run_goes_on_with_a_cache_that_has_moved(
+    cache_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = stage_two(cache_path, tmp_path / "whole", backbone="linear")
+    with monkeypatch.context() as patch:
+        patch.setattr(train._Training, "finish", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            stage_two(cache_path, tmp_path / "run", backbone="linear")
+    shutil.copy(cache_path, tmp_path / "moved.h5")
+    run = stage_two(tmp_path / "moved.h5", tmp_path / "run", backbone="linear", resume=True)
+    assert without_times(run) == without_times(whole)
+    assert json.loads((run / "settings.json").read_text())["cache"] == str(tmp_path / "moved.h5")
+
+
+@pytest.mark.parametrize("suffix", ["h5", "parquet"])
+def test_a_damaged_cache_is_not_trained_from(blocks: Path, tmp_path: Path, suffix: str) -> None:
+    path = stage_one(blocks, tmp_path / f"c.{suffix}")
+    file = path if path.is_file() else next(path.iterdir())
+    content = bytearray(file.read_bytes())
+    similarity = open_cache(path).similarity([3])[0].astype(np.float16).tobytes()
+    place = content.find(similarity)  # Parquet writes them otherwise
+    content[place + 1 if place >= 0 else len(content) // 2] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(AevlpError, match="damaged"):
+        stage_two(path, tmp_path / "run", backbone="linear")
+
+
+def test_a_state_of_another_run_is_named(cache_path: Path, tmp_path: Path) -> None:
+    other = stage_two(cache_path, tmp_path / "other")
+    run = stage_two(cache_path, tmp_path / "run", backbone="linear", epochs=3)
+    (run / "metrics.jsonl").unlink()
+    newest = RunFolder(run).state_files()[-1]
+    newest.write_bytes(RunFolder(other).state_files()[-1].read_bytes())
+    with pytest.raises(AevlpError, match=rf"{newest.name} is the state of another run: delete it"):
+        stage_two(cache_path, run, backbone="linear", epochs=3, resume=True)
