@@ -298,6 +298,7 @@ def exclusive(target: Path) -> Iterator[None]:
     lock = FileLock(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()  # filelock waits for ever for a file that cannot be made
         lock.acquire()
     except OSError as error:
         raise AevlpError(f"cannot lock {target}: {error.strerror or error}") from error

@@ -43,6 +43,7 @@ class RunFolder:
         file = self.path.with_name(f".{self.path.name}.lock")
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
             lock = FileLock(file, timeout=LOCK_SECONDS)
             lock.acquire()
         except Timeout as error:
