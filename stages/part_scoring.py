@@ -68,6 +68,7 @@ def _score_missing(plan: ScoringPlan, store: PartStore, rank: Rank, map_passes: 
                 waiting = True
                 time.sleep(POLL_SECONDS)
             counted.refuse_bad(plan)
+        bar.update(task, completed=len(plan.images))  # others may have scored the rest
     scored.images += counted.images
     scored.readable += counted.images - counted.bad
 
