@@ -389,6 +389,6 @@ def _interrupt_again(lost: Any) -> None:
     """Repeat an interrupt that came while Python could not raise it, such as in the callback of a weak reference."""
     if issubclass(lost.exc_type, KeyboardInterrupt):
         main_thread = threading.main_thread().ident
-        threading.Timer(0.05, lambda: signal.pthread_kill(main_thread or 0, signal.SIGINT)).start()
+        threading.Timer(0.05, lambda: signal.pthread_kill(main_thread or 0, signal.SIGTERM)).start()
     else:
         sys.__unraisablehook__(lost)

@@ -1,6 +1,7 @@
 """What several tests share: a small photo table, its cache, and a trained run, each made once."""
 
 import gc
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from s3_store import S3Store, s3_store
 from aevlp.pipeline.locations import forget_listings
 from aevlp.stages import cli, pseudolabel, train
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has what it starts in the background ignore it
 torch.set_num_threads(1)  # the models are tiny: more threads would only wait for each other
 
 WORDS = ("red", "green", "blue")
