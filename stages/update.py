@@ -175,7 +175,7 @@ def _matched(cache: ScoreCache, plan: ScoringPlan, retried: bool, changed: bool)
         if row < 0:
             continue
         size, then = file_size(path), stamps[row]
-        if size is None:
+        if size is None and then:
             raise AevlpError(f"{path} was scored into {cache.path} and is gone: bring it back")
         if size != stamped_size(then) and retried:
             raise AevlpError(

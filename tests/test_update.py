@@ -217,6 +217,19 @@ def test_images_that_have_changed_are_named_and_scored_again(
     assert_equal(open_cache(path), open_cache(stage_one(data, tmp_path / "all.h5", storage="float32")), atol=1e-5)
 
 
+def test_an_image_that_was_missing_and_still_is_stays_a_row(data: Path, tmp_path: Path, scored: list[str]) -> None:
+    append_lines(data, "images/gone.png,test,red")
+    path = stage_one(data, tmp_path / "c.h5")
+    append_lines(data, "images/extra.png,test,red")
+    (data / "images/extra.png").write_bytes((data / "images/00.png").read_bytes())
+    scored.clear()
+    update.append(path, update.Scoring(workers=0))
+    assert scored == ["images/extra.png"]
+    assert dict(zip(open_cache(path).ids.tolist(), open_cache(path).status.tolist(), strict=True))[
+        "images/gone.png"
+    ] == "missing"  # fmt: skip
+
+
 def test_the_commands(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = stage_one(data, tmp_path / "c.h5")
     assert call("cache", "retry", path, "--workers", 0) == 0
