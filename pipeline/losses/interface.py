@@ -1,7 +1,7 @@
 """What every loss takes and gives: `Targets`, the `TrainingLoss` protocol, and the arithmetic that the papers share."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -9,13 +9,17 @@ from torch.nn.functional import logsigmoid
 
 from ..errors import AevlpError
 
+READABLE = ("observed", "pseudo", "scores", "truth", "features", "latent")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Targets:
     """What may be known of a batch; a loss reads what it needs and changes nothing.
 
     observed: (B, C) codes -1, 0, +1. pseudo: (B, C) codes, None where pseudo-labels are off. scores: (B, C) soft scores in
-    [0, 1]. truth: (B, C) full labels 0/1, for upper bounds only. rows: (B,) int64 row of each sample in the training set.
+    [0, 1] that the codes were made of. truth: (B, C) full labels 0/1, for upper bounds only. rows: (B,) int64 row of each sample
+    in the training set. features: (B, D) that the classifier's head sees, with gradient. latent: mean and deviation, (B, C, L)
+    each, of a latent head, with gradient.
     """
 
     observed: Tensor
@@ -23,17 +27,47 @@ class Targets:
     scores: Tensor | None = None
     truth: Tensor | None = None
     rows: Tensor | None = None
+    features: Tensor | None = None
+    latent: tuple[Tensor, Tensor] | None = None
 
 
 class TrainingLoss(Protocol):
-    """A loss as training loops see it."""
+    """A loss as training loops see it: a callable, and what it may have besides, each on its own.
 
-    def set_epoch(self, epoch: int, epochs: int) -> None:
-        """Tell the loss which epoch begins, counted from 1, of how many."""
-        ...
+    `set_epoch`: it is told which epoch begins. `state_dict` and `load_state_dict`: it remembers. `parameters`: it learns, with
+    the optimiser of the classifier, at `lr_factor` times the learning rate. `wants_predictions` and `after_epoch`: `Watching`.
+    An nn.Module has all but the first and the last two.
+    """
 
     def __call__(self, logits: Tensor, targets: Targets) -> Tensor:
         """Return the loss of a batch, a scalar; logits (B, C) are unbounded. float64 is computed in float64."""
+        ...
+
+
+@runtime_checkable
+class Scheduled(Protocol):
+    """What is told which epoch begins, counted from 1, of how many."""
+
+    def set_epoch(self, epoch: int, epochs: int) -> None: ...
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """What learns or remembers, as an nn.Module does."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state_dict: dict[str, Any]) -> Any: ...
+
+
+@runtime_checkable
+class Watching(Protocol):
+    """What looks at predictions for the whole training set after an epoch, where it says within the epoch that it does."""
+
+    @property
+    def wants_predictions(self) -> bool: ...
+
+    def after_epoch(self, logits: Tensor) -> None:
+        """Take the logits (N, C) of all training images in the order of their rows, made in evaluation mode."""
         ...
 
 
@@ -45,6 +79,21 @@ def wide(logits: Tensor, *labels: Tensor | None) -> Tensor:
         if label is not None and label.shape != logits.shape:
             raise AevlpError(f"labels must have the logits' shape {tuple(logits.shape)}, found {tuple(label.shape)}")
     return logits if logits.dtype == torch.float64 else logits.float()
+
+
+def needed(targets: Targets, name: str, loss: str) -> Tensor:
+    """Return what a loss cannot do without: the field `name` of targets; AevlpError where it is None."""
+    value = getattr(targets, name)
+    if value is None:
+        raise AevlpError(f"loss {loss} reads {name}, and these targets have none")
+    return value
+
+
+def effective_codes(targets: Targets) -> Tensor:
+    """Return the codes (B, C): observed where that is not 0, else pseudo, else 0."""
+    if targets.pseudo is None:
+        return targets.observed
+    return torch.where(targets.observed != 0, targets.observed, targets.pseudo.to(targets.observed.dtype))
 
 
 def negative_log(logits: Tensor, epsilon: float) -> Tensor:
@@ -59,3 +108,10 @@ def negative_log(logits: Tensor, epsilon: float) -> Tensor:
 def expected_positive_penalty(logits: Tensor, expected: float) -> Tensor:
     """Return ((mean number of predicted positives an image) - expected)² / C² (Cole et al., CVPR 2021, eq. 5)."""
     return ((logits.sigmoid().sum(dim=1).mean() - expected) / logits.shape[1]) ** 2
+
+
+def check_ranges(loss: str, *ranges: tuple[str, Any, bool, str]) -> None:
+    """Raise AevlpError for the first constant out of range; each is (name, value, whether it fits, the range in words)."""
+    for name, value, fits, range_ in ranges:
+        if not fits:
+            raise AevlpError(f"{name} of loss {loss} must be {range_}, found {value}")

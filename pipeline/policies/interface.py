@@ -1,0 +1,50 @@
+"""What every policy takes and gives: `Known`, `Labels` and the `Policy` protocol."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+READABLE = ("embedding", "truth")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """What a policy may look at of n images at once; it changes nothing.
+
+    observed: (n, C) int8 codes. final, ranking: (n, C) float32 in [0, 1], the policy's own `scores` of them: the first says how
+    likely a class is there, the second orders classes for negatives. embedding: (n, D) float32 unit vectors of the whole images.
+    truth: (n, C) 0/1. The last two are None unless the policy's `reads` names them.
+    """
+
+    observed: np.ndarray
+    final: np.ndarray
+    ranking: np.ndarray
+    embedding: np.ndarray | None = None
+    truth: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Pseudo-labels of n images, not merged with what is observed. codes: (n, C) int8. scores: (n, C) float32 in [0, 1]."""
+
+    codes: np.ndarray
+    scores: np.ndarray
+
+
+class Policy(Protocol):
+    """How cached cosines become label codes, in two steps: scores image by image, then codes of all images at once.
+
+    As a loss may (`losses.interface`), it may have `set_epoch`, `state_dict` and `load_state_dict` (of tensors and numbers), and
+    `wants_predictions` with `after_epoch`, which gets (n, C) float32 logits of the same n images as an array.
+    """
+
+    reads: tuple[str, ...]
+
+    def scores(self, similarity: np.ndarray, observed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return `final` and `ranking` of `Known`, (n, C) float32 each, of cosines (n, V, C) and observed codes (n, C)."""
+        ...
+
+    def __call__(self, known: Known) -> Labels:
+        """Return the labels of n images."""
+        ...
