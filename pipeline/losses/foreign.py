@@ -56,7 +56,7 @@ def load(name: str) -> type:
             if inspect.isclass(value) and value.__module__ == module.__name__
         ]
         raise AevlpError(f"{module_name} has no {cls_name}: its classes are {', '.join(losses) or 'none'}")
-    if not inspect.isclass(cls) or not callable(getattr(cls, "__call__", None)):
+    if not inspect.isclass(cls) or "__call__" not in dir(cls):
         raise AevlpError(f"{place} is no loss: expected a class whose objects are called with logits and targets")
     return cls
 

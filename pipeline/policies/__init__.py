@@ -1,4 +1,4 @@
-"""A policy's name -> the policy: how cached cosines become label codes. Adding one is a file in this folder and a line in `TABLE`."""
+"""A policy's name -> the policy: how cosines become label codes. A new one is a file in this folder and a line in `TABLE`."""
 
 import inspect
 from dataclasses import dataclass
