@@ -1,4 +1,4 @@
-"""Scores of one or more trainings, and truth -> a bootstrap interval of mean average precision."""
+"""Scores of one or more trainings, and truth -> bootstrap intervals of mean average precision, and of its difference."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,25 +38,86 @@ def map_interval(
 ) -> Interval:
     """Return the percentile bootstrap interval of mAP, averaged over S trainings, in [0, 1].
 
-    scores: S >= 1 matrices (N, C), one a training seed; truth: (N, C), positive where it equals 1. A resample draws N images
-    with replacement, the same for every training, and, where S > 1, S trainings with replacement too.
-    A class without positives counts 0, as in `mean_average_precision`; one whose positives a resample misses is left out of
-    that resample's mean, and a resample that misses all of them is left out altogether.
-    level: the share of resamples inside, above 0 and below 1. The same seed draws the same images for any scores.
-    Raises AevlpError for scores that `average_precision` refuses, no matrix, another level, and too few resamples.
+    level: the share of resamples inside, above 0 and below 1. The rest, and what is raised: as for `resampled_maps` and
+    `percentile_interval`.
     """
-    if not 0 < level < 1:
-        raise AevlpError(f"the level of an interval must be above 0 and below 1, found {level}")
+    check_level(level)
+    return percentile_interval(resampled_maps(scores, truth, resamples, seed), level)
+
+
+def map_difference_interval(
+    scores: Sequence[np.ndarray],
+    baseline: Sequence[np.ndarray],
+    truth: np.ndarray,
+    level: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Interval:
+    """Return the paired percentile bootstrap interval of the mAP of `scores` less that of `baseline`, in [-1, 1].
+
+    scores, baseline: S matrices (N, C) each, paired: the nth of both come from the same training seed. A resample draws the
+    same images and the same training seeds for both, so that what makes a test set or a seed easy for both cancels.
+    Raises AevlpError where they are not of equal number, and as `map_interval` does.
+    """
+    check_level(level)
+    if len(scores) != len(baseline):
+        raise AevlpError(
+            f"a paired interval needs as many trainings of both, found {len(scores)} and {len(baseline)} of the baseline"
+        )
+    maps, others = (resampled_maps(each, truth, resamples, seed) for each in (scores, baseline))
+    return percentile_interval(maps - others, level)
+
+
+def resampled_maps(scores: Sequence[np.ndarray], truth: np.ndarray, resamples: int = 1000, seed: int = 0) -> np.ndarray:
+    """Return mAP, averaged over S trainings, in each resample, (resamples,) float64, NaN where one misses every positive.
+
+    scores: S >= 1 matrices (N, C), one a training seed; truth: (N, C), positive where it equals 1. A resample draws N images
+    with replacement, the same for every training, and, where S > 1, S trainings with replacement too. The same seed draws the
+    same images, and of as many trainings the same ones, for any scores: the nth resamples of two methods are paired.
+    A class without positives counts 0, as in `mean_average_precision`; one whose positives a resample misses is left out of
+    that resample's mean.
+    Raises AevlpError for scores that `average_precision` refuses, no matrix, and too few resamples.
+    """
     if resamples < 1:
         raise AevlpError(f"a bootstrap needs at least one resample, found {resamples}")
     if not len(scores):
         raise AevlpError("a bootstrap needs the scores of at least one training, found none")
-    maps = _resampled_maps(scores, truth, resamples, seed)
-    maps = maps[~np.isnan(maps)]
-    if not len(maps):
-        raise AevlpError(f"none of {resamples} resamples holds a positive: draw more resamples")
-    low, high = np.quantile(maps, [(1 - level) / 2, (1 + level) / 2])
+    pairs = [checked(matrix, truth) for matrix in scores]
+    positive = pairs[0][1]
+    images, classes = positive.shape
+    present = np.flatnonzero(positive.any(axis=0))
+    if not len(present):
+        return np.zeros(resamples)
+    rankings = [[rank(matrix[:, c], positive[:, c]) for c in present] for matrix, _ in pairs]
+    image_draws, training_draws = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(2))
+    maps = []
+    for size in _block_sizes(resamples, images):
+        counts = _draw(image_draws, images, size)
+        precision = np.array([[resampled_average_precision(r, counts) for r in training] for training in rankings])
+        missed = np.isnan(precision[0]).sum(axis=0)
+        each = np.nansum(precision, axis=1) / np.maximum(classes - missed, 1)
+        each[:, missed == len(present)] = np.nan
+        maps.append((each * _draw(training_draws, len(rankings), size)).sum(axis=0) / len(rankings))
+    return np.concatenate(maps)
+
+
+def percentile_interval(values: np.ndarray, level: float = 0.95) -> Interval:
+    """Return the interval that leaves out equal shares of the values (resamples,) at both ends; those that are NaN do not count.
+
+    Raises AevlpError for a level that is not above 0 and below 1, and where every value is NaN.
+    """
+    check_level(level)
+    counted = values[~np.isnan(values)]
+    if not len(counted):
+        raise AevlpError(f"none of {len(values)} resamples holds a positive: draw more resamples")
+    low, high = np.quantile(counted, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(low), float(high))
+
+
+def check_level(level: float) -> None:
+    """Raise AevlpError for a share of resamples that no interval can hold."""
+    if not 0 < level < 1:
+        raise AevlpError(f"the level of an interval must be above 0 and below 1, found {level}")
 
 
 def rank(scores: np.ndarray, positive: np.ndarray) -> Ranking:
@@ -79,27 +140,6 @@ def resampled_average_precision(ranking: Ranking, counts: np.ndarray) -> np.ndar
     precision = np.cumsum(found, axis=0) / np.maximum(np.cumsum(taken, axis=0), 1)
     with np.errstate(invalid="ignore"):  # 0 / 0 where no positive was drawn
         return (found * precision).sum(axis=0) / found.sum(axis=0)
-
-
-def _resampled_maps(scores: Sequence[np.ndarray], truth: np.ndarray, resamples: int, seed: int) -> np.ndarray:
-    """Return the mean over trainings of mAP in each resample, NaN where a resample misses every positive."""
-    pairs = [checked(matrix, truth) for matrix in scores]
-    positive = pairs[0][1]
-    images, classes = positive.shape
-    present = np.flatnonzero(positive.any(axis=0))
-    if not len(present):
-        return np.zeros(resamples)
-    rankings = [[rank(matrix[:, c], positive[:, c]) for c in present] for matrix, _ in pairs]
-    image_draws, training_draws = (np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(2))
-    maps = []
-    for size in _block_sizes(resamples, images):
-        counts = _draw(image_draws, images, size)
-        precision = np.array([[resampled_average_precision(r, counts) for r in training] for training in rankings])
-        missed = np.isnan(precision[0]).sum(axis=0)
-        each = np.nansum(precision, axis=1) / np.maximum(classes - missed, 1)
-        each[:, missed == len(present)] = np.nan
-        maps.append((each * _draw(training_draws, len(rankings), size)).sum(axis=0) / len(rankings))
-    return np.concatenate(maps)
 
 
 def _draw(generator: np.random.Generator, n: int, resamples: int) -> np.ndarray:

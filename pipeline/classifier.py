@@ -1,14 +1,15 @@
-"""A backbone's name -> the classifier: backbone and linear head."""
+"""A backbone's name -> the classifier: backbone and head."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import timm
 import torch
 from timm.data.config import resolve_model_data_config
 from torch import Tensor, nn
 
+from . import heads
 from .encoder import IMAGENET_STATISTICS, ClipEncoder, image_tower, quiet
 from .errors import AevlpError, unknown_name
 from .hub import Absent, absent_from_hub
@@ -22,6 +23,7 @@ class Architecture:
 
     backbone: "linear" (the scoring model's embeddings), "clip" (its image tower) or a timm name. width: D of the features.
     size, mean, std, upright: how an image becomes its input. clip_config, quick_gelu: open_clip's model, for "clip".
+    head: one of `heads.NAMES`.
     """
 
     backbone: str
@@ -32,6 +34,7 @@ class Architecture:
     upright: bool
     clip_config: dict[str, Any] | None = None
     quick_gelu: bool = False
+    head: str = "linear"
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -41,15 +44,36 @@ class Architecture:
         return cls(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
 
 
+class Outputs(NamedTuple):
+    """What a classifier makes of a batch: logits (B, C), features (B, D) of its backbone, and what a latent head has besides."""
+
+    logits: Tensor
+    features: Tensor
+    latent: tuple[Tensor, Tensor] | None = None
+
+
 class Classifier(nn.Module):
     """Inputs -> features (B, D) -> logits (B, C)."""
 
-    def __init__(self, backbone: nn.Module, width: int, num_classes: int) -> None:
+    def __init__(self, backbone: nn.Module, width: int, num_classes: int, head: str = "linear") -> None:
         super().__init__()
-        self.backbone, self.head = backbone, nn.Linear(width, num_classes)
+        self.backbone, self.head = backbone, heads.create(head, width, num_classes)
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        return self.head(self.backbone(inputs))
+    def forward(self, inputs: Tensor, all_outputs: bool = False) -> Any:
+        """Return logits (B, C), or all `Outputs`."""
+        outputs = self.outputs(inputs)
+        return outputs if all_outputs else outputs.logits
+
+    def outputs(self, inputs: Tensor) -> Outputs:
+        """Return everything that a loss may read of a batch."""
+        if isinstance(self.head, heads.BoostedHead):
+            maps = heads.feature_map(self.backbone, inputs)
+            return Outputs(self.head(maps), maps.mean(dim=(2, 3)))
+        features = self.backbone(inputs)
+        if isinstance(self.head, heads.LatentHead):
+            latent = self.head.latent(features)
+            return Outputs(self.head.read(*latent), features, latent)
+        return Outputs(self.head(features), features)
 
     def parameter_groups(self, lr: float, head_lr_factor: float) -> list[dict[str, Any]]:
         """Return the optimiser's groups: the backbone at `lr`, the head `head_lr_factor` times faster."""
@@ -80,17 +104,23 @@ def build(architecture: Architecture, num_classes: int) -> Classifier:
         backbone = image_tower(architecture.clip_config, architecture.quick_gelu)
     else:
         backbone = _timm(architecture.backbone, architecture.size, RANDOM)[0]
-    return Classifier(backbone, architecture.width, num_classes)
+    return Classifier(backbone, architecture.width, num_classes, architecture.head)
 
 
-def create_linear(encoder_width: int, num_classes: int, size: int, mean: Any, std: Any, upright: bool):
+def create_linear(
+    encoder_width: int, num_classes: int, size: int, mean: Any, std: Any, upright: bool, head: str = "linear"
+):
     """Return architecture and classifier for cached embeddings of width D; the rest is for embedding new images."""
-    architecture = Architecture("linear", encoder_width, size, tuple(mean), tuple(std), upright)
+    _check_map(head, "linear")
+    architecture = Architecture("linear", encoder_width, size, tuple(mean), tuple(std), upright, head=head)
     return architecture, build(architecture, num_classes)
 
 
-def create_clip(encoder: ClipEncoder, width: int, num_classes: int, mean: Any, std: Any, upright: bool):
+def create_clip(
+    encoder: ClipEncoder, width: int, num_classes: int, mean: Any, std: Any, upright: bool, head: str = "linear"
+):
     """Return architecture and classifier whose backbone is the scoring model's trained image tower."""
+    _check_map(head, "clip")
     architecture = Architecture(
         "clip",
         width,
@@ -100,21 +130,26 @@ def create_clip(encoder: ClipEncoder, width: int, num_classes: int, mean: Any, s
         upright,
         clip_config=encoder.config,
         quick_gelu=encoder.activation == "quick_gelu",
+        head=head,
     )
-    classifier = Classifier(encoder.model.visual, width, num_classes)
+    classifier = Classifier(encoder.model.visual, width, num_classes, head)
     classifier.freeze_backbone(False)
     return architecture, classifier
 
 
-def create_timm(name: str, weights: str, num_classes: int, size: int, upright: bool):
+def create_timm(name: str, weights: str, num_classes: int, size: int, upright: bool, head: str = "linear"):
     """Return architecture and classifier for a timm backbone.
 
     weights: "pretrained" (timm's for that name), "random", or a weights file. A backbone with a fixed input size keeps it.
-    Raises AevlpError for an unknown name, a file of another model, and weights that cannot be fetched.
+    Raises AevlpError for an unknown name, a file of another model, weights that cannot be fetched, and a head that does not fit.
     """
     backbone, size, mean, std = _timm(name, size, weights)
-    architecture = Architecture(name, backbone.num_features, size, mean, std, upright)
-    return architecture, Classifier(backbone, backbone.num_features, num_classes)
+    architecture = Architecture(name, backbone.num_features, size, mean, std, upright, head=head)
+    classifier = Classifier(backbone, backbone.num_features, num_classes, head)
+    if head == "boostlu":
+        with torch.inference_mode():
+            classifier.eval()(torch.zeros(1, 3, size, size))
+    return architecture, classifier
 
 
 def absent_weights(name: str, weights: str) -> Absent | None:
@@ -130,6 +165,13 @@ def absent_weights(name: str, weights: str) -> Absent | None:
     files = (config.hf_hub_filename,) if config.hf_hub_filename else ("model.safetensors", "pytorch_model.bin")
     parameters = sum(p.numel() for p in model.parameters())
     return absent_from_hub(f"weights of {name}", config.hf_hub_id, files, parameters)
+
+
+def _check_map(head: str, backbone: str) -> None:
+    if head == "boostlu":
+        raise AevlpError(
+            f"--head boostlu needs a backbone with a feature map before pooling, such as resnet50, and {backbone} has none"
+        )
 
 
 def _check_name(name: str) -> None:

@@ -41,7 +41,9 @@ class DatasetSpec(Section, frozen=True):
     damp: Damp = Damp()
     text_graph: TextGraphConstants | None = None
     recipe: Recipe = Recipe()
+    expected_positives: float | None = Field(default=None, gt=0)
     losses: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    policies: dict[str, dict[str, Any]] = Field(default_factory=dict)
     published: dict[str, float] = Field(default_factory=dict)
     _place: dict[str, Any] = PrivateAttr(default_factory=dict)
 

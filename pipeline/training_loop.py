@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from .classifier import Outputs
 from .errors import AevlpError
 from .losses.interface import Targets, TrainingLoss
 from .process_group import Processes
@@ -24,7 +25,7 @@ def autocast(device: torch.device, dtype: torch.dtype | None) -> AbstractContext
 def train_epoch(
     classifier: nn.Module,
     batches: Batches,
-    targets: Callable[[np.ndarray], Targets],
+    targets: Callable[[np.ndarray, Outputs], Targets],
     loss: TrainingLoss,
     optimizer: torch.optim.Optimizer,
     scaler: torch.amp.GradScaler,
@@ -36,7 +37,8 @@ def train_epoch(
     """Train on every batch once and note each in `progress`; `after_step` is told how many images the step had.
 
     batches: (row numbers of the whole batch, inputs of this process's share, or of one image in the place of an empty one).
-    targets: row numbers -> what is known of them. What `after_step` raises ends the epoch there.
+    targets: row numbers, and this process's outputs -> what is known of the whole batch.
+    What `after_step` raises ends the epoch there.
     """
     classifier.train()
     empty_share_is_no_image = any(
@@ -48,7 +50,7 @@ def train_epoch(
             inputs = inputs[:0]  # the image in its place would count in the statistics, and these do without
         try:
             with mixed:
-                logits = classifier(inputs)
+                outputs = classifier(inputs, all_outputs=True)
         except ValueError as error:
             if len(inputs) == 1 and "more than 1 value per channel" in str(error):
                 raise AevlpError(
@@ -56,7 +58,7 @@ def train_epoch(
                     "choose another --batch-size"
                 ) from error
             raise
-        value = loss(processes.whole_batch(logits, len(rows)), targets(rows))
+        value = loss(processes.whole_batch(outputs.logits, len(rows)), targets(rows, outputs))
         optimizer.zero_grad(set_to_none=True)
         scaler.scale(value).backward()
         scaler.step(optimizer)

@@ -1,7 +1,7 @@
 """Everything that training changes <-> a tree of numbers and tensors, from which it goes on as if it had never stopped."""
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,15 +9,8 @@ from torch import Tensor, nn
 
 from .early_stopping import EarlyStopping
 from .errors import AevlpError
-from .losses.interface import TrainingLoss
-
-
-@runtime_checkable
-class Stateful(Protocol):
-    """A loss that learns or remembers, as an nn.Module does."""
-
-    def state_dict(self) -> dict[str, Any]: ...
-    def load_state_dict(self, state_dict: dict[str, Any]) -> Any: ...
+from .losses.interface import Stateful, TrainingLoss
+from .policies.interface import Policy
 
 
 @dataclass
@@ -49,14 +42,16 @@ class Progress:
 class TrainingState:
     """What is trained, and how far.
 
-    history: what was measured, a dictionary an epoch. ended: whether the last epoch is over. best: whether the weights are those
-    of the best epoch so far, which is so from its end to the next step.
+    policy: what makes the labels, None where the loss reads none. history: what was measured, a dictionary an epoch.
+    ended: whether the last epoch is over. best: whether the weights are those of the best epoch so far, which is so from its end
+    to the next step.
     """
 
     classifier: nn.Module
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     loss: TrainingLoss
+    policy: Policy | None = None
     stopping: EarlyStopping = field(default_factory=EarlyStopping)
     progress: Progress = field(default_factory=Progress)
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -76,10 +71,11 @@ class TrainingState:
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
             "loss": dict(self.loss.state_dict()) if isinstance(self.loss, Stateful) else None,
+            "policy": dict(self.policy.state_dict()) if isinstance(self.policy, Stateful) else None,
         }
 
     def restore(self, tree: dict[str, Any]) -> None:
-        """Become what `tree` was taken of, but for the loss."""
+        """Become what `tree` was taken of, but for what loss and policy remember."""
         self.progress = Progress(
             **{**tree["progress"], "loss": torch.tensor(tree["progress"]["loss"], dtype=torch.float64)}
         )
@@ -89,7 +85,9 @@ class TrainingState:
         self.optimizer.load_state_dict(tree["optimizer"])
         self.scaler.load_state_dict(tree["scaler"])
 
-    def restore_loss(self, tree: dict[str, Any]) -> None:
-        """Give the loss what it remembered; within an epoch only after it was told which."""
-        if isinstance(self.loss, Stateful):
-            self.loss.load_state_dict(tree["loss"])
+    def restore_memories(self, tree: dict[str, Any]) -> None:
+        """Give loss and policy what they remembered; within an epoch only after they were told which."""
+        for name in ("loss", "policy"):
+            remembering = getattr(self, name)
+            if isinstance(remembering, Stateful):
+                remembering.load_state_dict(tree[name])

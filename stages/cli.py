@@ -12,7 +12,8 @@ import typer
 from ..pipeline.errors import AevlpError
 from ..pipeline.locations import location
 from ..pipeline.ranks import this_rank
-from . import cache_commands
+from . import cache_commands, training_commands
+from .option_types import Cache, DataRoot, Device, Json, Manifest, listed
 
 app = typer.Typer(
     help="Many images, one label each: train a good multi-label classifier from one cached pass of multi-focus CLIP.",
@@ -21,24 +22,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-
-Manifest = Annotated[
-    list[Path] | None,
-    typer.Option("--manifest", help="A manifest of your own, may be given more than once; default: the packaged one."),
-]
-DataRoot = Annotated[
-    Path | None,
-    typer.Option(
-        "--data-root",
-        parser=location,
-        metavar="FOLDER|URL",
-        help="The data set's own folder, also a remote one such as s3://bucket/folder; default: data/NAME.",
-    ),
-]
-Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda or cuda:N; default: the GPU if there is one.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
-Cache = Annotated[Path, typer.Argument(parser=location, help="A .h5 file or .parquet folder, also a remote one.")]
-Run = Annotated[Path, typer.Argument(help="The folder of a training run.")]
 
 
 @app.command()
@@ -127,76 +110,16 @@ def pseudolabel(
     )  # fmt: skip
 
 
-@app.command()
-def train(
-    cache: Annotated[Path, typer.Option(parser=location, metavar="PATH|URL", help="The cache to train from.")],
-    loss: Annotated[str, typer.Option(help="A loss that aevlp losses lists.")] = "gpr",
-    backbone: Annotated[str | None, typer.Option(help="clip, linear or a timm name; default: the recipe's.")] = None,
-    weights: Annotated[
-        str | None, typer.Option(help="Of a timm backbone: pretrained (default), random or a weights file.")
-    ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1)] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1)] = None,
-    lr: Annotated[float | None, typer.Option(help="Learning rate of the backbone; the head's is a multiple.")] = None,
-    device: Device = None,
-    run: Annotated[Path | None, typer.Option(help="Where to write; default: a new folder in runs/.")] = None,
-    resume: Annotated[bool, typer.Option(help="Go on with an interrupted run.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="For order, flips and new weights.")] = 0,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that decode images.")] = 2,
-    amp: Annotated[bool, typer.Option(help="Mixed precision on a GPU.")] = True,
-    dataset: Annotated[str | None, typer.Option(help="The data set, if it is not the one the cache names.")] = None,
-    manifest: Manifest = None,
-    data_root: DataRoot = None,
-    save_minutes: Annotated[
-        float, typer.Option(min=0, help="Save the state this often; at every epoch's end in any case.")
-    ] = 10.0,
-) -> None:
-    """Stage two: train a classifier from a cache. Under torchrun, several processes share each batch."""
-    from . import train as stage
-
-    stage.run(
-        stage.Options(
-            cache, loss, backbone, weights, epochs, batch_size, lr, device, run, resume, seed, workers, amp, dataset,
-            manifest, data_root, save_minutes,
-        )
-    )  # fmt: skip
-
-
-@app.command()
-def evaluate(
-    run: Run,
-    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
-    cache: Annotated[
-        Path | None, typer.Option(parser=location, metavar="PATH|URL", help="The cache, if it has moved.")
-    ] = None,
-    threshold: Annotated[float, typer.Option(min=0, max=1, help="Least probability of a label, for F1.")] = 0.5,
-    data_root: DataRoot = None,
-    device: Device = None,
-    workers: Annotated[int, typer.Option(min=0)] = 2,
-    json: Json = False,
-) -> None:
-    """Measure a trained classifier on a split."""
-    if split not in ("train", "val", "test"):
-        raise typer.BadParameter(f"{split!r} is not one of train, val, test", param_hint="--split")
-    from . import evaluate as stage
-
-    stage.run(run, split, cache, data_root, device, workers, json, threshold)
-
-
-@app.command()
-def predict(
-    run: Run,
-    images: Annotated[list[str], typer.Argument(help="Files, folders or quoted glob patterns.")],
-    output: Annotated[Path | None, typer.Option(help="A .csv, .json or .parquet file; default: a table.")] = None,
-    threshold: Annotated[float, typer.Option(min=0, max=1, help="Least probability of a label.")] = 0.5,
-    device: Device = None,
-    workers: Annotated[int, typer.Option(min=0)] = 2,
-    json: Json = False,
-) -> None:
-    """Label new images with a trained classifier."""
-    from . import predict as stage
-
-    stage.run(run, images, output, threshold, device, workers, json)
+for command in (
+    training_commands.train,
+    training_commands.evaluate,
+    training_commands.predict,
+    training_commands.compare,
+    training_commands.sweep,
+    training_commands.calibrate,
+    training_commands.losses,
+):
+    app.command()(command)
 
 
 @app.command()
@@ -293,14 +216,6 @@ def check(
 
 
 @app.command()
-def losses(json: Json = False) -> None:
-    """List the losses: paper, year and what each reads of the cache."""
-    from . import losses as stage
-
-    stage.run(json)
-
-
-@app.command()
 def demo(
     seeds: Annotated[int, typer.Option(min=1, help="Train each loss with this many seeds.")] = 1,
     epochs: Annotated[int | None, typer.Option(min=1)] = None,
@@ -319,7 +234,7 @@ def demo(
     stage.run(
         seeds,
         epochs,
-        _names(losses),
+        listed(losses, "--losses"),
         cache,
         data_root,
         picture,
@@ -350,16 +265,8 @@ def reproduce(
         raise typer.BadParameter(f"{compat!r} is not one of paper, published", param_hint="--compat")
     from . import reproduce as stage
 
-    names = _names(losses)
+    names = listed(losses, "--losses")
     stage.run(stage.Options(dataset, names, seeds, compat, cache, runs, data_root, manifest, device, workers, json))
-
-
-def _names(listed: str) -> list[str]:
-    """Return the distinct names in a list with commas."""
-    names = list(dict.fromkeys(name for name in (part.strip() for part in listed.split(",")) if name))
-    if not names:
-        raise typer.BadParameter("at least one loss is needed", param_hint="--losses")
-    return names
 
 
 def main(arguments: list[str] | None = None) -> Any:

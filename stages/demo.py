@@ -14,8 +14,8 @@ from . import pseudolabel, train
 from .console import out, say
 from .contact_sheet import Card, draw_sheet
 from .inspect import cached_settings, print_quality, qualities
-from .reproduce import check_losses, measure, print_results, train_each
 from .run_folder import RunFolder
+from .trainings import check_losses, measure, print_results, train_each
 
 CARDS = 12
 

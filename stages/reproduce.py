@@ -1,28 +1,24 @@
 """The whole protocol of a data set: both stages, several losses and seeds, and the table beside the published row."""
 
 import json
-import statistics
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from ..pipeline import classifier, encoder
 from ..pipeline.atomic_write import replacing
-from ..pipeline.bootstrap import map_interval
 from ..pipeline.encoder import ClipSource
-from ..pipeline.errors import AevlpError, unknown_name
+from ..pipeline.errors import AevlpError
 from ..pipeline.hub import Absent
-from ..pipeline.losses import TABLE
 from ..pipeline.manifest import load_manifest
-from ..pipeline.metrics import mean_average_precision
 from ..pipeline.provenance import versions
-from ..pipeline.score_cache import ScoreCache, open_cache
+from ..pipeline.score_cache import open_cache
 from ..pipeline.specs import DatasetSpec
 from . import datasets, pseudolabel, train
-from .console import out, print_json, print_table, results_aside, say
-from .run_folder import RunFolder
+from .console import out, print_json, results_aside, say
+from .trainings import check_losses, measure, print_results, train_each
 
 
 @dataclass(frozen=True)
@@ -94,48 +90,6 @@ def _whole_protocol(options: Options, spec: DatasetSpec, cache_path: Path, folde
     with replacing(folder / "results.json") as temporary:
         temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
     return record
-
-
-def check_losses(losses: Sequence[str]) -> None:
-    """Raise AevlpError for a loss that is not known."""
-    for name in losses:
-        if name not in TABLE:
-            raise unknown_name("loss", name, TABLE)
-
-
-def train_each(options: train.Options, losses: Sequence[str], seeds: int, folder: Path) -> dict[str, list[Path]]:
-    """Train every loss with the seeds 0, 1, … into `folder`; return the runs of each loss. Finished ones are reused."""
-    runs: dict[str, list[Path]] = {name: [] for name in losses}
-    for seed in range(seeds):
-        for name in losses:
-            say(f"stage two: {name}, seed {seed}")
-            path = folder / f"{name}-seed{seed}"
-            runs[name].append(train.run_or_reuse(replace(options, loss=name, seed=seed, run=path)))
-    return runs
-
-
-def measure(cache: ScoreCache, runs: Sequence[Path]) -> dict[str, Any]:
-    """Return each run's test mAP, their mean and its 95 % bootstrap interval, in percent."""
-    rows, logits = zip(*(RunFolder(path).load_test() for path in runs), strict=True)
-    labels = cache.observed if cache.truth is None else cache.truth
-    truth = labels[rows[0]]
-    maps = [100 * mean_average_precision(scores, truth) for scores in logits]
-    interval = map_interval(logits, truth)
-    return {"each": maps, "mean": statistics.mean(maps), "interval": [100 * interval.low, 100 * interval.high]}
-
-
-def print_results(title: str, measured: dict[str, dict[str, Any]]) -> None:
-    """Print a row for each loss, beside what was published for it where anything was."""
-    compared = any(row.get("published") is not None for row in measured.values())
-    rows = []
-    for name, row in measured.items():
-        low, high = row["interval"]
-        each = " ".join(f"{value:.1f}" for value in row["each"])
-        cells = [name, TABLE[name].paper, each, f"{row['mean']:.2f}", f"{low:.2f} to {high:.2f}"]
-        published = row.get("published")
-        rows.append([*cells, *(["-" if published is None else f"{published:.2f}"] if compared else [])])
-    header = ["loss", "from", "each seed", "mean", "95 % interval", *(["published"] if compared else [])]
-    print_table(title, header, rows, right=range(2, len(header)))
 
 
 def absent_files(spec: DatasetSpec, root: Path) -> list[Absent]:

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..pipeline.classifier import Architecture, Classifier
+from ..pipeline.classifier import Architecture, Classifier, Outputs
 from ..pipeline.errors import AevlpError
 from ..pipeline.generators import generator_states, restore_generators
 from ..pipeline.interruption import Interruption
-from ..pipeline.losses import TABLE, Targets, create
+from ..pipeline.labelling import label
+from ..pipeline.losses import Targets, create
+from ..pipeline.losses.interface import Scheduled, Watching
 from ..pipeline.metrics import classes_without_positives, mean_average_precision
 from ..pipeline.process_group import Processes, joined
 from ..pipeline.seeding import derive, seed_everything
@@ -82,7 +84,7 @@ def run(options: Options) -> Path:
             if processes.first and not options.resume:
                 folder.start(settings_of(plan))
         say(
-            f"{folder.path}: {options.loss} with {plan.recipe['backbone']} on {_where(plan, processes)}, "
+            f"{folder.path}: {_what(plan)} on {_where(plan, processes)}, "
             f"{len(plan.train.rows):,} images to train on, {len(plan.val.rows):,} to validate, {len(plan.test.rows):,} to test"
         )
         with Interruption("the step in flight is finished and the state saved") as interruption:
@@ -132,11 +134,16 @@ class _Training:
         if plan.device.type == "cuda":
             torch.cuda.set_device(plan.device)
         processes.share_statistics(classifier.to(plan.device), plan.device)
+        loss = _loss(plan)
         self.state = TrainingState(
             classifier,
-            torch.optim.Adam(classifier.parameter_groups(plan.recipe["lr"], plan.recipe["head_lr_factor"])),
+            torch.optim.Adam(
+                classifier.parameter_groups(plan.recipe["lr"], plan.recipe["head_lr_factor"])
+                + _own_parameters(loss, plan.recipe["lr"])
+            ),
             torch.amp.GradScaler(plan.device.type, enabled=precision(plan) is torch.float16),
-            create(plan.options.loss, len(plan.cache.classes), **plan.constants),
+            loss,
+            plan.policy and plan.policy.create(),
         )
         self.classifier = classifier
         self.learning: torch.nn.Module | None = (
@@ -156,7 +163,7 @@ class _Training:
         progress = state.progress
         if progress.steps:
             self._begin_epoch()
-        state.restore_loss(tree)
+        state.restore_memories(tree)
         own = self.processes.rank.number
         if progress.steps and own < len(tree["generators"]):  # another process goes on from the epoch's seed
             restore_generators(tree["generators"][own], self.plan.device)
@@ -182,7 +189,7 @@ class _Training:
         random = np.random.default_rng(derive(plan.options.seed, "order", progress.epoch))
         rows = random.permutation(plan.train.rows)
         mirrored = random.random(len(rows)) < 0.5
-        targets = _targets(plan, progress.epoch)
+        targets = self._targets()
         assert self.learning is not None
         with progress_bar(Rate("images")) as bar:
             task = bar.add_task(
@@ -210,6 +217,7 @@ class _Training:
             loss = progress.mean_loss()
         try:
             logits = self._judge(self.classifier, plan.val.rows)
+            self._show_predictions()
         except KeyboardInterrupt:
             self.save()
             raise
@@ -281,7 +289,24 @@ class _Training:
         """Seed and tell the loss: each epoch has a seed of its own, so that a resumed run draws what another one would."""
         epoch, own = self.state.progress.epoch, self.processes.rank.number
         seed_everything(derive(self.plan.options.seed, "epoch", epoch, *(("process", own) if own else ())))
-        self.state.loss.set_epoch(epoch, self.plan.recipe["epochs"])
+        for told in self._memories():
+            if isinstance(told, Scheduled):
+                told.set_epoch(epoch, self.plan.recipe["epochs"])
+
+    def _show_predictions(self) -> None:
+        """Show loss and policy what is predicted of all training images, where they want to see it; nothing comes after it."""
+        loss, policy = (x if isinstance(x, Watching) and x.wants_predictions else None for x in self._memories())
+        if loss is None and policy is None:
+            return
+        logits = self._judge(self.classifier, self.plan.train.rows)
+        if loss is not None:
+            loss.after_epoch(torch.from_numpy(logits).to(self.plan.device))
+        if policy is not None:
+            policy.after_epoch(logits)
+
+    def _memories(self) -> tuple[Any, Any]:
+        """Return loss and policy, which may remember what they see."""
+        return self.state.loss, self.state.policy
 
     def _let_learn(self, *, backbone: bool) -> None:
         """Let the backbone learn, or the head alone; what synchronises gradients must be made anew when that changes."""
@@ -291,6 +316,32 @@ class _Training:
             gc.collect()  # the old one's hooks go with it
             self.classifier.freeze_backbone(not backbone)
             self.learning = self.processes.learning(self.classifier, self.plan.device)
+
+    def _targets(self) -> Callable[[np.ndarray, Outputs], Targets]:
+        """Return row numbers of a batch, and outputs -> targets on the device, with the labels of this epoch."""
+        plan, cache, reads = self.plan, self.plan.cache, self.plan.loss.reads
+        rows = plan.train.rows
+        known: dict[str, np.ndarray] = {"observed": cache.observed[rows]}
+        if "truth" in reads:
+            known["truth"] = np.asarray(cache.truth)[rows]
+        if self.state.policy is not None:
+            labels = label(cache, rows, self.state.policy, self.state.progress.epoch, plan.options.seed)
+            known |= {"pseudo": labels.codes, "scores": labels.scores}
+        known = {name: values for name, values in known.items() if name in (*reads, "observed")}
+
+        def targets(batch: np.ndarray, outputs: Outputs) -> Targets:
+            here, n = np.searchsorted(rows, batch), len(batch)
+            of: dict[str, Any] = {
+                name: torch.from_numpy(v[here]).to(plan.device, non_blocking=True) for name, v in known.items()
+            }
+            of["rows"] = torch.from_numpy(here).to(plan.device, non_blocking=True)
+            if "features" in reads:
+                of["features"] = self.processes.whole_batch(outputs.features, n)
+            if "latent" in reads and outputs.latent is not None:
+                of["latent"] = tuple(self.processes.whole_batch(part, n) for part in outputs.latent)
+            return Targets(**of)
+
+        return targets
 
     def _batches(self, rows: np.ndarray, mirrored: np.ndarray) -> Batches:
         """Yield what is left of the epoch: each whole batch's rows, and the inputs of this process's share of it.
@@ -351,33 +402,38 @@ def best_epoch(history: list[dict[str, Any]]) -> dict[str, Any]:
     return next((line for line in reversed(history) if line["best"]), history[0])
 
 
-def _targets(plan: Plan, epoch: int) -> Callable[[np.ndarray], Targets]:
-    """Return row numbers -> targets on the device, with the pseudo-labels of this epoch if the loss reads them."""
-    cache, device = plan.cache, plan.device
-    reads = TABLE[plan.options.loss].reads
-    pseudo = cache.codes(plan.damp, epoch, plan.options.seed) if "pseudo" in reads else None
+def _loss(plan: Plan) -> Any:
+    """Return the loss on the device, whatever it learns or remembers drawn from the seed."""
+    seed_everything(derive(plan.options.seed, "loss"))
+    observed = torch.from_numpy(plan.cache.observed[plan.train.rows]).to(plan.device)
+    loss = create(plan.options.loss, len(plan.cache.classes), observed, **plan.constants)
+    return loss.to(plan.device) if isinstance(loss, torch.nn.Module) else loss
 
-    def on_device(labels: np.ndarray | None, rows: np.ndarray) -> torch.Tensor | None:
-        return None if labels is None else torch.from_numpy(labels[rows]).to(device, non_blocking=True)
 
-    def targets(rows: np.ndarray) -> Targets:
-        observed = torch.from_numpy(cache.observed[rows]).to(device, non_blocking=True)
-        truth = on_device(cache.truth, rows) if "truth" in reads else None
-        return Targets(observed=observed, pseudo=on_device(pseudo, rows), truth=truth, rows=torch.from_numpy(rows))
-
-    return targets
+def _own_parameters(loss: Any, lr: float) -> list[dict[str, Any]]:
+    """Return the optimiser's groups for what a loss learns."""
+    learned = list(loss.parameters()) if hasattr(loss, "parameters") else []
+    return [{"params": learned, "lr": lr * getattr(loss, "lr_factor", 1)}] if learned else []
 
 
 def _default_folder(plan: Plan) -> Path:
     """Return runs/<data set>-<loss>-<backbone>-seed<n>, numbered where that is taken; to resume, the latest of them."""
     backbone = plan.recipe["backbone"].replace("/", "-")
-    name = f"{plan.spec.name}-{plan.options.loss}-{backbone}-seed{plan.options.seed}"
+    policy = "" if plan.options.policy is None else f"-{Path(plan.options.policy).stem}"
+    name = f"{plan.spec.name}-{plan.options.loss.replace(':', '.')}{policy}-{backbone}-seed{plan.options.seed}"
     number, taken = 1, None
     while (path := Path("runs") / (name if number == 1 else f"{name}-{number}")).exists():
         number, taken = number + 1, path
     if plan.options.resume and taken is None:
         raise AevlpError(f"there is no run {path} to resume: name it with --run, or leave --resume out")
     return taken if plan.options.resume and taken else path
+
+
+def _what(plan: Plan) -> str:
+    """Return loss, policy and head where they are not the usual ones, and the backbone, for people."""
+    policy, head = plan.policy, plan.recipe["head"]
+    labels = f" and labels of {policy.name}" if policy is not None and policy.name != "damp" else ""
+    return f"{plan.options.loss}{labels} with {plan.recipe['backbone']}{f' and a {head} head' * (head != 'linear')}"
 
 
 def _where(plan: Plan, processes: Processes) -> str:

@@ -9,20 +9,23 @@ import numpy as np
 import torch
 
 from ..pipeline import classifier as classifiers
+from ..pipeline import heads
 from ..pipeline.classifier import Architecture, Classifier
 from ..pipeline.datasets import load_images
 from ..pipeline.device import mixed_precision
 from ..pipeline.encoder import ClipEncoder, ClipSource
 from ..pipeline.errors import AevlpError, unknown_name
 from ..pipeline.images import file_size
-from ..pipeline.label_codes import POSITIVE, effective
+from ..pipeline.label_codes import NEGATIVE, POSITIVE, effective
+from ..pipeline.labelling import label
 from ..pipeline.locations import location
-from ..pipeline.losses import TABLE, check_constants, constants, create
+from ..pipeline.losses import LossEntry, check_constants, constants, create, entry
+from ..pipeline.losses.foreign import source_sha256
+from ..pipeline.losses.interface import Scheduled
 from ..pipeline.manifest import load_manifest
 from ..pipeline.observation import checked
 from ..pipeline.process_group import own_device
 from ..pipeline.provenance import versions
-from ..pipeline.pseudo_labels import DampSettings
 from ..pipeline.ranks import this_rank
 from ..pipeline.score_cache import ScoreCache, open_whole_cache
 from ..pipeline.seeding import derive, seed_everything
@@ -30,6 +33,7 @@ from ..pipeline.single_positive import split_train_val
 from ..pipeline.specs import DatasetSpec
 from ..pipeline.training_data import EmbeddingInputs, Inputs, PixelInputs
 from .console import say
+from .labels_plan import PolicyPlan, policy_of
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,8 @@ class Options:
     manifest: Path | Sequence[Path] | None = None
     data_root: Path | None = None
     save_minutes: float = 10.0
+    policy: str | None = None
+    head: str | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,8 @@ class Plan:
     spec: DatasetSpec
     device: torch.device
     recipe: dict[str, Any]
-    damp: DampSettings
+    loss: LossEntry
+    policy: PolicyPlan | None
     constants: dict[str, Any]
     root: Path
     train: Split
@@ -82,31 +89,31 @@ class Plan:
 
 def make_plan(options: Options) -> Plan:
     """Return what to do, after checking everything that can be checked before a model is loaded."""
-    if options.loss not in TABLE:
-        raise unknown_name("loss", options.loss, TABLE)
+    loss = entry(options.loss)
     cache = open_whole_cache(options.cache)
     spec = dataset_of(cache, options.dataset, options.manifest)
     root = data_root(cache, options.data_root)
     device = own_device(options.device, this_rank())
-    if "truth" in TABLE[options.loss].reads and cache.truth is None:
+    if "truth" in loss.reads and cache.truth is None:
         raise AevlpError(f"loss {options.loss} needs full labels, and {cache.path} has none: choose another loss")
+    policy = policy_of(options.policy, options.loss, loss, cache, spec)
     check_dataset(cache, spec, root)
-    recipe = _recipe(spec, options)
+    recipe = _recipe(spec, options, loss)
     train, val, test = splits(cache, recipe["val_fraction"])
-    if not (cache.observed[train.rows] == POSITIVE).any():
-        raise AevlpError(f"{cache.path}: no training image has an observed positive, there is nothing to learn from")
-    damp = spec.damp.settings(cache.provenance["method"]["compat"])
-    pseudo = cache.codes(damp)[train.rows] if "pseudo" in TABLE[options.loss].reads else None
-    if pseudo is not None and not (pseudo == POSITIVE).any():
-        say(
-            f"No training image has a pseudo-positive: {options.loss} will learn from observed labels alone. Lower "
-            f"`threshold` or `temperature` under `damp` in the manifest; no image need be scored again."
-        )
     observed = cache.observed[train.rows]
-    known = observed if pseudo is None else effective(observed, pseudo)
-    given = _loss_constants(spec, options.loss, known, recipe["linear_init"])
-    create(options.loss, len(cache.classes), **given)
-    return Plan(options, cache, spec, device, recipe, damp, given, root, train, val, test)
+    if not (observed == POSITIVE).any():
+        raise AevlpError(f"{cache.path}: no training image has an observed positive, there is nothing to learn from")
+    if loss.negatives and not (observed == NEGATIVE).any():
+        raise AevlpError(
+            f"loss {options.loss} learns from observed negatives, and {cache.path} has none: score the images with --observe, as "
+            f"in --observe counts,positives=1,negatives=1, or choose another loss"
+        )
+    given = _loss_constants(spec, options.loss, recipe["linear_init"], cache.provenance["method"]["compat"])
+    given |= _known_of_labels(cache, spec, options, policy, train, given)
+    made = create(options.loss, len(cache.classes), torch.from_numpy(observed), **given)
+    if isinstance(made, Scheduled):
+        made.set_epoch(1, recipe["epochs"])
+    return Plan(options, cache, spec, device, recipe, loss, policy, given, root, train, val, test)
 
 
 def dataset_of(cache: ScoreCache, name: str | None, manifest: Path | Sequence[Path] | None) -> DatasetSpec:
@@ -200,7 +207,7 @@ def classifier_inputs(
     )
 
 
-def _recipe(spec: DatasetSpec, options: Options) -> dict[str, Any]:
+def _recipe(spec: DatasetSpec, options: Options, loss: LossEntry) -> dict[str, Any]:
     recipe = spec.recipe.model_dump()
     backbone = options.backbone or recipe["backbone"]
     linear = {
@@ -212,6 +219,11 @@ def _recipe(spec: DatasetSpec, options: Options) -> dict[str, Any]:
     if backbone == "linear":
         recipe.update(linear)
     recipe["backbone"] = backbone
+    recipe["head"] = options.head or loss.head
+    if recipe["head"] not in heads.NAMES:
+        raise unknown_name("head", recipe["head"], heads.NAMES)
+    if loss.head not in ("linear", recipe["head"]):
+        raise AevlpError(f"loss {options.loss} needs --head {loss.head}, found {recipe['head']}")
     if backbone in ("linear", "clip"):
         if options.weights:
             raise AevlpError(f"--weights goes with a timm backbone: {backbone} has the weights of the scoring model")
@@ -227,16 +239,45 @@ def _recipe(spec: DatasetSpec, options: Options) -> dict[str, Any]:
     return recipe
 
 
-def _loss_constants(spec: DatasetSpec, name: str, known: np.ndarray, linear_init: int) -> dict[str, Any]:
-    """Return the manifest's constants of a loss; where it says no number of positives, that of the codes (N, C) known."""
+def _loss_constants(spec: DatasetSpec, name: str, linear_init: int, compat: str) -> dict[str, Any]:
+    """Return the manifest's constants of a loss, and those that follow from the recipe, the data set and the cache's rules."""
     given = dict(spec.losses.get(name, {}))
     check_constants(name, given)
     takes = constants(name)
     if "linear_init" in takes:
         given["linear_init"] = linear_init
-    if "expected_positives" in takes and "expected_positives" not in given:
-        given["expected_positives"] = float((known == POSITIVE).sum(axis=1).mean())
+    if "compat" in takes:
+        given.setdefault("compat", compat)
+    if "expected_positives" in takes:
+        given.setdefault("expected_positives", spec.expected_positives)
     return given
+
+
+def _known_of_labels(
+    cache: ScoreCache,
+    spec: DatasetSpec,
+    options: Options,
+    policy: PolicyPlan | None,
+    train: Split,
+    given: dict[str, Any],
+) -> dict[str, Any]:
+    """Say where no image has a pseudo-positive; return the number of positives an image where the manifest says none.
+
+    That is counted in the policy's labels, those of `damp` where the loss reads none, joined with the observed ones.
+    """
+    if policy is None and "expected_positives" not in given:
+        return {}
+    counted = policy or PolicyPlan("damp", vars(spec.damp.settings(cache.provenance["method"]["compat"])))
+    codes = label(cache, train.rows, counted.create()).codes
+    if policy is not None and policy.name not in ("apl", "mime") and not (codes == POSITIVE).any():
+        say(
+            f"No training image has a pseudo-positive: {options.loss} will learn from observed labels alone. Lower "
+            f"`threshold` or `temperature` under `damp` in the manifest; no image need be scored again."
+        )
+    if given.get("expected_positives", 0) is not None:
+        return {}
+    known = effective(cache.observed[train.rows], codes)
+    return {"expected_positives": float((known == POSITIVE).sum(axis=1).mean())}
 
 
 def settings_of(plan: Plan) -> dict[str, Any]:
@@ -248,7 +289,8 @@ def settings_of(plan: Plan) -> dict[str, Any]:
         "dataset": plan.spec.name,
         "data_root": str(plan.root.absolute()),
         "loss": {"name": options.loss, **plan.constants},
-        "damp": vars(plan.damp),
+        "loss_sha256": source_sha256(options.loss),
+        "policy": plan.policy and {"name": plan.policy.name, **plan.policy.constants},
         "recipe": plan.recipe,
         "seed": options.seed,
         "precision": str(precision(plan)),
@@ -286,16 +328,28 @@ def new_classifier(plan: Plan) -> tuple[Architecture, Classifier]:
     statistics = made["pixel_statistics"]
     if recipe["backbone"] == "linear":
         return classifiers.create_linear(
-            cache.header.width, len(cache.classes), made["image_size"], statistics["mean"], statistics["std"], upright
+            cache.header.width,
+            len(cache.classes),
+            made["image_size"],
+            statistics["mean"],
+            statistics["std"],
+            upright,
+            recipe["head"],
         )
     if recipe["backbone"] == "clip":
         encoder = scoring_encoder(made, plan.spec.manifest_path.parent, plan.device)
         seed_everything(derive(plan.options.seed, "weights"))
         return classifiers.create_clip(
-            encoder, cache.header.width, len(cache.classes), statistics["mean"], statistics["std"], upright
+            encoder,
+            cache.header.width,
+            len(cache.classes),
+            statistics["mean"],
+            statistics["std"],
+            upright,
+            recipe["head"],
         )
     if recipe["weights"] == classifiers.RANDOM:
         say(f"{recipe['backbone']} starts from RANDOM weights, as asked.")
     return classifiers.create_timm(
-        recipe["backbone"], recipe["weights"], len(cache.classes), recipe["image_size"], upright
+        recipe["backbone"], recipe["weights"], len(cache.classes), recipe["image_size"], upright, recipe["head"]
     )

@@ -67,7 +67,7 @@ def train(processes: Processes) -> dict[str, torch.Tensor]:
         train_epoch(
             learning,
             batches(order),
-            lambda rows: Targets(observed=torch.zeros(len(rows), CLASSES), rows=torch.from_numpy(rows)),
+            lambda rows, _: Targets(observed=torch.zeros(len(rows), CLASSES), rows=torch.from_numpy(rows)),
             loss,
             optimizer,
             scaler,

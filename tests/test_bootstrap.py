@@ -10,7 +10,15 @@ from hypothesis.extra.numpy import arrays
 from sklearn.metrics import average_precision_score
 
 from aevlp.pipeline import bootstrap
-from aevlp.pipeline.bootstrap import Interval, map_interval, rank, resampled_average_precision
+from aevlp.pipeline.bootstrap import (
+    Interval,
+    map_difference_interval,
+    map_interval,
+    percentile_interval,
+    rank,
+    resampled_average_precision,
+    resampled_maps,
+)
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.metrics import average_precision, mean_average_precision
 from goldens import load
@@ -66,33 +74,84 @@ def test_every_image_once_is_average_precision(name: str) -> None:
     np.testing.assert_allclose(found, average_precision(scores, truth)[held], rtol=1e-12)
 
 
+TRUTH = np.array([[1, 0, 0], [0, 1, 0], [1, 0, 0], [0, 0, 0]])  # the last class has no positive and counts 0
+
+
+def map_of_resample(scores: list[np.ndarray], rows: tuple[int, ...], chosen: tuple[int, ...]) -> float:
+    """The mean over the chosen trainings of mAP on these rows of `TRUTH`, NaN where they hold no positive."""
+    drawn = TRUTH[list(rows)]
+    classes = [c for c in range(2) if drawn[:, c].any()]
+    if not classes:
+        return np.nan
+    means = [
+        sum(average_precision_score(drawn[:, c], scores[s][list(rows), c]) for c in classes) / (len(classes) + 1)
+        for s in chosen
+    ]
+    return float(np.mean(means))
+
+
+def check_quantiles(everything: np.ndarray, found: Interval, level: float) -> None:
+    slack = 0.02  # more than four standard errors of a share of 20,000 resamples
+    for value, share in ((found.low, (1 - level) / 2), (found.high, (1 + level) / 2)):
+        assert (everything < value - 1e-9).mean() <= share + slack
+        assert (everything <= value + 1e-9).mean() >= share - slack
+
+
 @pytest.mark.parametrize("trainings", [1, 2])
 def test_the_interval_is_that_of_all_possible_resamples(trainings: int) -> None:
-    truth = np.array([[1, 0, 0], [0, 1, 0], [1, 0, 0], [0, 0, 0]])  # the last class has no positive and counts 0
     random = np.random.default_rng(7)
-    scores = [random.normal(size=truth.shape) for _ in range(trainings)]
-
-    def statistic(rows: tuple[int, ...], chosen: tuple[int, ...]) -> float:
-        drawn = truth[list(rows)]
-        classes = [c for c in range(2) if drawn[:, c].any()]
-        if not classes:
-            return np.nan
-        means = [
-            sum(average_precision_score(drawn[:, c], scores[s][list(rows), c]) for c in classes) / (len(classes) + 1)
-            for s in chosen
-        ]
-        return float(np.mean(means))
-
+    scores = [random.normal(size=TRUTH.shape) for _ in range(trainings)]
     draws = product(product(range(4), repeat=4), product(range(trainings), repeat=trainings))
-    everything = np.array([statistic(*draw) for draw in draws])
+    everything = np.array([map_of_resample(scores, *draw) for draw in draws])
     everything = everything[~np.isnan(everything)]
     assert len(everything) == (4**4 - 1) * trainings**trainings  # the last image four times holds no positive
-    slack = 0.02  # more than four standard errors of a share of 20,000 resamples
     for level in (0.2, 0.5, 0.8, 0.95):
-        found = map_interval(scores, truth, level, resamples=20_000, seed=1)
-        for value, share in ((found.low, (1 - level) / 2), (found.high, (1 + level) / 2)):
-            assert (everything < value - 1e-9).mean() <= share + slack
-            assert (everything <= value + 1e-9).mean() >= share - slack
+        check_quantiles(everything, map_interval(scores, TRUTH, level, resamples=20_000, seed=1), level)
+
+
+def test_the_interval_of_a_difference_is_that_of_all_paired_resamples() -> None:
+    random = np.random.default_rng(8)
+    scores, baseline = ([random.normal(size=TRUTH.shape) for _ in range(2)] for _ in range(2))
+    draws = list(product(product(range(4), repeat=4), product(range(2), repeat=2)))
+    everything = np.array([map_of_resample(scores, *draw) - map_of_resample(baseline, *draw) for draw in draws])
+    everything = everything[~np.isnan(everything)]
+    for level in (0.5, 0.95):
+        found = map_difference_interval(scores, baseline, TRUTH, level, resamples=20_000, seed=1)
+        check_quantiles(everything, found, level)
+
+
+@settings(max_examples=25, deadline=None)
+@given(shape=st.tuples(st.integers(4, 30), st.integers(1, 4), st.integers(1, 3)), seed=st.integers(0, 99))
+def test_laws_of_the_difference(shape: tuple[int, int, int], seed: int) -> None:
+    scores, truth = random_run(*shape, seed)
+    others = [np.round(s + np.random.default_rng(seed).normal(size=s.shape), 1) for s in scores]
+    given = {"resamples": 60, "seed": seed}
+    assert map_difference_interval(scores, [s.copy() for s in scores], truth, **given) == Interval(0, 0)
+    found = map_difference_interval(scores, others, truth, **given)
+    swapped = map_difference_interval(others, scores, truth, **given)
+    assert (swapped.low, swapped.high) == pytest.approx((-found.high, -found.low), abs=1e-12)
+    assert found.low <= found.high
+    constant = [np.zeros_like(s, dtype=float) for s in scores]
+    shared = resampled_maps(constant, truth, **given)  # every method's resamples are made once, and compared with any
+    assert map_difference_interval(scores, constant, truth, **given) == percentile_interval(
+        resampled_maps(scores, truth, **given) - shared
+    )
+
+
+def test_pairing_narrows_the_interval_of_like_methods() -> None:
+    scores, truth = random_run(60, 3, 2)
+    others = [s + 1e-3 * np.random.default_rng(0).normal(size=s.shape) for s in scores]
+    paired, alone = map_difference_interval(scores, others, truth), map_interval(scores, truth)
+    assert paired.high - paired.low < 0.5 * (alone.high - alone.low)
+    assert paired.low < 0 < paired.high
+
+
+def test_trainings_that_cannot_be_paired_are_a_mistake() -> None:
+    scores, truth = random_run(10, 2, 3)
+    with pytest.raises(AevlpError, match="found 3 and 2 of the baseline"):
+        map_difference_interval(scores, scores[:2], truth)
+    with pytest.raises(AevlpError, match="above 0 and below 1, found 2"):
+        map_difference_interval(scores, scores, truth, level=2)
 
 
 def test_the_interval_of_a_large_sample_is_as_wide_as_its_standard_error() -> None:

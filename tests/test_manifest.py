@@ -122,6 +122,7 @@ def packaged_constants(name: str) -> dict[str, Any]:
         **spec.damp.model_dump(),
         **{key: getattr(spec.recipe, key) for key in recipe},
         **spec.losses["gpr"],
+        "expected_positives": spec.expected_positives,
         "negatives": int(spec.damp.negative_ratio * (spec.expected.classes or 0)),
         "sparse_topk": graph.sparse_topk,
         "reweight": graph.reweight,

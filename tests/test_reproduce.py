@@ -103,6 +103,20 @@ def test_the_published_rules_have_a_cache_and_runs_of_their_own(here: Path) -> N
     assert (here / "runs" / "reproduce-blocks-published" / "results.json").is_file()
 
 
+def test_a_loss_of_ones_own_has_a_row_and_a_folder_of_its_own(here: Path, capsys: pytest.CaptureFixture) -> None:
+    (here / "own_losses.py").write_text(
+        "class Brier:\n"
+        "    paper, reads = 'Brier 1950', ('observed',)\n"
+        "    def __init__(self, num_classes):\n"
+        "        pass\n"
+        "    def __call__(self, logits, targets):\n"
+        "        return (logits.sigmoid() - (targets.observed == 1).float()).square().mean()\n"
+    )
+    assert call("reproduce", *arguments("own_losses:Brier", 1)) == 0
+    assert "Brier 1950" in capsys.readouterr().out
+    assert (here / "runs" / "reproduce-blocks" / "own_losses-Brier-seed0").is_dir()
+
+
 def test_without_a_test_split_nothing_is_trained(here: Path, capsys: pytest.CaptureFixture) -> None:
     table = here / "data" / "labels.csv"
     table.write_text(table.read_text().replace(",test,", ",train,"))

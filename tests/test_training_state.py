@@ -145,7 +145,7 @@ def test_a_loss_that_remembers_gives_away_what_a_state_forgets(
     cache_path: Path, killed: Path, whole: dict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The tests below can fail: without its generators, or without the loss, a state leads elsewhere."""
-    for forgotten in ("restore_generators", "restore_loss"):
+    for forgotten in ("restore_generators", "restore_memories"):
         run = Path(shutil.copytree(killed, tmp_path / forgotten))
         with monkeypatch.context() as patch:
             place = train if forgotten == "restore_generators" else train.TrainingState

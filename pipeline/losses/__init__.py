@@ -1,12 +1,13 @@
 """A loss's name -> the loss. Adding one is a file in this folder and a line in `TABLE`, or a class in a file of one's own."""
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from ..errors import AevlpError, unknown_name
+from ..constants import check, keyword_constants
+from ..errors import unknown_name
 from . import foreign
 from .interface import READABLE, Targets, TrainingLoss
 
@@ -23,100 +24,87 @@ __all__ = [
     "names",
 ]
 
-OBSERVED, PSEUDO = ("observed",), ("observed", "pseudo")
-COLE = "Cole et al., Multi-Label Learning from Single Positive Labels"
-ZHOU = "Zhou et al., Acknowledging the Unknown"
-XING = "Xing et al., Vision-Language Pseudo-Labels"
-KIM = "Kim et al., Large Loss Matters"
-CHEN = "Chen et al., Boosting Single Positive Multi-label Classification"
-ZHANG = "Zhang et al., Simple and Robust Loss Design"
-TRAN = "Tran et al., More Reliable Pseudo-labels, Better Performance"
+OBSERVED, PSEUDO, FULL = ("observed",), ("observed", "pseudo"), ("truth",)
+# Papers, by their authors, year and title.
+COLE = ("Cole et al.", 2021, "Multi-Label Learning from Single Positive Labels")
+RIDNIK = ("Ridnik et al.", 2021, "Asymmetric Loss for Multi-Label Classification")
+ZHANG = ("Zhang et al.", 2021, "Simple and Robust Loss Design for Multi-Label Learning with Missing Labels")
+CHEN_2022 = ("Chen et al.", 2022, "Semi-Supervised Object Detection via Virtual Category Learning")
+KIM = ("Kim et al.", 2022, "Large Loss Matters in Weakly Supervised Multi-Label Classification")
+XU = ("Xu et al.", 2022, "One Positive Label is Sufficient")
+ZHOU = ("Zhou et al.", 2022, "Acknowledging the Unknown for Multi-Label Learning with Single Positive Labels")
+LIU = ("Liu et al.", 2023, "Revisiting Pseudo-Label for Single-Positive Multi-Label Learning")
+XIE = ("Xie et al.", 2023, "Class-Distribution-Aware Pseudo-Labeling for Semi-Supervised Multi-Label Learning")
+CHEN = ("Chen et al.", 2024, "Boosting Single Positive Multi-label Classification with Generalized Robust Loss")
+XING = ("Xing et al.", 2024, "Vision-Language Pseudo-Labels for Single-Positive Multi-Label Learning")
+WU = ("Zhang and Wu", 2024, "Multi-Label Supervised Contrastive Learning")
+TRAN = ("Tran et al.", 2025, "More Reliable Pseudo-labels, Better Performance")
 
 
 @dataclass(frozen=True)
 class LossEntry:
     """Where a loss lives, which paper it is from, what it reads (`READABLE`) and what it remembers.
 
-    policy: which labels it learns from unless others are asked for, where it reads pseudo-labels. head: that it needs.
-    module, cls: in this folder; "" and a name for a loss from elsewhere.
+    module, cls: in this folder; "" and a name for a loss from elsewhere. paper: its authors. policy: which labels it learns from
+    unless others are asked for, where it reads pseudo-labels or scores. head: that it needs. negatives: whether it is nothing
+    without observed negatives.
     """
 
     module: str
     cls: str
     paper: str
     year: int | None
+    title: str
     reads: tuple[str, ...]
     state: str = "none"
     policy: str = "damp"
     head: str = "linear"
+    negatives: bool = False
 
 
 TABLE = {
     "gpr": LossEntry(
-        "generalized_pseudo_label_robust", "GeneralizedPseudoLabelRobust", TRAN, 2025, PSEUDO, "epoch schedule"
+        "generalized_pseudo_label_robust", "GeneralizedPseudoLabelRobust", *TRAN, PSEUDO, "epoch schedule"
     ),
-    "bce": LossEntry("binary_cross_entropy", "BinaryCrossEntropy", f"full labels, in {COLE}", 2021, ("truth",)),
-    "bce-ls": LossEntry(
-        "binary_cross_entropy", "SmoothedBinaryCrossEntropy", f"full labels, in {COLE}", 2021, ("truth",)
-    ),
-    "an": LossEntry("assume_negative", "AssumeNegative", COLE, 2021, OBSERVED),
-    "an-ls": LossEntry("assume_negative", "SmoothedAssumeNegative", COLE, 2021, OBSERVED),
-    "wan": LossEntry("assume_negative", "WeakAssumeNegative", COLE, 2021, OBSERVED),
-    "pr": LossEntry("pairwise_ranking", "PairwiseRanking", COLE, 2021, OBSERVED),
-    "epr": LossEntry("expected_positives", "ExpectedPositives", COLE, 2021, OBSERVED),
-    "iu": LossEntry("ignore_unobserved", "IgnoreUnobserved", COLE, 2021, OBSERVED),
-    "iun": LossEntry("ignore_unobserved", "IgnoreUnobservedNegatives", f"{COLE}; {ZHOU}", 2021, ("observed", "truth")),
-    "role": LossEntry("role", "OnlineEstimation", COLE, 2021, OBSERVED, "a learned table, image x class"),
-    "em": LossEntry("entropy_maximization", "EntropyMaximization", ZHOU, 2022, OBSERVED),
+    "bce": LossEntry("binary_cross_entropy", "BinaryCrossEntropy", *COLE, FULL),
+    "bce-ls": LossEntry("binary_cross_entropy", "SmoothedBinaryCrossEntropy", *COLE, FULL),
+    "an": LossEntry("assume_negative", "AssumeNegative", *COLE, OBSERVED),
+    "an-ls": LossEntry("assume_negative", "SmoothedAssumeNegative", *COLE, OBSERVED),
+    "wan": LossEntry("assume_negative", "WeakAssumeNegative", *COLE, OBSERVED),
+    "pr": LossEntry("pairwise_ranking", "PairwiseRanking", *COLE, OBSERVED),
+    "epr": LossEntry("expected_positives", "ExpectedPositives", *COLE, OBSERVED),
+    "iu": LossEntry("ignore_unobserved", "IgnoreUnobserved", *COLE, OBSERVED, negatives=True),
+    "iun": LossEntry("ignore_unobserved", "IgnoreUnobservedNegatives", *COLE, ("observed", "truth")),
+    "role": LossEntry("role", "OnlineEstimation", *COLE, OBSERVED, "learned labels, image x class"),
+    "em": LossEntry("entropy_maximization", "EntropyMaximization", *ZHOU, OBSERVED),
     "em-apl": LossEntry(
-        "entropy_maximization", "AsymmetricPseudoLabels", ZHOU, 2022, OBSERVED, "soft labels, image x class"
+        "entropy_maximization", "AsymmetricPseudoLabels", *ZHOU, OBSERVED, "soft labels, image x class"
     ),
-    "vlpl": LossEntry("vision_language", "VisionLanguage", XING, 2024, PSEUDO, "epoch switch", policy="vlpl"),
-    "vlpl-asl": LossEntry(
-        "vision_language", "AsymmetricVisionLanguage", XING, 2024, PSEUDO, "epoch switch", policy="vlpl"
-    ),
-    "ll-r": LossEntry("large_loss", "LargeLossRejection", KIM, 2022, OBSERVED, "epoch schedule"),
-    "ll-ct": LossEntry("large_loss", "TemporaryCorrection", KIM, 2022, OBSERVED, "epoch schedule"),
-    "ll-cp": LossEntry("large_loss", "PermanentCorrection", KIM, 2022, OBSERVED, "corrected labels, image x class"),
-    "gr": LossEntry("generalized_robust", "GeneralizedRobust", CHEN, 2024, OBSERVED, "epoch schedule"),
-    "hill": LossEntry("hill", "Hill", f"{ZHANG}, as in the code of Chen et al. 2024", 2021, OBSERVED),
-    "gr-epr": LossEntry("generalized_robust_baselines", "PositivesAlone", f"in the code of {CHEN}", 2024, OBSERVED),
-    "gr-weight": LossEntry("generalized_robust_baselines", "Weighted", f"in the code of {CHEN}", 2024, OBSERVED),
-    "an-e7": LossEntry("pseudo_label_baselines", "AssumeNegative", f"in the code of {TRAN}", 2025, OBSERVED),
-    "an-pl": LossEntry(
-        "pseudo_label_baselines", "AssumeNegativeWithPseudoLabels", f"in the code of {TRAN}", 2025, PSEUDO
-    ),
-    "asl": LossEntry("asymmetric", "Asymmetric", "Ridnik et al., Asymmetric Loss", 2021, OBSERVED),
-    "splc": LossEntry("self_paced_correction", "SelfPacedCorrection", ZHANG, 2021, OBSERVED, "epoch switch"),
-    "smile": LossEntry(
-        "label_enhancement", "LabelEnhancement", "Xu et al., One Positive Label is Sufficient", 2022, OBSERVED
-    ),
+    "vlpl": LossEntry("vision_language", "VisionLanguage", *XING, PSEUDO, "epoch switch", policy="vlpl"),
+    "vlpl-asl": LossEntry("vision_language", "AsymmetricVisionLanguage", *XING, PSEUDO, "epoch switch", policy="vlpl"),
+    "ll-r": LossEntry("large_loss", "LargeLossRejection", *KIM, OBSERVED, "epoch schedule"),
+    "ll-ct": LossEntry("large_loss", "TemporaryCorrection", *KIM, OBSERVED, "epoch schedule"),
+    "ll-cp": LossEntry("large_loss", "PermanentCorrection", *KIM, OBSERVED, "corrected labels, image x class"),
+    "gr": LossEntry("generalized_robust", "GeneralizedRobust", *CHEN, OBSERVED, "epoch schedule"),
+    "hill": LossEntry("hill", "Hill", *ZHANG, OBSERVED),
+    "gr-epr": LossEntry("generalized_robust_baselines", "PositivesAlone", *CHEN, OBSERVED),
+    "gr-weight": LossEntry("generalized_robust_baselines", "Weighted", *CHEN, OBSERVED),
+    "an-e7": LossEntry("pseudo_label_baselines", "AssumeNegative", *TRAN, OBSERVED),
+    "an-pl": LossEntry("pseudo_label_baselines", "AssumeNegativeWithPseudoLabels", *TRAN, PSEUDO),
+    "asl": LossEntry("asymmetric", "Asymmetric", *RIDNIK, OBSERVED),
+    "splc": LossEntry("self_paced_correction", "SelfPacedCorrection", *ZHANG, OBSERVED, "epoch switch"),
+    "smile": LossEntry("label_enhancement", "LabelEnhancement", *XU, OBSERVED),
     "mime": LossEntry(
         "mutual_information",
         "MutualInformation",
-        "Liu et al., Revisiting Pseudo-Label for Single-Positive Multi-Label Learning",
-        2023,
+        *LIU,
         ("observed", "latent"),
         "labels, image x class",
         head="latent",
     ),
-    "cap": LossEntry(
-        "class_aware", "ClassAware", "Xie et al., Class-Distribution-Aware Pseudo-Labeling", 2023, PSEUDO, policy="cap"
-    ),
-    "virtual-category": LossEntry(
-        "virtual_category",
-        "VirtualCategory",
-        "Chen et al., Semi-supervised Object Detection via Virtual Category Learning",
-        2022,
-        ("observed", "scores"),
-    ),
-    "mulsupcon": LossEntry(
-        "supervised_contrastive",
-        "SupervisedContrastive",
-        "Zhang and Wu, Multi-Label Supervised Contrastive Learning",
-        2024,
-        ("observed", "pseudo", "features"),
-    ),
+    "cap": LossEntry("class_aware", "ClassAware", *XIE, PSEUDO, policy="cap"),
+    "virtual-category": LossEntry("virtual_category", "VirtualCategory", *CHEN_2022, ("observed", "scores")),
+    "mulsupcon": LossEntry("supervised_contrastive", "SupervisedContrastive", *WU, ("observed", "pseudo", "features")),
 }
 
 
@@ -140,31 +128,12 @@ def entry(name: str) -> LossEntry:
 
 def constants(name: str) -> dict[str, Any]:
     """Return the keyword constants that a loss takes, with their defaults; AevlpError for an unknown loss."""
-    return {parameter.name: parameter.default for parameter in _parameters(name)}
+    return {constant: parameter.default for constant, parameter in _parameters(name).items()}
 
 
 def check_constants(name: str, given: Mapping[str, Any]) -> None:
-    """Raise AevlpError where a loss takes no constant of a given name, or a value is no number, or no list of them, as it must.
-
-    Whether a number is in range is for the loss itself to say.
-    """
-    known = {parameter.name: parameter for parameter in _parameters(name)}
-    for constant, value in given.items():
-        if constant not in known:
-            raise (
-                unknown_name(f"constant of loss {name}", constant, known)
-                if known
-                else AevlpError(f"loss {name} takes no constants, found {constant!r}")
-            )
-        wanted = known[constant].annotation
-        if wanted in (int, float) and not _is_number(value):
-            raise AevlpError(f"{constant} of loss {name} must be a number, found {value!r}")
-        if wanted is bool and not isinstance(value, bool):
-            raise AevlpError(f"{constant} of loss {name} must be true or false, found {value!r}")
-        if wanted is str and not isinstance(value, str):
-            raise AevlpError(f"{constant} of loss {name} must be a word, found {value!r}")
-        if wanted == Sequence[float] and (isinstance(value, str) or not _all_numbers(value)):
-            raise AevlpError(f"{constant} of loss {name} must be a list of numbers, found {value!r}")
+    """Raise AevlpError where a loss takes no constant of a given name, or a value is of another kind than it must be."""
+    check(f"loss {name}", _parameters(name), given)
 
 
 def remembers_images(name: str) -> bool:
@@ -184,23 +153,8 @@ def create(name: str, num_classes: int, observed: Any = None, **given: Any) -> T
     return _class(name)(num_classes, **given)
 
 
-def _parameters(name: str) -> list[inspect.Parameter]:
-    listed = inspect.signature(_class(name)).parameters.values()
-    return [p for p in listed if p.kind is p.KEYWORD_ONLY and p.name != "observed"]
-
-
-def _is_number(value: Any) -> bool:
-    try:
-        return not isinstance(value, str | bool) and float(value) == float(value)
-    except (TypeError, ValueError):
-        return False
-
-
-def _all_numbers(values: Any) -> bool:
-    try:
-        return all(_is_number(value) for value in values)
-    except TypeError:
-        return False
+def _parameters(name: str) -> dict[str, inspect.Parameter]:
+    return {key: parameter for key, parameter in keyword_constants(_class(name)).items() if key != "observed"}
 
 
 def _class(name: str) -> Any:

@@ -61,17 +61,17 @@ def load(name: str) -> type:
     return cls
 
 
-def described(cls: type) -> tuple[str, int | None, tuple[str, ...], str, str, str]:
-    """Return paper, year, reads, state, policy and head of a foreign loss: its attributes of these names, or defaults.
+def described(cls: type) -> tuple[str, int | None, str, tuple[str, ...], str, str, str]:
+    """Return paper, year, title, reads, state, policy and head of a foreign loss: its attributes of these names, or defaults.
 
     Raises AevlpError where `reads` names what no loss can read.
     """
     reads = getattr(cls, "reads", ("observed", "pseudo"))
     if isinstance(reads, str) or not set(reads) <= set(READABLE):
         raise AevlpError(f"{cls.__name__}.reads must be a tuple of {', '.join(READABLE)}, found {reads!r}")
-    paper = getattr(cls, "paper", f"{cls.__module__}.{cls.__name__}")
+    paper = getattr(cls, "paper", "-")
     rest = (getattr(cls, "state", "none"), getattr(cls, "policy", "damp"), getattr(cls, "head", "linear"))
-    return paper, getattr(cls, "year", None), tuple(reads), *rest
+    return paper, getattr(cls, "year", None), getattr(cls, "title", ""), tuple(reads), *rest
 
 
 def source_sha256(name: str) -> str | None:

@@ -66,8 +66,11 @@ class Watching(Protocol):
     @property
     def wants_predictions(self) -> bool: ...
 
-    def after_epoch(self, logits: Tensor) -> None:
-        """Take the logits (N, C) of all training images in the order of their rows, made in evaluation mode."""
+    def after_epoch(self, logits: Any) -> None:
+        """Take the logits (N, C) of all training images in the order of their rows, made in evaluation mode.
+
+        A loss gets a tensor, a policy an array.
+        """
         ...
 
 

@@ -1,10 +1,10 @@
 """A policy's name -> the policy: how cosines become label codes. A new one is a file in this folder and a line in `TABLE`."""
 
-import inspect
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
+from ..constants import check, keyword_constants
 from ..errors import AevlpError, unknown_name
 from .interface import Known, Labels, Policy
 
@@ -13,56 +13,41 @@ __all__ = ["TABLE", "Known", "Labels", "Policy", "PolicyEntry", "constants", "cr
 
 @dataclass(frozen=True)
 class PolicyEntry:
-    """Where a policy lives, which paper it is from, and what it does, in a few words."""
+    """Where a policy lives, which paper it is from, by its authors, year and title, and what it does, in a few words."""
 
     module: str
     cls: str
-    paper: str
-    year: int | None
     what: str
+    paper: str = "-"
+    year: int | None = None
+    title: str = ""
 
 
-TRAN = "Tran et al., More Reliable Pseudo-labels, Better Performance"
+TRAN = ("Tran et al.", 2025, "More Reliable Pseudo-labels, Better Performance")
+XING = ("Xing et al.", 2024, "Vision-Language Pseudo-Labels for Single-Positive Multi-Label Learning")
+XIE = ("Xie et al.", 2023, "Class-Distribution-Aware Pseudo-Labeling for Semi-Supervised Multi-Label Learning")
+RANK = (
+    "Liu et al.",
+    2025,
+    "Reliable Representation Learning for Incomplete Multi-View Missing Multi-Label Classification",
+)
+WANG = ("Wang et al.", 2023, "Deep Partial Multi-Label Learning with Graph Disambiguation")
+ZHOU = ("Zhou et al.", 2022, "Acknowledging the Unknown for Multi-Label Learning with Single Positive Labels")
+LIU = ("Liu et al.", 2023, "Revisiting Pseudo-Label for Single-Positive Multi-Label Learning")
 TABLE = {
-    "damp": PolicyEntry("damp", "Damp", TRAN, 2025, "whole image and gated tiles, the best few above a threshold"),
-    "global": PolicyEntry("damp", "Global", TRAN, 2025, "as damp, from the whole image alone"),
-    "vlpl": PolicyEntry(
-        "vlpl", "Vlpl", "Xing et al., Vision-Language Pseudo-Labels", 2024, "whole image, all above a threshold"
-    ),
-    "threshold": PolicyEntry("threshold", "Threshold", "", None, "a threshold and a temperature for each class"),
-    "top-k": PolicyEntry("top_k", "TopK", "", None, "each image's best classes, whatever their score"),
-    "cap": PolicyEntry(
-        "cap",
-        "Cap",
-        "Xie et al., Class-Distribution-Aware Pseudo-Labeling",
-        2023,
-        "as many images a class as its frequency says",
-    ),
+    "damp": PolicyEntry("damp", "Damp", "whole image and gated tiles, the best few above a threshold", *TRAN),
+    "global": PolicyEntry("damp", "Global", "as damp, from the whole image alone", *TRAN),
+    "vlpl": PolicyEntry("vlpl", "Vlpl", "whole image, all classes above a threshold", *XING),
+    "threshold": PolicyEntry("threshold", "Threshold", "a threshold for each class, from aevlp calibrate"),
+    "top-k": PolicyEntry("top_k", "TopK", "each image's best classes, whatever their score"),
+    "cap": PolicyEntry("cap", "Cap", "as many images a class as its frequency says", *XIE),
     "view-quality": PolicyEntry(
-        "view_quality",
-        "ViewQuality",
-        "Liu et al., Reliable Representation Learning for Incomplete Multi-View Missing Multi-Label Classification",
-        2025,
-        "as damp, with a learned weight a view",
+        "view_quality", "ViewQuality", "as damp, with a learned weight a view, from aevlp calibrate", *RANK
     ),
-    "plain": PolicyEntry(
-        "plain",
-        "Plain",
-        "Wang et al., Deep Partial Multi-Label Learning with Graph Disambiguation",
-        2023,
-        "labels propagated between like images and like classes",
-    ),
-    "apl": PolicyEntry(
-        "apl", "Apl", "Zhou et al., Acknowledging the Unknown", 2022, "negatives from the classifier's own predictions"
-    ),
-    "mime": PolicyEntry(
-        "mime",
-        "Mime",
-        "Liu et al., Revisiting Pseudo-Label for Single-Positive Multi-Label Learning",
-        2023,
-        "positives from the classifier's own predictions",
-    ),
-    "oracle": PolicyEntry("oracle", "Oracle", "", None, "the truth, for upper bounds"),
+    "plain": PolicyEntry("plain", "Plain", "propagated between like images and like classes, each epoch", *WANG),
+    "apl": PolicyEntry("apl", "Apl", "negatives from the classifier's own predictions", *ZHOU),
+    "mime": PolicyEntry("mime", "Mime", "positives from the classifier's own predictions", *LIU),
+    "oracle": PolicyEntry("oracle", "Oracle", "the truth, for upper bounds"),
 }
 
 
@@ -73,24 +58,14 @@ def names() -> list[str]:
 
 def constants(name: str) -> dict[str, Any]:
     """Return the keyword constants that a policy takes, with their defaults, `inspect.Parameter.empty` where it has none."""
-    return {
-        parameter.name: parameter.default
-        for parameter in inspect.signature(_class(name)).parameters.values()
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-    }
+    return {constant: parameter.default for constant, parameter in keyword_constants(_class(name)).items()}
 
 
 def create(name: str, **given: Any) -> Policy:
-    """Return the policy `name`; AevlpError for an unknown one, an unknown or missing constant, or one out of range."""
-    known = constants(name)
-    for constant in given:
-        if constant not in known:
-            raise (
-                unknown_name(f"constant of policy {name}", constant, known)
-                if known
-                else AevlpError(f"policy {name} takes no constants, found {constant!r}")
-            )
-    missing = [word for word, default in known.items() if default is inspect.Parameter.empty and word not in given]
+    """Return the policy `name`; AevlpError for an unknown one, an unknown, odd or missing constant, or one out of range."""
+    known = keyword_constants(_class(name))
+    check(f"policy {name}", known, given)
+    missing = [word for word, parameter in known.items() if parameter.default is parameter.empty and word not in given]
     if missing:
         raise AevlpError(f"policy {name} needs the constants {', '.join(missing)}")
     return _class(name)(**given)

@@ -123,18 +123,35 @@ class ScoreCache:
     ) -> np.ndarray:
         """Return `codes` as they would be with some of the views alone: slice(1) is the whole image without tiles."""
         codes = np.zeros((len(self), len(self.classes)), dtype=np.int8)
-        random = None if epoch is None else np.random.default_rng([seed, epoch])
-        for block in self._blocks():
-            cosines = self.similarity(block)
-            if random is None:
-                cosines = cosines.mean(axis=1)
-            else:  # one number a view, in row order: the same draws whatever the size of a block
-                n, flips, views_there, _ = cosines.shape
-                drawn = (random.random((n, views_there)) * flips).astype(np.intp)
-                cosines = np.take_along_axis(cosines, drawn[:, None, :, None], axis=1)[:, 0]
-            ok = self.status[block] == "ok"
-            codes[block][ok] = damp_codes(cosines[ok][:, views], self.observed[block][ok], settings)
+        for rows, cosines in self.views(None, epoch, seed):
+            codes[rows] = damp_codes(cosines[:, views], self.observed[rows], settings)
         return codes
+
+    def views(
+        self, rows: np.ndarray | None = None, epoch: int | None = None, seed: int = 0
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield (row numbers (n,), cosines (n, V, C) float32 of their views) of the rows that are "ok", block by block.
+
+        rows: ascending numbers of those wanted, None for all; cosines of no other are read. epoch, seed: as for `codes`; a row's
+        flips are the same whichever rows are asked for.
+        """
+        random = None if epoch is None else np.random.default_rng([seed, epoch])
+        wanted = np.arange(len(self)) if rows is None else rows
+        for block in self._blocks():
+            numbers = wanted[slice(*np.searchsorted(wanted, (block.start, block.stop)))]
+            # One number a view, in row order and for rows that are not wanted too: the same whatever is, in blocks of any size.
+            shape = (block.stop - block.start, self.header.views)
+            chance = None if random is None else random.random(shape)[numbers - block.start]
+            if not len(numbers):
+                continue
+            flipped = self.similarity(numbers)
+            if chance is None:
+                cosines = flipped.mean(axis=1)
+            else:
+                drawn = (chance * self.header.flips).astype(np.intp)
+                cosines = np.take_along_axis(flipped, drawn[:, None, :, None], axis=1)[:, 0]
+            ok = self.status[numbers] == "ok"
+            yield numbers[ok], cosines[ok]
 
     def rows(self, numbers: np.ndarray | None = None) -> Iterator[CacheRows]:
         """Yield the whole content, or the rows with these ascending numbers, block by block, as a writer takes it.

@@ -1,0 +1,172 @@
+"""What a policy needs to know of one cache, fitted: thresholds and temperatures of classes, and the file that keeps them."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from . import policies
+from .atomic_write import replacing
+from .errors import AevlpError
+from .label_codes import POSITIVE
+from .policies.view_quality import fit_view_quality, log_probabilities
+from .score_cache import ScoreCache
+from .seeding import derive
+
+KEYS = {"policy": str, "constants": dict, "classes": list, "cache_fingerprint": str, "fitted_on": str}
+FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Expected:
+    """How good a class's labels may be expected to be, (C,) float64 each, NaN where nothing tells."""
+
+    precision: np.ndarray
+    recall: np.ndarray
+
+
+def fit_thresholds(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Return each class's threshold (C,) float64: labels of scores at or above it have the highest F1.
+
+    scores: (n, C) finite. truth: (n, C) 0/1. A threshold lies half-way between the lowest score that it lets in and the next
+    one below; of equal F1 the higher threshold is taken. A class that is nowhere there gets the threshold that is best for all
+    classes together. Raises AevlpError where no class is.
+    """
+    positive = truth == 1
+    if not positive.any():
+        raise AevlpError("thresholds are fitted to positives, and the labelled images have none")
+    together = _best_threshold(scores.ravel(), positive.ravel())
+    return np.array(
+        [
+            _best_threshold(column, there) if there.any() else together
+            for column, there in zip(scores.T, positive.T, strict=True)
+        ]
+    )
+
+
+def expected_quality(scores: np.ndarray, truth: np.ndarray, seed: int = 0) -> Expected:
+    """Return precision and recall of `fit_thresholds` on images that it has not seen, by cross-validation in 5 folds.
+
+    Every image is labelled once, by thresholds that were fitted without it, and counts are taken over all. Images are dealt to
+    folds by a permutation drawn from `seed`; with fewer than 5, each is a fold. A ratio without any entry is NaN.
+    """
+    n = len(scores)
+    order = np.random.default_rng(derive(seed, "folds")).permutation(n)
+    labelled = np.zeros(scores.shape, dtype=bool)
+    for fold in range(min(FOLDS, n)):
+        held = order[fold::FOLDS]
+        seen = np.delete(np.arange(n), held)
+        if (truth[seen] == 1).any():
+            labelled[held] = scores[held] >= fit_thresholds(scores[seen], truth[seen])
+    there = truth == 1
+    hits = (labelled & there).sum(axis=0)
+    with np.errstate(invalid="ignore"):
+        return Expected(hits / labelled.sum(axis=0), hits / there.sum(axis=0))
+
+
+def frequency_thresholds(scores: np.ndarray, frequencies: np.ndarray) -> np.ndarray:
+    """Return each class's threshold (C,) float64, which the share `frequencies` (C,) of the scores (n, C) reaches.
+
+    round(frequency * n) images of a class do, and whatever ties with the last of them; where that is none, no score does.
+    """
+    if not len(scores):
+        raise AevlpError("thresholds are fitted to the scores of images, and there is none")
+    counts = np.rint(frequencies * len(scores)).astype(np.int64)
+    descending = -np.sort(-scores.astype(np.float64), axis=0)
+    lowest = descending[np.maximum(counts, 1) - 1, np.arange(scores.shape[1])]
+    return np.where(counts > 0, lowest, np.nextafter(descending[0], np.inf))
+
+
+def fit_temperatures(cosines: np.ndarray, truth: np.ndarray, start: float, each: bool = False) -> np.ndarray:
+    """Return the temperature (C,) float64 of every class that makes whole images' true classes most likely.
+
+    cosines: (n, C) of whole images. truth: (n, C) 0/1. start: > 0, where the search begins. each: whether classes have
+    temperatures of their own, else all have the same. What is minimised is the cross-entropy of softmax(cosines / temperature)
+    and the labels, each image's spread evenly over its positives (Guo et al., ICML 2017, for several labels), plus the mean over
+    classes of 0.001 ln²(temperature / start), which keeps the temperature of a class that is nowhere there from running away.
+    Raises AevlpError where no image has a positive.
+    """
+    there = (truth == 1).any(axis=1)
+    if not there.any():
+        raise AevlpError("temperatures are fitted to positives, and the labelled images have none")
+    scaled = torch.from_numpy(cosines[there] / start).double()
+    target = torch.from_numpy(truth[there] == 1).double()
+    target = target / target.sum(dim=1, keepdim=True)
+    lower = torch.zeros(
+        scaled.shape[1] if each else 1, dtype=torch.float64, requires_grad=True
+    )  # ln(start / temperature)
+    optimiser = torch.optim.LBFGS([lower], max_iter=200, tolerance_grad=1e-9, line_search_fn="strong_wolfe")
+
+    def loss() -> torch.Tensor:
+        optimiser.zero_grad()
+        logits = torch.log_softmax(scaled * lower.exp(), dim=1)
+        value = -(target * logits).sum(dim=1).mean() + 1e-3 * lower.square().mean()
+        value.backward()
+        return value
+
+    optimiser.step(loss)
+    return (start * (-lower).exp()).expand(scaled.shape[1]).detach().numpy()
+
+
+def fit_views(cache: ScoreCache, rows: np.ndarray, labels: np.ndarray, temperature: float) -> tuple[np.ndarray, float]:
+    """Return what `fit_view_quality` does for rows (n,) of a cache, ascending and "ok", and their labels (n, C), 1 positive."""
+    present, highest, done = [], [], 0
+    for numbers, cosines in cache.views(rows):
+        probability = log_probabilities(cosines, temperature)
+        image, name = np.nonzero(labels[done : done + len(numbers)] == POSITIVE)
+        present.append(probability[image, :, name].numpy())
+        highest.append(probability.amax(dim=2).exp().numpy()[image])
+        done += len(numbers)
+    nothing = np.empty((0, cache.header.views))
+    return fit_view_quality(np.concatenate([nothing, *present]), np.concatenate([nothing, *highest]))
+
+
+def write_policy_file(
+    path: Path, policy: str, constants: dict[str, Any], classes: Sequence[str], cache_fingerprint: str, fitted_on: str
+) -> None:
+    """Write a policy and all its constants as JSON, whole or not at all."""
+    content = dict(zip(KEYS, (policy, constants, list(classes), cache_fingerprint, fitted_on), strict=True))
+    with replacing(path) as temporary:
+        temporary.write_text(
+            json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False) + "\n", encoding="utf-8"
+        )
+
+
+def read_policy_file(path: Path) -> dict[str, Any]:
+    """Return what `write_policy_file` wrote: "policy", "constants", "classes", "cache_fingerprint" and "fitted_on".
+
+    Raises AevlpError where the file is missing or something else, or its policy cannot be made with its constants.
+    """
+    remedy = "write it with aevlp calibrate"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise AevlpError(f"cannot read the policy file {path}: {error.strerror or error}; {remedy}") from error
+    except ValueError as error:
+        raise AevlpError(f"{path} is no policy file, it does not hold JSON: {error}; {remedy}") from error
+    if not isinstance(content, dict):
+        raise AevlpError(f"{path} is no policy file: expected a JSON object, found {type(content).__name__}; {remedy}")
+    for key, kind in KEYS.items():
+        if not isinstance(content.get(key), kind):
+            found = repr(content[key])[:60] if key in content else "none"
+            raise AevlpError(f"{path} is no policy file: expected {key!r} as {kind.__name__}, found {found}; {remedy}")
+    try:
+        policies.create(content["policy"], **content["constants"])
+    except AevlpError as error:
+        raise AevlpError(f"{path}: {error}") from error
+    return content
+
+
+def _best_threshold(scores: np.ndarray, positive: np.ndarray) -> float:
+    order = np.argsort(-scores, kind="stable")
+    ordered = scores[order].astype(np.float64)
+    last = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)  # of each run of equal scores
+    hits = np.cumsum(positive[order])[last]
+    best = int(np.argmax(2 * hits / (last + 1 + positive.sum())))  # F1; the first of equals has the highest score
+    if best == len(last) - 1:
+        return float(ordered[-1])
+    return float((ordered[last[best]] + ordered[last[best + 1]]) / 2)

@@ -1,0 +1,62 @@
+"""The keyword constants of a loss or a policy, and whether values for them are of the right kind."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from types import NoneType
+from typing import Any, get_args
+
+from .errors import AevlpError, unknown_name
+
+Parameters = Mapping[str, inspect.Parameter]
+
+
+def keyword_constants(cls: type) -> dict[str, inspect.Parameter]:
+    """Return the parameters of a class that are passed by keyword alone."""
+    return {p.name: p for p in inspect.signature(cls).parameters.values() if p.kind is p.KEYWORD_ONLY}
+
+
+def check(owner: str, known: Parameters, given: Mapping[str, Any]) -> None:
+    """Raise AevlpError where `owner`, as in "loss gpr", takes no constant of a given name, or a value is of another kind.
+
+    Whether a number is in range is for the owner itself to say.
+    """
+    for constant, value in given.items():
+        if constant not in known:
+            raise (
+                unknown_name(f"constant of {owner}", constant, known)
+                if known
+                else AevlpError(f"{owner} takes no constants, found {constant!r}")
+            )
+        kinds = get_args(known[constant].annotation) or (known[constant].annotation,)
+        if known[constant].annotation == Sequence[float]:
+            kinds = (Sequence[float],)
+        for kind, (words, fits) in _KINDS.items():
+            if kind in kinds and not (fits(value) or (value is None and NoneType in kinds)):
+                raise AevlpError(f"{constant} of {owner} must be {words}, found {value!r}")
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        return not isinstance(value, str | bool) and float(value) == float(value)
+    except (TypeError, ValueError):
+        return False
+
+
+def _is_whole(value: Any) -> bool:
+    return _is_number(value) and float(value) == int(value)
+
+
+def _all_numbers(values: Any) -> bool:
+    try:
+        return not isinstance(values, str) and all(_is_number(value) for value in values)
+    except TypeError:
+        return False
+
+
+_KINDS = {
+    int: ("a whole number", _is_whole),
+    float: ("a number", _is_number),
+    bool: ("true or false", lambda value: isinstance(value, bool)),
+    str: ("a word", lambda value: isinstance(value, str)),
+    Sequence[float]: ("a list of numbers", _all_numbers),
+}

@@ -1,0 +1,54 @@
+"""A cache, rows of it and a policy -> their pseudo-labels; cosines are streamed."""
+
+import numpy as np
+
+from .errors import AevlpError
+from .policies import Known, Labels, Policy
+from .score_cache import ScoreCache
+from .score_cache.schema import ROWS_A_BLOCK
+
+
+def label(cache: ScoreCache, rows: np.ndarray, policy: Policy, epoch: int | None = None, seed: int = 0) -> Labels:
+    """Return the labels of some rows of a cache; of the cosines, a block is held at a time.
+
+    rows: (n,) ascending row numbers; the policy knows of no other image. epoch, seed: as for `ScoreCache.codes`, with the same
+    draws of flips. Rows that are not "ok" are hidden from the policy: code 0, score 0.
+    Raises AevlpError where the policy reads the truth and the cache does not know it.
+    """
+    rows = np.asarray(rows, dtype=np.int64)
+    if (np.diff(rows) <= 0).any():
+        raise AevlpError("the rows to label must ascend, each named once")
+    if "truth" in policy.reads and not cache.header.has_truth:
+        raise AevlpError(f"the policy reads full labels, and {cache.path} has none: choose another policy")
+    ok = cache.status[rows] == "ok"
+    seen = rows[ok]
+    observed = cache.observed[seen]
+    final = np.empty(observed.shape, dtype=np.float32)
+    ranking = np.empty_like(final)
+    done = 0
+    for numbers, cosines in cache.views(seen, epoch, seed):
+        here = slice(done, done + len(numbers))
+        final[here], ranking[here] = policy.scores(cosines, observed[here])
+        done = here.stop
+    labels = policy(
+        Known(
+            observed=observed,
+            final=final,
+            ranking=ranking,
+            embedding=image_embedding(cache, seen) if "embedding" in policy.reads else None,
+            truth=cache.labels("truth", seen) if "truth" in policy.reads else None,
+        )
+    )
+    codes = np.zeros((len(rows), len(cache.classes)), dtype=np.int8)
+    scores = np.zeros(codes.shape, dtype=np.float32)
+    codes[ok], scores[ok] = labels.codes, labels.scores
+    return Labels(codes, scores)
+
+
+def image_embedding(cache: ScoreCache, rows: np.ndarray) -> np.ndarray:
+    """Return the unit vectors (n, D) float32 of whole images: the direction of the mean over the flips."""
+    mean = np.empty((len(rows), cache.header.width), dtype=np.float32)
+    for start in range(0, len(rows), ROWS_A_BLOCK):  # where the views' vectors are stored, all of them are read
+        here = slice(start, start + ROWS_A_BLOCK)
+        mean[here] = cache.embedding(rows[here]).mean(axis=1)
+    return mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), np.finfo(np.float32).tiny)

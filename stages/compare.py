@@ -1,0 +1,329 @@
+"""Losses, policies and seeds on one cache -> trainings on equal terms, and a table with what they differ by."""
+
+import csv
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..pipeline import losses
+from ..pipeline.atomic_write import replacing
+from ..pipeline.bootstrap import percentile_interval, resampled_maps
+from ..pipeline.errors import AevlpError
+from ..pipeline.metrics import mean_average_precision
+from ..pipeline.provenance import versions
+from ..pipeline.score_cache import ScoreCache, open_whole_cache
+from . import train
+from .console import out, print_json, print_table, results_aside, say
+from .labels_plan import LABELS, policy_of
+from .run_folder import RunFolder
+from .training_plan import Plan, dataset_of, settings_of
+from .trainings import file_name, gpus, scores_on_test, train_at_once
+
+ALL = "all"
+LEVEL, RESAMPLES, SEED = 0.95, 1000, 0  # of the intervals
+HEADER = (
+    "loss",
+    "policy",
+    "each seed",
+    "mean",
+    "95 % interval",
+    "difference",
+    "95 % interval",
+    "time (s)",
+    "s an epoch",
+)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line may say; None takes the manifest's value, or what fits the machine."""
+
+    cache: Path
+    losses: Sequence[str]
+    policies: Sequence[str] | None = None
+    seeds: int = 3
+    baseline: str | None = None
+    backbone: str | None = None
+    head: str | None = None
+    weights: str | None = None
+    epochs: int | None = None
+    batch_size: int | None = None
+    lr: float | None = None
+    device: str | None = None
+    jobs: int | None = None
+    runs: Path | None = None
+    workers: int = 2
+    manifest: Path | Sequence[Path] | None = None
+    data_root: Path | None = None
+    json: bool = False
+
+
+@dataclass(frozen=True)
+class Method:
+    """A loss and the policy whose labels it reads, None where it reads none."""
+
+    loss: str
+    policy: str | None
+
+    @property
+    def name(self) -> str:
+        """How its runs are called, and how a user may call it."""
+        return file_name(self.loss) + (f"-{file_name(self.policy)}" if self.policy else "")
+
+
+def run(options: Options) -> None:
+    """Train every loss with every policy and seed that is not finished yet, print the table, save it beside the runs.
+
+    Raises AevlpError before any training for whatever `make_plan` refuses in one that is named, for a run folder with other
+    settings, and where the cache has no test split; `all` leaves out what it refuses.
+    """
+    with results_aside() if options.json else nullcontext():
+        record, folder = _compared(options)
+    if options.json:
+        print_json(record)
+        return
+    fair, bounds = ([row for row in record["methods"] if row["oracle"] is oracle] for oracle in (False, True))
+    if fair:
+        print_table(f"Test mAP on {record['dataset']} (%)", HEADER, map(_cells, fair), right=range(2, len(HEADER)))
+    if bounds:
+        print_table("Upper bounds, which read the truth", HEADER, map(_cells, bounds), right=range(2, len(HEADER)))
+    out.print(_notes(record))
+    out.print(f"{folder} holds the runs, and these figures as results.json, results.csv and results.md")
+
+
+def methods_of(names: Sequence[str], policies: Sequence[str] | None) -> list[Method]:
+    """Return each loss with each policy, or with its own; one that reads no labels of a policy once. `all` names every loss."""
+    named = [name for given in names for name in (losses.names() if given == ALL else [given])]
+    methods = []
+    for name in dict.fromkeys(named):
+        found = losses.entry(name)
+        reads = LABELS & set(found.reads)
+        methods += [Method(name, policy) for policy in (dict.fromkeys(policies or [found.policy]) if reads else [None])]
+    by_name: dict[str, Method] = {}
+    for method in methods:
+        if by_name.setdefault(method.name, method) != method:
+            other = by_name[method.name]
+            raise AevlpError(
+                f"{method.loss} {method.policy or ''} and {other.loss} {other.policy or ''} would both train into "
+                f"{method.name}-seed0: rename one of the files"
+            )
+    return methods
+
+
+def _compared(options: Options) -> tuple[dict[str, Any], Path]:
+    cache = open_whole_cache(options.cache)
+    methods = methods_of(options.losses, options.policies)
+    spec = dataset_of(cache, None, options.manifest)
+    for policy in options.policies or ():
+        policy_of(policy, "gpr", losses.entry("gpr"), cache, spec)
+    if not (cache.split[cache.status == "ok"] == "test").any():
+        raise AevlpError(
+            f"{cache.path} has no test split to judge trainings by: aevlp train --cache {cache.path} trains one"
+        )
+    backbone = options.backbone or spec.recipe.backbone
+    folder = options.runs or Path("runs") / f"compare-{options.cache.stem}-{file_name(backbone)}"
+    plans, left_out = _plans(options, methods, folder)
+    baseline = _baseline(options.baseline, list(plans))
+    trainings = [
+        replace(plan.options, seed=seed, run=folder / f"{method.name}-seed{seed}")
+        for seed in range(options.seeds)
+        for method, plan in plans.items()
+    ]
+    plan_of = {method.name: plan for method, plan in plans.items()}
+    for training in trainings:
+        assert training.run is not None
+        _check_folder(RunFolder(training.run), plan_of[training.run.name.rpartition("-seed")[0]], training)
+    _train(trainings, options.jobs or max(1, gpus(options.device)))
+
+    plan = next(iter(plans.values()))
+    record = {
+        "cache": str(options.cache),
+        "cache_fingerprint": cache.fingerprint,
+        "dataset": spec.name,
+        "images": {part: len(getattr(plan, part).rows) for part in ("train", "val", "test")},
+        "seeds": options.seeds,
+        "baseline": baseline.name,
+        "intervals": {"level": LEVEL, "resamples": RESAMPLES, "seed": SEED},
+        "methods": _judged(cache, plans, baseline, folder, options.seeds),
+        "left_out": left_out,
+        "versions": versions(),
+    }
+    _save(record, folder)
+    return record, folder
+
+
+def _plans(options: Options, methods: Sequence[Method], folder: Path) -> tuple[dict[Method, Plan], dict[str, str]]:
+    """Return what each method will do, and why those of `all` are left out that cannot be trained."""
+    plans: dict[Method, Plan] = {}
+    left_out: dict[str, str] = {}
+    for method in methods:
+        training = train.Options(
+            options.cache, method.loss, options.backbone, options.weights, options.epochs, options.batch_size,
+            options.lr, options.device, folder / f"{method.name}-seed0", workers=options.workers,
+            manifest=options.manifest, data_root=options.data_root, policy=method.policy, head=options.head,
+        )  # fmt: skip
+        try:
+            plans[method] = train.make_plan(training)
+        except AevlpError as error:
+            if method.loss in options.losses:
+                raise
+            left_out[method.name] = str(error)
+    if not plans:
+        raise AevlpError(
+            f"none of {len(methods)} losses can be trained, {methods[0].name}: {left_out[methods[0].name]}"
+        )
+    for name, reason in left_out.items():
+        say(f"{name} is left out: {reason}")
+    return plans, left_out
+
+
+def _baseline(name: str | None, methods: Sequence[Method]) -> Method:
+    if name is None:
+        return next((method for method in methods if method.loss == "an"), methods[0])
+    for method in methods:
+        if name in (method.name, method.loss):
+            return method
+    raise AevlpError(
+        f"--baseline {name} is none of what is compared: expected one of {', '.join(method.name for method in methods)}"
+    )
+
+
+def _check_folder(folder: RunFolder, plan: Plan, training: train.Options) -> None:
+    """Raise AevlpError where something else stands in the place of a run, or the run has other settings."""
+    if folder.settings_file.exists():
+        folder.insist_on(settings_of(replace(plan, options=training)))
+    elif folder.path.exists() and not folder.path.is_dir():
+        raise AevlpError(f"{folder.path} is a file, where a run should go: remove it, or choose another --runs")
+    elif folder.path.exists() and any(not file.name.endswith(".tmp") for file in folder.path.iterdir()):
+        raise AevlpError(f"{folder.path} holds something that is no run: remove it, or choose another --runs")
+
+
+def _train(trainings: Sequence[train.Options], jobs: int) -> None:
+    """Run what is not finished, with a line for each that ends."""
+
+    def folder_of(training: train.Options) -> RunFolder:
+        assert training.run is not None
+        return RunFolder(training.run)
+
+    waiting = [training for training in trainings if not folder_of(training).finished()]
+    done = len(trainings) - len(waiting)
+    if done:
+        say(f"{done} of {len(trainings)} trainings are finished already")
+
+    def tell(training: train.Options) -> None:
+        nonlocal done
+        done += 1
+        run_folder = folder_of(training)
+        test_map, seconds = 100 * run_folder.metrics()[-1]["test_map"], _seconds(run_folder)[0]
+        name = run_folder.path.name.rpartition("-seed")[0]
+        say(f"{name} seed {training.seed}: test mAP {test_map:.1f} ({seconds:,.0f} s) · {done} of {len(trainings)}")
+
+    train_at_once(waiting, jobs, tell)
+
+
+def _seconds(folder: RunFolder) -> tuple[float, int]:
+    """Return how long a training took, and how many epochs it had."""
+    epochs = [line["seconds"] for line in folder.metrics() if "seconds" in line]
+    return sum(epochs), len(epochs)
+
+
+def _judged(
+    cache: ScoreCache, plans: Mapping[Method, Plan], baseline: Method, folder: Path, seeds: int
+) -> list[dict[str, Any]]:
+    """Return a row for each method, upper bounds last, the best mean first; mAP and differences in percent."""
+    runs = {method: [folder / f"{method.name}-seed{seed}" for seed in range(seeds)] for method in plans}
+    maps: dict[Method, np.ndarray] = {}
+    each: dict[Method, list[float]] = {}
+    for method, paths in runs.items():
+        logits, truth = scores_on_test(cache, paths)
+        each[method] = [100 * mean_average_precision(scores, truth) for scores in logits]
+        maps[method] = 100 * resampled_maps(logits, truth, RESAMPLES, SEED)
+    rows = []
+    for method, plan in plans.items():
+        mean = statistics.mean(each[method])
+        interval = percentile_interval(maps[method], LEVEL)
+        difference = percentile_interval(maps[method] - maps[baseline], LEVEL)
+        seconds, epochs = zip(*(_seconds(RunFolder(path)) for path in runs[method]), strict=True)
+        reads = {*plan.loss.reads, *(plan.policy.create().reads if plan.policy else ())}
+        rows.append(
+            {
+                "loss": method.loss,
+                "policy": method.policy,
+                "paper": plan.loss.paper,
+                "year": plan.loss.year,
+                "oracle": "truth" in reads,
+                "baseline": method == baseline,
+                "each": each[method],
+                "mean": mean,
+                "interval": [interval.low, interval.high],
+                "difference": mean - statistics.mean(each[baseline]),
+                "difference_interval": [difference.low, difference.high],
+                "differs": difference.low > 0 or difference.high < 0,
+                "seconds": statistics.mean(seconds),
+                "seconds_an_epoch": sum(seconds) / sum(epochs),
+                "epochs": list(epochs),
+                "settings": {k: v for k, v in settings_of(plan).items() if k not in ("seed", "versions")},
+                "runs": [str(path) for path in runs[method]],
+            }
+        )
+    return sorted(rows, key=lambda row: (row["oracle"], -row["mean"]))
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    """Return a method's row of the table, as text."""
+    low, high = row["difference_interval"]
+    difference = ["baseline", ""] if row["baseline"] else [f"{row['difference']:+.2f}", f"{low:+.2f} to {high:+.2f}"]
+    return [
+        row["loss"],
+        row["policy"] or "-",
+        " ".join(f"{value:.1f}" for value in row["each"]),
+        f"{row['mean']:.2f}",
+        f"{row['interval'][0]:.2f} to {row['interval'][1]:.2f}",
+        difference[0] + ("*" if row["differs"] else ""),
+        difference[1],
+        f"{row['seconds']:,.1f}",
+        f"{row['seconds_an_epoch']:,.2f}",
+    ]
+
+
+def _notes(record: Mapping[str, Any]) -> str:
+    return (
+        f"* differs from {record['baseline']}: the paired interval of the difference, over the same images and seeds, does not "
+        f"hold 0; mean time of a training"
+    )
+
+
+def _save(record: Mapping[str, Any], folder: Path) -> None:
+    """Write the results for programs, for spreadsheets and for readers."""
+    with replacing(folder / "results.json") as temporary:
+        temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
+    with replacing(folder / "results.csv") as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        plain = ("loss", "policy", "oracle", "baseline", "mean", "difference", "differs", "seconds", "seconds_an_epoch")
+        ends = ("interval", "difference_interval")
+        seeds = [f"seed_{n}" for n in range(record["seeds"])]
+        writer = csv.writer(file)
+        writer.writerow([*plain, *(f"{name}_{end}" for name in ends for end in ("low", "high")), *seeds])
+        for row in record["methods"]:
+            values = [row[name] if row[name] is not None else "-" for name in plain]
+            writer.writerow([*values, *(value for name in ends for value in row[name]), *row["each"]])
+    with replacing(folder / "results.md") as temporary:
+        temporary.write_text(_markdown(record), encoding="utf-8")
+
+
+def _markdown(record: Mapping[str, Any]) -> str:
+    lines = [f"# Test mAP on {record['dataset']} (%)"]
+    for title, oracle in (("", False), ("Upper bounds, which read the truth", True)):
+        rows = [_cells(row) for row in record["methods"] if row["oracle"] is oracle]
+        if rows:
+            marks = ["---" if n < 2 else "---:" for n in range(len(HEADER))]
+            table = [f"| {' | '.join(cells)} |" for cells in (HEADER, marks, *rows)]
+            lines += ["", *([f"## {title}", ""] if title else []), *table]
+    lines += ["", _notes(record).replace("*", "\\*", 1)]
+    lines += ["", *(f"- {name} is left out: {reason}" for name, reason in record["left_out"].items())]
+    return "\n".join(lines).rstrip() + "\n"

@@ -1,0 +1,85 @@
+"""Options, a data set and a cache -> which policy makes the labels, and with which constants."""
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..pipeline import policies
+from ..pipeline.calibration import read_policy_file
+from ..pipeline.errors import AevlpError, unknown_name
+from ..pipeline.losses import LossEntry
+from ..pipeline.score_cache import ScoreCache
+from ..pipeline.specs import DatasetSpec
+
+LABELS = {"pseudo", "scores"}  # what a policy gives a loss to read
+
+
+@dataclass(frozen=True)
+class PolicyPlan:
+    """A policy and its constants, checked."""
+
+    name: str
+    constants: dict[str, Any]
+
+    def create(self) -> policies.Policy:
+        """Return the policy, new: what it remembers begins anew."""
+        return policies.create(self.name, **self.constants)
+
+
+def policy_of(
+    given: str | None, loss: str, entry: LossEntry, cache: ScoreCache, spec: DatasetSpec
+) -> PolicyPlan | None:
+    """Return the policy that is asked for, or the loss's own; None where the loss reads no labels of a policy.
+
+    given: a policy's name, or a .json file of `aevlp calibrate`. Constants come from that file, else from `policies:` of the
+    manifest's entry; those that a policy has no default for from its `damp:`.
+    Raises AevlpError for an unknown policy, a file made for another cache, and a policy that the loss would not read.
+    """
+    if not LABELS & set(entry.reads):
+        if given is not None:
+            raise AevlpError(
+                f"loss {loss} reads no labels of a policy: leave --policy {given} out, or choose another loss"
+            )
+        return None
+    name, fitted = given or entry.policy, {}
+    if name.endswith(".json"):
+        fitted = _from_file(Path(name), cache)
+        name = fitted.pop("policy")
+    constants = {**spec.policies.get(name, {}), **fitted}
+    plan = policy_with(name, spec, cache.provenance["method"]["compat"], constants)
+    if "truth" in plan.create().reads and cache.truth is None:
+        raise AevlpError(f"policy {name} needs full labels, and {cache.path} has none: choose another policy")
+    return plan
+
+
+def policy_with(name: str, spec: DatasetSpec, compat: str, given: Mapping[str, Any]) -> PolicyPlan:
+    """Return a policy with the constants that are given; those it has no default for are the manifest's `damp:`.
+
+    compat: the rules under which the cache was made. Raises AevlpError for an unknown policy, and for constants it does not take.
+    """
+    if name not in policies.TABLE:
+        raise unknown_name("policy", name, policies.TABLE)
+    said = {**spec.damp.model_dump(exclude={"grid"}), "expected_positives": spec.expected_positives}
+    takes = policies.constants(name)
+    known = {
+        constant: said[constant]
+        for constant, default in takes.items()
+        if default is inspect.Parameter.empty and constant in said
+    }
+    if "compat" in takes:
+        known["compat"] = compat
+    plan = PolicyPlan(name, {**known, **given})
+    plan.create()
+    return plan
+
+
+def _from_file(path: Path, cache: ScoreCache) -> dict[str, Any]:
+    """Return the constants of a file of `aevlp calibrate`, and "policy"; AevlpError where it was made for other classes."""
+    content = read_policy_file(path)
+    if content["classes"] != cache.classes:
+        raise AevlpError(
+            f"{path} was fitted for other classes than those of {cache.path}: run aevlp calibrate on this cache"
+        )
+    return {"policy": content["policy"], **content["constants"]}

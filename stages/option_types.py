@@ -1,0 +1,46 @@
+"""The options that several commands have in common."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..pipeline.locations import location
+
+Manifest = Annotated[
+    list[Path] | None,
+    typer.Option("--manifest", help="A manifest of your own, may be given more than once; default: the packaged one."),
+]
+DataRoot = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-root",
+        parser=location,
+        metavar="FOLDER|URL",
+        help="The data set's own folder, also a remote one such as s3://bucket/folder; default: data/NAME.",
+    ),
+]
+Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda or cuda:N; default: the GPU if there is one.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
+Cache = Annotated[Path, typer.Argument(parser=location, help="A .h5 file or .parquet folder, also a remote one.")]
+Run = Annotated[Path, typer.Argument(help="The folder of a training run.")]
+TrainedCache = Annotated[
+    Path, typer.Option("--cache", parser=location, metavar="PATH|URL", help="The cache to train from.")
+]
+Backbone = Annotated[str | None, typer.Option(help="clip, linear or a timm name; default: the recipe's.")]
+Weights = Annotated[
+    str | None, typer.Option(help="Of a timm backbone: pretrained (default), random or a weights file.")
+]
+Head = Annotated[
+    str | None, typer.Option(help="linear, boostlu (convolutional timm backbones) or latent; default: the loss's.")
+]
+LearningRate = Annotated[float | None, typer.Option(help="Of the backbone; the head's is a multiple.")]
+Workers = Annotated[int, typer.Option(min=0, help="Processes that decode images.")]
+
+
+def listed(names: str, option: str) -> list[str]:
+    """Return the distinct names in a list with commas; typer.BadParameter where it holds none."""
+    found = list(dict.fromkeys(name for name in (part.strip() for part in names.split(",")) if name))
+    if not found:
+        raise typer.BadParameter("at least one name is needed", param_hint=option)
+    return found

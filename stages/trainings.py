@@ -1,0 +1,200 @@
+"""Several trainings, one after another or at the same time, and what their test splits say."""
+
+import multiprocessing
+import re
+import signal
+import statistics
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..pipeline.bootstrap import map_interval
+from ..pipeline.errors import AevlpError
+from ..pipeline.interruption import Interruption
+from ..pipeline.losses import entry
+from ..pipeline.metrics import mean_average_precision
+from ..pipeline.score_cache import ScoreCache
+from . import train
+from .console import err, out, print_table, say
+from .run_folder import RunFolder
+
+LOOK_SECONDS = 0.2  # how soon a signal is noticed that comes while trainings run in other processes
+
+
+def check_losses(losses: Sequence[str]) -> None:
+    """Raise AevlpError for a loss that is not known."""
+    for name in losses:
+        entry(name)
+
+
+def train_each(options: train.Options, losses: Sequence[str], seeds: int, folder: Path) -> dict[str, list[Path]]:
+    """Train every loss with the seeds 0, 1, … into `folder`; return the runs of each loss. Finished ones are reused."""
+    runs: dict[str, list[Path]] = {name: [] for name in losses}
+    for seed in range(seeds):
+        for name in losses:
+            say(f"stage two: {name}, seed {seed}")
+            path = folder / f"{file_name(name)}-seed{seed}"
+            runs[name].append(train.run_or_reuse(replace(options, loss=name, seed=seed, run=path)))
+    return runs
+
+
+def file_name(name: str) -> str:
+    """Return a loss's or policy's name as a part of a folder's name: module:Class and paths have characters that it cannot."""
+    return re.sub(r"[^\w.-]+", "-", name).strip("-.")
+
+
+def train_at_once(
+    trainings: Sequence[train.Options], jobs: int, finished: Callable[[train.Options], None] = lambda _: None
+) -> None:
+    """Run trainings, each with its `run`, `jobs` of them at a time; nothing is printed, `finished` is told of each that ends.
+
+    One job runs in this process; several run in as many processes, which share the cores and have a GPU each by turns. A run
+    folder that is finished is reused, one that is not is gone on with.
+    The first training that fails ends the others, SIGINT and SIGTERM end all: each saves its state, and the same call goes on.
+    Raises AevlpError, in one line, for a training that failed and a process that died, KeyboardInterrupt after a signal.
+    """
+    jobs = min(jobs, len(trainings))
+    if jobs > 1:
+        _in_processes(trainings, jobs, finished)
+        return
+    for options in trainings:
+        with _silent(), _named(options):
+            train.run_or_reuse(options)
+        finished(options)
+
+
+def gpus(device: str | None) -> int:
+    """Return how many GPUs trainings may be spread over: all that are there, unless one device is named."""
+    return torch.cuda.device_count() if device in (None, "cuda") and torch.cuda.is_available() else 0
+
+
+def devices(device: str | None, jobs: int) -> list[str | None]:
+    """Return the device of each of several jobs: the GPUs by turns where there are any, else the one that is named."""
+    there = gpus(device)
+    return [f"cuda:{job % there}" if there else device for job in range(jobs)]
+
+
+def scores_on_test(cache: ScoreCache, runs: Sequence[Path]) -> tuple[list[np.ndarray], np.ndarray]:
+    """Return each finished run's logits (n, C) on the test split, and the labels (n, C) that they are judged by."""
+    rows, logits = zip(*(RunFolder(path).load_test() for path in runs), strict=True)
+    labels = cache.observed if cache.truth is None else cache.truth
+    return list(logits), labels[rows[0]]
+
+
+def measure(cache: ScoreCache, runs: Sequence[Path]) -> dict[str, Any]:
+    """Return each run's test mAP, their mean and its 95 % bootstrap interval, in percent."""
+    logits, truth = scores_on_test(cache, runs)
+    maps = [100 * mean_average_precision(scores, truth) for scores in logits]
+    interval = map_interval(logits, truth)
+    return {"each": maps, "mean": statistics.mean(maps), "interval": [100 * interval.low, 100 * interval.high]}
+
+
+def print_results(title: str, measured: dict[str, dict[str, Any]]) -> None:
+    """Print a row for each loss, beside what was published for it where anything was."""
+    compared = any(row.get("published") is not None for row in measured.values())
+    rows = []
+    for name, row in measured.items():
+        low, high = row["interval"]
+        each = " ".join(f"{value:.1f}" for value in row["each"])
+        cells = [name, entry(name).paper, each, f"{row['mean']:.2f}", f"{low:.2f} to {high:.2f}"]
+        published = row.get("published")
+        rows.append([*cells, *(["-" if published is None else f"{published:.2f}"] if compared else [])])
+    header = ["loss", "from", "each seed", "mean", "95 % interval", *(["published"] if compared else [])]
+    print_table(title, header, rows, right=range(2, len(header)))
+
+
+def _in_processes(trainings: Sequence[train.Options], jobs: int, finished: Callable[[train.Options], None]) -> None:
+    waiting = deque(trainings)
+    context = multiprocessing.get_context("spawn")  # a forked process could not use a GPU that this one has used
+    threads = max(1, torch.get_num_threads() // jobs)
+    workers: dict[Connection, BaseProcess] = {}
+    running: dict[Connection, train.Options] = {}
+    with Interruption() as interruption:
+        try:
+            for device in devices(waiting[0].device, jobs):
+                connection, its_end = context.Pipe()
+                process = context.Process(target=_work, args=(its_end, device, threads))
+                process.start()
+                its_end.close()
+                workers[connection], running[connection] = process, waiting.popleft()
+                connection.send(running[connection])
+            while running:
+                for connection in wait(list(running), LOOK_SECONDS):
+                    assert isinstance(connection, Connection)
+                    options = running[connection]
+                    _answer(connection, workers[connection], options)
+                    del running[connection]
+                    finished(options)
+                    if waiting:
+                        running[connection] = waiting.popleft()
+                        connection.send(running[connection])
+                if interruption.asked:
+                    raise KeyboardInterrupt
+        finally:
+            for connection, process in workers.items():
+                if connection in running:
+                    process.terminate()  # which saves its state
+                connection.close()
+            for process in workers.values():
+                process.join()
+
+
+def _answer(connection: Connection, process: BaseProcess, options: train.Options) -> None:
+    """Take what a process says of its training; AevlpError where that failed."""
+    try:
+        failure = connection.recv()
+    except (EOFError, OSError):
+        process.join()
+        raise AevlpError(
+            f"{options.run}: the process that trained it ended with exit code {process.exitcode}, not with a result; what it "
+            f"said is above. The same command goes on, with fewer --jobs it needs less memory"
+        ) from None
+    if failure is not None:
+        raise AevlpError(failure)
+
+
+def _work(connection: Connection, device: str | None, threads: int) -> None:
+    """Run the trainings that come, answer each with None or what went wrong, and end with the connection."""
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C comes to every process of a terminal, and the first one decides
+    torch.set_num_threads(threads)
+    with suppress(EOFError, ConnectionError, KeyboardInterrupt), _silent():
+        while True:
+            options: train.Options = connection.recv()
+            failure = None
+            try:
+                with _named(options):
+                    train.run_or_reuse(replace(options, device=device))
+            except AevlpError as error:
+                failure = str(error)
+            connection.send(failure)
+
+
+@contextmanager
+def _named(options: train.Options) -> Iterator[None]:
+    """Have an AevlpError of the block say whose training it ended."""
+    try:
+        yield
+    except AevlpError as error:
+        if str(options.run) in str(error):
+            raise
+        raise AevlpError(f"{options.run}: {error}") from error
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    before = out.quiet, err.quiet
+    out.quiet = err.quiet = True
+    try:
+        yield
+    finally:
+        out.quiet, err.quiet = before

@@ -1,0 +1,407 @@
+"""aevlp calibrate: what is fitted is what loops over all choices find, what it writes is a policy, what it refuses."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aevlp.pipeline.calibration import (
+    expected_quality,
+    fit_temperatures,
+    fit_thresholds,
+    frequency_thresholds,
+    read_policy_file,
+    write_policy_file,
+)
+from aevlp.pipeline.errors import AevlpError
+from aevlp.pipeline.labelling import label
+from aevlp.pipeline.policies import create
+from aevlp.pipeline.score_cache import open_cache, write_cache
+from aevlp.stages import calibrate
+from aevlp.stages.calibrate import Options, read_frequencies
+from fakes import random_cache
+
+SEEDS = st.integers(0, 2**32 - 1)
+CLASSES = [f"class_{n}" for n in range(5)]
+MANIFEST = """
+datasets:
+  fake:
+    title: Fake
+    format: table
+    table: labels.csv
+    expected_positives: 1.5
+    damp: {grid: 2, temperature: 0.1, eta: 0.2, threshold: 0.2, top_k: 2, negative_ratio: 0.3}
+"""
+
+
+@pytest.fixture
+def given_cache(tmp_path: Path) -> Options:
+    """Options for a cache of 60 images, the last 20 of them for tests, two of all unreadable."""
+    header, content = random_cache(rows=60, bad=2, storage="float32")
+    write_cache(tmp_path / "fake.h5", header, [content])
+    (tmp_path / "fake.yaml").write_text(MANIFEST)
+    return Options(tmp_path / "fake.h5", "threshold", output=tmp_path / "policy.json", manifest=tmp_path / "fake.yaml")
+
+
+def refused(options: Options) -> str:
+    """Return the line with which options are refused; nothing is written."""
+    with pytest.raises(AevlpError) as caught:
+        calibrate.run(options)
+    assert "\n" not in str(caught.value)
+    assert not options.output.exists()
+    return str(caught.value)
+
+
+# Thresholds
+
+
+def f1(scores: list[float], truth: list[int], threshold: float) -> float:
+    labelled = [score >= threshold for score in scores]
+    hits = sum(a and b for a, b in zip(labelled, truth, strict=True))
+    return 2 * hits / (sum(labelled) + sum(truth))
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=SEEDS, n=st.integers(1, 12), tied=st.booleans())
+def test_no_threshold_labels_better_than_the_fitted_one(seed: int, n: int, tied: bool) -> None:
+    random = np.random.default_rng(seed)
+    scores = random.random((n, 3)).astype(np.float32)
+    scores = scores.round(1) if tied else scores
+    truth = random.integers(0, 2, (n, 3))
+    truth[0, 0] = 1
+    for c, threshold in enumerate(fit_thresholds(scores, truth)):
+        of_class, there = scores[:, c].tolist(), truth[:, c].tolist()
+        if not any(there):
+            continue
+        best = max(f1(of_class, there, choice) for choice in of_class)
+        assert f1(of_class, there, threshold) == pytest.approx(best)
+        # Of equally good ones it is the highest, half-way to the next score below.
+        last = max(choice for choice in of_class if f1(of_class, there, choice) == pytest.approx(best))
+        below = [s for s in of_class if s < last]
+        assert threshold == pytest.approx((last + max(below)) / 2 if below else last)
+
+
+def test_a_class_that_is_nowhere_gets_the_threshold_of_all_together() -> None:
+    scores = np.array([[0.9, 0.1], [0.8, 0.3], [0.2, 0.7]])
+    truth = np.array([[1, 0], [1, 0], [0, 0]])
+    assert fit_thresholds(scores, truth) == pytest.approx([0.5, 0.75])
+
+
+def test_expected_quality_is_that_of_images_that_were_not_seen() -> None:
+    """Where scores tell nothing, the fitted images promise more than others keep."""
+    random = np.random.default_rng(0)
+    scores, truth = random.random((40, 30)), (random.random((40, 30)) < 0.2).astype(int)
+    fitted = fit_thresholds(scores, truth)
+    labelled = scores >= fitted
+    promised = (labelled & (truth == 1)).sum() / labelled.sum()
+    expected = expected_quality(scores, truth)
+    assert promised > 0.24
+    assert 0.1 < np.nanmean(expected.precision) < 0.23  # a fifth of all is true
+
+
+def test_expected_quality_of_scores_that_tell_all_is_perfect() -> None:
+    truth = np.random.default_rng(1).integers(0, 2, (30, 3))
+    expected = expected_quality(truth * 0.8 + 0.1, truth)
+    assert (expected.precision == 1).all() and (expected.recall == 1).all()
+    assert np.isnan(expected_quality(np.array([[0.5, 0.2]]), np.array([[1, 0]])).precision).all()
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=SEEDS, n=st.integers(1, 40))
+def test_as_many_images_reach_a_threshold_as_the_frequency_says(seed: int, n: int) -> None:
+    random = np.random.default_rng(seed)
+    scores = random.permuted(np.linspace(0, 1, 3 * n, dtype=np.float32)).reshape(n, 3)
+    frequencies = np.array([random.random(), 0.0, 1.0])
+    thresholds = frequency_thresholds(scores, frequencies)
+    assert (scores >= thresholds).sum(axis=0).tolist() == [round(frequencies[0] * n), 0, n]
+
+
+# Temperatures
+
+
+@pytest.mark.parametrize("each", [False, True])
+def test_temperatures_that_the_labels_were_drawn_with_are_found(each: bool) -> None:
+    random = np.random.default_rng(0)
+    cosines = random.uniform(-0.3, 0.3, (20000, 3))
+    true = np.array([0.05, 0.1, 0.2]) if each else np.full(3, 0.08)
+    power = np.exp(cosines / true)
+    drawn = (np.cumsum(power / power.sum(axis=1, keepdims=True), axis=1) < random.random((20000, 1))).sum(axis=1)
+    np.testing.assert_allclose(fit_temperatures(cosines, np.eye(3)[drawn], 0.1, each), true, rtol=0.06)
+
+
+def test_the_temperature_is_at_the_least_of_its_loss() -> None:
+    random = np.random.default_rng(3)
+    cosines, truth = random.uniform(-0.3, 0.3, (15, 4)), random.integers(0, 2, (15, 4))
+    truth[3] = 0  # an image without any does not count
+
+    def loss(temperature: float) -> float:
+        total, images = 0.0, 0
+        for row, there in zip(cosines.tolist(), truth.tolist(), strict=True):
+            whole = math.log(math.fsum(math.exp(c / temperature) for c in row))
+            if any(there):
+                total += sum((whole - c / temperature) * t for c, t in zip(row, there, strict=True)) / sum(there)
+                images += 1
+        return total / images + 1e-3 * math.log(temperature / 0.1) ** 2
+
+    fitted = fit_temperatures(cosines, truth, 0.1)
+    assert (fitted == fitted[0]).all() and len(fitted) == 4
+    assert loss(fitted[0]) < min(loss(fitted[0] * 1.02), loss(fitted[0] / 1.02), loss(0.1))
+
+
+def test_nothing_to_fit_to_is_a_mistake() -> None:
+    scores, nothing = np.ones((3, 2)), np.zeros((3, 2), dtype=np.int8)
+    for fit in (lambda: fit_thresholds(scores, nothing), lambda: fit_temperatures(scores, nothing, 0.1)):
+        with pytest.raises(AevlpError, match="fitted to positives, and the labelled images have none"):
+            fit()
+    with pytest.raises(AevlpError, match="there is none"):
+        frequency_thresholds(np.empty((0, 2)), np.ones(2))
+
+
+# The command
+
+
+def test_thresholds_of_labelled_training_images(given_cache: Options, capsys: pytest.CaptureFixture[str]) -> None:
+    calibrate.run(replace(given_cache, labelled_truth=20))
+    content = read_policy_file(given_cache.output)
+    cache = open_cache(given_cache.cache)
+    assert content["policy"] == "threshold" and content["classes"] == cache.classes
+    assert content["cache_fingerprint"] == cache.fingerprint
+    assert content["fitted_on"] == "20 training images whose truth is known, seed 0"
+    assert (content["constants"]["temperature"], content["constants"]["eta"]) == (0.1, 0.2)
+    labels = label(cache, np.arange(len(cache)), create(content["policy"], **content["constants"]))
+    assert (labels.codes == 1).any()
+    printed = capsys.readouterr().out
+    assert "class_4" in printed and "expected precision" in printed and "--policy" in printed
+
+
+def test_the_same_seed_labels_the_same_images_and_the_test_split_is_never_among_them(given_cache: Options) -> None:
+    fitted = []
+    for seed in (0, 0, 1):
+        calibrate.run(replace(given_cache, labelled_truth=15, seed=seed))
+        fitted.append(given_cache.output.read_bytes())
+    assert fitted[0] == fitted[1] != fitted[2]
+    header, content = random_cache(rows=60, bad=2, storage="float32")
+    test = np.array(content.split) == "test"
+    turned = np.where(test[:, None, None, None], -np.asarray(content.similarity), content.similarity)
+    truth = np.where(test[:, None], 1, content.truth).astype(np.int8)
+    write_cache(given_cache.cache, header, [replace(content, similarity=turned, truth=truth)])
+    calibrate.run(replace(given_cache, labelled_truth=15, seed=1))
+    assert given_cache.output.read_bytes() == fitted[2]
+
+
+def write_labels(path: Path, images: list[str], labels: list[str]) -> Path:
+    path.write_text("\n".join(["image,labels", *map(",".join, zip(images, labels, strict=True))]) + "\n")
+    return path
+
+
+def test_a_table_of_all_training_images_is_as_their_truth(given_cache: Options, tmp_path: Path) -> None:
+    cache = open_cache(given_cache.cache)
+    train = np.flatnonzero((cache.split == "train") & (cache.status == "ok"))
+    calibrate.run(replace(given_cache, labelled_truth=len(train)))
+    expected = read_policy_file(given_cache.output)["constants"]
+    truth = np.asarray(cache.truth)
+    order = np.flatnonzero(cache.split == "train")[::-1]  # and those that could not be scored
+    names = [";".join(np.array(CLASSES)[truth[row] == 1]) for row in order]
+    table = write_labels(tmp_path / "mine.csv", cache.ids[order].tolist(), names)
+    calibrate.run(replace(given_cache, labelled=table))
+    content = read_policy_file(given_cache.output)
+    assert content["constants"] == expected
+    assert content["fitted_on"] == f"{len(train)} images of mine.csv"
+
+
+@pytest.mark.parametrize(("temperature", "constant"), [("one", "temperature"), ("class", "temperatures")])
+def test_a_temperature_is_fitted_where_asked_for(given_cache: Options, temperature: str, constant: str) -> None:
+    calibrate.run(replace(given_cache, labelled_truth=30, temperature=temperature))
+    constants = read_policy_file(given_cache.output)["constants"]
+    found = np.atleast_1d(constants[constant])
+    assert len(found) == (1 if temperature == "one" else 5)
+    assert (found > 0).all() and (found != 0.1).all()
+    assert ("temperatures" in constants) == (temperature == "class")
+
+
+def test_frequencies_are_met_over_the_training_images(given_cache: Options, tmp_path: Path) -> None:
+    cache = open_cache(given_cache.cache)
+    train = np.flatnonzero((cache.split == "train") & (cache.status == "ok"))
+    frequencies = [0.5, 0.1, 0.0, 1.0, 0.25]
+    lines = [f"{name},{frequency}" for name, frequency in zip(CLASSES, frequencies, strict=True)]
+    prior = tmp_path / "prior.csv"
+    prior.write_text("\n".join(["class,frequency", *lines]))
+    calibrate.run(replace(given_cache, prior=str(prior)))
+    content = read_policy_file(given_cache.output)
+    codes = label(cache, train, create("threshold", **content["constants"])).codes
+    assert (codes == 1).sum(axis=0).tolist() == [round(frequency * len(train)) for frequency in frequencies]
+
+    calibrate.run(replace(given_cache, prior="observed"))
+    content = read_policy_file(given_cache.output)
+    codes = label(cache, train, create("threshold", **content["constants"])).codes
+    counts = (cache.observed[train] == 1).sum(axis=0)
+    expected = [round(min(1.5 * count / counts.sum(), 1) * len(train)) for count in counts]
+    assert (codes == 1).sum(axis=0).tolist() == expected
+
+
+def test_what_to_expect_is_not_said_of_frequencies(given_cache: Options, capsys: pytest.CaptureFixture[str]) -> None:
+    calibrate.run(replace(given_cache, prior="observed", as_json=True))
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["path"] == str(given_cache.output) and printed["policy"] == "threshold"
+    assert [line["class"] for line in printed["table"]] == CLASSES
+    assert all(line["expected precision"] is None and line["expected recall"] is None for line in printed["table"])
+
+
+def test_views_are_weighed_by_observed_positives(given_cache: Options, capsys: pytest.CaptureFixture[str]) -> None:
+    header, content = random_cache(rows=60, bad=2, storage="float32", has_truth=False)
+    similarity = np.asarray(content.similarity).copy()
+    similarity[:, :, 2] = np.where(content.observed[:, None] == 1, 0.9, 0.0)  # tile 2 shows what was observed
+    write_cache(given_cache.cache, header, [replace(content, similarity=similarity)])
+    calibrate.run(replace(given_cache, policy="view-quality"))
+    content = read_policy_file(given_cache.output)
+    weights = content["constants"]["weights"]
+    assert np.argmax(weights) == 2 and len(weights) == header.views
+    assert content["fitted_on"].startswith("the observed positives of ")
+    cache = open_cache(given_cache.cache)
+    assert (label(cache, np.arange(60), create("view-quality", **content["constants"])).codes == 1).any()
+    printed = capsys.readouterr().out
+    assert "whole image" in printed and "tile 4" in printed
+
+
+def test_views_may_be_weighed_by_the_truth(given_cache: Options) -> None:
+    calibrate.run(replace(given_cache, policy="view-quality", labelled_truth=10))
+    assert read_policy_file(given_cache.output)["fitted_on"].startswith("10 training images whose truth is known")
+
+
+# What a user does wrong
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"policy": "damp", "labelled_truth": 5}, "unknown policy to calibrate 'damp'"),
+        ({}, "give --labelled FILE, --labelled-truth N, or --prior"),
+        ({"labelled_truth": 5, "prior": "observed"}, "--labelled-truth and --prior exclude each other"),
+        ({"labelled_truth": 0}, "must be from 1 to the number of scored training images, .*, found 0"),
+        ({"labelled_truth": 10**6}, "found 1000000"),
+        ({"labelled_truth": 5, "temperature": "two"}, "unknown way to find the temperature 'two'"),
+        ({"prior": "observed", "temperature": "one"}, "a temperature is fitted to labelled images"),
+        ({"policy": "view-quality", "prior": "observed"}, "leave --prior and --temperature out"),
+        ({"policy": "view-quality", "temperature": "one"}, "leave --prior and --temperature out"),
+        ({"prior": "nowhere.csv"}, r"cannot read the class frequencies nowhere\.csv"),
+        ({"labelled": Path("nowhere.csv")}, r"no labelled images nowhere\.csv"),
+    ],
+)
+def test_options_that_do_not_fit_are_a_mistake(given_cache: Options, changed: dict[str, Any], words: str) -> None:
+    with pytest.raises(AevlpError, match=words):
+        calibrate.run(replace(given_cache, **changed))
+    assert not given_cache.output.exists()
+
+
+def test_the_output_is_a_json_file(given_cache: Options, tmp_path: Path) -> None:
+    assert "--output is a .json file" in refused(replace(given_cache, labelled_truth=5, output=tmp_path / "policy.h5"))
+
+
+def test_truth_that_the_cache_does_not_know_cannot_be_drawn(given_cache: Options) -> None:
+    header, content = random_cache(rows=60, has_truth=False)
+    write_cache(given_cache.cache, header, [content])
+    assert "has none: give --labelled FILE" in refused(replace(given_cache, labelled_truth=5))
+
+
+def test_observed_frequencies_need_the_number_of_positives(given_cache: Options, tmp_path: Path) -> None:
+    (tmp_path / "fake.yaml").write_text(MANIFEST.replace("    expected_positives: 1.5\n", ""))
+    assert "say `expected_positives` under fake in the manifest" in refused(replace(given_cache, prior="observed"))
+
+
+@pytest.mark.parametrize(
+    ("image", "labels", "words"),
+    [
+        ("image_0059.jpg", "class_0", "1 images are of the test split, first 'image_0059.jpg'"),
+        ("elsewhere.jpg", "class_0", "1 images are not in .*, first 'elsewhere.jpg'"),
+        ("image_0001.jpg", "zebra", "unknown class 'zebra'"),
+        ("", "class_0", "an image's path is needed"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_a_mistake(
+    given_cache: Options, tmp_path: Path, image: str, labels: str, words: str
+) -> None:
+    table = write_labels(tmp_path / "mine.csv", ["image_0000.jpg", image], ["class_1", labels])
+    with pytest.raises(AevlpError, match=words):
+        calibrate.run(replace(given_cache, labelled=table))
+    assert not given_cache.output.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("name,frequency\na,1\n", "there is no class"),
+        ("class\na\n", "there is no frequency"),
+        ("class,frequency\na,0.5\nc,0.5\n", "line 3: unknown class 'c'"),
+        ("class,frequency\na,0.5\na,0.5\n", "line 3: the class a stands there twice"),
+        ("class,frequency\na,0.5\n", "1 classes have no frequency, first b"),
+        ("class,frequency\na,1.5\nb,0\n", "line 2: a frequency is a share of the images, from 0 to 1, found '1.5'"),
+        ("class,frequency\na,often\nb,0\n", "found 'often'"),
+        ("class,frequency\na\nb,0\n", "found None"),
+        ("", "there is no class"),
+    ],
+)
+def test_frequencies_that_are_none_are_a_mistake(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "prior.csv"
+    path.write_text(text)
+    with pytest.raises(AevlpError, match=words):
+        read_frequencies(path, ["a", "b"])
+
+
+def test_frequencies_come_in_the_order_of_the_classes(tmp_path: Path) -> None:
+    path = tmp_path / "prior.csv"
+    path.write_bytes("\ufeffclass,frequency\r\nb,1\r\na,0.25\r\n".encode())
+    assert read_frequencies(path, ["a", "b"]).tolist() == [0.25, 1]
+
+
+GOOD = {"temperature": 0.1, "eta": 0.1, "thresholds": [0.5]}
+
+
+def test_a_policy_file_is_read_as_it_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "policy.json"
+    write_policy_file(path, "threshold", GOOD, ["é"], "0" * 64, "nothing")
+    assert read_policy_file(path) == {
+        "policy": "threshold", "constants": GOOD, "classes": ["é"], "cache_fingerprint": "0" * 64, "fitted_on": "nothing",
+    }  # fmt: skip
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"policy": "thresh"}, "unknown policy 'thresh'"),
+        ({"policy": 3}, "expected 'policy' as str, found 3"),
+        ({"constants": None}, "expected 'constants' as dict, found None"),
+        ({"classes": "a"}, "expected 'classes' as list, found 'a'"),
+        ({"constants": {**GOOD, "colour": 1}}, "unknown constant of policy threshold 'colour'"),
+        ({"constants": {"eta": 0.1}}, "needs the constants temperature"),
+        ({"constants": {**GOOD, "thresholds": [-1]}}, "thresholds of policy threshold must be at least 0"),
+        ({"constants": {**GOOD, "thresholds": "high"}}, "thresholds of policy threshold must be a list of numbers"),
+        ({"constants": {**GOOD, "eta": "high"}}, "eta of policy threshold must be a number"),
+    ],
+)
+def test_a_policy_file_with_something_else_is_a_mistake(tmp_path: Path, change: dict[str, Any], words: str) -> None:
+    path = tmp_path / "policy.json"
+    write_policy_file(path, "threshold", GOOD, ["a"], "0" * 64, "nothing")
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(AevlpError, match=words) as caught:
+        read_policy_file(path)
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("{", "does not hold JSON"), ("[]", "expected a JSON object, found list"), ("{}", "expected 'policy' as str, found none")],
+)  # fmt: skip
+def test_a_file_that_is_no_policy_is_a_mistake(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "policy.json"
+    path.write_text(text)
+    with pytest.raises(AevlpError, match=f"is no policy file.*{words}.*; write it with aevlp calibrate"):
+        read_policy_file(path)
+    with pytest.raises(AevlpError, match=r"cannot read the policy file .*No such file"):
+        read_policy_file(tmp_path / "other.json")

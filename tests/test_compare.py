@@ -1,0 +1,320 @@
+"""`aevlp compare`: its figures, what it reuses, trainings in several processes, and what a user does wrong."""
+
+import csv
+import json
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import call, draw_blocks, stage_one
+from sklearn.metrics import average_precision_score
+
+from aevlp.pipeline import losses
+from aevlp.pipeline.bootstrap import map_difference_interval, map_interval
+from aevlp.pipeline.errors import AevlpError
+from aevlp.pipeline.score_cache import open_cache
+from aevlp.stages import compare, train
+from aevlp.stages.run_folder import RunFolder
+from aevlp.stages.trainings import devices, file_name, gpus, train_at_once
+
+OWN_LOSSES = '''
+import os, signal, time
+from pathlib import Path
+from aevlp.pipeline.errors import AevlpError
+
+
+class Simple:
+    """Assume negative, without weights."""
+
+    reads = ("observed",)
+
+    def __init__(self, num_classes):
+        pass
+
+    def __call__(self, logits, targets):
+        return (logits.sigmoid() - (targets.observed == 1).float()).square().mean()
+
+
+class Failing(Simple):
+    def __call__(self, logits, targets):
+        raise AevlpError("the loss is out of order: mend it")
+
+
+class Dying(Simple):
+    def __call__(self, logits, targets):
+        os._exit(3)
+
+
+class Interrupting(Simple):
+    """Have the process that waits for this one end, once."""
+
+    def __call__(self, logits, targets):
+        if not Path("interrupted").exists():
+            Path("interrupted").touch()
+            os.kill(os.getppid(), signal.SIGTERM)
+            time.sleep(2)
+        return super().__call__(logits, targets)
+'''
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory, with losses of a user's own."""
+    (tmp_path / "my_losses.py").write_text(OWN_LOSSES)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def compared(cache: Path, names: str, *more: object, code: int = 0) -> None:
+    small = ["--backbone", "linear", "--epochs", 1, "--workers", 0, "--jobs", 1]
+    assert call("compare", "--cache", cache, "--losses", names, *small, *more) == code
+
+
+def test_the_figures_are_those_of_the_runs(here: Path, cache_path: Path, capsys: pytest.CaptureFixture) -> None:
+    compared(cache_path, "gpr,an,bce", "--policies", "damp,oracle", "--seeds", 2, "--epochs", 2, "--json")
+    printed = capsys.readouterr()
+    record = json.loads(printed.out)
+    folder = here / "runs" / "compare-blocks-linear"
+    assert json.loads((folder / "results.json").read_text()) == record
+    cache = open_cache(cache_path)
+    assert record["cache_fingerprint"] == cache.fingerprint and record["left_out"] == {}
+    rows = {(row["loss"], row["policy"]): row for row in record["methods"]}
+    assert set(rows) == {("gpr", "damp"), ("gpr", "oracle"), ("an", None), ("bce", None)}
+    assert {key for key, row in rows.items() if row["oracle"]} == {("gpr", "oracle"), ("bce", None)}
+    order = [(row["oracle"], -row["mean"]) for row in record["methods"]]
+    assert order == sorted(order)
+
+    assert cache.truth is not None
+    truth, logits = cache.truth, {}
+    for (loss, policy), row in rows.items():
+        name = loss if policy is None else f"{loss}-{policy}"
+        runs = [RunFolder(folder / f"{name}-seed{seed}") for seed in (0, 1)]
+        for seed, run in enumerate(runs):
+            settings = run.settings()
+            assert (settings["loss"]["name"], settings["seed"]) == (loss, seed)
+            assert (settings["policy"] or {}).get("name") == policy
+        scores = [run.load_test() for run in runs]
+        truth = cache.truth[scores[0][0]]  # the same rows for all
+        logits[loss, policy] = [values for _, values in scores]
+        with np.errstate(all="ignore"):
+            each = [
+                100
+                * np.mean([average_precision_score(truth[:, c], s[:, c]) if truth[:, c].any() else 0 for c in range(3)])
+                for _, s in scores
+            ]
+        assert row["each"] == pytest.approx(each) and row["mean"] == pytest.approx(np.mean(each))
+        seconds = [[line["seconds"] for line in run.metrics()[:-1]] for run in runs]
+        assert row["seconds"] == pytest.approx(np.mean([sum(s) for s in seconds]))
+        assert row["seconds_an_epoch"] == pytest.approx(np.mean(np.concatenate(seconds)))
+    for key, row in rows.items():
+        interval = map_interval(logits[key], truth)
+        assert row["interval"] == pytest.approx([100 * interval.low, 100 * interval.high])
+        difference = map_difference_interval(logits[key], logits["an", None], truth)
+        assert row["difference_interval"] == pytest.approx([100 * difference.low, 100 * difference.high])
+        assert row["difference"] == pytest.approx(row["mean"] - rows["an", None]["mean"])
+        assert row["differs"] is (difference.low > 0 or difference.high < 0)
+        assert row["baseline"] is (key == ("an", None))
+
+    with (folder / "results.csv").open() as file:
+        table = list(csv.DictReader(file))
+    assert [row["loss"] for row in table] == [row["loss"] for row in record["methods"]]
+    for written, row in zip(table, record["methods"], strict=True):
+        assert written["policy"] == (row["policy"] or "-") and float(written["mean"]) == row["mean"]
+        assert [float(written["seed_0"]), float(written["seed_1"])] == row["each"]
+    markdown = (folder / "results.md").read_text()
+    assert markdown.index("| gpr | damp |") < markdown.index("## Upper bounds") < markdown.index("| bce | - |")
+
+
+def test_what_is_finished_is_reused_and_what_is_new_is_trained(
+    here: Path, cache_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    compared(cache_path, "an,wan", "--seeds", 1, "--runs", "mine")
+    first = capsys.readouterr()
+    assert "an seed 0: test mAP" in first.err and "2 of 2" in first.err
+    weights = {path: path.stat().st_mtime_ns for path in here.glob("mine/*/*")}
+    compared(cache_path, "an,wan,gpr", "--seeds", 1, "--runs", "mine")
+    again = capsys.readouterr()
+    assert {path: path.stat().st_mtime_ns for path in weights} == weights
+    assert "2 of 3 trainings are finished already" in again.err
+    assert "gpr-damp seed 0: test mAP" in again.err and "an seed 0" not in again.err
+    assert "Test mAP on blocks" in again.out
+    rows = (here / "mine" / "results.md").read_text().splitlines()
+    assert (
+        sum("| baseline |" in row for row in rows) == 1 and sum(row.startswith("| gpr | damp |") for row in rows) == 1
+    )
+
+
+def test_an_interrupted_comparison_is_gone_on_with(
+    here: Path, cache_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    compared(cache_path, "an,wan", "--epochs", 2, "--seeds", 1, "--runs", "whole")
+    trained, epochs = train.train_epoch, []
+
+    def interrupted(*given: object, **more: object) -> float:
+        epochs.append(1)
+        if len(epochs) == 4:
+            raise KeyboardInterrupt
+        return trained(*given, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(train, "train_epoch", interrupted)
+    compared(cache_path, "an,wan", "--epochs", 2, "--seeds", 1, "--runs", "parts", code=130)
+    monkeypatch.setattr(train, "train_epoch", trained)
+    capsys.readouterr()
+    compared(cache_path, "an,wan", "--epochs", 2, "--seeds", 1, "--runs", "parts")
+    assert "1 of 2 trainings are finished already" in capsys.readouterr().err
+    for name in ("an-seed0", "wan-seed0"):
+        whole, parts = (RunFolder(here / runs / name).load_test() for runs in ("whole", "parts"))
+        np.testing.assert_array_equal(whole[1], parts[1])
+
+
+def test_all_leaves_out_what_the_cache_does_not_permit(
+    here: Path, cache_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(losses, "names", lambda: ["an", "iu", "bce"])
+    compared(cache_path, "all,my_losses:Simple", "--seeds", 1, "--baseline", "bce")
+    printed = capsys.readouterr()
+    assert "iu is left out: loss iu learns from observed negatives" in printed.err
+    record = json.loads((here / "runs" / "compare-blocks-linear" / "results.json").read_text())
+    assert list(record["left_out"]) == ["iu"] and record["baseline"] == "bce"
+    assert [row["loss"] for row in record["methods"]][-1] == "bce"
+    assert {row["loss"] for row in record["methods"]} == {"an", "bce", "my_losses:Simple"}
+    assert (here / "runs" / "compare-blocks-linear" / "my_losses-Simple-seed0").is_dir()
+    assert "- iu is left out: " in (here / "runs" / "compare-blocks-linear" / "results.md").read_text()
+
+
+def test_a_loss_that_reads_no_labels_is_trained_once() -> None:
+    methods = compare.methods_of(["an", "gpr", "virtual-category", "an"], ["damp", "cap"])
+    assert [(m.loss, m.policy) for m in methods] == [
+        ("an", None),
+        ("gpr", "damp"),
+        ("gpr", "cap"),
+        ("virtual-category", "damp"),
+        ("virtual-category", "cap"),
+    ]
+    assert [(m.loss, m.policy) for m in compare.methods_of(["vlpl", "gpr"], None)] == [
+        ("vlpl", "vlpl"),
+        ("gpr", "damp"),
+    ]
+    assert {m.loss for m in compare.methods_of(["all"], None)} == set(losses.names())
+
+
+def test_names_of_folders_are_safe_and_distinct() -> None:
+    assert file_name("my.losses:Focal") == "my.losses-Focal"
+    assert file_name("../fitted/cap 1.json") == "fitted-cap-1.json"
+    assert [file_name(name) for name in losses.names()] == losses.names()
+    with pytest.raises(AevlpError, match=r"would both train into gpr-a-b\.json-seed0"):
+        compare.methods_of(["gpr"], ["a/b.json", "a-b.json"])
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        (["an,iu"], "loss iu learns from observed negatives"),
+        (["an,ann"], "unknown loss 'ann'"),
+        (["an,my_losses:None"], "my_losses has no None"),
+        (["an", "--policies", "dampp"], "unknown policy 'dampp'"),
+        (["all", "--policies", "none.json"], "none.json"),
+        (["an,wan", "--baseline", "gpr"], "expected one of an, wan"),
+        (["an", "--lr", "0"], "--lr must be above 0"),
+        (["all", "--lr", "-1"], "none of"),
+        (["an", "--device", "gpu"], "unknown device 'gpu'"),
+    ],
+)
+def test_mistakes_are_found_before_any_training(
+    given: list[str], found: str, here: Path, cache_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    compared(cache_path, *given, "--seeds", 1, code=1)
+    error = capsys.readouterr().err
+    assert found in error.splitlines()[-1] and "Traceback" not in error
+    assert not (here / "runs").exists()
+
+
+def test_runs_of_other_settings_are_not_taken_for_these(
+    here: Path, cache_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    compared(cache_path, "an", "--seeds", 1)
+    compared(cache_path, "wan,an", "--seeds", 1, "--lr", 0.5, code=1)
+    assert "recipe.lr: 0.5, not " in capsys.readouterr().err
+    runs = here / "runs" / "compare-blocks-linear"
+    (runs / "gpr-damp-seed1").mkdir()
+    (runs / "gpr-damp-seed1" / "notes.txt").touch()
+    compared(cache_path, "wan,gpr", "--seeds", 2, code=1)
+    assert "holds something that is no run" in capsys.readouterr().err
+    (runs / "wan-seed1").touch()
+    compared(cache_path, "wan", "--seeds", 2, code=1)
+    assert "is a file, where a run should go" in capsys.readouterr().err
+    assert not (runs / "wan-seed0").exists()
+
+
+def test_without_a_test_split_nothing_is_trained(here: Path, capsys: pytest.CaptureFixture) -> None:
+    draw_blocks(here / "data")
+    table = here / "data" / "labels.csv"
+    table.write_text(table.read_text().replace(",test,", ",train,"))
+    cache = stage_one(here / "data", here / "blocks.h5")
+    compared(cache, "an", code=1)
+    assert "has no test split to judge trainings by" in capsys.readouterr().err
+    assert not (here / "runs").exists()
+
+
+def test_jobs_have_the_gpus_by_turns_unless_one_device_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert devices(None, 2) == [None, None] and devices("cpu", 1) == ["cpu"] and gpus("cuda") == 0
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert devices(None, 3) == devices("cuda", 3) == ["cuda:0", "cuda:1", "cuda:0"]
+    assert devices("cuda:1", 2) == ["cuda:1", "cuda:1"] and devices("cpu", 2) == ["cpu", "cpu"]
+    assert (gpus(None), gpus("cuda:1"), gpus("cpu")) == (2, 0, 0)
+
+
+def trainings_of(cache: Path, names: list[str], folder: Path) -> list[train.Options]:
+    common = train.Options(cache, backbone="linear", epochs=2, device="cpu", workers=0)
+    return [replace(common, loss=name, run=folder / file_name(name)) for name in names]
+
+
+def test_several_processes_train_what_one_does(here: Path, cache_path: Path, capfd: pytest.CaptureFixture) -> None:
+    names = ["an", "gpr", "my_losses:Simple"]
+    one, two = (trainings_of(cache_path, names, here / folder) for folder in ("one", "two"))
+    told: list[train.Options] = []
+    train_at_once(one, 1)
+    train_at_once(two, 2, told.append)
+    assert sorted(str(options.run) for options in told) == sorted(str(options.run) for options in two)
+    for alone, beside in zip(one, two, strict=True):
+        assert alone.run is not None and beside.run is not None
+        np.testing.assert_array_equal(RunFolder(alone.run).load_test()[1], RunFolder(beside.run).load_test()[1])
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("loss", "found"),
+    [
+        ("my_losses:Failing", "my_losses-Failing: the loss is out of order: mend it"),
+        ("my_losses:Dying", "my_losses-Dying: the process that trained it ended with exit code 3"),
+    ],
+)
+def test_a_training_that_fails_ends_the_others(loss: str, found: str, here: Path, cache_path: Path) -> None:
+    with pytest.raises(AevlpError, match=found):
+        train_at_once(trainings_of(cache_path, [loss, "an"], here / "runs"), 2)
+    train_at_once(trainings_of(cache_path, ["an"], here / "runs"), 1)  # whatever became of it, it is not in the way
+    assert RunFolder(here / "runs" / "an").finished()
+
+
+@pytest.mark.slow
+def test_a_signal_ends_all_processes_with_their_states_saved(here: Path, cache_path: Path) -> None:
+    names = ["my_losses:Interrupting", "my_losses:Interrupting"]
+    whole, parts = (trainings_of(cache_path, names, here / folder) for folder in ("whole", "parts"))
+    parts[1], whole[1] = (replace(given[1], run=Path(f"{given[1].run}-1"), seed=1) for given in (parts, whole))
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt):
+        train_at_once(parts, 2)
+    assert signal.getsignal(signal.SIGTERM) == before
+    folders = [RunFolder(options.run) for options in parts if options.run is not None]
+    assert any(folder.state_files() for folder in folders) and not all(folder.finished() for folder in folders)
+    train_at_once(parts, 1)
+    train_at_once(whole, 1)
+    for one, other in zip(whole, parts, strict=True):
+        assert one.run is not None and other.run is not None
+        np.testing.assert_array_equal(RunFolder(one.run).load_test()[1], RunFolder(other.run).load_test()[1])

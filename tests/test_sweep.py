@@ -1,0 +1,250 @@
+"""`aevlp sweep`: figures against the codes of each setting, what the recommendation looks at, and what a user does wrong."""
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aevlp.pipeline.errors import AevlpError
+from aevlp.pipeline.label_codes import NEGATIVE, POSITIVE
+from aevlp.pipeline.labelling import label
+from aevlp.pipeline.manifest import load_manifest
+from aevlp.pipeline.metrics import pseudo_label_quality
+from aevlp.pipeline.policies import create
+from aevlp.pipeline.pseudo_labels import DampSettings
+from aevlp.pipeline.score_cache import ScoreCache, open_cache, reader, write_cache
+from aevlp.pipeline.spec_sections import Damp
+from aevlp.pipeline.sweeping import best, default_grid, figures, settings_of, tabulate
+from aevlp.stages import sweep
+from fakes import blocks as in_blocks
+from fakes import random_cache
+
+OWN = {
+    "temperature": 0.2,
+    "eta": 0.3,
+    "threshold": 0.2,
+    "top_k": 2,
+    "negative_ratio": 0.4,
+    "compat": "paper",
+}
+GRID = {"temperature": [0.1, 0.3], "eta": [0.0, 0.3], "threshold": [0.1, 0.3], "top_k": [1, 3]}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a random cache of 90 images, 3 of them not scored, and the same without truth."""
+    path = tmp_path_factory.mktemp("sweep")
+    for name, has_truth in (("fake", True), ("blind", False)):
+        header, content = random_cache(rows=90, bad=3, has_truth=has_truth, storage="float32")
+        write_cache(path / f"{name}.h5", header, in_blocks(content, 50))
+    return path
+
+
+@pytest.fixture
+def cache(folder: Path) -> ScoreCache:
+    return open_cache(folder / "fake.h5")
+
+
+@pytest.fixture
+def parts() -> list[np.ndarray]:
+    """Interleaved training and validation rows, and test rows."""
+    return [np.flatnonzero(np.arange(60) % 3 > 0), np.arange(0, 60, 3), np.arange(60, 90)]
+
+
+@pytest.mark.parametrize("compat", ["paper", "published"])
+def test_figures_are_those_of_the_codes_of_each_setting(
+    compat: str, cache: ScoreCache, parts: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "BLOCK_BYTES", 4 * 2 * 5 * 5 * 7)  # seven rows at a time
+    tried = settings_of("damp", {**OWN, "compat": compat}, {**GRID, "negative_ratio": [0.0, 0.6]})
+    assert len(tried) == 33
+    tables = tabulate(cache, "damp", tried, parts)
+    assert cache.truth is not None
+    for setting, table in zip(tried, tables, strict=True):
+        codes = cache.codes(DampSettings(**setting))
+        for rows, part in zip(parts, table, strict=True):
+            rows = rows[cache.status[rows] == "ok"]
+            found = figures(part, 5, truth=True)
+            expected = pseudo_label_quality(codes[rows], cache.observed[rows], cache.truth[rows])
+            for name in ("precision", "recall", "f1", "negative_precision"):
+                assert getattr(found, name) == pytest.approx(getattr(expected, name), abs=1e-12)
+            assert found.merit == found.f1
+            assert found.positives == pytest.approx((codes[rows] == POSITIVE).sum(axis=1).mean())
+            assert found.negatives == pytest.approx((codes[rows] == NEGATIVE).sum(axis=1).mean())
+
+
+@pytest.mark.parametrize(
+    ("policy", "own", "grid"),
+    [
+        ("global", OWN, {"temperature": [0.1, 0.5], "top_k": [1, 4]}),
+        ("vlpl", {"temperature": 0.2, "threshold": 0.3, "partial": 0.2}, {"threshold": [0.1, 0.4], "partial": [0, 1]}),
+        ("top-k", {k: v for k, v in OWN.items() if k != "threshold"}, {"top_k": [1, 5], "eta": [0, 1]}),
+    ],
+)
+def test_other_policies_are_swept_as_they_label(
+    policy: str, own: dict, grid: dict, cache: ScoreCache, parts: list[np.ndarray]
+) -> None:
+    tried = settings_of(policy, own, grid)
+    assert len(tried) == 5
+    for setting, table in zip(tried, tabulate(cache, policy, tried, parts), strict=True):
+        for rows, part in zip(parts, table, strict=True):
+            rows = rows[cache.status[rows] == "ok"]
+            codes, observed, truth = label(cache, rows, create(policy, **setting)).codes, cache.observed, cache.truth
+            assert truth is not None
+            slow = np.zeros((3, 2, 3), dtype=int)
+            for n, row in enumerate(rows):
+                for c in range(5):
+                    slow[observed[row, c] + 1, truth[row, c], codes[n, c] + 1] += 1
+            np.testing.assert_array_equal(part, slow)
+
+
+def test_without_truth_the_estimate_is_of_observed_labels_alone(folder: Path, parts: list[np.ndarray]) -> None:
+    cache = open_cache(folder / "blind.h5")
+    tried = settings_of("damp", OWN, GRID)
+    for setting, table in zip(tried, tabulate(cache, "damp", tried, parts), strict=True):
+        codes = cache.codes(DampSettings(**setting))
+        rows = parts[1][cache.status[parts[1]] == "ok"]
+        found = figures(table[1], 5, truth=False)
+        assert found.f1 is found.precision is found.recall is found.negative_precision is None
+        recall = (codes[rows][cache.observed[rows] == 1] == 1).mean()
+        share = (codes[rows] == 1).mean()
+        assert found.observed_recall == pytest.approx(recall) and found.share == pytest.approx(share)
+        assert found.merit == pytest.approx(recall**2 / share)
+    assert figures(np.zeros((3, 2, 3), dtype=int), 5, truth=False).merit == 0
+
+
+def test_the_estimate_is_precision_times_recall_over_the_share_of_true_positives() -> None:
+    """Where observed positives are found as often as all are: r²/share = precision * recall / P(positive)."""
+    table = np.zeros((3, 2, 3), dtype=int)
+    table[1] = [[0, 70, 10], [0, 8, 12]]  # 20 hidden positives, 12 found; 10 false ones
+    table[2, 1] = [0, 4, 6]  # 10 observed ones, 6 found
+    precision, recall, positive = 18 / 28, 18 / 30, 30 / 110
+    assert figures(table, 5, truth=False).merit == pytest.approx(precision * recall / positive)
+
+
+def test_the_recommendation_is_the_best_on_validation_and_ignores_the_test_truth(cache: ScoreCache) -> None:
+    spec = load_manifest()["scenes"]
+    found = sweep.swept(cache, spec, ["damp"], GRID)
+    assert cache.truth is not None
+    assert sum(found["images"].values()) == 87
+    _, val, _ = sweep.splits(cache, spec.recipe.val_fraction)
+    f1 = [
+        pseudo_label_quality(
+            cache.codes(DampSettings(**row["constants"]))[val.rows], cache.observed[val.rows], cache.truth[val.rows]
+        ).f1
+        for row in found["results"]
+    ]
+    assert f1 == sorted(f1, reverse=True) and len(set(f1)) > 3
+    assert found["recommended"]["merit"] == pytest.approx(f1[0])
+    assert found["results"][0]["constants"] == found["recommended"]["constants"]
+
+    altered = cache.truth.copy()
+    altered[cache.split == "test"] = 1 - altered[cache.split == "test"]
+    cache.truth = altered
+    again = sweep.swept(cache, spec, ["damp"], GRID)
+    assert again["recommended"]["constants"] == found["recommended"]["constants"]
+    for one, other in zip(found["results"], again["results"], strict=True):
+        assert {**one, "test": None} == {**other, "test": None}
+    assert [row["test"] for row in again["results"]] != [row["test"] for row in found["results"]]
+
+
+def test_a_constant_that_makes_no_difference_stays_as_it_is() -> None:
+    tried = [{"a": 1, "b": 1}, {"a": 1, "b": 2}, {"a": 2, "b": 2}]
+    assert best(tried, [0.5, 0.5, 0.5], {"a": 1, "b": 2}) == 1
+    assert best(tried, [0.5, 0.5, 0.6], {"a": 1, "b": 1}) == 2
+    assert best(tried, [0.5, 0.5, 0.5], {"a": 3, "b": 3}) == 0
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    temperature=st.floats(1e-3, 10),
+    eta=st.floats(0, 2),
+    threshold=st.floats(0, 1),
+    top_k=st.integers(1, 30),
+    negative_ratio=st.floats(0, 1),
+    classes=st.integers(1, 40),
+)
+def test_every_setting_of_the_default_grid_is_valid(classes: int, **own: float) -> None:
+    grid = default_grid({**own, "compat": "paper"}, classes)
+    assert list(grid) == list(own)
+    for name, values in grid.items():
+        assert own[name] in values and values == sorted(set(values))
+    assert 1 <= max(1, *(len(values) for values in grid.values())) <= 6
+    tried = settings_of("damp", {**own, "compat": "paper"}, grid)
+    assert tried[0] == {**own, "compat": "paper"}
+    assert len({json.dumps(setting) for setting in tried}) == len(tried) == np.prod([len(v) for v in grid.values()])
+
+
+def test_the_default_grid_of_the_manifests_settings_is_about_five_hundred() -> None:
+    for name in ("scenes", "voc", "coco"):
+        spec = load_manifest()[name]
+        assert 300 <= np.prod([len(v) for v in default_grid(vars(spec.damp.settings("paper")), 20).values()]) <= 1000
+
+
+def test_the_command_prints_a_line_for_the_manifest_and_writes_every_setting(
+    cache_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    options = sweep.Options(cache_path, output=tmp_path / "sweep.csv", top=3)
+    sweep.run(options)
+    printed = capsys.readouterr().out.splitlines()
+    line = next(line for line in printed if line.startswith("damp: "))
+    assert any("of the test split was looked at" in text for text in printed)
+    recommended = Damp(**yaml.safe_load(line)["damp"])
+    assert recommended.grid == 2
+    with (tmp_path / "sweep.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert float(rows[0]["val_f1"]) == max(float(row["val_f1"]) for row in rows)
+    assert {"train_precision", "val_recall", "test_f1", "temperature"} <= set(rows[0])
+
+    sweep.run(replace(options, output=tmp_path / "sweep.json", json=True))
+    record = json.loads(capsys.readouterr().out)
+    assert len(record["results"]) == 3
+    assert Damp(grid=2, **{k: v for k, v in record["recommended"]["constants"].items() if k != "compat"}) == recommended
+    assert len(json.loads((tmp_path / "sweep.json").read_text())["results"]) == len(rows) == record["settings"]
+
+
+def test_several_policies_share_a_grid(cache_path: Path, capsys: pytest.CaptureFixture) -> None:
+    grid = ("temperature=0.05,0.2", "eta=0,0.5", "partial=0")
+    sweep.run(sweep.Options(cache_path, ["damp", "vlpl"], grid, top=50, json=True))
+    record = json.loads(capsys.readouterr().out)
+    tried = {name: [row for row in record["results"] if row["policy"] == name] for name in ("damp", "vlpl")}
+    assert {row["constants"]["temperature"] for row in tried["vlpl"] if not row["own"]} == {0.05, 0.2}
+    assert (len(tried["damp"]), len(tried["vlpl"])) == (5, 3)  # the manifest's own besides
+    merits = [row["merit"] for row in record["results"]]
+    assert merits == sorted(merits, reverse=True) and record["recommended"]["merit"] == merits[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ({"grid": ("temperature",)}, "as in temperature=0.05,0.09, found 'temperature'"),
+        ({"grid": ("=3",)}, "found '=3'"),
+        ({"grid": ("temperature=",)}, "must be numbers with commas, found ''"),
+        ({"grid": ("temperature=0.1,warm",)}, "must be numbers with commas"),
+        ({"grid": ("temperature=inf",)}, "must be finite"),
+        ({"grid": ("temperature=1", "temperature=2")}, "names temperature twice"),
+        ({"grid": ("temprature=1",)}, "no constant of damp is called that, they have eta, "),
+        ({"grid": ("compat=1",)}, "no constant of damp is called that"),
+        ({"grid": ("top_k=1.5",)}, "expected whole numbers, found 1.5"),
+        ({"grid": ("top_k=2.0,-1",)}, "top_k must be at least 1, found -1"),
+        ({"grid": ("temperature=0",)}, "temperature must be above 0"),
+        ({"grid": ("threshold=0.1,1.1",)}, r"threshold must be in \[0, 1\], found 1.1"),
+        ({"grid": ("top_k=4",), "policies": ["top-k"]}, "at most the number of classes, 3, found 4"),
+        (
+            {"policies": ["damp", "cap"]},
+            "policy cap cannot be swept: expected one that labels each image by itself, damp",
+        ),
+        ({"policies": ["dampp"]}, "policy dampp cannot be swept"),
+        ({"output": Path("sweep.parquet")}, "must end in .csv or .json"),
+    ],
+)
+def test_mistakes(given: dict, found: str, cache_path: Path) -> None:
+    with pytest.raises(AevlpError, match=found) as caught:
+        sweep.run(sweep.Options(cache_path, **given))
+    assert "\n" not in str(caught.value)
