@@ -170,7 +170,7 @@ def _print(record: dict[str, Any], top: int) -> None:
     labels = [short.get(column, column) for column in columns]
     header = [
         *("policy", *names, *labels, "positives an image"),
-        *(f"{short[one]} on {part}" for part in others),
+        *(f"{part} {short[one]}" for part in others),
     ]
     rows = [
         [
@@ -192,7 +192,7 @@ def _print(record: dict[str, Any], top: int) -> None:
     choice = record["recommended"]
     own = next(row for row in record["results"] if row["own"] and row["policy"] == choice["policy"])
     out.print(
-        f"* the manifest's own setting; chosen by {record['criterion']}; no figure of the test split was looked at"
+        f"* the manifest's own setting; chosen by {record['criterion']}; figures of the test split choose nothing"
     )
     if choice["own"]:
         out.print("recommended: the manifest's own setting, there is nothing to change")

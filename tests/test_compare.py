@@ -63,7 +63,7 @@ class Interrupting(Simple):
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The working directory, with losses of a user's own."""
-    (tmp_path / "my_losses.py").write_text(OWN_LOSSES)
+    (tmp_path / "compared_losses.py").write_text(OWN_LOSSES)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -174,14 +174,14 @@ def test_all_leaves_out_what_the_cache_does_not_permit(
     here: Path, cache_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.setattr(losses, "names", lambda: ["an", "iu", "bce"])
-    compared(cache_path, "all,my_losses:Simple", "--seeds", 1, "--baseline", "bce")
+    compared(cache_path, "all,compared_losses:Simple", "--seeds", 1, "--baseline", "bce")
     printed = capsys.readouterr()
     assert "iu is left out: loss iu learns from observed negatives" in printed.err
     record = json.loads((here / "runs" / "compare-blocks-linear" / "results.json").read_text())
     assert list(record["left_out"]) == ["iu"] and record["baseline"] == "bce"
     assert [row["loss"] for row in record["methods"]][-1] == "bce"
-    assert {row["loss"] for row in record["methods"]} == {"an", "bce", "my_losses:Simple"}
-    assert (here / "runs" / "compare-blocks-linear" / "my_losses-Simple-seed0").is_dir()
+    assert {row["loss"] for row in record["methods"]} == {"an", "bce", "compared_losses:Simple"}
+    assert (here / "runs" / "compare-blocks-linear" / "compared_losses-Simple-seed0").is_dir()
     assert "- iu is left out: " in (here / "runs" / "compare-blocks-linear" / "results.md").read_text()
 
 
@@ -214,7 +214,7 @@ def test_names_of_folders_are_safe_and_distinct() -> None:
     [
         (["an,iu"], "loss iu learns from observed negatives"),
         (["an,ann"], "unknown loss 'ann'"),
-        (["an,my_losses:None"], "my_losses has no None"),
+        (["an,compared_losses:None"], "compared_losses has no None"),
         (["an", "--policies", "dampp"], "unknown policy 'dampp'"),
         (["all", "--policies", "none.json"], "none.json"),
         (["an,wan", "--baseline", "gpr"], "expected one of an, wan"),
@@ -275,7 +275,7 @@ def trainings_of(cache: Path, names: list[str], folder: Path) -> list[train.Opti
 
 
 def test_several_processes_train_what_one_does(here: Path, cache_path: Path, capfd: pytest.CaptureFixture) -> None:
-    names = ["an", "gpr", "my_losses:Simple"]
+    names = ["an", "gpr", "compared_losses:Simple"]
     one, two = (trainings_of(cache_path, names, here / folder) for folder in ("one", "two"))
     told: list[train.Options] = []
     train_at_once(one, 1)
@@ -291,8 +291,8 @@ def test_several_processes_train_what_one_does(here: Path, cache_path: Path, cap
 @pytest.mark.parametrize(
     ("loss", "found"),
     [
-        ("my_losses:Failing", "my_losses-Failing: the loss is out of order: mend it"),
-        ("my_losses:Dying", "my_losses-Dying: the process that trained it ended with exit code 3"),
+        ("compared_losses:Failing", "compared_losses-Failing: the loss is out of order: mend it"),
+        ("compared_losses:Dying", "compared_losses-Dying: the process that trained it ended with exit code 3"),
     ],
 )
 def test_a_training_that_fails_ends_the_others(loss: str, found: str, here: Path, cache_path: Path) -> None:
@@ -304,7 +304,7 @@ def test_a_training_that_fails_ends_the_others(loss: str, found: str, here: Path
 
 @pytest.mark.slow
 def test_a_signal_ends_all_processes_with_their_states_saved(here: Path, cache_path: Path) -> None:
-    names = ["my_losses:Interrupting", "my_losses:Interrupting"]
+    names = ["compared_losses:Interrupting", "compared_losses:Interrupting"]
     whole, parts = (trainings_of(cache_path, names, here / folder) for folder in ("whole", "parts"))
     parts[1], whole[1] = (replace(given[1], run=Path(f"{given[1].run}-1"), seed=1) for given in (parts, whole))
     before = signal.getsignal(signal.SIGTERM)

@@ -104,7 +104,7 @@ def test_the_published_rules_have_a_cache_and_runs_of_their_own(here: Path) -> N
 
 
 def test_a_loss_of_ones_own_has_a_row_and_a_folder_of_its_own(here: Path, capsys: pytest.CaptureFixture) -> None:
-    (here / "own_losses.py").write_text(
+    (here / "reproduced_losses.py").write_text(
         "class Brier:\n"
         "    paper, reads = 'Brier 1950', ('observed',)\n"
         "    def __init__(self, num_classes):\n"
@@ -112,9 +112,9 @@ def test_a_loss_of_ones_own_has_a_row_and_a_folder_of_its_own(here: Path, capsys
         "    def __call__(self, logits, targets):\n"
         "        return (logits.sigmoid() - (targets.observed == 1).float()).square().mean()\n"
     )
-    assert call("reproduce", *arguments("own_losses:Brier", 1)) == 0
+    assert call("reproduce", *arguments("reproduced_losses:Brier", 1)) == 0
     assert "Brier 1950" in capsys.readouterr().out
-    assert (here / "runs" / "reproduce-blocks" / "own_losses-Brier-seed0").is_dir()
+    assert (here / "runs" / "reproduce-blocks" / "reproduced_losses-Brier-seed0").is_dir()
 
 
 def test_without_a_test_split_nothing_is_trained(here: Path, capsys: pytest.CaptureFixture) -> None:

@@ -194,7 +194,7 @@ def test_the_command_prints_a_line_for_the_manifest_and_writes_every_setting(
     sweep.run(options)
     printed = capsys.readouterr().out.splitlines()
     line = next(line for line in printed if line.startswith("damp: "))
-    assert any("of the test split was looked at" in text for text in printed)
+    assert any("of the test split choose nothing" in text for text in printed)
     recommended = Damp(**yaml.safe_load(line)["damp"])
     assert recommended.grid == 2
     with (tmp_path / "sweep.csv").open() as file:

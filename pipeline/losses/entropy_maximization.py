@@ -6,8 +6,7 @@ from torch import Tensor, nn
 from ..errors import AevlpError
 from ..policies.apl import assign_soft_negatives, check_epochs
 from .binary_cross_entropy import cross_entropies
-from .interface import Targets, check_ranges, wide
-from .role import rows_of_table
+from .interface import Targets, check_ranges, rows_of_table, wide
 
 
 def entropy(logits: Tensor) -> Tensor:

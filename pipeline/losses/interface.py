@@ -92,6 +92,24 @@ def needed(targets: Targets, name: str, loss: str) -> Tensor:
     return value
 
 
+def rows_of_table(targets: Targets, table: Tensor, loss: str) -> Tensor:
+    """Return the batch's rows (B,) of a table (N, C).
+
+    Raises AevlpError where targets have none, not one for each image of the batch, or one that the table has not.
+    """
+    rows = needed(targets, "rows", loss)
+    if rows.shape != targets.observed.shape[:1]:
+        raise AevlpError(
+            f"loss {loss} needs one row for each of {len(targets.observed)} images, found rows of shape {tuple(rows.shape)}"
+        )
+    if len(rows) and not (rows.min() >= 0 and rows.max() < len(table)):
+        raise AevlpError(
+            f"loss {loss} remembers {len(table)} images, so rows must be 0 to {len(table) - 1}, "
+            f"found {int(rows.min())} to {int(rows.max())}: make the loss from the training set that it sees"
+        )
+    return rows
+
+
 def effective_codes(targets: Targets) -> Tensor:
     """Return the codes (B, C): observed where that is not 0, else pseudo, else 0."""
     if targets.pseudo is None:

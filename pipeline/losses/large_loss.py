@@ -7,8 +7,7 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
 from ..schedules import clean_rate
-from .interface import Targets, check_ranges, wide
-from .role import rows_of_table
+from .interface import Targets, check_ranges, rows_of_table, wide
 
 
 class LargeLossRejection:

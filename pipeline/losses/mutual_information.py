@@ -6,8 +6,7 @@ from torch import Tensor, nn
 from ..errors import AevlpError
 from ..policies.mime import raise_labels
 from .assume_negative import AssumeNegative
-from .interface import Targets, check_ranges, needed, wide
-from .role import rows_of_table
+from .interface import Targets, check_ranges, needed, rows_of_table, wide
 
 
 class MutualInformation(nn.Module):

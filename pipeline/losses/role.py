@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from ..errors import AevlpError
 from .binary_cross_entropy import EPSILON, cross_entropies
-from .interface import Targets, check_ranges, expected_positive_penalty, needed, wide
+from .interface import Targets, check_ranges, expected_positive_penalty, rows_of_table, wide
 
 
 def initial_estimates(observed: Tensor, uniform: Tensor) -> Tensor:
@@ -16,24 +16,6 @@ def initial_estimates(observed: Tensor, uniform: Tensor) -> Tensor:
     """
     unknown, sure = torch.logit(torch.tensor([0.6, 0.995], dtype=torch.float64)).tolist()
     return torch.where(observed == 0, unknown * (2 * uniform - 1), sure * observed.to(uniform.dtype))
-
-
-def rows_of_table(targets: Targets, table: Tensor, loss: str) -> Tensor:
-    """Return the batch's rows (B,) of a table (N, C).
-
-    Raises AevlpError where targets have none, not one for each image of the batch, or one that the table has not.
-    """
-    rows = needed(targets, "rows", loss)
-    if rows.shape != targets.observed.shape[:1]:
-        raise AevlpError(
-            f"loss {loss} needs one row for each of {len(targets.observed)} images, found rows of shape {tuple(rows.shape)}"
-        )
-    if len(rows) and not (rows.min() >= 0 and rows.max() < len(table)):
-        raise AevlpError(
-            f"loss {loss} remembers {len(table)} images, so rows must be 0 to {len(table) - 1}, "
-            f"found {int(rows.min())} to {int(rows.max())}: make the loss from the training set that it sees"
-        )
-    return rows
 
 
 class OnlineEstimation(nn.Module):
