@@ -1,6 +1,7 @@
 """The terminal: results on standard output, progress and notes on standard error."""
 
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -65,7 +66,20 @@ def print_table(title: str, header: Iterable[str], rows: Iterable[Iterable[objec
         table.add_column(name, justify="right" if n in right else "left", overflow="fold")
     for row in rows:
         table.add_row(*(escape(str(cell)) for cell in row))
-    Console(highlight=False).print(table)
+    terminal = Console(highlight=False)
+    # A pipe or a file has no width of its own: a row stays one line there.
+    (terminal if terminal.is_terminal or "COLUMNS" in os.environ else Console(highlight=False, width=200)).print(table)
+
+
+@contextmanager
+def silent(wanted: bool = True) -> Iterator[None]:
+    """Print nothing in the block, or as always; errors are not printed but raised."""
+    before = out.quiet, err.quiet
+    out.quiet, err.quiet = wanted or before[0], wanted or before[1]
+    try:
+        yield
+    finally:
+        out.quiet, err.quiet = before
 
 
 class Rate(ProgressColumn):

@@ -169,13 +169,13 @@ def _print(record: dict[str, Any], top: int) -> None:
     short = {"f1": "F1", "negative_precision": "negatives' precision", "observed_recall": "observed recall"}
     labels = [short.get(column, column) for column in columns]
     header = [
-        *("policy", *names, *labels, "positives an image"),
+        *("policy", "setting", *labels, "positives an image"),
         *(f"{part} {short[one]}" for part in others),
     ]
     rows = [
         [
             row["policy"] + ("*" if row["own"] else ""),
-            *(row["constants"].get(name, "-") for name in names),
+            ", ".join(f"{name} {row['constants'][name]}" for name in names if name in row["constants"]),
             *(
                 "-"
                 if column == "negative_precision" and not row["val"]["negatives"]
@@ -188,7 +188,7 @@ def _print(record: dict[str, Any], top: int) -> None:
         for row in record["results"][:top]
     ]
     title = f"Pseudo-labels on the validation part (%), the best {len(rows)} of {record['settings']:,} settings"
-    print_table(title, header, rows, right=range(1, len(header)))
+    print_table(title, header, rows, right=range(2, len(header)))
     choice = record["recommended"]
     own = next(row for row in record["results"] if row["own"] and row["policy"] == choice["policy"])
     out.print(

@@ -2,8 +2,8 @@
 
 import gc
 import time
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from ..pipeline.seeding import derive, seed_everything
 from ..pipeline.training_data import Inputs
 from ..pipeline.training_loop import Batches, autocast, predict_logits, train_epoch
 from ..pipeline.training_state import Progress, TrainingState
-from .console import Rate, err, out, print_result, progress_bar, say
+from .console import Rate, out, print_result, progress_bar, say, silent
 from .run_folder import RunFolder
 from .training_plan import (
     Options,
@@ -65,7 +65,7 @@ def run(options: Options) -> Path:
     SIGINT and SIGTERM end the step in flight, save the state and raise KeyboardInterrupt. Under torchrun every process calls
     this; the first one writes and speaks.
     """
-    with joined() as processes, _quiet(not processes.first), ExitStack() as held:
+    with joined() as processes, silent(not processes.first), ExitStack() as held:
         with processes.together():
             plan = make_plan(options)
             folder = RunFolder(options.run or _default_folder(plan))
@@ -438,14 +438,3 @@ def _what(plan: Plan) -> str:
 
 def _where(plan: Plan, processes: Processes) -> str:
     return str(plan.device) if processes.alone else f"{processes.rank.of} processes, {plan.device.type}"
-
-
-@contextmanager
-def _quiet(quiet: bool) -> Iterator[None]:
-    """Print nothing in the block, or as always; errors are not printed but raised."""
-    before = out.quiet, err.quiet
-    out.quiet, err.quiet = quiet or before[0], quiet or before[1]
-    try:
-        yield
-    finally:
-        out.quiet, err.quiet = before

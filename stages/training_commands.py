@@ -163,10 +163,14 @@ def sweep(
     policies: Annotated[str, typer.Option(help="With commas: damp, global, vlpl or top-k.")] = "damp",
     grid: Annotated[
         list[str] | None,
-        typer.Option(help="Values of a constant, as in temperature=0.05,0.09; may be given more than once."),
+        typer.Option(
+            help="Values of a constant, as in temperature=0.05,0.09; may be given more than once; default: a grid around the "
+            "manifest's."
+        ),
     ] = None,
     top: Annotated[int, typer.Option(min=1, help="Settings to print.")] = 10,
     output: Annotated[Path | None, typer.Option(help="A .csv or .json file for all settings.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="The data set, if it is not the one the cache names.")] = None,
     manifest: Manifest = None,
     json: Json = False,
 ) -> None:
@@ -180,6 +184,7 @@ def sweep(
             grid=grid or [],
             top=top,
             output=output,
+            dataset=dataset,
             manifest=manifest,
             json=json,
         )

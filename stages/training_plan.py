@@ -108,6 +108,8 @@ def make_plan(options: Options) -> Plan:
             f"loss {options.loss} learns from observed negatives, and {cache.path} has none: score the images with --observe, as "
             f"in --observe counts,positives=1,negatives=1, or choose another loss"
         )
+    if "features" in loss.reads and recipe["backbone"] == "linear":
+        say(f"The features of the linear backbone are fixed: what {options.loss} makes of them teaches it nothing.")
     given = _loss_constants(spec, options.loss, recipe["linear_init"], cache.provenance["method"]["compat"])
     given |= _known_of_labels(cache, spec, options, policy, train, given)
     made = create(options.loss, len(cache.classes), torch.from_numpy(observed), **given)

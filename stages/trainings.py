@@ -23,7 +23,7 @@ from ..pipeline.losses import entry
 from ..pipeline.metrics import mean_average_precision
 from ..pipeline.score_cache import ScoreCache
 from . import train
-from .console import err, out, print_table, say
+from .console import print_table, say, silent
 from .run_folder import RunFolder
 
 LOOK_SECONDS = 0.2  # how soon a signal is noticed that comes while trainings run in other processes
@@ -66,7 +66,7 @@ def train_at_once(
         _in_processes(trainings, jobs, finished)
         return
     for options in trainings:
-        with _silent(), _named(options):
+        with silent(), _named(options):
             train.run_or_reuse(options)
         finished(options)
 
@@ -167,7 +167,7 @@ def _work(connection: Connection, device: str | None, threads: int) -> None:
         signal.SIGINT, signal.SIG_IGN
     )  # Ctrl-C comes to every process of a terminal, and the first one decides
     torch.set_num_threads(threads)
-    with suppress(EOFError, ConnectionError, KeyboardInterrupt), _silent():
+    with suppress(EOFError, ConnectionError, KeyboardInterrupt), silent():
         while True:
             options: train.Options = connection.recv()
             failure = None
@@ -188,13 +188,3 @@ def _named(options: train.Options) -> Iterator[None]:
         if str(options.run) in str(error):
             raise
         raise AevlpError(f"{options.run}: {error}") from error
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    before = out.quiet, err.quiet
-    out.quiet = err.quiet = True
-    try:
-        yield
-    finally:
-        out.quiet, err.quiet = before
