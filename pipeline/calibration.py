@@ -81,6 +81,23 @@ def frequency_thresholds(scores: np.ndarray, frequencies: np.ndarray) -> np.ndar
     return np.where(counts > 0, lowest, np.nextafter(descending[0], np.inf))
 
 
+def expected_by_observed(
+    scores: np.ndarray, observed: np.ndarray, thresholds: np.ndarray, frequencies: np.ndarray
+) -> Expected:
+    """Return an estimate of the quality of labels at `thresholds` (C,) where no image is labelled in full.
+
+    scores, observed: (n, C), positives observed where 1. frequencies: (C,), each class's share of the images. If the observed
+    positives of a class are picked at random among its positives, the share of them that reaches the threshold is the recall,
+    and precision is recall * frequency / (share of all images that reach it), at most 1. NaN for a class without an observed
+    positive. Elkan and Noto, Learning Classifiers from Only Positive and Unlabeled Data, KDD 2008, for that assumption.
+    """
+    reached, known = scores >= thresholds, observed == 1
+    with np.errstate(invalid="ignore"):  # 0 / 0 where nothing was observed, or nothing reaches the threshold
+        recall = (reached & known).sum(axis=0) / known.sum(axis=0)
+        precision = np.minimum(recall * frequencies / reached.mean(axis=0), 1)
+    return Expected(precision, recall)
+
+
 def fit_temperatures(cosines: np.ndarray, truth: np.ndarray, start: float, each: bool = False) -> np.ndarray:
     """Return the temperature (C,) float64 of every class that makes whole images' true classes most likely.
 

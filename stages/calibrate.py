@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..pipeline.calibration import (
-    Expected,
+    expected_by_observed,
     expected_quality,
     fit_temperatures,
     fit_thresholds,
@@ -175,13 +175,13 @@ def _thresholds(
     labelled: Labelled | None,
 ) -> Fit:
     constants: dict[str, Any] = {"temperature": damp.temperature, "eta": damp.eta}
-    classes = len(cache.classes)
     if labelled is None:
         frequencies, fitted_on = _frequencies(options, cache, spec, train)
-        thresholds = frequency_thresholds(_scores(cache, train, constants), frequencies)
-        # A fused score is no probability, so that nothing tells how many of those above a threshold are true.
-        expected = Expected(np.full(classes, np.nan), np.full(classes, np.nan))
-        title, fitted_on = "Thresholds by frequency", f"{fitted_on} over {len(train):,} training images"
+        scores = _scores(cache, train, constants)
+        thresholds = frequency_thresholds(scores, frequencies)
+        expected = expected_by_observed(scores, cache.observed[train], thresholds, frequencies)
+        title = "Thresholds by frequency, and what to expect of them (estimated from the observed positives)"
+        fitted_on = f"{fitted_on} over {len(train):,} training images"
     else:
         if options.temperature != "keep":
             each = options.temperature == "class"

@@ -36,7 +36,7 @@ HEADER = (
     "difference",
     "95 % interval",
     "time (s)",
-    "s an epoch",
+    "s/epoch",
 )
 
 

@@ -21,7 +21,7 @@ from ..pipeline.labelling import label
 from ..pipeline.locations import location
 from ..pipeline.losses import LossEntry, check_constants, constants, create, entry
 from ..pipeline.losses.foreign import source_sha256
-from ..pipeline.losses.interface import Scheduled
+from ..pipeline.losses.interface import Scheduled, Watching
 from ..pipeline.manifest import load_manifest
 from ..pipeline.observation import checked
 from ..pipeline.process_group import own_device
@@ -270,8 +270,10 @@ def _known_of_labels(
     if policy is None and "expected_positives" not in given:
         return {}
     counted = policy or PolicyPlan("damp", vars(spec.damp.settings(cache.provenance["method"]["compat"])))
-    codes = label(cache, train.rows, counted.create()).codes
-    if policy is not None and policy.name not in ("apl", "mime") and not (codes == POSITIVE).any():
+    made = counted.create()
+    codes = label(cache, train.rows, made).codes
+    later = isinstance(made, Watching)  # it labels by predictions, of which there are none yet
+    if policy is not None and not later and not (codes == POSITIVE).any():
         say(
             f"No training image has a pseudo-positive: {options.loss} will learn from observed labels alone. Lower "
             f"`threshold` or `temperature` under `damp` in the manifest; no image need be scored again."

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aevlp.pipeline.calibration import (
+    expected_by_observed,
     expected_quality,
     fit_temperatures,
     fit_thresholds,
@@ -245,12 +246,38 @@ def test_frequencies_are_met_over_the_training_images(given_cache: Options, tmp_
     assert (codes == 1).sum(axis=0).tolist() == expected
 
 
-def test_what_to_expect_is_not_said_of_frequencies(given_cache: Options, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_to_expect_of_frequencies_is_estimated_from_observed_positives(
+    given_cache: Options, capsys: pytest.CaptureFixture[str]
+) -> None:
     calibrate.run(replace(given_cache, prior="observed", as_json=True))
     printed = json.loads(capsys.readouterr().out)
     assert printed["path"] == str(given_cache.output) and printed["policy"] == "threshold"
     assert [line["class"] for line in printed["table"]] == CLASSES
-    assert all(line["expected precision"] is None and line["expected recall"] is None for line in printed["table"])
+    cache = open_cache(given_cache.cache)
+    train = np.flatnonzero((cache.split == "train") & (cache.status == "ok"))
+    labels = label(cache, train, create("threshold", **printed["constants"]))
+    positives = (cache.observed[train] == 1).sum(axis=0)
+    for c, line in enumerate(printed["table"]):
+        reached = [n for n in range(len(train)) if labels.scores[n, c] >= line["threshold"]]
+        known = [n for n in range(len(train)) if cache.observed[train[n], c] == 1]
+        recall = len(set(reached) & set(known)) / len(known)
+        frequency = min(1, 1.5 * len(known) / positives.sum())
+        assert line["expected recall"] == pytest.approx(recall)
+        assert line["expected precision"] == pytest.approx(min(1, recall * frequency / (len(reached) / len(train))))
+
+
+def test_the_estimate_is_right_where_positives_are_observed_at_random() -> None:
+    random = np.random.default_rng(3)
+    truth = random.random((40_000, 3)) < [0.1, 0.3, 0.5]
+    scores = random.normal(1.5 * truth, 1)
+    observed = truth & (random.random(truth.shape) < 0.2)
+    thresholds = np.array([0.8, 0.5, 1.2])
+    expected = expected_by_observed(scores, observed.astype(np.int8), thresholds, truth.mean(axis=0))
+    reached = scores >= thresholds
+    np.testing.assert_allclose(expected.recall, (reached & truth).sum(0) / truth.sum(0), atol=0.03)
+    np.testing.assert_allclose(expected.precision, (reached & truth).sum(0) / reached.sum(0), atol=0.03)
+    nothing = expected_by_observed(scores[:5], np.zeros((5, 3), np.int8), thresholds, truth.mean(axis=0))
+    assert np.isnan(nothing.recall).all() and np.isnan(nothing.precision).all()
 
 
 def test_views_are_weighed_by_observed_positives(given_cache: Options, capsys: pytest.CaptureFixture[str]) -> None:
