@@ -17,7 +17,14 @@ from .policies.view_quality import fit_view_quality, log_probabilities
 from .score_cache import ScoreCache
 from .seeding import derive
 
-KEYS = {"policy": str, "constants": dict, "classes": list, "cache_fingerprint": str, "fitted_on": str}
+KEYS = {
+    "policy": str,
+    "constants": dict,
+    "classes": list,
+    "cache_fingerprint": str,
+    "fitted_on": str,
+    "full_labels": bool,
+}
 FOLDS = 5
 
 
@@ -143,10 +150,18 @@ def fit_views(cache: ScoreCache, rows: np.ndarray, labels: np.ndarray, temperatu
 
 
 def write_policy_file(
-    path: Path, policy: str, constants: dict[str, Any], classes: Sequence[str], cache_fingerprint: str, fitted_on: str
+    path: Path,
+    policy: str,
+    constants: dict[str, Any],
+    classes: Sequence[str],
+    cache_fingerprint: str,
+    fitted_on: str,
+    full_labels: bool,
 ) -> None:
-    """Write a policy and all its constants as JSON, whole or not at all."""
-    content = dict(zip(KEYS, (policy, constants, list(classes), cache_fingerprint, fitted_on), strict=True))
+    """Write a policy and all its constants as JSON, whole or not at all; full_labels: whether it was fitted to such."""
+    content = dict(
+        zip(KEYS, (policy, constants, list(classes), cache_fingerprint, fitted_on, full_labels), strict=True)
+    )
     with replacing(path) as temporary:
         temporary.write_text(
             json.dumps(content, ensure_ascii=False, indent=1, allow_nan=False) + "\n", encoding="utf-8"
@@ -154,7 +169,7 @@ def write_policy_file(
 
 
 def read_policy_file(path: Path) -> dict[str, Any]:
-    """Return what `write_policy_file` wrote: "policy", "constants", "classes", "cache_fingerprint" and "fitted_on".
+    """Return what `write_policy_file` wrote: "policy", "constants", "classes", "cache_fingerprint", "fitted_on", "full_labels".
 
     Raises AevlpError where the file is missing or something else, or its policy cannot be made with its constants.
     """

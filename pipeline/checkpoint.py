@@ -20,7 +20,12 @@ def save_tensors(path: Path, tensors: dict[str, torch.Tensor], description: dict
     """
     whole = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     # One entry, because safetensors writes several in any order, and equal content should give equal files.
-    metadata = {"aevlp": json.dumps({**description, "sha256": _sha256(whole, description)})}
+    try:
+        metadata = {"aevlp": json.dumps({**description, "sha256": _sha256(whole, description)})}
+    except TypeError as error:  # from a loss of the user's own
+        raise AevlpError(
+            f"cannot write {path}: what is remembered must be numbers, strings and tensors, also a loss's state_dict: {error}"
+        ) from error
     with replacing(path) as temporary:
         try:
             save_file(whole, temporary, metadata=metadata)

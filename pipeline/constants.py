@@ -1,6 +1,7 @@
 """The keyword constants of a loss or a policy, and whether values for them are of the right kind."""
 
 import inspect
+import math
 from collections.abc import Mapping, Sequence
 from types import NoneType
 from typing import Any, get_args
@@ -37,7 +38,7 @@ def check(owner: str, known: Parameters, given: Mapping[str, Any]) -> None:
 
 def _is_number(value: Any) -> bool:
     try:
-        return not isinstance(value, str | bool) and float(value) == float(value)
+        return not isinstance(value, str | bool) and math.isfinite(value)
     except (TypeError, ValueError):
         return False
 

@@ -59,6 +59,7 @@ def train_epoch(
                 ) from error
             raise
         value = loss(processes.whole_batch(outputs.logits, len(rows)), targets(rows, outputs))
+        _check_value(value)
         optimizer.zero_grad(set_to_none=True)
         scaler.scale(value).backward()
         scaler.step(optimizer)
@@ -67,6 +68,15 @@ def train_epoch(
         progress.images += len(rows)
         progress.steps += 1
         after_step(len(rows))
+
+
+def _check_value(value: object) -> None:
+    """Raise AevlpError where a loss of the user's own gave what cannot be learned from."""
+    if not isinstance(value, Tensor) or value.ndim or not value.requires_grad:
+        found = f"a {type(value).__name__}"
+        if isinstance(value, Tensor):
+            found = f"shape {tuple(value.shape)}" if value.ndim else "one without a gradient"
+        raise AevlpError(f"a loss must return a scalar tensor with a gradient by the logits, found {found}")
 
 
 @torch.inference_mode()

@@ -28,7 +28,7 @@ from ..pipeline.score_cache import ScoreCache, open_whole_cache
 from ..pipeline.seeding import derive
 from ..pipeline.specs import DatasetSpec, TableSpec
 from .console import out, print_json, print_result, print_table, say
-from .training_plan import dataset_of
+from .training_plan import dataset_of, splits
 
 POLICIES = ("threshold", "view-quality")
 TEMPERATURES = ("keep", "one", "class")
@@ -82,13 +82,21 @@ def run(options: Options) -> Path:
     cache = open_whole_cache(options.cache)
     spec = dataset_of(cache, options.dataset, options.manifest)
     damp = spec.damp.settings(cache.provenance["method"]["compat"])
-    train = np.flatnonzero((cache.split == "train") & (cache.status == "ok"))
+    train = splits(cache, spec.recipe.val_fraction)[0].rows  # the validation part chooses the best epoch
     labelled = _labelled(options, cache, train)
     if options.policy == "threshold":
         fit = _thresholds(options, cache, spec, damp, train, labelled)
     else:
         fit = _view_quality(cache, damp, train, labelled)
-    write_policy_file(options.output, options.policy, fit.constants, cache.classes, cache.fingerprint, fit.fitted_on)
+    write_policy_file(
+        options.output,
+        options.policy,
+        fit.constants,
+        cache.classes,
+        cache.fingerprint,
+        fit.fitted_on,
+        labelled is not None,
+    )
     if options.as_json:
         table = [dict(zip(fit.header, line, strict=True)) for line in fit.lines]
         made = {"policy": options.policy, "constants": fit.constants, "fitted_on": fit.fitted_on, "table": table}
@@ -159,9 +167,11 @@ def _from_table(path: Path, cache: ScoreCache, train: np.ndarray) -> Labelled:
             f"{path}: {held.sum():,} images are of the test split, first {listing.ids[int(held.argmax())]!r}: label images of "
             f"the training split, the test split is there to judge by"
         )
-    scored = np.isin(rows, train)
+    scored = cache.status[rows] == "ok"
     if not scored.all():
         say(f"{path}: {(~scored).sum():,} images could not be scored and are left out")
+    if judges := int((scored & ~np.isin(rows, train)).sum()):
+        say(f"{path}: {judges:,} images are of the validation part, by which training chooses the best epoch")
     order = np.argsort(rows[scored])
     return Labelled(rows[scored][order], listing.labels[scored][order], f"{scored.sum():,} images of {path.name}")
 
@@ -180,7 +190,7 @@ def _thresholds(
         scores = _scores(cache, train, constants)
         thresholds = frequency_thresholds(scores, frequencies)
         expected = expected_by_observed(scores, cache.observed[train], thresholds, frequencies)
-        title = "Thresholds by frequency, and what to expect of them (estimated from the observed positives)"
+        title = "Thresholds by frequency, and what to expect of all labels (estimated from the observed positives)"
         fitted_on = f"{fitted_on} over {len(train):,} training images"
     else:
         if options.temperature != "keep":
@@ -191,7 +201,10 @@ def _thresholds(
         scores = _scores(cache, labelled.rows, constants)
         thresholds = fit_thresholds(scores, labelled.truth)
         expected = expected_quality(scores, labelled.truth, options.seed)
-        title, fitted_on = "Thresholds, and what to expect of them (cross-validated)", labelled.words
+        title, fitted_on = (
+            "Thresholds, and what to expect of all labels, observed ones too (cross-validated)",
+            labelled.words,
+        )
     header = ("class", "threshold", "expected precision", "expected recall")
     columns = [values.tolist() for values in (thresholds, expected.precision, expected.recall)]
     if "temperatures" in constants:

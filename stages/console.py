@@ -2,8 +2,9 @@
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 from rich.console import Console
@@ -40,10 +41,11 @@ def let_speak(rank: Rank) -> None:
 
 @contextmanager
 def results_aside() -> Iterator[None]:
-    """Send what commands print as their result to standard error, so that a JSON object stays alone on standard output."""
+    """Send what is printed to standard error, so that a JSON object stays alone on standard output."""
     out.stderr = True
     try:
-        yield
+        with redirect_stdout(sys.stderr):  # a loss of the user's own may print
+            yield
     finally:
         out.stderr = False
 

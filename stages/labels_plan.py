@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +18,20 @@ LABELS = {"pseudo", "scores"}  # what a policy gives a loss to read
 
 @dataclass(frozen=True)
 class PolicyPlan:
-    """A policy and its constants, checked."""
+    """A policy and its constants, checked.
+
+    fitted_on, full_labels: in words, what they were fitted to, and whether those were full labels, where a file brought them.
+    """
 
     name: str
     constants: dict[str, Any]
+    fitted_on: str | None = None
+    full_labels: bool = False
+
+    @property
+    def reads_truth(self) -> bool:
+        """Whether its labels, or its constants, come from full labels."""
+        return self.full_labels or "truth" in self.create().reads
 
     def create(self) -> policies.Policy:
         """Return the policy, new: what it remembers begins anew."""
@@ -43,12 +53,18 @@ def policy_of(
                 f"loss {loss} reads no labels of a policy: leave --policy {given} out, or choose another loss"
             )
         return None
-    name, fitted = given or entry.policy, {}
+    for other in spec.policies:
+        if other not in policies.TABLE:
+            raise unknown_name("policy", other, policies.TABLE)
+    compat = cache.provenance["method"]["compat"]
+    name = given or entry.policy
     if name.endswith(".json"):
-        fitted = _from_file(Path(name), cache)
-        name = fitted.pop("policy")
-    constants = {**spec.policies.get(name, {}), **fitted}
-    plan = policy_with(name, spec, cache.provenance["method"]["compat"], constants)
+        content = _from_file(Path(name), cache)
+        name = content["policy"]
+        plan = policy_with(name, spec, compat, {**spec.policies.get(name, {}), **content["constants"]})
+        plan = replace(plan, fitted_on=content["fitted_on"], full_labels=content["full_labels"])
+    else:
+        plan = policy_with(name, spec, compat, spec.policies.get(name, {}))
     if "truth" in plan.create().reads and cache.truth is None:
         raise AevlpError(f"policy {name} needs full labels, and {cache.path} has none: choose another policy")
     return plan
@@ -71,15 +87,24 @@ def policy_with(name: str, spec: DatasetSpec, compat: str, given: Mapping[str, A
     if "compat" in takes:
         known["compat"] = compat
     plan = PolicyPlan(name, {**known, **given})
+    if plan.constants.get("expected_positives", 0) is None and "frequencies" not in given:
+        raise AevlpError(
+            f"policy {name} needs the number of positives an image: say `expected_positives` under {spec.name} in the manifest"
+        )
     plan.create()
     return plan
 
 
 def _from_file(path: Path, cache: ScoreCache) -> dict[str, Any]:
-    """Return the constants of a file of `aevlp calibrate`, and "policy"; AevlpError where it was made for other classes."""
+    """Return what a file of `aevlp calibrate` holds; AevlpError where it was fitted on another cache."""
     content = read_policy_file(path)
     if content["classes"] != cache.classes:
         raise AevlpError(
             f"{path} was fitted for other classes than those of {cache.path}: run aevlp calibrate on this cache"
         )
-    return {"policy": content["policy"], **content["constants"]}
+    if content["cache_fingerprint"] != cache.fingerprint:
+        raise AevlpError(
+            f"{path} was fitted on another cache than {cache.path}, with other images, labels or scores: run aevlp calibrate on "
+            f"this one"
+        )
+    return content

@@ -155,7 +155,7 @@ class RunFolder:
             measured = [json.loads(line) for line in self.metrics_file.read_text(encoding="utf-8").splitlines()]
         except ValueError as error:
             raise AevlpError(
-                f"{self.metrics_file} is damaged ({error}): delete it, then aevlp train --resume writes it anew"
+                f"{self.metrics_file} is damaged ({error}): delete it, and the same command with --resume writes it anew"
             ) from error
         for number, line in enumerate(measured, 1):
             if not isinstance(line, dict) or not ({"epoch", "val_map"} <= set(line) or "best_epoch" in line):
@@ -186,8 +186,14 @@ class RunFolder:
     def load_test(self) -> tuple[np.ndarray, np.ndarray]:
         """Return what `save_test` kept; AevlpError where nothing is."""
         if not self.test_file.exists():
-            raise AevlpError(f"{self.path}: no {self.test_file.name} in it: its training is not finished")
-        tensors, _ = load_tensors(self.test_file)
+            raise AevlpError(
+                f"{self.path}: no {self.test_file.name} in it: its training is not finished, or the file was deleted; delete the "
+                f"folder to train it anew"
+            )
+        try:
+            tensors, _ = load_tensors(self.test_file)
+        except AevlpError as error:
+            raise AevlpError(f"{error}; delete the folder {self.path} to train it anew") from error
         if not {"rows", "logits"} <= set(tensors):
             raise AevlpError(f"{self.test_file} holds no logits of a test split")
         return tensors["rows"].numpy(), tensors["logits"].numpy()

@@ -146,7 +146,11 @@ def _own(name: str, cache: ScoreCache, spec: DatasetSpec) -> dict[str, Any]:
     check_swept(name)
     plan = policy_of(name, "gpr", entry("gpr"), cache, spec)
     assert plan is not None
-    return {constant: plan.constants.get(constant, default) for constant, default in policies.constants(name).items()}
+    own = {}
+    for constant, parameter in policies.parameters(name).items():
+        value = plan.constants.get(constant, parameter.default)
+        own[constant] = parameter.annotation(value) if parameter.annotation in (int, float) else value
+    return own
 
 
 def _line(row: Mapping[str, Any], spec: DatasetSpec) -> str:
@@ -172,6 +176,7 @@ def _print(record: dict[str, Any], top: int) -> None:
         *("policy", "setting", *labels, "positives an image"),
         *(f"{part} {short[one]}" for part in others),
     ]
+    best = record["results"][:top]
     rows = [
         [
             row["policy"] + ("*" if row["own"] else ""),
@@ -185,9 +190,9 @@ def _print(record: dict[str, Any], top: int) -> None:
             f"{row['val']['positives']:.2f}",
             *(f"{100 * row[part][one]:.1f}" for part in others),
         ]
-        for row in record["results"][:top]
+        for row in (*best, *(row for row in record["results"][top:] if row["own"]))
     ]
-    title = f"Pseudo-labels on the validation part (%), the best {len(rows)} of {record['settings']:,} settings"
+    title = f"Pseudo-labels on the validation part (%), the best {len(best)} of {record['settings']:,} settings"
     print_table(title, header, rows, right=range(2, len(header)))
     choice = record["recommended"]
     own = next(row for row in record["results"] if row["own"] and row["policy"] == choice["policy"])

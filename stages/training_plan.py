@@ -20,7 +20,7 @@ from ..pipeline.label_codes import NEGATIVE, POSITIVE, effective
 from ..pipeline.labelling import label
 from ..pipeline.locations import location
 from ..pipeline.losses import LossEntry, check_constants, constants, create, entry
-from ..pipeline.losses.foreign import source_sha256
+from ..pipeline.losses.foreign import is_named, source_sha256
 from ..pipeline.losses.interface import Scheduled, Watching
 from ..pipeline.manifest import load_manifest
 from ..pipeline.observation import checked
@@ -112,9 +112,12 @@ def make_plan(options: Options) -> Plan:
         say(f"The features of the linear backbone are fixed: what {options.loss} makes of them teaches it nothing.")
     given = _loss_constants(spec, options.loss, recipe["linear_init"], cache.provenance["method"]["compat"])
     given |= _known_of_labels(cache, spec, options, policy, train, given)
-    made = create(options.loss, len(cache.classes), torch.from_numpy(observed), **given)
-    if isinstance(made, Scheduled):
-        made.set_epoch(1, recipe["epochs"])
+    for made in (
+        create(options.loss, len(cache.classes), torch.from_numpy(observed), **given),
+        policy and policy.create(),
+    ):
+        if isinstance(made, Scheduled):
+            made.set_epoch(1, recipe["epochs"])
     return Plan(options, cache, spec, device, recipe, loss, policy, given, root, train, val, test)
 
 
@@ -243,6 +246,9 @@ def _recipe(spec: DatasetSpec, options: Options, loss: LossEntry) -> dict[str, A
 
 def _loss_constants(spec: DatasetSpec, name: str, linear_init: int, compat: str) -> dict[str, Any]:
     """Return the manifest's constants of a loss, and those that follow from the recipe, the data set and the cache's rules."""
+    for other in spec.losses:
+        if not is_named(other):  # a class of the user's own is looked for when it is trained with
+            entry(other)
     given = dict(spec.losses.get(name, {}))
     check_constants(name, given)
     takes = constants(name)
@@ -294,7 +300,7 @@ def settings_of(plan: Plan) -> dict[str, Any]:
         "data_root": str(plan.root.absolute()),
         "loss": {"name": options.loss, **plan.constants},
         "loss_sha256": source_sha256(options.loss),
-        "policy": plan.policy and {"name": plan.policy.name, **plan.policy.constants},
+        "policy": plan.policy and vars(plan.policy),
         "recipe": plan.recipe,
         "seed": options.seed,
         "precision": str(precision(plan)),

@@ -1,12 +1,15 @@
 """Several trainings, one after another or at the same time, and what their test splits say."""
 
 import multiprocessing
+import os
 import re
 import signal
 import statistics
+import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -153,9 +156,11 @@ def _answer(connection: Connection, process: BaseProcess, options: train.Options
         failure = connection.recv()
     except (EOFError, OSError):
         process.join()
+        killed = (process.exitcode or 0) < 0
         raise AevlpError(
-            f"{options.run}: the process that trained it ended with exit code {process.exitcode}, not with a result; what it "
-            f"said is above. The same command goes on, with fewer --jobs it needs less memory"
+            f"{options.run}: the process that trained it ended with exit code {process.exitcode}, not with a result"
+            f"{'' if killed else '; what it said is above'}. The same command goes on"
+            f"{', with fewer --jobs it needs less memory' if killed else ''}"
         ) from None
     if failure is not None:
         raise AevlpError(failure)
@@ -163,11 +168,11 @@ def _answer(connection: Connection, process: BaseProcess, options: train.Options
 
 def _work(connection: Connection, device: str | None, threads: int) -> None:
     """Run the trainings that come, answer each with None or what went wrong, and end with the connection."""
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C comes to every process of a terminal, and the first one decides
+    # Ctrl-C comes to every process of a terminal, and the first one decides.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
-    with suppress(EOFError, ConnectionError, KeyboardInterrupt), silent():
+    with suppress(EOFError, ConnectionError, KeyboardInterrupt), silent(), redirect_stdout(sys.stderr):
         while True:
             options: train.Options = connection.recv()
             failure = None
@@ -177,6 +182,14 @@ def _work(connection: Connection, device: str | None, threads: int) -> None:
             except AevlpError as error:
                 failure = str(error)
             connection.send(failure)
+
+
+def _end_with_parent() -> None:
+    """Have this process save its state and end where the one that started it was killed."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 @contextmanager

@@ -26,6 +26,7 @@ from aevlp.pipeline.policies import create
 from aevlp.pipeline.score_cache import open_cache, write_cache
 from aevlp.stages import calibrate
 from aevlp.stages.calibrate import Options, read_frequencies
+from aevlp.stages.training_plan import splits
 from fakes import random_cache
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -203,17 +204,29 @@ def write_labels(path: Path, images: list[str], labels: list[str]) -> Path:
 
 def test_a_table_of_all_training_images_is_as_their_truth(given_cache: Options, tmp_path: Path) -> None:
     cache = open_cache(given_cache.cache)
-    train = np.flatnonzero((cache.split == "train") & (cache.status == "ok"))
+    train = splits(cache, 0.2)[0].rows
     calibrate.run(replace(given_cache, labelled_truth=len(train)))
     expected = read_policy_file(given_cache.output)["constants"]
     truth = np.asarray(cache.truth)
-    order = np.flatnonzero(cache.split == "train")[::-1]  # and those that could not be scored
+    unscored = np.flatnonzero((cache.split == "train") & (cache.status != "ok"))
+    order = np.concatenate([train, unscored])[::-1]
     names = [";".join(np.array(CLASSES)[truth[row] == 1]) for row in order]
     table = write_labels(tmp_path / "mine.csv", cache.ids[order].tolist(), names)
     calibrate.run(replace(given_cache, labelled=table))
     content = read_policy_file(given_cache.output)
     assert content["constants"] == expected
     assert content["fitted_on"] == f"{len(train)} images of mine.csv"
+
+
+def test_labelled_images_of_the_validation_part_are_named(
+    given_cache: Options, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache = open_cache(given_cache.cache)
+    val = splits(cache, 0.2)[1].rows
+    table = write_labels(tmp_path / "mine.csv", cache.ids[val].tolist(), [CLASSES[0]] * len(val))
+    calibrate.run(replace(given_cache, labelled=table))
+    assert f"{len(val)} images are of the validation part" in " ".join(capsys.readouterr().err.split())
+    assert read_policy_file(given_cache.output)["full_labels"] is True
 
 
 @pytest.mark.parametrize(("temperature", "constant"), [("one", "temperature"), ("class", "temperatures")])
@@ -228,7 +241,7 @@ def test_a_temperature_is_fitted_where_asked_for(given_cache: Options, temperatu
 
 def test_frequencies_are_met_over_the_training_images(given_cache: Options, tmp_path: Path) -> None:
     cache = open_cache(given_cache.cache)
-    train = np.flatnonzero((cache.split == "train") & (cache.status == "ok"))
+    train = splits(cache, 0.2)[0].rows
     frequencies = [0.5, 0.1, 0.0, 1.0, 0.25]
     lines = [f"{name},{frequency}" for name, frequency in zip(CLASSES, frequencies, strict=True)]
     prior = tmp_path / "prior.csv"
@@ -254,7 +267,7 @@ def test_what_to_expect_of_frequencies_is_estimated_from_observed_positives(
     assert printed["path"] == str(given_cache.output) and printed["policy"] == "threshold"
     assert [line["class"] for line in printed["table"]] == CLASSES
     cache = open_cache(given_cache.cache)
-    train = np.flatnonzero((cache.split == "train") & (cache.status == "ok"))
+    train = splits(cache, 0.2)[0].rows
     labels = label(cache, train, create("threshold", **printed["constants"]))
     positives = (cache.observed[train] == 1).sum(axis=0)
     for c, line in enumerate(printed["table"]):
@@ -391,9 +404,10 @@ GOOD = {"temperature": 0.1, "eta": 0.1, "thresholds": [0.5]}
 
 def test_a_policy_file_is_read_as_it_was_written(tmp_path: Path) -> None:
     path = tmp_path / "policy.json"
-    write_policy_file(path, "threshold", GOOD, ["é"], "0" * 64, "nothing")
+    write_policy_file(path, "threshold", GOOD, ["é"], "0" * 64, "nothing", False)
     assert read_policy_file(path) == {
         "policy": "threshold", "constants": GOOD, "classes": ["é"], "cache_fingerprint": "0" * 64, "fitted_on": "nothing",
+        "full_labels": False,
     }  # fmt: skip
     assert list(tmp_path.iterdir()) == [path]
 
@@ -414,7 +428,7 @@ def test_a_policy_file_is_read_as_it_was_written(tmp_path: Path) -> None:
 )
 def test_a_policy_file_with_something_else_is_a_mistake(tmp_path: Path, change: dict[str, Any], words: str) -> None:
     path = tmp_path / "policy.json"
-    write_policy_file(path, "threshold", GOOD, ["a"], "0" * 64, "nothing")
+    write_policy_file(path, "threshold", GOOD, ["a"], "0" * 64, "nothing", False)
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(AevlpError, match=words) as caught:
         read_policy_file(path)

@@ -121,7 +121,7 @@ def test_a_file_is_replaced_and_stays_when_the_new_state_cannot_be_written(tmp_p
     path = tmp_path / "state"
     save_tree(path, {"epoch": 1})
     save_tree(path, {"epoch": 2})
-    with pytest.raises(TypeError):
+    with pytest.raises(AevlpError, match="must be numbers, strings and tensors"):
         save_tree(path, {"epoch": object()})
     assert load_tree(path) == {"epoch": 2}
     assert [p.name for p in tmp_path.iterdir()] == ["state"]

@@ -231,6 +231,47 @@ def test_an_error_in_a_loss_of_ones_own_keeps_its_traceback(folder: Path) -> Non
         create("raising:Loss", 3)(torch.zeros(1, 3), Targets(observed=torch.zeros(1, 3)))
 
 
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("return x.mean(dim=1)", r"must return a scalar tensor with a gradient by the logits, found shape \(4,\)"),
+        ("return 1.0", "must return a scalar tensor with a gradient by the logits, found a float"),
+        ("return None", "must return a scalar tensor with a gradient by the logits, found a NoneType"),
+        ("return x.detach().mean()", "must return a scalar tensor with a gradient by the logits, found one without"),
+        ("return x.mean() * float('nan')", "the loss became nan in epoch 1"),
+    ],
+)
+def test_what_a_loss_of_ones_own_must_return(folder: Path, cache_path: Path, body: str, expected: str) -> None:
+    (folder / "odd.py").write_text(
+        f"class Loss:\n    def __init__(self, n): pass\n    def __call__(self, x, t): {body}\n"
+    )
+    with pytest.raises(AevlpError, match=expected):
+        stage_two(cache_path, folder / "run", backbone="linear", loss="odd:Loss", epochs=1)
+
+
+@pytest.mark.parametrize("signature", ["self", "self, n, *, needed", "self, n, more"])
+def test_how_a_loss_of_ones_own_must_be_made(folder: Path, signature: str) -> None:
+    (folder / "odd.py").write_text(
+        f"class Loss:\n    def __init__({signature}): pass\n    def __call__(self, x, t): pass\n"
+    )
+    with pytest.raises(AevlpError, match=r"loss odd:Loss cannot be made with \(num_classes\): .*argument"):
+        create("odd:Loss", 3)
+
+
+def test_a_loss_that_prints_leaves_one_json_object_on_standard_output(
+    folder: Path, cache_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "loud.py").write_text(
+        "print('imported')\n"
+        "class Loss:\n    def __init__(self, n): print('made')\n    def __call__(self, x, t): print('called'); return x.mean()\n"
+    )
+    common = ("--backbone", "linear", "--epochs", 1, "--seeds", 1, "--workers", 0, "--json")
+    assert call("compare", "--cache", cache_path, "--losses", "an,loud:Loss", *common) == 0
+    printed = capsys.readouterr()
+    assert [row["loss"] for row in json.loads(printed.out)["methods"]] != []
+    assert "called" in printed.err
+
+
 def test_nothing_of_ones_own_is_imported_unless_it_is_asked_for(folder: Path, cache_path: Path, blocks: Path) -> None:
     (folder / "trap.py").write_text("raise SystemExit('imported')\n")
     text = (blocks / "blocks.yaml").read_text().replace("losses:", "losses:\n      trap:Loss: {}")
@@ -246,7 +287,7 @@ def test_nothing_of_ones_own_is_imported_unless_it_is_asked_for(folder: Path, ca
     (run / "settings.json").write_text(json.dumps(settings))
     assert call("evaluate", run, "--workers", 0) == 0
     assert "trap" not in sys.modules
-    with pytest.raises(SystemExit, match="imported"):
+    with pytest.raises(AevlpError, match="trap cannot be imported: SystemExit: imported"):
         foreign.load("trap:Loss")
 
 

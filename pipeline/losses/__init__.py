@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from ..constants import check, keyword_constants
-from ..errors import unknown_name
+from ..errors import AevlpError, unknown_name
 from . import foreign
 from .interface import READABLE, Targets, TrainingLoss
 
@@ -150,7 +150,13 @@ def create(name: str, num_classes: int, observed: Any = None, **given: Any) -> T
     check_constants(name, given)
     if observed is not None and remembers_images(name):
         given["observed"] = observed
-    return _class(name)(num_classes, **given)
+    try:
+        return _class(name)(num_classes, **given)
+    except TypeError as error:
+        if name in TABLE:
+            raise
+        made_with = ", ".join(["num_classes", *given])
+        raise AevlpError(f"loss {name} cannot be made with ({made_with}): {error}") from error
 
 
 def _parameters(name: str) -> dict[str, inspect.Parameter]:

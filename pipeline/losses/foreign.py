@@ -46,7 +46,7 @@ def load(name: str) -> type:
                 f"no module {module_name} for loss {name}: expected {module_name.replace('.', '/')}.py in the current folder, or "
                 f"an installed package"
             ) from error
-        except Exception as error:  # whatever code of somebody else raises
+        except (Exception, SystemExit) as error:  # whatever code of somebody else raises
             raise AevlpError(f"{module_name} cannot be imported: {_where(error)}") from error
     cls = getattr(module, cls_name, None)
     if cls is None:
@@ -93,7 +93,7 @@ def _current_folder_on_path() -> Iterator[None]:
             sys.path.remove(folder)
 
 
-def _where(error: Exception) -> str:
+def _where(error: BaseException) -> str:
     """Return an error in one line, with the place in the file where it came up."""
     reason = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
     if isinstance(error, SyntaxError):

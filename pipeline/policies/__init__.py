@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from importlib import import_module
+from inspect import Parameter
 from typing import Any
 
 from ..constants import check, keyword_constants
 from ..errors import AevlpError, unknown_name
 from .interface import Known, Labels, Policy
 
-__all__ = ["TABLE", "Known", "Labels", "Policy", "PolicyEntry", "constants", "create", "names"]
+__all__ = ["TABLE", "Known", "Labels", "Policy", "PolicyEntry", "constants", "create", "names", "parameters"]
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,17 @@ def names() -> list[str]:
 
 def constants(name: str) -> dict[str, Any]:
     """Return the keyword constants that a policy takes, with their defaults, `inspect.Parameter.empty` where it has none."""
-    return {constant: parameter.default for constant, parameter in keyword_constants(_class(name)).items()}
+    return {constant: parameter.default for constant, parameter in parameters(name).items()}
+
+
+def parameters(name: str) -> dict[str, Parameter]:
+    """Return the keyword constants that a policy takes, with their kinds; AevlpError for an unknown policy."""
+    return keyword_constants(_class(name))
 
 
 def create(name: str, **given: Any) -> Policy:
     """Return the policy `name`; AevlpError for an unknown one, an unknown, odd or missing constant, or one out of range."""
-    known = keyword_constants(_class(name))
+    known = parameters(name)
     check(f"policy {name}", known, given)
     missing = [word for word, parameter in known.items() if parameter.default is parameter.empty and word not in given]
     if missing:
