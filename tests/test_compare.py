@@ -2,7 +2,11 @@
 
 import csv
 import json
+import os
 import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,6 +50,12 @@ class Failing(Simple):
 class Dying(Simple):
     def __call__(self, logits, targets):
         os._exit(3)
+
+
+class Slow(Simple):
+    def __call__(self, logits, targets):
+        time.sleep(2)
+        return super().__call__(logits, targets)
 
 
 class Interrupting(Simple):
@@ -318,3 +328,51 @@ def test_a_signal_ends_all_processes_with_their_states_saved(here: Path, cache_p
     for one, other in zip(whole, parts, strict=True):
         assert one.run is not None and other.run is not None
         np.testing.assert_array_equal(RunFolder(one.run).load_test()[1], RunFolder(other.run).load_test()[1])
+
+
+@pytest.mark.slow
+def test_processes_end_with_the_one_that_was_killed(here: Path, cache_path: Path) -> None:
+    options = [
+        "--losses",
+        "compared_losses:Slow",
+        "--backbone",
+        "linear",
+        "--jobs",
+        "2",
+        "--seeds",
+        "2",
+        "--runs",
+        "runs",
+    ]
+    started = subprocess.Popen(
+        [sys.executable, "-m", "aevlp.stages", "compare", "--cache", str(cache_path), *options],
+        stderr=subprocess.DEVNULL,
+        cwd=here,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    deadline = time.monotonic() + 120
+    runs = [RunFolder(here / "runs" / f"compared_losses-Slow-seed{seed}") for seed in (0, 1)]
+    while not all(run.settings_file.exists() for run in runs):
+        assert started.poll() is None and time.monotonic() < deadline
+        time.sleep(0.1)
+    children = [int(pid) for pid in Path(f"/proc/{started.pid}/task/{started.pid}/children").read_text().split()]
+    assert len(children) >= 2
+    started.kill()
+    started.wait()
+    while any(Path(f"/proc/{pid}").exists() for pid in children):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert all(run.state_files() for run in runs) and not any(run.finished() for run in runs)
+
+
+@pytest.mark.slow
+def test_on_scenes_pseudo_labels_are_worth_their_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert call("pseudolabel", "--dataset", "scenes", "--workers", 0) == 0
+    common = ("--policies", "damp", "--backbone", "linear", "--jobs", 2)
+    assert call("compare", "--cache", "cache/scenes.h5", "--losses", "all", *common) == 0
+    record = json.loads((tmp_path / "runs" / "compare-scenes-linear" / "results.json").read_text())
+    rows = {row["loss"]: row for row in record["methods"]}
+    assert set(rows) == set(losses.names()) - {"iu"} and set(record["left_out"]) == {"iu"}
+    for name in ("gpr", "an-pl"):
+        assert rows[name]["difference_interval"][0] > 0, name
