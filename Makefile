@@ -11,7 +11,7 @@ demo: $(VENV)/installed
 
 # Without the tests marked slow; test-all has them too.
 test: $(VENV)/installed-dev lint
-	$(BIN)/python -m pytest -m "not slow and not gpu" --cov --cov-fail-under=90
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not gpu" --cov --cov-fail-under=90
 
 test-all: $(VENV)/installed-dev lint
 	$(BIN)/python -m pytest -m "not gpu"

@@ -135,7 +135,7 @@ def test_the_figures_are_those_of_the_runs(here: Path, cache_path: Path, capsys:
         assert written["policy"] == (row["policy"] or "-") and float(written["mean"]) == row["mean"]
         assert [float(written["seed_0"]), float(written["seed_1"])] == row["each"]
     markdown = (folder / "results.md").read_text()
-    assert markdown.index("| gpr | damp |") < markdown.index("## Upper bounds") < markdown.index("| bce | - |")
+    assert markdown.index("| gpr | damp |") < markdown.index("## With full labels") < markdown.index("| bce | - |")
 
 
 def test_what_is_finished_is_reused_and_what_is_new_is_trained(
@@ -225,7 +225,8 @@ def test_names_of_folders_are_safe_and_distinct() -> None:
         (["an,iu"], "loss iu learns from observed negatives"),
         (["an,ann"], "unknown loss 'ann'"),
         (["an,compared_losses:None"], "compared_losses has no None"),
-        (["an", "--policies", "dampp"], "unknown policy 'dampp'"),
+        (["an,gpr", "--policies", "dampp"], "unknown policy 'dampp'"),
+        (["an", "--policies", "damp"], "none of an reads labels of a policy: leave --policies out"),
         (["all", "--policies", "none.json"], "none.json"),
         (["an,wan", "--baseline", "gpr"], "expected one of an, wan"),
         (["an", "--lr", "0"], "--lr must be above 0"),
