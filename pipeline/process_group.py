@@ -98,8 +98,8 @@ class Processes:
     def whole_batch(self, own: Tensor, n: int) -> Tensor:
         """Return the logits of a whole batch (n, C) from this process's (b, C), whose gradient is that of the whole batch.
 
-        Logits beyond this process's share, as of the image that stands in for an empty one, are cut off. The other
-        processes' logits are constants here: each has the gradient of its own.
+        Other outputs of a classifier, (b, …), go the same way. What is beyond this process's share, as of the image that stands
+        in for an empty one, is cut off. The other processes' outputs are constants here: each has the gradient of its own.
         """
         if self.alone:
             return own
@@ -108,7 +108,8 @@ class Processes:
         parts = self._parts(own.detach(), n)
         # Weights' gradients are averaged over the processes, and the batch's is their sum. Scaling them here, and not the
         # loss, leaves the gradient of a table that the loss keeps as it is: every process computes all of that.
-        own.register_hook(lambda gradient: gradient * self.rank.of)
+        if own.requires_grad:  # not so for features that do not learn
+            own.register_hook(lambda gradient: gradient * self.rank.of)
         parts[self.rank.number] = own
         return torch.cat(parts)
 

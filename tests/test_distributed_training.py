@@ -70,10 +70,19 @@ def assert_alike(found: Path, expected: Path) -> None:
     np.testing.assert_allclose(logits, expected_logits, atol=2e-5)
 
 
-@pytest.mark.parametrize("backbone", ["clip", pytest.param("linear", marks=pytest.mark.slow)])
-def test_two_processes_train_as_one_does(vit_cache: Path, tmp_path: Path, backbone: str) -> None:
-    alone = stage_two(vit_cache, tmp_path / "alone", backbone=backbone, **OPTIONS)
-    process = training(2, vit_cache, tmp_path / "two", backbone=backbone)
+@pytest.mark.parametrize(
+    ("backbone", "loss"),
+    [
+        ("clip", "mulsupcon"),  # reads features of the whole batch
+        ("linear", "mulsupcon"),  # features that do not learn
+        pytest.param("clip", "gpr", marks=pytest.mark.slow),
+        pytest.param("linear", "role", marks=pytest.mark.slow),  # learns a table
+        pytest.param("linear", "ll-cp", marks=pytest.mark.slow),  # corrects labels
+    ],
+)
+def test_two_processes_train_as_one_does(vit_cache: Path, tmp_path: Path, backbone: str, loss: str) -> None:
+    alone = stage_two(vit_cache, tmp_path / "alone", backbone=backbone, loss=loss, **OPTIONS)
+    process = training(2, vit_cache, tmp_path / "two", backbone=backbone, loss=loss)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     assert_alike(tmp_path / "two", alone)
