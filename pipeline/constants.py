@@ -39,7 +39,7 @@ def check(owner: str, known: Parameters, given: Mapping[str, Any]) -> None:
 def _is_number(value: Any) -> bool:
     try:
         return not isinstance(value, str | bool) and math.isfinite(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return False
 
 

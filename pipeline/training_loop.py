@@ -58,7 +58,11 @@ def train_epoch(
                     "choose another --batch-size"
                 ) from error
             raise
-        value = loss(processes.whole_batch(outputs.logits, len(rows)), targets(rows, outputs))
+        logits, known = processes.whole_batch(outputs.logits, len(rows)), targets(rows, outputs)
+        try:
+            value = loss(logits, known)
+        except SystemExit as error:  # a loss of the user's own, whose 0 would look like success
+            raise AevlpError(f"the loss ended the program: SystemExit({error.code!r})") from error
         _check_value(value)
         optimizer.zero_grad(set_to_none=True)
         scaler.scale(value).backward()

@@ -53,9 +53,6 @@ def policy_of(
                 f"loss {loss} reads no labels of a policy: leave --policy {given} out, or choose another loss"
             )
         return None
-    for other in spec.policies:
-        if other not in policies.TABLE:
-            raise unknown_name("policy", other, policies.TABLE)
     compat = cache.provenance["method"]["compat"]
     name = given or entry.policy
     if name.endswith(".json"):

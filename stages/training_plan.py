@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ..pipeline import classifier as classifiers
-from ..pipeline import heads
+from ..pipeline import heads, policies
 from ..pipeline.classifier import Architecture, Classifier
 from ..pipeline.datasets import load_images
 from ..pipeline.device import mixed_precision
@@ -96,6 +96,7 @@ def make_plan(options: Options) -> Plan:
     device = own_device(options.device, this_rank())
     if "truth" in loss.reads and cache.truth is None:
         raise AevlpError(f"loss {options.loss} needs full labels, and {cache.path} has none: choose another loss")
+    check_names(spec)
     policy = policy_of(options.policy, options.loss, loss, cache, spec)
     check_dataset(cache, spec, root)
     recipe = _recipe(spec, options, loss)
@@ -119,6 +120,16 @@ def make_plan(options: Options) -> Plan:
         if isinstance(made, Scheduled):
             made.set_epoch(1, recipe["epochs"])
     return Plan(options, cache, spec, device, recipe, loss, policy, given, root, train, val, test)
+
+
+def check_names(spec: DatasetSpec) -> None:
+    """Raise AevlpError where the manifest has constants of a loss or a policy that there is not."""
+    for name in spec.losses:
+        if not is_named(name):  # a class of the user's own is looked for when it is trained with
+            entry(name)
+    for name in spec.policies:
+        if name not in policies.TABLE:
+            raise unknown_name("policy", name, policies.TABLE)
 
 
 def dataset_of(cache: ScoreCache, name: str | None, manifest: Path | Sequence[Path] | None) -> DatasetSpec:
@@ -246,9 +257,6 @@ def _recipe(spec: DatasetSpec, options: Options, loss: LossEntry) -> dict[str, A
 
 def _loss_constants(spec: DatasetSpec, name: str, linear_init: int, compat: str) -> dict[str, Any]:
     """Return the manifest's constants of a loss, and those that follow from the recipe, the data set and the cache's rules."""
-    for other in spec.losses:
-        if not is_named(other):  # a class of the user's own is looked for when it is trained with
-            entry(other)
     given = dict(spec.losses.get(name, {}))
     check_constants(name, given)
     takes = constants(name)

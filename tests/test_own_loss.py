@@ -211,6 +211,17 @@ def test_a_loss_that_remembers_goes_on_as_if_it_had_never_stopped(
         ),
         (None, "mistaken:", "a loss of your own is named module:Class"),
         (None, ":Loss", "a loss of your own is named module:Class"),
+        (None, "../mistaken:Loss", "a loss of your own is named module:Class, .* without a path or .py"),
+        (
+            "class Loss: pass\n",
+            "mistaken.py:Loss",
+            "a loss of your own is named module:Class, .* without a path or .py",
+        ),
+        (
+            "class Loss:\n    reads = 5\n    def __call__(self, x, t): pass\n",
+            "mistaken:Loss",
+            "Loss.reads must be a tuple of observed, .*, found 5",
+        ),
     ],
 )
 def test_a_mistake_in_a_loss_of_ones_own_is_one_clear_line(
@@ -238,6 +249,7 @@ def test_an_error_in_a_loss_of_ones_own_keeps_its_traceback(folder: Path) -> Non
         ("return 1.0", "must return a scalar tensor with a gradient by the logits, found a float"),
         ("return None", "must return a scalar tensor with a gradient by the logits, found a NoneType"),
         ("return x.detach().mean()", "must return a scalar tensor with a gradient by the logits, found one without"),
+        ("raise SystemExit(0)", "the loss ended the program: SystemExit"),
         ("return x.mean() * float('nan')", "the loss became nan in epoch 1"),
     ],
 )

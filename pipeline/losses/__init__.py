@@ -152,11 +152,11 @@ def create(name: str, num_classes: int, observed: Any = None, **given: Any) -> T
         given["observed"] = observed
     try:
         return _class(name)(num_classes, **given)
-    except TypeError as error:
+    except (TypeError, SystemExit) as error:
         if name in TABLE:
             raise
         made_with = ", ".join(["num_classes", *given])
-        raise AevlpError(f"loss {name} cannot be made with ({made_with}): {error}") from error
+        raise AevlpError(f"loss {name} cannot be made with ({made_with}): {type(error).__name__}: {error}") from error
 
 
 def _parameters(name: str) -> dict[str, inspect.Parameter]:

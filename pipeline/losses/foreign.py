@@ -32,8 +32,11 @@ def load(name: str) -> type:
     """Import a foreign loss's class. Raises AevlpError where its module or class is not there, or its import fails."""
     place = installed().get(name, name)
     module_name, _, cls_name = place.partition(":")
-    if not module_name or not cls_name.isidentifier():
-        raise AevlpError(f"a loss of your own is named module:Class, as in my_losses:Focal, found {name!r}")
+    parts = [*module_name.split("."), cls_name]
+    if not all(part.isidentifier() for part in parts) or module_name.endswith(".py"):
+        raise AevlpError(
+            f"a loss of your own is named module:Class, as in my_losses:Focal, without a path or .py, found {name!r}"
+        )
     with _current_folder_on_path():
         try:
             module = import_module(module_name)
@@ -67,7 +70,7 @@ def described(cls: type) -> tuple[str, int | None, str, tuple[str, ...], str, st
     Raises AevlpError where `reads` names what no loss can read.
     """
     reads = getattr(cls, "reads", ("observed", "pseudo"))
-    if isinstance(reads, str) or not set(reads) <= set(READABLE):
+    if not isinstance(reads, tuple | list | set) or not set(reads) <= set(READABLE):
         raise AevlpError(f"{cls.__name__}.reads must be a tuple of {', '.join(READABLE)}, found {reads!r}")
     paper = getattr(cls, "paper", "-")
     rest = (getattr(cls, "state", "none"), getattr(cls, "policy", "damp"), getattr(cls, "head", "linear"))
