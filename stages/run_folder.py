@@ -140,8 +140,8 @@ class RunFolder:
         changed = difference(mine, theirs)
         if changed:
             raise AevlpError(
-                f"{self.path} was started otherwise (this run has {changed}): resume with its settings, start a new run, or delete "
-                f"the folder to train it anew"
+                f"{self.path} was started otherwise (this run has {changed}): resume with its settings, start a new run, or "
+                f"delete the folder to train it anew"
             )
 
     def finished(self) -> bool:
