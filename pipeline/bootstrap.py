@@ -45,35 +45,13 @@ def map_interval(
     return percentile_interval(resampled_maps(scores, truth, resamples, seed), level)
 
 
-def map_difference_interval(
-    scores: Sequence[np.ndarray],
-    baseline: Sequence[np.ndarray],
-    truth: np.ndarray,
-    level: float = 0.95,
-    resamples: int = 1000,
-    seed: int = 0,
-) -> Interval:
-    """Return the paired percentile bootstrap interval of the mAP of `scores` less that of `baseline`, in [-1, 1].
-
-    scores, baseline: S matrices (N, C) each, paired: the nth of both come from the same training seed. A resample draws the
-    same images and the same training seeds for both, so that what makes a test set or a seed easy for both cancels.
-    Raises AevlpError where they are not of equal number, and as `map_interval` does.
-    """
-    check_level(level)
-    if len(scores) != len(baseline):
-        raise AevlpError(
-            f"a paired interval needs as many trainings of both, found {len(scores)} and {len(baseline)} of the baseline"
-        )
-    maps, others = (resampled_maps(each, truth, resamples, seed) for each in (scores, baseline))
-    return percentile_interval(maps - others, level)
-
-
 def resampled_maps(scores: Sequence[np.ndarray], truth: np.ndarray, resamples: int = 1000, seed: int = 0) -> np.ndarray:
     """Return mAP, averaged over S trainings, in each resample, (resamples,) float64, NaN where one misses every positive.
 
     scores: S >= 1 matrices (N, C), one a training seed; truth: (N, C), positive where it equals 1. A resample draws N images
     with replacement, the same for every training, and, where S > 1, S trainings with replacement too. The same seed draws the
-    same images, and of as many trainings the same ones, for any scores: the nth resamples of two methods are paired.
+    same images, and of as many trainings the same ones, for any scores: the nth resamples of two methods are paired,
+    and the interval of a difference is `percentile_interval` of that of the two.
     A class without positives counts 0, as in `mean_average_precision`; one whose positives a resample misses is left out of
     that resample's mean.
     Raises AevlpError for scores that `average_precision` refuses, no matrix, and too few resamples.

@@ -17,12 +17,13 @@ from conftest import call, draw_blocks, stage_one
 from sklearn.metrics import average_precision_score
 
 from aevlp.pipeline import losses
-from aevlp.pipeline.bootstrap import map_difference_interval, map_interval
+from aevlp.pipeline.bootstrap import map_interval
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.score_cache import open_cache
 from aevlp.stages import compare, train
 from aevlp.stages.run_folder import RunFolder
 from aevlp.stages.trainings import devices, file_name, gpus, train_at_once
+from fakes import map_difference_interval
 
 OWN_LOSSES = '''
 import os, signal, time
