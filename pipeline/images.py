@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from . import containers
+from . import containers, decoders
 from .errors import AevlpError, ImageError
 from .file_stamp import identity_of
 from .locations import RemoteError, RemotePath
@@ -48,6 +48,18 @@ def read_image(path: Path, upright: bool = True) -> Image.Image:
             raise ImageError("unreadable", f"{path}: {error.strerror}") from error
         found = str(error).replace(str(path), "the file").replace(repr(source), "the file") or repr(error)
         raise ImageError("unreadable", f"{path}: {found}") from error
+
+
+def read_pixels(path: Path, upright: bool = True, decoder: str = "pillow") -> np.ndarray:
+    """Return the pixels of `read_image`, (H, W, 3) uint8; what is raised is the same.
+
+    decoder: "pillow", or "simplejpeg" for what it decodes to the same pixels, faster (`pipeline.decoders`).
+    """
+    if decoder == "simplejpeg":
+        pixels = decoders.jpeg_pixels(_source(path), upright)
+        if pixels is not None:
+            return pixels
+    return np.array(read_image(path, upright))
 
 
 def file_size(path: Path) -> int | None:

@@ -1,0 +1,57 @@
+"""The pixels of an image -> its views as bytes, all of one size: each box stretched, antialiased bilinear.
+
+"exact" is Pillow's own result, box by box. "fast" resizes all tiles at once, with torch, on the device where the pixels are;
+on photographs a value is at most one grey level away from Pillow's, rarely two.
+"""
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from .views import view_boxes, view_bytes
+
+FAST, EXACT = "fast", "exact"
+RESIZES = (FAST, EXACT)
+
+
+def resized_views(pixels: Tensor, grid: int, size: int, compat: str = "paper", resize: str = FAST) -> Tensor:
+    """Return the whole image and its grid² tiles (1 + grid², 3, size, size) uint8, on the device of `pixels`, in
+    any memory layout.
+
+    pixels: (H, W, 3) uint8 RGB, in memory, or on a GPU where resize is "fast". A box without area is black.
+    """
+    height, width = pixels.shape[:2]
+    whole, *tiles = view_boxes(width, height, grid, compat)
+    if resize == EXACT:
+        image = Image.fromarray(pixels.numpy())
+        views = torch.stack([torch.from_numpy(view_bytes(image, box, size).copy()) for box in (whole, *tiles)])
+        return views.permute(0, 3, 1, 2)
+    left, upper, right, lower = tiles[0]  # all have one size
+    if right == left or lower == upper:
+        resized = pixels.new_zeros(len(tiles), 3, size, size)
+    else:
+        crops = torch.stack([pixels[upper:lower, left:right] for left, upper, right, lower in tiles])
+        resized = _stretched(crops, size)
+    return torch.cat([_stretched(pixels[None], size), resized])
+
+
+def resized_image(pixels: Tensor, size: int, resize: str = FAST) -> Tensor:
+    """Return a whole image (3, size, size) uint8; pixels: as for `resized_views`."""
+    if resize == EXACT:
+        image = Image.fromarray(pixels.numpy())
+        return torch.from_numpy(view_bytes(image, (0, 0, *image.size), size).copy()).permute(2, 0, 1)
+    return _stretched(pixels[None], size)[0]
+
+
+def _stretched(boxes: Tensor, size: int) -> Tensor:
+    """Return boxes (n, h, w, 3) uint8 as (n, 3, size, size) uint8."""
+    channels_last = boxes.permute(0, 3, 1, 2)  # the layout that torch's integer kernel is made for
+    if boxes.device.type == "cpu":
+        return interpolate(channels_last, (size, size), mode="bilinear", antialias=True)
+    return stretched_in_float(channels_last, size)
+
+
+def stretched_in_float(boxes: Tensor, size: int) -> Tensor:
+    """Return boxes (n, 3, h, w) uint8 as (n, 3, size, size) uint8, on a device that has no integer kernel for it."""
+    return interpolate(boxes.float(), (size, size), mode="bilinear", antialias=True).round_().clamp_(0, 255).byte()
