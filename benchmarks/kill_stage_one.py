@@ -148,9 +148,9 @@ def observe(log: Log) -> None:
                 log.write("claim", shard.number)
             yield mine
 
-    def noted_rows(self: Scorer, images, batch, stamps):
+    def noted_rows(self: Scorer, images, batch, stamps, begun):
         log.write("rows", batch.rows[0], batch.rows[-1])
-        return rows(self, images, batch, stamps)
+        return rows(self, images, batch, stamps, begun)
 
     def noted_publish(self: PartStore, shard: Shard, header, content) -> None:
         log.write("publish", shard.number)

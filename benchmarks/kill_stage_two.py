@@ -85,9 +85,10 @@ def content(run: Path) -> dict[str, Any]:
     folder = RunFolder(run)
     state = load_tree(folder.state_files()[-1])
     for line in (*state["history"], state["progress"]):
-        line.pop("seconds")
+        del line["seconds"], line["waiting"]
+    times = ("seconds", "waiting")
     return {
-        "metrics": [{key: value for key, value in line.items() if key != "seconds"} for line in folder.metrics()],
+        "metrics": [{key: value for key, value in line.items() if key not in times} for line in folder.metrics()],
         "best": load_tensors(folder.best_file),
         "test": load_tensors(folder.test_file),
         "state": state,

@@ -4,15 +4,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import timm
 import torch
-from timm.data.config import resolve_model_data_config
 from torch import Tensor, nn
 
 from . import heads
 from .encoder import IMAGENET_STATISTICS, ClipEncoder, image_tower, quiet
 from .errors import AevlpError, unknown_name
 from .hub import Absent, absent_from_hub
+from .resizing import EXACT
 
 PRETRAINED, RANDOM = "pretrained", "random"
 
@@ -23,7 +22,7 @@ class Architecture:
 
     backbone: "linear" (the scoring model's embeddings), "clip" (its image tower) or a timm name. width: D of the features.
     size, mean, std, upright: how an image becomes its input. clip_config, quick_gelu: open_clip's model, for "clip".
-    head: one of `heads.NAMES`.
+    head: one of `heads.NAMES`. resize: as for `resizing.resized_image`; runs from before there was a choice have none: "exact".
     """
 
     backbone: str
@@ -35,6 +34,7 @@ class Architecture:
     clip_config: dict[str, Any] | None = None
     quick_gelu: bool = False
     head: str = "linear"
+    resize: str = EXACT
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -53,11 +53,13 @@ class Outputs(NamedTuple):
 
 
 class Classifier(nn.Module):
-    """Inputs -> features (B, D) -> logits (B, C)."""
+    """Inputs -> features (B, D) -> logits (B, C); weights of convolutions lie in memory as they are fastest, channels last."""
 
     def __init__(self, backbone: nn.Module, width: int, num_classes: int, head: str = "linear") -> None:
         super().__init__()
         self.backbone, self.head = backbone, heads.create(head, width, num_classes)
+        if _convolves_maps(backbone):
+            self.to(memory_format=torch.channels_last)
 
     def forward(self, inputs: Tensor, all_outputs: bool = False) -> Any:
         """Return logits (B, C), or all `Outputs`."""
@@ -108,16 +110,32 @@ def build(architecture: Architecture, num_classes: int) -> Classifier:
 
 
 def create_linear(
-    encoder_width: int, num_classes: int, size: int, mean: Any, std: Any, upright: bool, head: str = "linear"
+    encoder_width: int,
+    num_classes: int,
+    size: int,
+    mean: Any,
+    std: Any,
+    upright: bool,
+    head: str = "linear",
+    resize: str = EXACT,
 ):
     """Return architecture and classifier for cached embeddings of width D; the rest is for embedding new images."""
     _check_map(head, "linear")
-    architecture = Architecture("linear", encoder_width, size, tuple(mean), tuple(std), upright, head=head)
+    architecture = Architecture(
+        "linear", encoder_width, size, tuple(mean), tuple(std), upright, head=head, resize=resize
+    )
     return architecture, build(architecture, num_classes)
 
 
 def create_clip(
-    encoder: ClipEncoder, width: int, num_classes: int, mean: Any, std: Any, upright: bool, head: str = "linear"
+    encoder: ClipEncoder,
+    width: int,
+    num_classes: int,
+    mean: Any,
+    std: Any,
+    upright: bool,
+    head: str = "linear",
+    resize: str = EXACT,
 ):
     """Return architecture and classifier whose backbone is the scoring model's trained image tower."""
     _check_map(head, "clip")
@@ -131,20 +149,29 @@ def create_clip(
         clip_config=encoder.config,
         quick_gelu=encoder.activation == "quick_gelu",
         head=head,
+        resize=resize,
     )
     classifier = Classifier(encoder.model.visual, width, num_classes, head)
     classifier.freeze_backbone(False)
     return architecture, classifier
 
 
-def create_timm(name: str, weights: str, num_classes: int, size: int, upright: bool, head: str = "linear"):
+def create_timm(
+    name: str,
+    weights: str,
+    num_classes: int,
+    size: int,
+    upright: bool,
+    head: str = "linear",
+    resize: str = EXACT,
+):
     """Return architecture and classifier for a timm backbone.
 
     weights: "pretrained" (timm's for that name), "random", or a weights file. A backbone with a fixed input size keeps it.
     Raises AevlpError for an unknown name, a file of another model, weights that cannot be fetched, and a head that does not fit.
     """
     backbone, size, mean, std = _timm(name, size, weights)
-    architecture = Architecture(name, backbone.num_features, size, mean, std, upright, head=head)
+    architecture = Architecture(name, backbone.num_features, size, mean, std, upright, head=head, resize=resize)
     classifier = Classifier(backbone, backbone.num_features, num_classes, head)
     if head == "boostlu":
         with torch.inference_mode():
@@ -154,6 +181,8 @@ def create_timm(name: str, weights: str, num_classes: int, size: int, upright: b
 
 def absent_weights(name: str, weights: str) -> Absent | None:
     """Return the weights file that a backbone needs and that is not on this machine, None where nothing is missing."""
+    import timm
+
     if name in ("linear", "clip") or weights != PRETRAINED:
         return None
     _check_name(name)
@@ -167,6 +196,12 @@ def absent_weights(name: str, weights: str) -> Absent | None:
     return absent_from_hub(f"weights of {name}", config.hf_hub_id, files, parameters)
 
 
+def _convolves_maps(backbone: nn.Module) -> bool:
+    """Return whether a backbone's convolutions overlap: those of a transformer's first layer only cut an image in patches."""
+    convolutions = [module for module in backbone.modules() if isinstance(module, nn.Conv2d)]
+    return any(c.kernel_size[0] > c.stride[0] for c in convolutions)
+
+
 def _check_map(head: str, backbone: str) -> None:
     if head == "boostlu":
         raise AevlpError(
@@ -175,11 +210,16 @@ def _check_map(head: str, backbone: str) -> None:
 
 
 def _check_name(name: str) -> None:
+    import timm
+
     if not timm.is_model(name):
         raise unknown_name("backbone", name, ["linear", "clip", *timm.list_models()])
 
 
 def _timm(name: str, size: int, weights: str) -> tuple[Any, int, tuple[float, ...], tuple[float, ...]]:
+    import timm
+    from timm.data.config import resolve_model_data_config
+
     _check_name(name)
     try:
         with quiet():
@@ -203,6 +243,8 @@ def _timm(name: str, size: int, weights: str) -> tuple[Any, int, tuple[float, ..
 
 def _fill(backbone: nn.Module, name: str, path: Path) -> None:
     """Load a weights file; a classifier head in it is left out, anything else that does not fit is an error."""
+    import timm
+
     if not path.is_file():
         raise AevlpError(f"no weights {str(path)!r} for {name}: expected {PRETRAINED}, {RANDOM} or a file")
     try:

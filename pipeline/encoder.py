@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import open_clip
 import torch
-from open_clip import pretrained as open_clip_weights
 from torch import Tensor, nn
 from torch.nn import functional
 
+from . import towers
 from .errors import AevlpError, unknown_name
 from .hub import Absent, absent_from_hub
 from .seeding import seed_everything
+from .towers import Tower
 
 RANDOM = "random"
 IMAGENET_STATISTICS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -54,6 +54,8 @@ class ClipEncoder:
     """
 
     def __init__(self, source: ClipSource, device: torch.device, precision: str = "fp32", seed: int = 0) -> None:
+        import open_clip
+
         self.source, self.device, self.precision = source, device, precision
         self.name = _registered(source.model)
         tag = _tag(self.name, source.weights)
@@ -69,6 +71,7 @@ class ClipEncoder:
         size = preprocessing["size"]
         self.image_size: int = size if isinstance(size, int) else size[0]
         self.mean, self.std = tuple(preprocessing["mean"]), tuple(preprocessing["std"])
+        self.tower: Tower = self.model.encode_image
 
     def encode_classes(self, sentences: Sequence[Sequence[str]]) -> np.ndarray:
         """Return a text feature for each class, (C, D) float32, from its sentences.
@@ -91,6 +94,8 @@ class ClipEncoder:
 
         Raises AevlpError where a sentence is too long for the model.
         """
+        import open_clip
+
         try:
             tokenize = open_clip.get_tokenizer(self.name)
             tokens = tokenize(list(sentences))
@@ -103,22 +108,26 @@ class ClipEncoder:
             raise AevlpError(
                 f"the prompt {too_long[0][:60]!r}… is longer than the {tokens.shape[1]} tokens of {self.name}"
             )
-        return self.model.encode_text(tokens.to(self.device)).float().cpu().numpy()
+        return _text_features(self.model, tokens.to(self.device)).float().cpu().numpy()
 
     @torch.inference_mode()
     def encode_views(self, views: Tensor, mirrored: bool, mean: Sequence[float], std: Sequence[float]) -> Tensor:
         """Return unit vectors (n, D) float32 on the device, of views (n, 3, S, S) uint8, mirrored or as they are."""
-        pixels = views.to(self.device, non_blocking=True).float() / 255
         shape = (3, 1, 1)
-        pixels = (pixels - torch.tensor(mean, device=self.device).view(shape)) / torch.tensor(
-            std, device=self.device
-        ).view(shape)
+        pixels = views.to(self.device, non_blocking=True).to(torch.float32, memory_format=torch.contiguous_format)
+        # In place: on a CPU each temporary costs more than the arithmetic.
+        pixels.sub_(255 * torch.tensor(mean, device=self.device).view(shape))
+        pixels.div_(255 * torch.tensor(std, device=self.device).view(shape))
         if mirrored:
             pixels = pixels.flip(-1)
         dtype = PRECISIONS[self.precision]
         with torch.autocast(self.device.type, dtype) if dtype else nullcontext():
-            features = self.model.encode_image(pixels)
+            features = self.tower(pixels)
         return _unit(features)
+
+    def use_tower(self, name: str, threads: int = 1) -> None:
+        """Run the image tower as `towers.create` says, called by so many threads at a time."""
+        self.tower = towers.create(name, self.model.visual, self.image_size, threads)
 
 
 def absent_weights(source: ClipSource) -> Absent | None:
@@ -126,6 +135,8 @@ def absent_weights(source: ClipSource) -> Absent | None:
 
     Raises AevlpError for a model, tag or file that does not exist at all.
     """
+    import open_clip
+
     name = _registered(source.model)
     tag = _tag(name, source.weights)
     if tag is None:
@@ -143,6 +154,8 @@ def absent_weights(source: ClipSource) -> Absent | None:
 
 def image_tower(config: dict[str, Any], quick_gelu: bool) -> nn.Module:
     """Return the untrained image tower of an open_clip model configuration; called with pixels it gives (B, D)."""
+    import open_clip
+
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"aevlp-{hashlib.sha256(json.dumps(config).encode()).hexdigest()[:12]}.json"
         path.write_text(json.dumps(config))
@@ -156,6 +169,8 @@ def image_tower(config: dict[str, Any], quick_gelu: bool) -> nn.Module:
 
 def _registered(model: str) -> str:
     """Return the open_clip name of a model, teaching open_clip a model-config JSON first."""
+    import open_clip
+
     if not model.endswith(".json"):
         if model not in open_clip.list_models():
             raise unknown_name("open_clip model", model, open_clip.list_models())
@@ -176,6 +191,9 @@ def _registered(model: str) -> str:
 
 def _tag(name: str, weights: str) -> dict[str, Any] | None:
     """Return open_clip's entry for the weights' tag, None for a file or random weights."""
+    import open_clip
+    from open_clip import pretrained as open_clip_weights
+
     if weights == RANDOM or Path(weights).is_file():
         return None
     tags = open_clip.list_pretrained_tags_by_model(name)
@@ -188,6 +206,8 @@ def _tag(name: str, weights: str) -> dict[str, Any] | None:
 
 
 def _loaded(name: str, source: ClipSource, tag: dict[str, Any] | None, quick_gelu: bool) -> Any:
+    import open_clip
+
     weights = None if source.weights == RANDOM else source.weights
     try:
         with quiet():
@@ -213,6 +233,8 @@ def _loaded(name: str, source: ClipSource, tag: dict[str, Any] | None, quick_gel
 
 
 def _weights_hash(model: Any, source: ClipSource, tag: dict[str, Any] | None) -> str:
+    from open_clip import pretrained as open_clip_weights
+
     if source.weights != RANDOM:
         path = open_clip_weights.download_pretrained(tag) if tag else source.weights
         with Path(path).open("rb") as file:
@@ -221,6 +243,35 @@ def _weights_hash(model: Any, source: ClipSource, tag: dict[str, Any] | None) ->
     for name, value in sorted(model.state_dict().items()):
         digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
+
+
+class _Text(nn.Module):
+    """The text tower of a CLIP as a module, whose parameters can be others for one call."""
+
+    def __init__(self, clip: nn.Module) -> None:
+        super().__init__()
+        self.clip: Any = clip
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.clip.encode_text(tokens)
+
+
+def _text_features(model: Any, tokens: Tensor) -> Tensor:
+    """Return the text tower's features (n, D), computed no further than the last token that any sentence uses.
+
+    Where each token sees only those before it, what comes after the end of a sentence, whose feature is taken, changes nothing.
+    """
+    import open_clip
+
+    of_clip = type(model) is open_clip.CLIP  # other classes may mask and pool otherwise
+    if not of_clip or model.attn_mask is None or model.text_pool_type != "argmax":
+        return model.encode_text(tokens)
+    length = int(tokens.argmax(dim=-1).max()) + 1  # the end of a sentence has the highest number
+    shorter = {
+        "clip.positional_embedding": model.positional_embedding[:length],
+        "clip.attn_mask": model.attn_mask[:length, :length],
+    }
+    return torch.func.functional_call(_Text(model), shorter, tokens[:, :length])
 
 
 def _unit(features: Tensor) -> Tensor:

@@ -12,7 +12,6 @@ from itertools import pairwise
 
 import torch
 import torch.distributed as dist
-from timm.layers.norm_act import convert_sync_batchnorm
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -124,6 +123,8 @@ class Processes:
 
     def share_statistics(self, classifier: nn.Module, device: torch.device) -> None:
         """Let a classifier's batch normalisation take the images of all processes."""
+        from timm.layers.norm_act import convert_sync_batchnorm
+
         if not self.alone and device.type == "cuda":
             convert_sync_batchnorm(classifier)
         elif not self.alone:

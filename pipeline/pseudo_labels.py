@@ -7,6 +7,9 @@ import numpy as np
 from .errors import AevlpError
 from .label_codes import NEGATIVE, POSITIVE, UNKNOWN
 
+BLOCK_BYTES = 1 << 20  # of probabilities worked on at a time: they stay in the processor's cache
+LEAST_IMAGES = 64  # of a block: with fewer, numpy's loops are too short
+
 
 @dataclass(frozen=True)
 class DampSettings:
@@ -41,7 +44,8 @@ def damp_scores(similarity: np.ndarray, observed: np.ndarray, settings: DampSett
     """Return the final score F and the negative-ranking score L, (B, C) each, in [0, 1].
 
     similarity: (B, V, C) cosines, view 0 the whole image, then the tiles; float64 is computed in float64, anything else in
-    float32. observed: (B, C) codes. Without tiles (V = 1) both scores are the whole image's probabilities.
+    float32. observed: (B, C) codes. Without tiles (V = 1) both scores are the whole image's probabilities. The scores of an
+    image are the same to the last bit whatever images stand beside it.
     Raises AevlpError where the shapes do not fit. Source: the spec's section 5, steps 1 to 5.
     """
     similarity, observed = np.asarray(similarity), np.asarray(observed)
@@ -50,18 +54,15 @@ def damp_scores(similarity: np.ndarray, observed: np.ndarray, settings: DampSett
             f"expected similarity (images, views, classes) and observed (images, classes), "
             f"found {similarity.shape} and {observed.shape}"
         )
-    if similarity.dtype != np.float64:
-        similarity = similarity.astype(np.float32)
-    probability = _softmax(similarity / similarity.dtype.type(settings.temperature))
-    whole, tiles = probability[:, 0], probability[:, 1:]
-    if tiles.shape[1] == 0:
-        return whole, whole
-    highest, lowest, mean = tiles.max(axis=1), tiles.min(axis=1), tiles.mean(axis=1)
-    # The surer CLIP is of the observed class in the whole image, the higher a tile must score to speak for a class.
-    sureness = (whole * observed).max(axis=1, keepdims=True)
-    gate = highest > np.minimum(sureness, np.float32(settings.eta))
-    local = np.where(gate, highest, lowest)
-    return (whole + local) / 2, (whole + mean) / 2
+    dtype = np.dtype(np.float64 if similarity.dtype == np.float64 else np.float32)
+    final, ranking = np.empty(observed.shape, dtype), np.empty(observed.shape, dtype)
+    row_bytes = dtype.itemsize * similarity.shape[1] * similarity.shape[2]
+    size = max(LEAST_IMAGES, BLOCK_BYTES // max(row_bytes, 1))
+    for start in range(0, len(similarity), size):
+        here = slice(start, start + size)
+        scores, means = _block_scores(similarity[here].astype(dtype, copy=False), observed[here], settings)
+        final[here], ranking[here] = scores.T, means.T
+    return final, ranking
 
 
 def codes_from_scores(final: np.ndarray, negative_ranking: np.ndarray, settings: DampSettings) -> np.ndarray:
@@ -70,16 +71,31 @@ def codes_from_scores(final: np.ndarray, negative_ranking: np.ndarray, settings:
     The classes that rank lowest are written last, over a positive if need be; a row without scores (NaN) is unknown throughout.
     Source: the spec's section 5, steps 6 and 7.
     """
-    classes = final.shape[1]
-    codes = np.full(final.shape, UNKNOWN, dtype=np.int8)
-    top = np.argsort(-final, axis=1, kind="stable")[:, : settings.top_k]
-    reached = np.take_along_axis(final, top, axis=1) >= final.dtype.type(settings.threshold)
-    np.put_along_axis(codes, top, np.where(reached, POSITIVE, UNKNOWN).astype(np.int8), axis=1)
-    count = int(settings.negative_ratio * classes)
-    bottom = np.argsort(negative_ranking, axis=1, kind="stable")[:, :count]
-    np.put_along_axis(codes, bottom, np.int8(NEGATIVE if settings.compat == "paper" else UNKNOWN), axis=1)
+    reached = final >= final.dtype.type(settings.threshold)
+    crowded = reached.sum(axis=1) > settings.top_k
+    if crowded.any():
+        reached[crowded] &= lowest(-final[crowded], settings.top_k)
+    codes = np.where(reached, np.int8(POSITIVE), np.int8(UNKNOWN))
+    count = int(settings.negative_ratio * final.shape[1])
+    codes[lowest(negative_ranking, count)] = NEGATIVE if settings.compat == "paper" else UNKNOWN
     codes[np.isnan(final).any(axis=1)] = UNKNOWN
     return codes
+
+
+def lowest(values: np.ndarray, count: int) -> np.ndarray:
+    """Return which `count` values of each row (B, C) are lowest, (B, C) bool; ties go to the lower index, NaN comes last."""
+    if not 0 < count < values.shape[1]:
+        return np.full(values.shape, count > 0)
+    limit = np.partition(values, count - 1, axis=1)[:, count - 1 : count]
+    found = values <= limit
+    if np.count_nonzero(found) == count * len(values) and not np.isnan(limit).any():
+        return found
+    odd = found.sum(axis=1) != count  # equal values at the limit, or NaN
+    order = np.argsort(values[odd], axis=1, kind="stable")[:, :count]
+    sorted_out = np.zeros((len(order), values.shape[1]), dtype=bool)
+    np.put_along_axis(sorted_out, order, True, axis=1)
+    found[odd] = sorted_out
+    return found
 
 
 def damp_codes(similarity: np.ndarray, observed: np.ndarray, settings: DampSettings) -> np.ndarray:
@@ -87,6 +103,24 @@ def damp_codes(similarity: np.ndarray, observed: np.ndarray, settings: DampSetti
     return codes_from_scores(*damp_scores(similarity, observed, settings), settings)
 
 
-def _softmax(scores: np.ndarray) -> np.ndarray:
-    powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)
+def _block_scores(
+    similarity: np.ndarray, observed: np.ndarray, settings: DampSettings
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return `damp_scores` of a few images, (C, B) each: with the images last, every step runs along contiguous memory."""
+    images = len(similarity)
+    if images == 1:  # numpy would add up the classes of a single image in another order
+        similarity, observed = similarity.repeat(2, axis=0), observed.repeat(2, axis=0)
+    values = np.empty((*similarity.shape[1:], len(similarity)), similarity.dtype)
+    np.divide(similarity.transpose(1, 2, 0), similarity.dtype.type(settings.temperature), out=values)
+    values -= values.max(axis=1, keepdims=True)
+    np.exp(values, out=values)
+    values /= values.sum(axis=1, keepdims=True)
+    whole, tiles = values[0, :, :images], values[1:, :, :images]
+    if not len(tiles):
+        return whole, whole
+    highest, lowest, mean = tiles.max(axis=0), tiles.min(axis=0), tiles.mean(axis=0)
+    # The surer CLIP is of the observed class in the whole image, the higher a tile must score to speak for a class.
+    sureness = (whole * observed[:images].T).max(axis=0)
+    gate = highest > np.minimum(sureness, np.float32(settings.eta))
+    local = np.where(gate, highest, lowest)
+    return (whole + local) / 2, (whole + mean) / 2

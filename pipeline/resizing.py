@@ -9,10 +9,13 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from .errors import AevlpError
 from .views import view_boxes, view_bytes
 
 FAST, EXACT = "fast", "exact"
 RESIZES = (FAST, EXACT)
+_STRETCHED = "stretched to a square, antialiased bilinear, "
+_BY = {FAST: "torch", EXACT: "Pillow"}
 
 
 def resized_views(pixels: Tensor, grid: int, size: int, compat: str = "paper", resize: str = FAST) -> Tensor:
@@ -42,6 +45,19 @@ def resized_image(pixels: Tensor, size: int, resize: str = FAST) -> Tensor:
         image = Image.fromarray(pixels.numpy())
         return torch.from_numpy(view_bytes(image, (0, 0, *image.size), size).copy()).permute(2, 0, 1)
     return _stretched(pixels[None], size)[0]
+
+
+def described(resize: str) -> str:
+    """Return what a cache's provenance says of the resize."""
+    return _STRETCHED + _BY[resize]
+
+
+def resize_of(description: str) -> str:
+    """Return the resize that `described` says; AevlpError for another text."""
+    for resize in RESIZES:
+        if description == described(resize):
+            return resize
+    raise AevlpError(f"unknown resize {description!r}: expected {' or '.join(repr(described(r)) for r in RESIZES)}")
 
 
 def _stretched(boxes: Tensor, size: int) -> Tensor:

@@ -5,21 +5,30 @@ Both kinds have one method, `batches(rows, sizes, mirrored)`, which yields the r
 
 import signal
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
+from .decoders import fastest
 from .errors import AevlpError, ImageError
-from .images import read_image
-from .views import view_bytes
+from .image_cache import ImageCache
+from .images import read_pixels
+from .resizing import EXACT, resized_image
+from .stamps import stamp
+
+EVALUATION_BATCH, GPU_EVALUATION_BATCH = 64, 256
+BATCH_BYTES = 64 << 20  # of the pixels of a batch to judge: each worker holds some in shared memory
 
 
 class Inputs(Protocol):
-    """Where a classifier's inputs come from."""
+    """Where a classifier's inputs come from. evaluation_batch: how many at a time to judge it by."""
+
+    evaluation_batch: int
 
     def batches(
         self, rows: np.ndarray, sizes: int | Sequence[int], mirrored: np.ndarray | None = None
@@ -32,24 +41,29 @@ class Inputs(Protocol):
 
 
 class PixelInputs:
-    """Images stretched to (B, 3, size, size), normalised on the device; the flip comes after the resize."""
+    """Images stretched to (B, 3, size, size), channels last in memory; flipped after the resize and normalised on the device."""
 
     def __init__(
         self,
-        paths: Sequence[Path],
+        root: Path,
+        names: np.ndarray,
         size: int,
         upright: bool,
         mean: Sequence[float],
         std: Sequence[float],
         device: torch.device,
         workers: int,
+        resize: str = EXACT,
+        cached: ImageCache | None = None,
     ) -> None:
-        self._dataset = _Resized(paths, size, upright)
-        self._device = device
-        self._mean, self._std = (torch.tensor(v, device=device).view(3, 1, 1) for v in (mean, std))
+        """names: (N,) str, paths below `root`. resize: as for `resized_image`. cached: of the same images."""
+        self._device, self._scaling = device, scaling(mean, std, device)
+        self.evaluation_batch = EVALUATION_BATCH
+        if device.type == "cuda":
+            self.evaluation_batch = min(GPU_EVALUATION_BATCH, max(EVALUATION_BATCH, BATCH_BYTES // (3 * size**2)))
         self._order = _Order()
         self._loader = DataLoader(
-            self._dataset,
+            _Resized(root, names, size, upright, resize, fastest(), cached),
             batch_sampler=self._order,
             num_workers=workers,
             collate_fn=_collate,
@@ -62,56 +76,125 @@ class PixelInputs:
     def batches(
         self, rows: np.ndarray, sizes: int | Sequence[int], mirrored: np.ndarray | None = None
     ) -> Iterator[tuple[np.ndarray, Tensor]]:
-        self._order.batches = [rows[here].tolist() for here in _slices(len(rows), sizes)]
         flips = np.zeros(len(rows), dtype=bool) if mirrored is None else mirrored
-        start = 0
-        for errors, numbers, pixels in self._loader:
-            if errors:
-                raise AevlpError(f"an image that was scored cannot be read any more: {errors[0]}")
-            flip = torch.from_numpy(flips[start : start + len(numbers)]).to(self._device)
-            start += len(numbers)
-            pixels = (pixels.to(self._device, non_blocking=True).float() / 255 - self._mean) / self._std
-            yield numbers, torch.where(flip.view(-1, 1, 1, 1), pixels.flip(-1), pixels)
+        wanted = list(zip(rows.tolist(), flips.tolist(), strict=True))
+        self._order.batches = [wanted[here] for here in _slices(len(rows), sizes)]
+        for batch in self._loader:
+            if isinstance(batch, str):
+                raise AevlpError(batch)
+            pixels, mirror = (part.to(self._device, non_blocking=True) for part in (batch.pixels, batch.mirror))
+            pixels.index_copy_(0, mirror, pixels.index_select(0, mirror).flip(2))
+            yield batch.rows, normalized(pixels, self._scaling)
+
+
+def scaling(mean: Sequence[float], std: Sequence[float], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return what `normalized` subtracts and multiplies by, (3,) float32 each, on the device."""
+    offset, factor = [255 * value for value in mean], [1 / (255 * value) for value in std]
+    return torch.tensor(offset, device=device), torch.tensor(factor, device=device)
+
+
+def normalized(pixels: Tensor, scale: tuple[Tensor, Tensor]) -> Tensor:
+    """Return (pixels / 255 - mean) / std, (B, 3, S, S) float32, channels last in memory; pixels: (B, S, S, 3) uint8.
+
+    scale: of `scaling`.
+    """
+    width = pixels.shape[2]
+    lines = (
+        pixels.contiguous().view(-1, 3 * width).float()
+    )  # whole lines: three numbers at a time are seven times slower
+    offset, factor = (value.repeat(width) for value in scale)
+    return lines.sub_(offset).mul_(factor).view(pixels.shape).permute(0, 3, 1, 2)
 
 
 class EmbeddingInputs:
-    """The whole images' cached unit vectors (B, D), plain or mirrored; no image is opened."""
+    """The whole images' cached unit vectors (B, D) float32, plain or mirrored; no image is opened."""
+
+    evaluation_batch = 4096
 
     def __init__(self, embedding: np.ndarray, device: torch.device) -> None:
-        """embedding: (N, F, D) float32."""
-        self._embedding = torch.from_numpy(embedding).to(device)
+        """embedding: (N, F, D), held in its own precision."""
+        self._embedding, self._device = torch.from_numpy(embedding).to(device), device
 
     def batches(
         self, rows: np.ndarray, sizes: int | Sequence[int], mirrored: np.ndarray | None = None
     ) -> Iterator[tuple[np.ndarray, Tensor]]:
         flips = np.zeros(len(rows), dtype=np.int64) if mirrored is None else mirrored.astype(np.int64)
         for here in _slices(len(rows), sizes):
-            yield rows[here], self._embedding[torch.from_numpy(rows[here]), torch.from_numpy(flips[here])]
+            yield rows[here], self._embedding[sent(rows[here], self._device), sent(flips[here], self._device)].float()
+
+
+def sent(values: np.ndarray, device: torch.device) -> Tensor:
+    """Return an array as a tensor on the device, without waiting for what that is at work on."""
+    tensor = torch.from_numpy(values)
+    return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """rows: (B,) int64. pixels: (B, S, S, 3) uint8. mirror: which of them to mirror, int64."""
+
+    rows: np.ndarray
+    pixels: Tensor
+    mirror: Tensor
+
+    def pin_memory(self) -> "_Batch":
+        """Return the batch in memory that a GPU copies from; torch's loader calls it."""
+        return replace(self, pixels=self.pixels.pin_memory(), mirror=self.mirror.pin_memory())
+
+
+_Item = tuple[int, bool, np.ndarray | str]
 
 
 class _Resized(Dataset):
-    def __init__(self, paths: Sequence[Path], size: int, upright: bool) -> None:
-        self.paths, self.size, self.upright = list(paths), size, upright
+    """Row and whether to mirror it -> both, and the pixels (S, S, 3) or what is wrong.
+
+    The names are one array: a list of paths would be copied into each worker, count by count.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        names: np.ndarray,
+        size: int,
+        upright: bool,
+        resize: str,
+        decoder: str,
+        cached: ImageCache | None,
+    ) -> None:
+        self.root, self.names, self.size, self.upright = root, names, size, upright
+        self.resize, self.decoder, self.cached = resize, decoder, cached
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.names)
 
-    def __getitem__(self, row: int) -> tuple[int, Tensor | str]:
+    def __getitem__(self, wanted: tuple[int, bool]) -> _Item:
+        row, mirrored = wanted
         try:
-            image = read_image(self.paths[row], self.upright)
+            return row, mirrored, self._pixels(row)
         except ImageError as error:
-            return row, str(error)
-        pixels = view_bytes(image, (0, 0, *image.size), self.size)
-        return row, torch.from_numpy(pixels.transpose(2, 0, 1).copy())
+            return row, mirrored, f"an image that was scored cannot be read any more: {error}"
+        except AevlpError as error:
+            return row, mirrored, str(error)
+
+    def _pixels(self, row: int) -> np.ndarray:
+        path = self.root / str(self.names[row])
+        version = stamp(path, hashed=False) if self.cached else ""
+        pixels = self.cached.read(row, version) if self.cached else None
+        if pixels is None:
+            decoded = torch.from_numpy(read_pixels(path, self.upright, self.decoder))
+            pixels = resized_image(decoded, self.size, self.resize).permute(1, 2, 0).numpy()
+            if self.cached:
+                self.cached.write(row, version, pixels)
+        return pixels
 
 
-class _Order(Sampler[list[int]]):
-    """The batches of the next pass over a loader."""
+class _Order(Sampler[list[tuple[int, bool]]]):
+    """The batches of the next pass over a loader: rows, and whether to mirror them."""
 
     def __init__(self) -> None:
-        self.batches: list[list[int]] = []
+        self.batches: list[list[tuple[int, bool]]] = []
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def __iter__(self) -> Iterator[list[tuple[int, bool]]]:
         return iter(self.batches)
 
     def __len__(self) -> int:
@@ -129,7 +212,21 @@ def _leave_signals_to_the_parent(_: int) -> None:
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(30))  # where the parent does not end it
 
 
-def _collate(items: list[tuple[int, Tensor | str]]) -> tuple[list[str], np.ndarray, Tensor]:
-    errors = [value for _, value in items if isinstance(value, str)]
-    pixels = [value for _, value in items if isinstance(value, Tensor)]
-    return errors, np.array([row for row, _ in items]), torch.stack(pixels) if pixels else torch.empty(0)
+def _collate(items: list[_Item]) -> _Batch | str:
+    """Return items as a batch, or what is wrong with the first that has a fault."""
+    images: list[np.ndarray] = []
+    for _, _, pixels in items:
+        if isinstance(pixels, str):
+            return pixels
+        images.append(pixels)
+    whole = torch.from_numpy(np.stack(images)) if images else torch.empty(0, 1, 1, 3, dtype=torch.uint8)
+    if get_worker_info() is not None:
+        try:
+            whole.share_memory_()  # here, where an error is seen: torch's own thread would lose the batch, and all would wait
+        except RuntimeError as error:
+            return (
+                f"shared memory is full ({' '.join(str(error).split())[:120]}): give it more room (docker run --shm-size), or "
+                f"run the same command again with fewer --workers"
+            )
+    mirror = torch.tensor([place for place, (_, mirrored, _) in enumerate(items) if mirrored], dtype=torch.int64)
+    return _Batch(np.array([row for row, _, _ in items], dtype=np.int64), whole, mirror)

@@ -1,6 +1,7 @@
 """One pass of training, one pass of prediction; neither knows of a loss, a data set or a backbone."""
 
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
@@ -44,7 +45,7 @@ def train_epoch(
     empty_share_is_no_image = any(
         isinstance(module, nn.SyncBatchNorm | SharedStatistics) for module in classifier.modules()
     )
-    for rows, inputs in batches:
+    for rows, inputs in _timed(batches, progress):
         share = processes.share(len(rows))
         if share.start == share.stop and empty_share_is_no_image:
             inputs = inputs[:0]  # the image in its place would count in the statistics, and these do without
@@ -74,6 +75,18 @@ def train_epoch(
         after_step(len(rows))
 
 
+def _timed(batches: Batches, progress: Progress) -> Iterator[tuple[np.ndarray, Tensor]]:
+    """Yield batches; add to `progress` how long each was waited for."""
+    waiting = iter(batches)
+    while True:
+        started = time.perf_counter()
+        batch = next(waiting, None)
+        progress.waiting += time.perf_counter() - started
+        if batch is None:
+            return
+        yield batch
+
+
 def _check_value(value: object) -> None:
     """Raise AevlpError where a loss of the user's own gave what cannot be learned from."""
     if not isinstance(value, Tensor) or value.ndim or not value.requires_grad:
@@ -85,10 +98,23 @@ def _check_value(value: object) -> None:
 
 @torch.inference_mode()
 def predict_logits(classifier: nn.Module, batches: Batches, mixed: AbstractContextManager) -> np.ndarray:
-    """Return the logits of all batches in order, (n, C) float32, with the classifier in evaluation mode."""
+    """Return the logits of all batches in order, (n, C) float32, with the classifier in evaluation mode.
+
+    Where memory does not suffice for a batch it takes half as many images at a time, from there on.
+    """
     classifier.eval()
-    logits = []
+    logits, most = [], None
     for _, inputs in batches:
-        with mixed:
-            logits.append(classifier(inputs).float().cpu().numpy())
+        start = 0
+        while start < len(inputs):
+            piece = inputs[start : start + (most or len(inputs))]
+            try:
+                with mixed:
+                    logits.append(classifier(piece).float().cpu().numpy())
+                start += len(piece)
+            except torch.OutOfMemoryError:
+                if len(piece) == 1:
+                    raise
+                most = len(piece) // 2
+                torch.cuda.empty_cache()
     return np.concatenate(logits)

@@ -18,7 +18,7 @@ class Progress:
     """How far an epoch has come.
 
     epoch: from 1. steps, images: what is done of it. loss: () float64, the sum of the losses of these images, on any device.
-    seconds: what it took until it was last interrupted.
+    seconds: what it took until it was last interrupted. waiting: how many of them the steps waited for the next batch.
     """
 
     epoch: int = 1
@@ -26,6 +26,7 @@ class Progress:
     images: int = 0
     loss: Tensor = field(default_factory=lambda: torch.zeros((), dtype=torch.float64))
     seconds: float = 0.0
+    waiting: float = 0.0
 
     def mean_loss(self) -> float:
         """Return the mean loss an image; AevlpError where it is not finite."""
@@ -83,6 +84,12 @@ class TrainingState:
         self.stopping = EarlyStopping(**tree["stopping"])
         self.classifier.load_state_dict(tree["classifier"])
         self.optimizer.load_state_dict(tree["optimizer"])
+        for parameter, values in self.optimizer.state.items():
+            for name, value in values.items():
+                if isinstance(value, Tensor) and value.shape == parameter.shape:  # a file keeps no memory layout, and a
+                    values[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(
+                        value
+                    )  # fused optimiser takes the weights' for granted
         self.scaler.load_state_dict(tree["scaler"])
 
     def restore_memories(self, tree: dict[str, Any]) -> None:

@@ -1,29 +1,41 @@
-"""Image paths -> batches of views as bytes, decoded by worker processes; an image that cannot be read is a row with a reason."""
+"""Image paths -> batches of views as bytes, decoded by worker processes; an image that cannot be read is a row with a reason.
+
+For a GPU the workers only decode: the decoded bytes travel there once, and are cut and resized there.
+"""
 
 import signal
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
+from .decoders import PILLOW
 from .errors import AevlpError, ImageError
-from .images import read_image
-from .views import view_boxes, view_bytes
+from .images import read_pixels
+from .resizing import EXACT, resized_views
 
 
 @dataclass(frozen=True)
 class ViewBatch:
-    """Some images. rows: their numbers. status, reason: a string each. views: (k, V, 3, S, S) uint8 of the k readable ones."""
+    """Some images, k of them readable. rows: their numbers. status, reason: a string each.
+
+    views: (k, V, 3, S, S) uint8; where shapes are given, the bytes of the decoded images one after another, (sum of 3 H W) uint8.
+    shapes: (H, W) of each readable image, None where `views` are ready.
+    """
 
     rows: list[int]
     status: list[str]
     reason: list[str]
     views: Tensor
+    shapes: list[tuple[int, int]] | None = None
+
+    def pin_memory(self) -> "ViewBatch":
+        """Return the batch in memory that a GPU copies from; torch's loader calls it."""
+        return replace(self, views=self.views.pin_memory())
 
 
 Item = tuple[int, str, str, Tensor | None] | AevlpError
@@ -32,30 +44,90 @@ Item = tuple[int, str, str, Tensor | None] | AevlpError
 class ViewDataset(Dataset):
     """Item i: i, status, reason and the views (V, 3, S, S) uint8 of image i, None where it cannot be read.
 
+    resize: as for `resized_views`. decoder: as for `read_pixels`. decoded_only: give the decoded image (H, W, 3) in the place of
+    its views, which `views_on` makes.
     An error that is not the image's own is given, not raised: a worker would raise another one, with a traceback as its text.
     """
 
-    def __init__(self, paths: Sequence[Path], grid: int, size: int, compat: str) -> None:
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        grid: int,
+        size: int,
+        compat: str,
+        resize: str = EXACT,
+        decoder: str = PILLOW,
+        decoded_only: bool = False,
+    ) -> None:
         self.paths, self.grid, self.size, self.compat = list(paths), grid, size, compat
+        self.resize, self.decoder, self.decoded_only = resize, decoder, decoded_only
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Item:
         try:
-            image = read_image(self.paths[index], upright=self.compat == "paper")
+            pixels = torch.from_numpy(read_pixels(self.paths[index], self.compat == "paper", self.decoder))
         except ImageError as error:
             return index, error.status, str(error), None
         except AevlpError as error:
             return error
-        boxes = view_boxes(*image.size, self.grid, self.compat)
-        views = np.stack([view_bytes(image, box, self.size) for box in boxes])
-        return index, "ok", "", torch.from_numpy(views).permute(0, 3, 1, 2).contiguous()
+        return index, "ok", "", pixels if self.decoded_only else self._views(pixels)
+
+    def collate(self, given: list[Item]) -> ViewBatch | AevlpError:
+        """Return items as a batch, or the first error among them."""
+        items = []
+        for item in given:
+            if isinstance(item, AevlpError):
+                return item
+            items.append(item)
+        readable = [item[3] for item in items if item[3] is not None]
+        if self.decoded_only:
+            views = (
+                torch.cat([pixels.flatten() for pixels in readable]) if readable else torch.empty(0, dtype=torch.uint8)
+            )
+            shapes = [(pixels.shape[0], pixels.shape[1]) for pixels in readable]
+        else:
+            views, shapes = torch.empty(len(readable), *self._shape, dtype=torch.uint8), None
+            for of_image, each in zip(views, readable, strict=True):
+                of_image.copy_(each)
+        if get_worker_info() is not None:
+            try:
+                views.share_memory_()  # here, where an error is seen: torch's own thread would lose the batch, and all would wait
+            except RuntimeError as error:
+                return AevlpError(
+                    f"shared memory is full ({' '.join(str(error).split())[:120]}): give it more room (docker run --shm-size), "
+                    f"or run the same command again with fewer --workers"
+                )
+        return ViewBatch(
+            [item[0] for item in items], [item[1] for item in items], [item[2] for item in items], views, shapes
+        )
+
+    def views_on(self, batch: ViewBatch, device: torch.device) -> Tensor:
+        """Return the views (k, V, 3, S, S) uint8 of a batch's readable images on a device, made there if they are not yet."""
+        there = batch.views.to(device, non_blocking=True)
+        if batch.shapes is None:
+            return there
+        views = there.new_empty(len(batch.shapes), *self._shape)
+        parts = there.split([3 * height * width for height, width in batch.shapes])
+        for of_image, part, shape in zip(views, parts, batch.shapes, strict=True):
+            of_image.copy_(self._views(part.view(*shape, 3)))
+        return views
+
+    @property
+    def _shape(self) -> tuple[int, int, int, int]:
+        return 1 + self.grid**2, 3, self.size, self.size
+
+    def _views(self, pixels: Tensor) -> Tensor:
+        return resized_views(pixels, self.grid, self.size, self.compat, self.resize)
 
 
-def load_views(dataset: ViewDataset, batches: Iterable[list[int]], workers: int) -> Iterator[ViewBatch]:
+def load_views(
+    dataset: ViewDataset, batches: Iterable[list[int]], workers: int, pinned: bool = False
+) -> Iterator[ViewBatch]:
     """Yield batches of images, in the order given; `batches` is asked for row numbers a little ahead of what is yielded.
 
+    pinned: whether in memory that a GPU copies from.
     The workers are started before it is asked for the first time, so that they hold nothing that it opens.
     Raises AevlpError where something else than an image itself keeps it from being read.
     """
@@ -63,7 +135,8 @@ def load_views(dataset: ViewDataset, batches: Iterable[list[int]], workers: int)
         dataset,
         batch_sampler=batches,  # type: ignore[arg-type]
         num_workers=workers,
-        collate_fn=_collate,
+        collate_fn=dataset.collate,
+        pin_memory=pinned,
         worker_init_fn=_leave_the_end_to_the_parent,
     )
     for batch in loader:
@@ -80,22 +153,3 @@ def _leave_the_end_to_the_parent(_: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(30))  # where the parent does not end it
     sys.excepthook = lambda *_: None
-
-
-def _collate(given: list[Item]) -> ViewBatch | AevlpError:
-    items = []
-    for item in given:
-        if isinstance(item, AevlpError):
-            return item
-        items.append(item)
-    readable = [item[3] for item in items if item[3] is not None]
-    views = torch.stack(readable) if readable else torch.empty(0, dtype=torch.uint8)
-    if get_worker_info() is not None:
-        try:
-            views.share_memory_()  # here, where an error is seen: torch's own thread would lose the batch, and all would wait
-        except RuntimeError as error:
-            return AevlpError(
-                f"shared memory is full ({' '.join(str(error).split())[:120]}): give it more room (docker run --shm-size), or "
-                f"run the same command again with fewer --workers"
-            )
-    return ViewBatch([item[0] for item in items], [item[1] for item in items], [item[2] for item in items], views)

@@ -29,7 +29,7 @@ Relation = Annotated[
     Path | None, typer.Option(help="The matrix of label similarities that the cache was made with, if it was.")
 ]
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda or cuda:N; default: the GPU if there is one.")]
-BatchSize = Annotated[int, typer.Option(min=1, help="Images at a time.")]
+BatchSize = Annotated[int | None, typer.Option(min=1, help="Images at a time.")]
 Workers = Annotated[int | None, typer.Option(min=0, help="Processes that decode images.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 
@@ -58,7 +58,7 @@ def append(
     manifest: Manifest = None,
     relation: Relation = None,
     device: Device = None,
-    batch_size: BatchSize = 16,
+    batch_size: BatchSize = None,
     workers: Workers = None,
     changed: Annotated[
         bool, typer.Option("--changed", help="Also those that were written anew with as many bytes as before.")
@@ -77,7 +77,7 @@ def retry(
     manifest: Manifest = None,
     relation: Relation = None,
     device: Device = None,
-    batch_size: BatchSize = 16,
+    batch_size: BatchSize = None,
     workers: Workers = None,
 ) -> None:
     """Score the images that could not be read."""

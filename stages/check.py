@@ -5,16 +5,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..pipeline import classifier, encoder, losses
 from ..pipeline.dataset_check import KINDS, Checked, Finding, check_dataset
-from ..pipeline.encoder import ClipSource
 from ..pipeline.errors import AevlpError
-from ..pipeline.losses.foreign import is_named
 from ..pipeline.manifest import load_manifest
 from ..pipeline.prompts import class_names
 from ..pipeline.specs import DatasetSpec
 from .console import Rate, out, print_json, print_table, progress_bar, say
-from .labels_plan import policy_with
 
 SHOWN = 10  # lines of one kind; --json has all
 
@@ -64,6 +60,10 @@ def _checked(spec: DatasetSpec, root: Path, workers: int | None) -> Checked:
 
 def refused_settings(spec: DatasetSpec, classes: list[str]) -> list[str]:
     """Return why a stage would refuse what the manifest says of names, models, losses and policies; a line for each."""
+    from ..pipeline import classifier, encoder
+    from ..pipeline.encoder import ClipSource
+    from .labels_plan import policy_with
+
     source = ClipSource(spec.clip.model, spec.clip.weights).located(spec.manifest_path.parent)
     settings: list[tuple[str, Callable[[], object]]] = [
         ("names", lambda: class_names(classes, spec.name_rule, spec.natural_names, spec.synonyms)),
@@ -85,6 +85,9 @@ def refused_settings(spec: DatasetSpec, classes: list[str]) -> list[str]:
 
 
 def _build_loss(name: str, classes: int, given: dict[str, Any]) -> None:
+    from ..pipeline import losses
+    from ..pipeline.losses.foreign import is_named
+
     if is_named(name):  # a class of the user's own, which runs when it is trained with
         return
     losses.check_constants(name, given)

@@ -68,7 +68,19 @@ def pseudolabel(
     relation: Annotated[
         Path | None, typer.Option(help="A .npy or .csv matrix of label similarities for the text graph.")
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images at a time.")] = 16,
+    resize: Annotated[
+        str, typer.Option(help="fast, or exact for Pillow's own result; on photographs one grey level apart at most.")
+    ] = "fast",
+    tower: Annotated[
+        str | None,
+        typer.Option(
+            help="What runs the image tower: torch, compile (torch.compile) or openvino (aevlp[cpu]); default: openvino on a CPU "
+            "where it is installed, else torch."
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Images at a time; default: 16 on a CPU, 64 on a GPU.")
+    ] = None,
     shard_size: Annotated[
         int, typer.Option(min=1, help="Images a part: what an interruption costs at most, in each process.")
     ] = 256,
@@ -96,6 +108,8 @@ def pseudolabel(
         ("engine", engine, ("local", "ray")),
         ("compat", compat, ("paper", "published")),
         ("text-graph", text_graph, ("none", "frozen")),
+        ("resize", resize, ("fast", "exact")),
+        ("tower", tower, ("torch", "compile", "openvino")),
     ):
         if value is not None and value not in known:
             raise typer.BadParameter(f"{value!r} is not one of {', '.join(known)}", param_hint=f"--{name}")
@@ -104,7 +118,7 @@ def pseudolabel(
     stage.run(
         stage.Options(
             dataset, cache, data_root, manifest, observe, clip, weights, grid, limit, device, precision, storage, store,
-            compat, text_graph, relation, batch_size, shard_size, hash_images, workers, seed, strict, restart, yes,
+            compat, text_graph, relation, resize, tower, batch_size, shard_size, hash_images, workers, seed, strict, restart, yes,
             engine, actors, gpus,
         )
     )  # fmt: skip

@@ -63,6 +63,7 @@ class Options:
     manifest: Path | Sequence[Path] | None = None
     data_root: Path | None = None
     json: bool = False
+    image_cache: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -172,6 +173,7 @@ def _plans(options: Options, methods: Sequence[Method], folder: Path) -> tuple[d
             options.cache, method.loss, options.backbone, options.weights, options.epochs, options.batch_size,
             options.lr, options.device, folder / f"{method.name}-seed0", workers=options.workers,
             manifest=options.manifest, data_root=options.data_root, policy=method.policy, head=options.head,
+            image_cache=options.image_cache,
         )  # fmt: skip
         try:
             plans[method] = train.make_plan(training)

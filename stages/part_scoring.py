@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from ..pipeline.datasets.image_table import Fingerprint
@@ -10,7 +10,9 @@ from ..pipeline.errors import AevlpError
 from ..pipeline.part_store import PartStore, Shard, exclusive
 from ..pipeline.ranks import Rank
 from ..pipeline.score_cache import CacheHeader, CacheRows, ScoreCache
+from ..pipeline.scoring import Threads
 from ..pipeline.stamps import stamp, stamped_size
+from ..pipeline.time_spent import TimeSpent
 from .console import Rate, progress_bar, say
 from .scoring_plan import ScoringPlan
 
@@ -20,14 +22,15 @@ Write = Callable[[CacheHeader, Iterator[CacheRows]], None]
 
 @dataclass
 class Scored:
-    """What this process did: images it read, those of them that it could score, and whether it wrote the target."""
+    """What this process did: images it read, those it could score, whether it wrote the target, and what took the time."""
 
     images: int = 0
     readable: int = 0
     wrote: bool = False
+    spent: TimeSpent = field(default_factory=TimeSpent)
 
 
-def score(plan: ScoringPlan, store: PartStore, rank: Rank, map_passes: Callable, write: Write) -> Scored:
+def score(plan: ScoringPlan, store: PartStore, rank: Rank, threads: Threads, write: Write) -> Scored:
     """Score the shards that no part holds, together with any other process at it, and give all rows to `write` at the end.
 
     write: makes the target, whole or not at all, of the header and the rows in order. Exactly one process calls it; the others
@@ -43,7 +46,7 @@ def score(plan: ScoringPlan, store: PartStore, rank: Rank, map_passes: Callable,
     scored = Scored()
     while True:
         if store.missing():
-            _score_missing(plan, store, rank, map_passes, scored)
+            _score_missing(plan, store, rank, threads, scored)
         with exclusive(store.target):
             if not store.exists():
                 return scored
@@ -52,7 +55,7 @@ def score(plan: ScoringPlan, store: PartStore, rank: Rank, map_passes: Callable,
                 return scored
 
 
-def _score_missing(plan: ScoringPlan, store: PartStore, rank: Rank, map_passes: Callable, scored: Scored) -> None:
+def _score_missing(plan: ScoringPlan, store: PartStore, rank: Rank, threads: Threads, scored: Scored) -> None:
     """Score until no shard is missing, and count what this process does."""
     waiting = False
     with progress_bar(Rate("images"), Rate("views", plan.header.flips * plan.header.views)) as bar:
@@ -62,7 +65,7 @@ def _score_missing(plan: ScoringPlan, store: PartStore, rank: Rank, map_passes: 
             bar.update(task, completed=len(plan.images) - _rows(missing))
             turn = rank.number * len(missing) // rank.of  # each begins elsewhere, so that they seldom meet
             free = [shard for shard in missing[turn:] + missing[:turn] if store.is_free(shard)]
-            if not (free and _score_some(plan, store, free, map_passes, counted)):
+            if not (free and _score_some(plan, store, free, threads, counted, scored.spent)):
                 if not waiting:
                     bar.console.print("waiting for other processes, which are scoring all that is missing")
                 waiting = True
@@ -85,13 +88,13 @@ def finish(plan: ScoringPlan, store: PartStore, write: Write) -> bool:
 
 
 def _score_some(
-    plan: ScoringPlan, store: PartStore, shards: list[Shard], map_passes: Callable, counted: "Counted"
+    plan: ScoringPlan, store: PartStore, shards: list[Shard], threads: Threads, counted: "Counted", spent: TimeSpent
 ) -> int:
     if plan.options.engine == "ray":
         from .ray_engine import score_with_ray
 
         return score_with_ray(plan, store, shards, counted)
-    return plan.scoring(store, map_passes).run(shards, counted)
+    return plan.scoring(store, threads).run(shards, counted, spent)
 
 
 def _check_parts(plan: ScoringPlan, store: PartStore) -> None:

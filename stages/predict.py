@@ -12,9 +12,11 @@ import torch
 
 from ..pipeline.atomic_write import replacing
 from ..pipeline.classifier import Architecture
+from ..pipeline.decoders import fastest
 from ..pipeline.device import find_device
 from ..pipeline.errors import AevlpError
 from ..pipeline.specs import PACKAGED
+from ..pipeline.training_data import normalized, scaling
 from ..pipeline.training_loop import predict_logits
 from ..pipeline.view_loading import ViewBatch, ViewDataset, load_views
 from .console import Rate, out, print_json, print_table, progress_bar, say
@@ -48,7 +50,7 @@ def run(
         encoder = scoring_encoder(description, Path(description["manifest"] or PACKAGED).parent, device)
 
     compat = "paper" if architecture.upright else "published"
-    dataset = ViewDataset(files, grid=1, size=architecture.size, compat=compat)
+    dataset = ViewDataset(files, 1, architecture.size, compat, architecture.resize, fastest())
     results: list[dict[str, Any]] = []
     with progress_bar(Rate("images")) as bar:
         task = bar.add_task("predicting", total=len(files))
@@ -101,8 +103,7 @@ def _inputs(batch: ViewBatch, architecture: Architecture, encoder: Any, device: 
     whole = batch.views[:, 0]
     if encoder is not None:
         return encoder.encode_views(whole, False, architecture.mean, architecture.std)
-    mean, std = (torch.tensor(v, device=device).view(3, 1, 1) for v in (architecture.mean, architecture.std))
-    return (whole.to(device).float() / 255 - mean) / std
+    return normalized(whole.to(device).permute(0, 2, 3, 1), scaling(architecture.mean, architecture.std, device))
 
 
 def _report(results: list[dict[str, Any]], classes: list[str], output: Path | None, as_json: bool) -> None:

@@ -17,6 +17,7 @@ from ..pipeline.score_cache import ScoreCache, check_suffix, open_cache, remove_
 from ..pipeline.score_cache.remote import check_writable, local_place
 from ..pipeline.scoring import one_thread_each
 from ..pipeline.stamps import is_hashed, stamp, stamped_size
+from ..pipeline.time_spent import TOWER
 from .console import let_speak, out, print_result, say
 from .part_scoring import Scored, score
 from .scoring_plan import Options, ScoringPlan, comparable, make_plan
@@ -31,7 +32,7 @@ def run(options: Options) -> Path:
     spec = load_manifest(options.manifest)[options.dataset]
     path = check_suffix(options.cache or Path("cache") / f"{spec.name}.h5")
     _check_target(path)
-    with one_thread_each() as map_passes:
+    with one_thread_each() as threads:
         plan = make_plan(options, spec)
         if options.restart:
             _delete(path, rank, options.yes)
@@ -41,7 +42,7 @@ def run(options: Options) -> Path:
             return path
         started = time.monotonic()
         store = plan.store(path)
-        scored = score(plan, store, rank, map_passes, lambda header, rows: write_cache(path, header, rows))
+        scored = score(plan, store, rank, threads, lambda header, rows: write_cache(path, header, rows))
     if not path.exists():
         raise AevlpError(f"{store.folder} was deleted by another process before {path} was made of it: run again")
     if not scored.wrote:  # another process has made it, perhaps with other settings
@@ -163,6 +164,8 @@ def _summary(path: Path, scored: Scored, seconds: float, whose: str) -> None:
         else ""
     )
     print_result(path, f": {statuses['ok']:,} images scored{here}{pace}, {size:,.1f} MB")
+    if scored.images and scored.spent.seconds[TOWER]:
+        out.print(scored.spent.limit())
     for status in sorted(set(statuses) - {"ok"}):
         out.print(f"{statuses[status]:,} images {status}: kept as rows without scores, left out of training")
     for reason in [text for text in cache.reason.tolist() if text][:3]:

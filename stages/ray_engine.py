@@ -15,6 +15,7 @@ from ..pipeline.errors import AevlpError
 from ..pipeline.manifest import load_manifest
 from ..pipeline.part_store import PartStore, Shard
 from ..pipeline.scoring import one_thread_each
+from ..pipeline.time_spent import TimeSpent
 from .console import err, out
 from .scoring_plan import Options, ScoringPlan, make_plan
 
@@ -38,7 +39,7 @@ def score_with_ray(
         scored = rows.map_batches(
             ShardActor,
             # The GPU that Ray gives to an actor is the only one that it sees: cuda:1 would not be there.
-            fn_constructor_args=(replace(options, device=device), store.target, Path.cwd()),
+            fn_constructor_args=(replace(options, device=device, tower=plan.tower), store.target, Path.cwd()),
             batch_size=1,
             batch_format="pyarrow",
             compute=ray.data.ActorPoolStrategy(size=actors, max_tasks_in_flight_per_actor=2),
@@ -61,11 +62,11 @@ class ShardActor:
         self._error, self._open = "", ExitStack()
         try:
             os.chdir(folder)
-            map_passes = self._open.enter_context(one_thread_each())
+            threads = self._open.enter_context(one_thread_each())
             plan = make_plan(options, load_manifest(options.manifest)[options.dataset])
             store = plan.store(target)
             store.begin()  # refuses if this machine has other images, weights or versions than the driver's
-            self._scoring = plan.scoring(store, map_passes)
+            self._scoring = plan.scoring(store, threads)
         except AevlpError as error:
             self._error = str(error)
         except OSError as error:
@@ -78,7 +79,7 @@ class ShardActor:
         published = 0
         if not self._error:
             try:
-                published = self._scoring.run([Shard(**row)], reasons.extend)
+                published = self._scoring.run([Shard(**row)], reasons.extend, TimeSpent())
             except AevlpError as error:
                 self._error = str(error)
         types = pa.schema({"published": pa.int64(), "reasons": pa.list_(pa.string()), "error": pa.string()})

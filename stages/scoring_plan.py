@@ -1,7 +1,7 @@
 """What stage one is asked for -> what it will do, checked: the images, the scoring model, the prompts and the cache's header."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..pipeline import decoders, towers
 from ..pipeline.datasets import ImageTable, load_images
 from ..pipeline.device import find_device
 from ..pipeline.encoder import IMAGENET_STATISTICS, RANDOM, ClipEncoder, ClipSource
@@ -20,14 +21,17 @@ from ..pipeline.part_store import PartStore, cut
 from ..pipeline.prompts import class_names, class_prompts
 from ..pipeline.provenance import arrays_sha256, versions
 from ..pipeline.ranks import this_rank
+from ..pipeline.resizing import FAST, described
 from ..pipeline.score_cache import CacheHeader
-from ..pipeline.scoring import FLIPS, Scorer
+from ..pipeline.scoring import FLIPS, Scorer, Threads
 from ..pipeline.seeding import derive
 from ..pipeline.shard_scoring import ShardScoring
 from ..pipeline.spec_sections import TextGraphConstants
 from ..pipeline.specs import PACKAGED, DatasetSpec
 from ..pipeline.view_loading import ViewDataset
 from .console import say
+
+BATCH = {"cpu": 16, "cuda": 64}  # images at a time; on a GPU as many views as it takes to fill it
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,9 @@ class Options:
     compat: str = "paper"
     text_graph: str | None = None
     relation: Path | None = None
-    batch_size: int = 16
+    resize: str = FAST
+    tower: str | None = None
+    batch_size: int | None = None
     shard_size: int = 256
     hash_images: bool = False
     workers: int | None = None
@@ -82,30 +88,41 @@ class ScoringPlan:
             "hash of the list of images and labels": self.images.listing()[:16],
             "of": of,
             "device": self.encoder.device.type,
-            "batch_size": self.options.batch_size,
+            "batch_size": self.batch_size(),
             "shard_size": self.options.shard_size,
             "hash_images": self.options.hash_images,
         }
         del settings["dataset"]["fingerprint"]  # sizes of files: each part has the stamps of its own
         return PartStore(target, settings, cut(len(self.images), self.options.shard_size))
 
-    def scoring(self, store: PartStore, map_passes: Callable) -> ShardScoring:
+    def scoring(self, store: PartStore, threads: Threads) -> ShardScoring:
         """Return what scores the shards of a store."""
-        mean, std = (self.header.provenance["pixel_statistics"][key] for key in ("mean", "std"))
-        settings = self.spec.damp.settings(self.options.compat)
-        grid = self.header.provenance["method"]["grid"]
-        views = ViewDataset(self.images.paths.tolist(), grid, self.encoder.image_size, self.options.compat)
-        scorer = Scorer(self.encoder, self.header, self.text, mean, std, settings, map_passes)
-        return ShardScoring(
-            self.images,
-            views,
-            scorer,
-            store,
-            self.options.hash_images,
-            self.options.strict,
-            self.options.batch_size,
-            self.workers(),
+        made, encoder, compat = self.header.provenance, self.encoder, self.options.compat
+        mean, std = (made["pixel_statistics"][key] for key in ("mean", "std"))
+        resize = self.options.resize
+        views = ViewDataset(
+            self.images.paths.tolist(),
+            made["method"]["grid"],
+            encoder.image_size,
+            compat,
+            resize,
+            made["decoder"],
+            decoded_only=encoder.device.type == "cuda" and resize == FAST,
         )
+        encoder.use_tower(self.tower, threads.count)
+        settings = self.spec.damp.settings(compat)
+        scorer = Scorer(encoder, views, self.header, self.text, mean, std, settings, threads)
+        hashed, strict = self.options.hash_images, self.options.strict
+        return ShardScoring(self.images, scorer, store, hashed, strict, self.batch_size(), self.workers())
+
+    @property
+    def tower(self) -> str:
+        """What runs the image tower."""
+        return _tower(self.options, self.encoder)
+
+    def batch_size(self) -> int:
+        """Return how many images are scored at a time."""
+        return self.options.batch_size or BATCH[self.encoder.device.type]
 
     def workers(self) -> int:
         """Return how many processes decode images."""
@@ -137,6 +154,7 @@ def make_plan(options: Options, spec: DatasetSpec) -> ScoringPlan:
         say("The weights are RANDOM, as asked: scores and pseudo-labels will mean nothing.")
     precision = options.precision or ("bf16" if device.type == "cuda" else "fp32")
     encoder = ClipEncoder(source.located(spec.manifest_path.parent), device, precision, options.seed)
+    towers.check(_tower(options, encoder), device, precision)
     grid = options.grid or spec.damp.grid
     text = encoder.encode_classes(sentences)
     if graph is not None:
@@ -154,7 +172,10 @@ def make_plan(options: Options, spec: DatasetSpec) -> ScoringPlan:
         provenance=_provenance(options, spec, images, root, encoder, source, grid, graph),
         text=text if options.store == "embedding" else None,
     )
-    say(f"{encoder.name} ({encoder.activation}, {precision}) on {device}, {header.views} views an image and flip")
+    tower = "" if (used := header.provenance["tower"]) == towers.TORCH else f", {used}"
+    say(
+        f"{encoder.name} ({encoder.activation}, {precision}{tower}) on {device}, {header.views} views an image and flip"
+    )
     return ScoringPlan(options, spec, root, images, encoder, text, header)
 
 
@@ -222,6 +243,11 @@ def _graph_provenance(options: Options, graph: TextGraph | None, encoder: ClipEn
     }
 
 
+def _tower(options: Options, encoder: ClipEncoder) -> str:
+    """Return what runs the image tower."""
+    return options.tower or towers.fitting(encoder.device, encoder.precision)
+
+
 def _provenance(
     options: Options,
     spec: DatasetSpec,
@@ -246,7 +272,9 @@ def _provenance(
         "activation": encoder.activation,
         "image_size": encoder.image_size,
         "pixel_statistics": {"mean": list(mean), "std": list(std)},
-        "resize": "stretched to a square, antialiased bilinear, Pillow",
+        "resize": described(options.resize),
+        "decoder": decoders.fastest(),
+        "tower": towers.described(_tower(options, encoder)),
         "prompt": list(spec.prompt),
         "text_graph": _graph_provenance(options, graph, encoder),
         "method": {**spec.damp.model_dump(), "grid": grid, "compat": options.compat},
@@ -258,7 +286,7 @@ def _provenance(
 
 
 def comparable(header: CacheHeader) -> dict[str, Any]:
-    """Return what must agree for two runs to give the same cache: all but where the files were.
+    """Return what must agree for two runs to give the same cache: all but where the files were, and by what they were decoded.
 
     The data's fingerprint stands last: it changes with the observed labels too, and the regime says more than a hash.
     """
@@ -269,5 +297,7 @@ def comparable(header: CacheHeader) -> dict[str, Any]:
         "prompts": header.prompts,
         **header.provenance,
     }
+    whole.setdefault("tower", towers.TORCH)  # caches of before there were others
+    whole.pop("decoder", None)  # none is used that does not give the same pixels
     dataset = whole.pop("dataset")
     return {**whole, "dataset": {key: dataset[key] for key in ("name", "fingerprint")}}

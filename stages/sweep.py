@@ -11,14 +11,11 @@ from typing import Any
 from ..pipeline import policies
 from ..pipeline.atomic_write import replacing
 from ..pipeline.errors import AevlpError
-from ..pipeline.losses import entry
 from ..pipeline.provenance import versions
 from ..pipeline.score_cache import ScoreCache, open_whole_cache
 from ..pipeline.specs import DatasetSpec
 from ..pipeline.sweeping import Figures, best, check_swept, default_grid, figures, settings_of, tabulate
-from .console import out, print_json, print_table
-from .labels_plan import policy_of
-from .training_plan import dataset_of, splits
+from .console import out, print_json, print_table, say
 
 F1 = "F1 on the validation part"
 ESTIMATE = (
@@ -50,6 +47,10 @@ def run(options: Options) -> None:
     if options.output is not None and options.output.suffix not in (".csv", ".json"):
         raise AevlpError(f"--output must end in .csv or .json, found {options.output}")
     cache = open_whole_cache(options.cache)
+    if not options.json:
+        say(f"{options.cache}: {len(cache):,} images, {len(cache.classes)} classes")
+    from .training_plan import dataset_of
+
     spec = dataset_of(cache, options.dataset, options.manifest)
     record = swept(cache, spec, options.policies, parsed_grid(options.grid))
     if options.output is not None:
@@ -105,6 +106,8 @@ def swept(
     }
     tried = {name: settings_of(name, own, grids[name]) for name, own in owns.items()}
 
+    from .training_plan import splits
+
     train, val, test = splits(cache, spec.recipe.val_fraction)
     parts = {"train": train.rows, "val": val.rows, **({"test": test.rows} if len(test.rows) else {})}
     results, recommended = [], []
@@ -144,6 +147,9 @@ def swept(
 def _own(name: str, cache: ScoreCache, spec: DatasetSpec) -> dict[str, Any]:
     """Return all constants that training would take for a policy."""
     check_swept(name)
+    from ..pipeline.losses import entry
+    from .labels_plan import policy_of
+
     plan = policy_of(name, "gpr", entry("gpr"), cache, spec)
     assert plan is not None
     own = {}

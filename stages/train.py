@@ -12,16 +12,16 @@ import numpy as np
 import torch
 
 from ..pipeline.classifier import Architecture, Classifier, Outputs
+from ..pipeline.epoch_labels import EpochLabels
 from ..pipeline.errors import AevlpError
 from ..pipeline.generators import generator_states, restore_generators
 from ..pipeline.interruption import Interruption
-from ..pipeline.labelling import label
 from ..pipeline.losses import Targets, create
 from ..pipeline.losses.interface import Scheduled, Watching
 from ..pipeline.metrics import classes_without_positives, mean_average_precision
 from ..pipeline.process_group import Processes, joined
 from ..pipeline.seeding import derive, seed_everything
-from ..pipeline.training_data import Inputs
+from ..pipeline.training_data import Inputs, sent
 from ..pipeline.training_loop import Batches, autocast, predict_logits, train_epoch
 from ..pipeline.training_state import Progress, TrainingState
 from .console import Rate, out, print_result, progress_bar, say, silent
@@ -56,8 +56,6 @@ __all__ = [
     "splits",
 ]
 
-EVALUATION_BATCH = 64
-
 
 def run(options: Options) -> Path:
     """Train one classifier from a cache, print the result, and return its run folder.
@@ -89,11 +87,14 @@ def run(options: Options) -> Path:
         )
         with Interruption("the step in flight is finished and the state saved") as interruption:
             training = _Training(plan, folder, processes, interruption, architecture, classifier)
-            if tree is not None:
-                training.go_on_from(tree)
-            while not training.state.ended:
-                training.epoch()
-            training.finish()
+            try:
+                if tree is not None:
+                    training.go_on_from(tree)
+                while not training.state.ended:
+                    training.epoch()
+                training.finish()
+            finally:
+                training.close()
     return folder.path
 
 
@@ -112,7 +113,7 @@ def run_or_reuse(options: Options) -> Path:
 
 def judged(classifier: Classifier, inputs: Inputs, rows: np.ndarray, mixed: AbstractContextManager) -> np.ndarray:
     """Return the logits of some rows of the cache, (n, C) float32, each row exactly once."""
-    return predict_logits(classifier, inputs.batches(rows, EVALUATION_BATCH), mixed)
+    return predict_logits(classifier, inputs.batches(rows, inputs.evaluation_batch), mixed)
 
 
 class _Training:
@@ -129,7 +130,10 @@ class _Training:
     ) -> None:
         self.plan, self.folder, self.processes, self.interruption = plan, folder, processes, interruption
         self.architecture = architecture
-        self.inputs = classifier_inputs(architecture, plan.cache, plan.root, plan.device, plan.options.workers)
+        with processes.together():
+            self.inputs = classifier_inputs(
+                architecture, plan.cache, plan.root, plan.device, plan.options.workers, plan.options.image_cache
+            )
         self.mixed = autocast(plan.device, precision(plan))
         if plan.device.type == "cuda":
             torch.cuda.set_device(plan.device)
@@ -139,17 +143,30 @@ class _Training:
             classifier,
             torch.optim.Adam(
                 classifier.parameter_groups(plan.recipe["lr"], plan.recipe["head_lr_factor"])
-                + _own_parameters(loss, plan.recipe["lr"])
+                + _own_parameters(loss, plan.recipe["lr"]),
+                fused=True,
             ),
             torch.amp.GradScaler(plan.device.type, enabled=precision(plan) is torch.float16),
             loss,
             plan.policy and plan.policy.create(),
         )
+        self.labels: EpochLabels | None = None
+        if self.state.policy is not None:
+            self.labels = EpochLabels(
+                plan.cache, plan.train.rows, self.state.policy, plan.recipe["epochs"], plan.options.seed
+            )
         self.classifier = classifier
+        if plan.options.compile:
+            classifier.compile()
         self.learning: torch.nn.Module | None = (
             None  # the classifier as it is trained, made when it is known what learns
         )
         self.last_save = time.monotonic()
+
+    def close(self) -> None:
+        """End what is done ahead of an epoch that will not be trained."""
+        if self.labels is not None:
+            self.labels.close()
 
     def go_on_from(self, tree: dict[str, Any]) -> None:
         """Restore a state that `save` wrote, and the best weights where they are those of that state."""
@@ -225,8 +242,14 @@ class _Training:
         better = state.stopping.improves(100 * val_map)
         state.ended = state.stopping.stops(100 * val_map) or progress.epoch == recipe["epochs"]
         state.best = better or progress.epoch == 1
-        seconds = round(time.monotonic() - started, 2)
-        measured = {"epoch": progress.epoch, "loss": loss, "val_map": val_map, "best": better, "seconds": seconds}
+        measured = {
+            "epoch": progress.epoch,
+            "loss": loss,
+            "val_map": val_map,
+            "best": better,
+            "seconds": round(time.monotonic() - started, 2),
+            "waiting": round(progress.waiting, 2),
+        }
         state.history.append(measured)
         state.progress = Progress(progress.epoch + 1)
         self.save()
@@ -318,23 +341,27 @@ class _Training:
             self.learning = self.processes.learning(self.classifier, self.plan.device)
 
     def _targets(self) -> Callable[[np.ndarray, Outputs], Targets]:
-        """Return row numbers of a batch, and outputs -> targets on the device, with the labels of this epoch."""
+        """Return row numbers of a batch, and outputs -> targets on the device, with the labels of this epoch.
+
+        All that is known goes to the device here: a step that waited for it would leave a GPU idle.
+        """
         plan, cache, reads = self.plan, self.plan.cache, self.plan.loss.reads
         rows = plan.train.rows
         known: dict[str, np.ndarray] = {"observed": cache.observed[rows]}
         if "truth" in reads:
             known["truth"] = np.asarray(cache.truth)[rows]
-        if self.state.policy is not None:
-            labels = label(cache, rows, self.state.policy, self.state.progress.epoch, plan.options.seed)
+        if self.labels is not None:
+            labels = self.labels.of(self.state.progress.epoch)
             known |= {"pseudo": labels.codes, "scores": labels.scores}
-        known = {name: values for name, values in known.items() if name in (*reads, "observed")}
+        there = {
+            name: torch.from_numpy(values).to(plan.device)
+            for name, values in known.items()
+            if name in (*reads, "observed")
+        }
 
         def targets(batch: np.ndarray, outputs: Outputs) -> Targets:
-            here, n = np.searchsorted(rows, batch), len(batch)
-            of: dict[str, Any] = {
-                name: torch.from_numpy(v[here]).to(plan.device, non_blocking=True) for name, v in known.items()
-            }
-            of["rows"] = torch.from_numpy(here).to(plan.device, non_blocking=True)
+            here, n = sent(np.searchsorted(rows, batch), plan.device), len(batch)
+            of: dict[str, Any] = {**{name: values[here] for name, values in there.items()}, "rows": here}
             if "features" in reads:
                 of["features"] = self.processes.whole_batch(outputs.features, n)
             if "latent" in reads and outputs.latent is not None:
@@ -356,6 +383,8 @@ class _Training:
             own = np.concatenate(shown)
             inputs = self.inputs.batches(rows[own], [len(share) for share in shown], mirrored[own])
             for batch, (_, pixels) in zip(batches, inputs, strict=True):
+                if self.labels is not None:  # here, where the workers are started
+                    self.labels.make_ahead(self.state.progress.epoch + 1)
                 yield rows[batch], pixels
 
     def _judge(self, classifier: Classifier, rows: np.ndarray) -> np.ndarray:
@@ -364,7 +393,7 @@ class _Training:
         own, logits = rows[self.processes.share(len(rows))], np.empty((0, len(self.plan.cache.classes)), np.float32)
         try:
             if len(own):
-                batches = self.interruption.before_each(self.inputs.batches(own, EVALUATION_BATCH))
+                batches = self.interruption.before_each(self.inputs.batches(own, self.inputs.evaluation_batch))
                 logits = predict_logits(classifier, batches, self.mixed)
         except KeyboardInterrupt:  # the others have to hear of it before this one leaves
             if not self.interruption.asked:

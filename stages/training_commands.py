@@ -22,6 +22,14 @@ from .option_types import (
     listed,
 )
 
+ImageCache = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Keep resized images here, 3 x size x size bytes each: later epochs and runs with this folder open no image file.",
+    ),
+]
+
 
 def train(
     cache: TrainedCache,
@@ -52,6 +60,10 @@ def train(
     save_minutes: Annotated[
         float, typer.Option(min=0, help="Save the state this often; at every epoch's end in any case.")
     ] = 10.0,
+    image_cache: ImageCache = None,
+    compile: Annotated[
+        bool, typer.Option("--compile", help="Compile the classifier with torch, about a minute; needs a C++ compiler.")
+    ] = False,
 ) -> None:
     """Stage two: train a classifier from a cache. Under torchrun, several processes share each batch."""
     from . import train as stage
@@ -59,7 +71,7 @@ def train(
     stage.run(
         stage.Options(
             cache, loss, backbone, weights, epochs, batch_size, lr, device, run, resume, seed, workers, amp, dataset,
-            manifest, data_root, save_minutes, policy, head,
+            manifest, data_root, save_minutes, policy, head, image_cache, compile,
         )
     )  # fmt: skip
 
@@ -129,6 +141,7 @@ def compare(
     workers: Workers = 2,
     manifest: Manifest = None,
     data_root: DataRoot = None,
+    image_cache: ImageCache = None,
     json: Json = False,
 ) -> None:
     """Train several losses and policies on equal terms and print one table; the same command again goes on."""
@@ -153,6 +166,7 @@ def compare(
             workers=workers,
             manifest=manifest,
             data_root=data_root,
+            image_cache=image_cache,
             json=json,
         )
     )

@@ -1,5 +1,7 @@
 """Options and a cache -> what a training will do, after checking everything that can be checked before a model is loaded."""
 
+import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ from ..pipeline.datasets import load_images
 from ..pipeline.device import mixed_precision
 from ..pipeline.encoder import ClipEncoder, ClipSource
 from ..pipeline.errors import AevlpError, unknown_name
+from ..pipeline.image_cache import ImageCache
 from ..pipeline.images import file_size
 from ..pipeline.label_codes import NEGATIVE, POSITIVE, effective
 from ..pipeline.labelling import label
@@ -27,13 +30,17 @@ from ..pipeline.observation import checked
 from ..pipeline.process_group import own_device
 from ..pipeline.provenance import versions
 from ..pipeline.ranks import this_rank
+from ..pipeline.resizing import resize_of
 from ..pipeline.score_cache import ScoreCache, open_whole_cache
+from ..pipeline.score_cache.schema import ROWS_A_BLOCK
 from ..pipeline.seeding import derive, seed_everything
 from ..pipeline.single_positive import split_train_val
 from ..pipeline.specs import DatasetSpec
 from ..pipeline.training_data import EmbeddingInputs, Inputs, PixelInputs
 from .console import say
 from .labels_plan import PolicyPlan, policy_of
+
+COMPILERS = ("g++", "clang++")  # what torch looks for, unless CXX names another
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,8 @@ class Options:
     save_minutes: float = 10.0
     policy: str | None = None
     head: str | None = None
+    image_cache: Path | None = None
+    compile: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,6 +106,8 @@ def make_plan(options: Options) -> Plan:
     if "truth" in loss.reads and cache.truth is None:
         raise AevlpError(f"loss {options.loss} needs full labels, and {cache.path} has none: choose another loss")
     check_names(spec)
+    if options.compile:
+        check_compiler()
     policy = policy_of(options.policy, options.loss, loss, cache, spec)
     check_dataset(cache, spec, root)
     recipe = _recipe(spec, options, loss)
@@ -120,6 +131,16 @@ def make_plan(options: Options) -> Plan:
         if isinstance(made, Scheduled):
             made.set_epoch(1, recipe["epochs"])
     return Plan(options, cache, spec, device, recipe, loss, policy, given, root, train, val, test)
+
+
+def check_compiler() -> None:
+    """Raise AevlpError where torch.compile has no C++ compiler to call."""
+    named = os.environ.get("CXX")
+    if not any(shutil.which(name) for name in ([named] if named else COMPILERS)):
+        raise AevlpError(
+            f"--compile needs a C++ compiler, expected {named or ' or '.join(COMPILERS)} on the PATH: install one, or leave "
+            f"--compile out"
+        )
 
 
 def check_names(spec: DatasetSpec) -> None:
@@ -212,15 +233,33 @@ def splits(cache: ScoreCache, val_fraction: float) -> tuple[Split, Split, Split]
 
 
 def classifier_inputs(
-    architecture: Architecture, cache: ScoreCache, root: Path, device: torch.device, workers: int
+    architecture: Architecture,
+    cache: ScoreCache,
+    root: Path,
+    device: torch.device,
+    workers: int,
+    image_cache: Path | None = None,
 ) -> Inputs:
-    """Return where a classifier's inputs come from: the cache's embeddings, or the images below `root`."""
+    """Return where a classifier's inputs come from: the cache's embeddings, or the images below `root`.
+
+    image_cache: the folder where resized images are kept, None to read the files each time.
+    """
     if architecture.backbone == "linear":
-        return EmbeddingInputs(cache.embedding(slice(None)), device)
-    paths = [root / path for path in cache.paths.tolist()]
+        return EmbeddingInputs(_embedding(cache), device)
+    size, upright, resize = architecture.size, architecture.upright, architecture.resize
+    cached = ImageCache(image_cache, cache.paths, size, upright, resize) if image_cache else None
     return PixelInputs(
-        paths, architecture.size, architecture.upright, architecture.mean, architecture.std, device, workers
+        root, cache.paths, size, upright, architecture.mean, architecture.std, device, workers, resize, cached
     )
+
+
+def _embedding(cache: ScoreCache) -> np.ndarray:
+    """Return the whole images' unit vectors (N, F, D) in the precision that they are stored in."""
+    header = cache.header
+    vectors = np.empty((len(cache), header.flips, header.width), dtype=header.storage)
+    for start in range(0, len(vectors), ROWS_A_BLOCK):
+        vectors[start : start + ROWS_A_BLOCK] = cache.embedding(slice(start, start + ROWS_A_BLOCK))
+    return vectors
 
 
 def _recipe(spec: DatasetSpec, options: Options, loss: LossEntry) -> dict[str, Any]:
@@ -312,6 +351,7 @@ def settings_of(plan: Plan) -> dict[str, Any]:
         "recipe": plan.recipe,
         "seed": options.seed,
         "precision": str(precision(plan)),
+        **({"compile": True} if options.compile else {}),
         "versions": versions(),
     }
 
@@ -342,7 +382,7 @@ def new_classifier(plan: Plan) -> tuple[Architecture, Classifier]:
     seed_everything(derive(plan.options.seed, "weights"))
     cache, recipe = plan.cache, plan.recipe
     made = cache.provenance
-    upright = made["method"]["compat"] == "paper"
+    upright, resize = made["method"]["compat"] == "paper", resize_of(made["resize"])
     statistics = made["pixel_statistics"]
     if recipe["backbone"] == "linear":
         return classifiers.create_linear(
@@ -353,6 +393,7 @@ def new_classifier(plan: Plan) -> tuple[Architecture, Classifier]:
             statistics["std"],
             upright,
             recipe["head"],
+            resize,
         )
     if recipe["backbone"] == "clip":
         encoder = scoring_encoder(made, plan.spec.manifest_path.parent, plan.device)
@@ -365,9 +406,10 @@ def new_classifier(plan: Plan) -> tuple[Architecture, Classifier]:
             statistics["std"],
             upright,
             recipe["head"],
+            resize,
         )
     if recipe["weights"] == classifiers.RANDOM:
         say(f"{recipe['backbone']} starts from RANDOM weights, as asked.")
     return classifiers.create_timm(
-        recipe["backbone"], recipe["weights"], len(cache.classes), recipe["image_size"], upright, recipe["head"]
+        recipe["backbone"], recipe["weights"], len(cache.classes), recipe["image_size"], upright, recipe["head"], resize
     )

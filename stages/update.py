@@ -19,6 +19,7 @@ from ..pipeline.part_store import exclusive, recorded_settings, remove_parts
 from ..pipeline.provenance import difference
 from ..pipeline.pseudo_labels import DampSettings
 from ..pipeline.ranks import this_rank
+from ..pipeline.resizing import resize_of
 from ..pipeline.score_cache import CacheHeader, CacheRows, ScoreCache, open_cache, write_cache
 from ..pipeline.score_cache.remote import check_writable
 from ..pipeline.score_cache.schema import ROWS_A_BLOCK, joined
@@ -26,6 +27,7 @@ from ..pipeline.score_cache.scores import with_scores
 from ..pipeline.scoring import one_thread_each
 from ..pipeline.specs import PACKAGED
 from ..pipeline.stamps import is_hashed, stamp, stamped_size
+from ..pipeline.towers import TORCH
 from .console import let_speak, out, print_result
 from .inspect import cached_settings
 from .part_scoring import score
@@ -43,7 +45,7 @@ class Scoring:
     manifest: Path | Sequence[Path] | None = None
     relation: Path | None = None
     device: str | None = None
-    batch_size: int = 16
+    batch_size: int | None = None
     workers: int | None = None
     changed: bool = False
 
@@ -66,7 +68,7 @@ def _bring_up_to_date(path: Path, scoring: Scoring, retried: bool) -> None:
         raise AevlpError(f"{path} was made of another cache: bring that one up to date, and select or rescore it again")
     options = _options(cache, scoring)
     spec = load_manifest(options.manifest)[options.dataset]
-    with one_thread_each() as map_passes:
+    with one_thread_each() as threads:
         plan = make_plan(options, spec)
         _insist_on_same(cache, plan)
         plan, kept = _matched(cache, plan, retried, scoring.changed)
@@ -92,7 +94,7 @@ def _bring_up_to_date(path: Path, scoring: Scoring, retried: bool) -> None:
             write_cache(path, header, _woven(cache, plan.images, kept, rows))
 
         if len(todo):
-            score(part, store, rank, map_passes, write)
+            score(part, store, rank, threads, write)
         elif rank.first:  # labels alone have changed
             write(plan.header, iter(()))
     statuses = open_cache(path).status
@@ -131,6 +133,8 @@ def _options(cache: ScoreCache, scoring: Scoring) -> Options:
         storage=cache.header.storage,
         store=cache.header.stores,
         compat=made["method"]["compat"],
+        resize=resize_of(made["resize"]),
+        tower=made.get("tower", TORCH).split()[0],
         text_graph="none" if graph == "none" else graph["kind"],
         relation=scoring.relation,
         batch_size=scoring.batch_size,

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,7 +13,9 @@ from ..pipeline.score_cache.consistency import row_faults
 from ..pipeline.score_cache.schema import ROWS_A_BLOCK
 from .console import out, print_json, say
 from .inspect import cached_settings
-from .label_agreement import LabelAgreement, with_dataset
+
+if TYPE_CHECKING:
+    from .label_agreement import LabelAgreement
 
 RANGES = 5  # of damaged rows that are named
 
@@ -34,6 +37,10 @@ def run(
         if as_json:
             print_json({"path": str(path), "images": None, "compared_with": None, "faults": [str(error)]})
         raise
+    if not as_json:
+        say(f"{path}: reading {len(cache):,} images")
+    from .label_agreement import with_dataset
+
     agreement, note = with_dataset(cache, dataset, manifest, data_root)
     if not as_json:
         say(note)
@@ -47,7 +54,7 @@ def run(
         out.print(f"{path}: {len(cache):,} images, whole and consistent")
 
 
-def find_faults(cache: ScoreCache, agreement: LabelAgreement | None = None) -> list[str]:
+def find_faults(cache: ScoreCache, agreement: "LabelAgreement | None" = None) -> list[str]:
     """Return one sentence a fault: damage, repeated ids, impossible labels or numbers, codes that the numbers do not give.
 
     agreement: with the labels of a data set, where they are to be compared. Each block is read once; beyond one block, memory

@@ -11,10 +11,13 @@ import torch
 from PIL import Image
 from s3_store import S3Store, s3_store
 
+from aevlp.pipeline import towers
 from aevlp.pipeline.locations import forget_listings
 from aevlp.stages import cli, pseudolabel, train
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has what it starts in the background ignore it
+# Several tests fork, and a fork of a process in which OpenVINO has computed can hang: those about it ask for it.
+towers.fitting = lambda device, precision: towers.TORCH
 torch.set_num_threads(1)  # the models are tiny: more threads would only wait for each other
 
 WORDS = ("red", "green", "blue")

@@ -118,6 +118,8 @@ def _provenance(grid: int, seed: int) -> dict[str, Any]:
         "image_size": 32,
         "pixel_statistics": {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25]},
         "resize": "stretched to a square, antialiased bilinear, Pillow",
+        "decoder": "pillow",
+        "tower": "torch",
         "prompt": ["a photo of a {}."],
         "text_graph": "none",
         "method": method,

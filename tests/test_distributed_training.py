@@ -172,7 +172,8 @@ def test_shares_are_those_of_array_split(of: int, n: int) -> None:
 def test_batches_have_the_sizes_asked_for(blocks: Path, sizes, expected: list[int], workers: int) -> None:
     rows, mirrored = np.array([5, 3, 0, 1, 2, 6, 4]), np.arange(7) % 2 == 0
     pixels = PixelInputs(
-        [blocks / "images" / f"{n:02d}.png" for n in range(7)],
+        blocks / "images",
+        np.array([f"{n:02d}.png" for n in range(7)]),
         8,
         True,
         (0, 0, 0),

@@ -58,6 +58,7 @@ class Ended:
 def command(data: Path, cache: Path, *more: object) -> list[str]:
     """Return the command line that scores the blocks in `data`."""
     fixed = {"--dataset": "blocks", "--manifest": data / "blocks.yaml", "--cache": cache, "--shard-size": SHARD}
+    fixed["--tower"] = "torch"  # as in this process, which forks
     listed = [str(text) for pair in fixed.items() for text in pair]
     return ["pseudolabel", *listed, *([] if "--workers" in more else ["--workers", "0"]), *map(str, more)]
 
@@ -91,9 +92,9 @@ def scored(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     numbers: list[int] = []
     real = Scorer.rows
 
-    def rows(self, images, batch, stamps):
+    def rows(self, images, batch, stamps, begun):
         numbers.extend(batch.rows)
-        return real(self, images, batch, stamps)
+        return real(self, images, batch, stamps, begun)
 
     monkeypatch.setattr(Scorer, "rows", rows)
     return numbers
@@ -469,11 +470,11 @@ def test_two_runs_at_once_score_each_image_once(blocks: Path, tmp_path: Path, pl
             os.close(begin)
             real = Scorer.rows
 
-            def rows(self, images, batch, stamps, number=number, real=real):
+            def rows(self, images, batch, stamps, begun, number=number, real=real):
                 with log.open("a") as file:
                     file.write("".join(f"{number} {row}\n" for row in batch.rows))
                 time.sleep(0.1)
-                return real(self, images, batch, stamps)
+                return real(self, images, batch, stamps, begun)
 
             Scorer.rows = rows  # type: ignore[method-assign]
             os.read(begun, 1)
@@ -569,10 +570,10 @@ def test_an_image_that_is_replaced_while_it_is_scored_is_an_error(
     cache, image = place / "c.h5", data / "images" / "06.png"
     real = Scorer.rows
 
-    def rows(self, images, batch, stamps):
+    def rows(self, images, batch, stamps, begun):
         if 6 in batch.rows:
             shutil.copy(data / "images" / "07.png", image)
-        return real(self, images, batch, stamps)
+        return real(self, images, batch, stamps, begun)
 
     with monkeypatch.context() as patch:
         patch.setattr(Scorer, "rows", rows)

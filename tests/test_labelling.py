@@ -111,8 +111,14 @@ def test_the_policy_knows_of_no_other_rows_and_no_other_cosines_are_read(
     cache: ScoreCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows, asked = np.array([2, 3, 9, 14]), []
-    similarity = ScoreCache.similarity
-    monkeypatch.setattr(ScoreCache, "similarity", lambda self, rows: asked.extend(rows) or similarity(self, rows))
+    read = cache._store.array
+
+    def noted(name: str, rows: np.ndarray) -> np.ndarray:
+        if name == "similarity":
+            asked.extend(rows)
+        return read(name, rows)
+
+    monkeypatch.setattr(cache._store, "array", noted)
     monkeypatch.setattr(reader, "BLOCK_BYTES", 1000)
     spy = Spy()
     label(cache, rows, spy, epoch=1)

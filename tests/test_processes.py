@@ -27,10 +27,10 @@ processes, seconds, scored, *arguments = sys.argv[1:]
 log = os.open(scored, os.O_CREAT | os.O_APPEND | os.O_WRONLY)
 rows = Scorer.rows
 
-def noted(self, images, batch, stamps):
+def noted(self, images, batch, stamps, begun):
     os.write(log, f"{os.getpid()} {batch.rows[0]} {batch.rows[-1]}\\n".encode())
     time.sleep(float(seconds))
-    return rows(self, images, batch, stamps)
+    return rows(self, images, batch, stamps, begun)
 
 Scorer.rows = noted
 for rank in range(int(processes)):
@@ -68,7 +68,7 @@ class Work:
         self._script.write_text(SCRIPT)
         self.arguments = [
             "pseudolabel", "--dataset", "blocks", "--manifest", str(blocks / "blocks.yaml"), "--workers", "0",
-            "--shard-size", "2", "--cache", str(self.cache),
+            "--shard-size", "2", "--tower", "torch", "--cache", str(self.cache),
         ]  # fmt: skip
 
     def start(self, *launcher: str, forks: int = 0, seconds: float = 0.0) -> subprocess.Popen[str]:

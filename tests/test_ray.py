@@ -61,7 +61,7 @@ def test_the_cache_is_equal_though_an_actor_is_killed(tmp_path: Path, workers: i
     draw_blocks(tmp_path / "data", train_images=200, test_images=40)
     manifest, cache = tmp_path / "data" / "blocks.yaml", tmp_path / "ray.h5"
     command = [
-        sys.executable, "-m", "aevlp.stages", "pseudolabel", "--dataset", "blocks", "--manifest", manifest,
+        sys.executable, "-m", "aevlp.stages", "pseudolabel", "--dataset", "blocks", "--tower", "torch", "--manifest", manifest,
         "--cache", cache, "--shard-size", 2, "--workers", workers, "--engine", "ray", "--actors", 2,
     ]  # fmt: skip
     driver = subprocess.Popen(
@@ -130,7 +130,7 @@ def test_actors_share_a_gpu_and_say_which_images_cannot_be_read(cluster: Any, tm
 @pytest.mark.slow
 def test_the_cluster_of_ray_address_is_used_and_left_running(cluster: Any, blocks: Path, tmp_path: Path) -> None:
     command = [
-        sys.executable, "-m", "aevlp.stages", "pseudolabel", "--dataset", "blocks", "--manifest",
+        sys.executable, "-m", "aevlp.stages", "pseudolabel", "--dataset", "blocks", "--tower", "torch", "--manifest",
         os.path.relpath(blocks / "blocks.yaml", tmp_path), "--cache", "ray.h5", "--engine", "ray",
     ]  # fmt: skip
     environment = {**os.environ, "RAY_ADDRESS": cluster.get_runtime_context().gcs_address}

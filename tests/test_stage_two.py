@@ -19,7 +19,7 @@ from aevlp.stages.run_folder import RunFolder
 
 
 def without_times(run: Path) -> list[dict]:
-    return [{k: v for k, v in line.items() if k != "seconds"} for line in RunFolder(run).metrics()]
+    return [{k: v for k, v in line.items() if k not in ("seconds", "waiting")} for line in RunFolder(run).metrics()]
 
 
 def test_run_folder_holds_what_it_should(run_path: Path) -> None:

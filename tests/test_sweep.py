@@ -22,6 +22,7 @@ from aevlp.pipeline.score_cache import ScoreCache, open_cache, reader, write_cac
 from aevlp.pipeline.spec_sections import Damp
 from aevlp.pipeline.sweeping import best, default_grid, figures, settings_of, tabulate
 from aevlp.stages import sweep
+from aevlp.stages.training_plan import splits
 from fakes import blocks as in_blocks
 from fakes import random_cache
 
@@ -133,7 +134,7 @@ def test_the_recommendation_is_the_best_on_validation_and_ignores_the_test_truth
     found = sweep.swept(cache, spec, ["damp"], GRID)
     assert cache.truth is not None
     assert sum(found["images"].values()) == 87
-    _, val, _ = sweep.splits(cache, spec.recipe.val_fraction)
+    _, val, _ = splits(cache, spec.recipe.val_fraction)
     f1 = [
         pseudo_label_quality(
             cache.codes(DampSettings(**row["constants"]))[val.rows], cache.observed[val.rows], cache.truth[val.rows]

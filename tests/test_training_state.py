@@ -27,6 +27,7 @@ from aevlp.pipeline.losses import Targets, create
 from aevlp.stages import train
 from aevlp.stages.run_folder import RunFolder
 
+TIMES = ("seconds", "waiting")
 OPTIONS = {"backbone": "linear", "epochs": 3, "save_minutes": 0, "lr": 0.01}  # 10 images, 4 a step: 3 steps an epoch
 STEPS = 9
 
@@ -86,10 +87,10 @@ def content(run: Path) -> dict[str, Any]:
     assert len(folder.state_files()) <= 2
     state = load_tree(folder.state_files()[-1])
     for line in (*state["history"], state["progress"]):
-        line.pop("seconds")
+        del line["seconds"], line["waiting"]
     return {
         "files": sorted(file.name for file in run.iterdir() if file not in folder.state_files()[:-1]),
-        "metrics": [{key: value for key, value in line.items() if key != "seconds"} for line in folder.metrics()],
+        "metrics": [{key: value for key, value in line.items() if key not in TIMES} for line in folder.metrics()],
         "best": folder.best_file.read_bytes(),
         "test": folder.test_file.read_bytes(),
         "state": plain(state),

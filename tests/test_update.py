@@ -29,9 +29,9 @@ def scored(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     rows = Scorer.rows
 
-    def noted(self: Scorer, images, batch, stamps):
+    def noted(self: Scorer, images, batch, stamps, begun):
         names.extend(images.ids[batch.rows].tolist())
-        return rows(self, images, batch, stamps)
+        return rows(self, images, batch, stamps, begun)
 
     monkeypatch.setattr(Scorer, "rows", noted)
     return names

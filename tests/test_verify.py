@@ -339,7 +339,7 @@ def test_what_it_is_compared_with_is_said(data: Path, tmp_path: Path, capsys: py
         assert call(*command, path) == 0
         said = capsys.readouterr()
         assert said.out == f"{path}: 16 images, whole and consistent\n"
-        assert said.err == f"compared with blocks in {data}\n"
+        assert said.err == f"{path}: reading 16 images\ncompared with blocks in {data}\n"
     data.rename(tmp_path / "moved")
     assert call("cache", "verify", path, "--json") == 0
     assert json.loads(capsys.readouterr().out)["compared_with"] is None

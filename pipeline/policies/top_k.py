@@ -1,10 +1,8 @@
 """The best classes of every image, however low their score: where a threshold would leave many images without a label."""
 
-import numpy as np
-
 from ..errors import AevlpError
 from ..label_codes import POSITIVE
-from ..pseudo_labels import DampSettings, codes_from_scores
+from ..pseudo_labels import DampSettings, codes_from_scores, lowest
 from .damp import Damp
 from .interface import Known, Labels
 
@@ -26,6 +24,5 @@ class TopK(Damp):
         if top_k > classes:
             raise AevlpError(f"top_k of policy top-k must be at most the number of classes, {classes}, found {top_k}")
         codes = codes_from_scores(known.final, known.ranking, self.settings)
-        top = np.argsort(-known.final, axis=1, kind="stable")[:, :top_k]
-        np.put_along_axis(codes, top, np.int8(POSITIVE), axis=1)
+        codes[lowest(-known.final, top_k)] = POSITIVE
         return Labels(codes, known.final)

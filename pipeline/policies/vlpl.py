@@ -1,10 +1,10 @@
 """Vision-language pseudo-labels: every class above a threshold in the whole image (Xing et al., 2024)."""
 
 import numpy as np
-import torch
 
 from ..errors import AevlpError
 from ..label_codes import NEGATIVE, POSITIVE, UNKNOWN
+from ..pseudo_labels import DampSettings, damp_scores, lowest
 from .interface import Known, Labels
 
 
@@ -25,12 +25,12 @@ class Vlpl:
         ):
             if not fits:
                 raise AevlpError(f"{name} of policy vlpl must be {range_}, found {value!r}")
-        self.temperature, self.threshold, self.partial = temperature, threshold, partial
+        self.threshold, self.partial = threshold, partial
+        self._whole = DampSettings(temperature, eta=0, threshold=0, top_k=1, negative_ratio=0)
 
     def scores(self, similarity: np.ndarray, observed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        whole = similarity[:, 0]
-        probability = torch.softmax(torch.from_numpy(whole / whole.dtype.type(self.temperature)), dim=1).numpy()
-        return probability, (1 + whole) / 2  # at a low temperature the least probabilities underflow and tie
+        probability, _ = damp_scores(similarity[:, :1], observed, self._whole)
+        return probability, (1 + similarity[:, 0]) / 2  # at a low temperature the least probabilities underflow and tie
 
     def __call__(self, known: Known) -> Labels:
         return Labels(vlpl_codes(known.final, known.ranking, self.threshold, self.partial), known.final)
@@ -42,6 +42,5 @@ def vlpl_codes(scores: np.ndarray, ranking: np.ndarray, threshold: float, partia
     ranking: (n, C), anything that rises with the score; the lowest become negative, ties go to the lower class index.
     """
     codes = np.where(scores > scores.dtype.type(threshold), POSITIVE, UNKNOWN).astype(np.int8)
-    bottom = np.argsort(ranking, axis=1, kind="stable")[:, : int(partial * scores.shape[1])]
-    np.put_along_axis(codes, bottom, np.int8(NEGATIVE), axis=1)
+    codes[lowest(ranking, int(partial * scores.shape[1]))] = NEGATIVE
     return codes

@@ -102,12 +102,16 @@ class ParquetStore:
         """Return some rows of a numeric column, in the order asked for."""
         dtype, shape = array_columns(self.header)[name]
         result = np.empty((len(rows), *shape), dtype=dtype)
-        owner = np.searchsorted(self._starts, rows, side="right") - 1
-        for index in np.unique(owner):
-            first, file, group = self._groups[index]
-            mine = owner == index
+        order = np.argsort(rows, kind="stable")
+        owner = np.searchsorted(self._starts, rows[order], side="right") - 1
+        opened: tuple[Path, pq.ParquetFile] | None = None
+        for places in np.split(order, np.flatnonzero(np.diff(owner)) + 1) if len(rows) else ():
+            first, file, group = self._groups[int(np.searchsorted(self._starts, rows[places[0]], side="right")) - 1]
+            if opened is None or opened[0] != file:
+                opened = file, self._file(file)
             with _reading(file, f"the column {name}"):
-                result[mine] = _numbers(self._column(file, group, name), shape)[rows[mine] - first]
+                column = opened[1].read_row_group(group, columns=[name]).column(name)
+                result[places] = _numbers(column, shape)[rows[places] - first]
         return result
 
     def block(self, rows: slice) -> dict[str, list[str] | np.ndarray]:
