@@ -5,10 +5,14 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import open_clip
+import torch
 from PIL import Image
+
+from aevlp.pipeline.encoder import quiet
 
 WIDTH, HEIGHT, QUALITY = 500, 375, 92
 
@@ -96,8 +100,10 @@ def small_clip(folder: Path) -> Path:
     return path
 
 
-def open_clip_name(clip: str) -> str:
-    """Return the name by which open_clip knows a model, teaching it a model-config JSON first."""
+def random_clip(clip: str, device: torch.device) -> tuple[str, Any]:
+    """Return open_clip's name of a model, or of a model-config JSON, and the model with random weights, ready to be used."""
     if clip.endswith(".json"):
         open_clip.add_model_config(clip)
-    return Path(clip).stem if clip.endswith(".json") else clip
+    name = Path(clip).stem if clip.endswith(".json") else clip
+    with quiet():
+        return name, open_clip.create_model(name).to(device).eval()

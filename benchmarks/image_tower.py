@@ -9,10 +9,9 @@ the floats too. The precision of the plain loop is the same: autocast where it i
 from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
-from typing import Any
 
-import open_clip
 import torch
+from generated import random_clip
 from measuring import Bench, Timed, flops, matrix_rate, middle, parser, timed
 from torch import Tensor
 
@@ -28,8 +27,8 @@ VIEWS_AN_IMAGE = 34  # grid 4, both flips
 class Plain:
     """A loop over batches, as a program that uses open_clip has it."""
 
-    def __init__(self, name: str, device: torch.device, precision: str) -> None:
-        self.model: Any = open_clip.create_model(name).to(device).eval()
+    def __init__(self, clip: str, device: torch.device, precision: str) -> None:
+        _, self.model = random_clip(clip, device)
         self.device = device
         self.dtype = PRECISIONS[precision]
 
@@ -94,7 +93,7 @@ def main() -> None:
     rate = matrix_rate(device, PRECISIONS[precision] or torch.float32, small=size < 64)
 
     views = torch.randint(0, 256, (options.views, 3, size, size), dtype=torch.uint8, device=device)
-    plain, floats = Plain(encoder.name, device, precision), views.float() / 255
+    plain, floats = Plain(options.clip, device, precision), views.float() / 255
     threads = torch.get_num_threads()
     plain_loop, building = "plain open_clip loop", {}
     with one_thread_each() as own:

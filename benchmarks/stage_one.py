@@ -14,13 +14,13 @@ from dataclasses import replace
 from itertools import count
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import open_clip
 import torch
 from data_side import FLIPS, plain_transform, plain_views
-from generated import class_names, data_set, images, open_clip_name
+from generated import class_names, data_set, images, random_clip
 from measuring import Bench, Timed, cores, flops, matrix_rate, middle, parser, timed
 
 from aevlp.pipeline.encoder import PRECISIONS, RANDOM
@@ -98,8 +98,7 @@ class Plain:
     """A loop that crops with Pillow, encodes the views of an image at a time, and saves the cosines at the end."""
 
     def __init__(self, clip: str, classes: int, device: torch.device, precision: str) -> None:
-        name = open_clip_name(clip)
-        self.model: Any = open_clip.create_model(name).to(device).eval()
+        name, self.model = random_clip(clip, device)
         self.device, self.dtype = device, PRECISIONS[precision]
         tokens = open_clip.get_tokenizer(name)([f"a photo of a {text}." for text in class_names(classes)])
         with torch.no_grad():

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .datasets import ImageTable
 from .encoder import ClipEncoder
+from .errors import AevlpError
 from .pass_size import PassSize
 from .pseudo_labels import DampSettings, codes_from_scores, damp_scores
 from .score_cache import CacheHeader, CacheRows
@@ -137,6 +138,11 @@ class Scorer:
         kept, whole = [], []
         for passes in begun:
             vectors, products = (torch.cat(parts).cpu().numpy() for parts in zip(*passes, strict=True))
+            if not np.isfinite(vectors).all():
+                raise AevlpError(
+                    f"{self.encoder.name} gives vectors that are not finite in {self.encoder.precision}: are its weights whole? If "
+                    f"it is the precision, pass --precision bf16 or fp32"
+                )
             of_views = vectors.reshape(-1, self.header.views, vectors.shape[1])
             whole.append(of_views[:, 0])
             kept.append(of_views if self.header.text is not None else products.reshape(*of_views.shape[:2], -1))

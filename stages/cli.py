@@ -52,7 +52,7 @@ def pseudolabel(
     grid: Annotated[int | None, typer.Option(min=1, max=32, help="Tiles a side.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N images.")] = None,
     device: Device = None,
-    precision: Annotated[str | None, typer.Option(help="fp32, bf16 or fp16; default: bf16 on a GPU.")] = None,
+    precision: Annotated[str | None, typer.Option(help="fp32, fp16 or bf16; default: fp16 on a GPU.")] = None,
     storage: Annotated[str, typer.Option(help="Type of the stored numbers: float16 or float32.")] = "float16",
     store: Annotated[
         str,
@@ -69,7 +69,8 @@ def pseudolabel(
         Path | None, typer.Option(help="A .npy or .csv matrix of label similarities for the text graph.")
     ] = None,
     resize: Annotated[
-        str, typer.Option(help="fast, or exact for Pillow's own result; on photographs one grey level apart at most.")
+        str,
+        typer.Option(help="fast, or exact for Pillow's own result; on photographs a grey level apart here and there."),
     ] = "fast",
     tower: Annotated[
         str | None,
