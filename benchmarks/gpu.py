@@ -1,10 +1,10 @@
 """All that is measured on a GPU, in one command of about ten minutes, and one JSON file.
 
 Usage: python benchmarks/gpu.py [--json gpu.json] [--images FOLDER] [--only image_tower,stage_one]
-Runs the other benchmarks with --device cuda, one after another, each in a process of its own: what is made of JPEG files on the CPU;
-ViT-B-16 and ViT-L-14 in bf16, views a second and the share of the matrix rate that was measured in the same call, compiled and not;
-images a second from JPEG files with all cores, and what limits them; one stage beside two; epochs of ResNet-50, and how much of them
-waits for data. One that fails does not keep the others from running.
+Runs the other benchmarks with --device cuda, one after another, each in a process of its own: ViT-B-16 and ViT-L-14 in bf16,
+views a second and the share of the matrix rate that was measured in the same call, compiled and not; images a second from JPEG
+files with all cores, and what limits them; one stage beside two; epochs of ResNet-50, and how much of them waits for data; what
+is made of JPEG files on the CPU. One that fails does not keep the others from running.
 """
 
 import argparse

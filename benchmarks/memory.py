@@ -22,7 +22,7 @@ FILES, CLASSES, SIZE = 20, 20, 32
 
 
 class Peak(NamedTuple):
-    """Megabytes of the process itself and of all its children together, and how long it ran."""
+    """Megabytes of the process itself and, together, of all children that it had at one time; and how long it ran."""
 
     own: float
     children: float
@@ -36,15 +36,15 @@ def peak_of(command: list[str], folder: Path) -> Peak:
         process = subprocess.Popen(
             [sys.executable, "-m", "aevlp.stages", *command], cwd=folder, stdout=output, stderr=subprocess.STDOUT
         )
-        peaks: dict[int, float] = {}
+        own = children = 0.0
         while process.poll() is None:
-            for number in (process.pid, *_children(process.pid)):
-                peaks[number] = max(_peak(number), peaks.get(number, 0.0))
+            own = max(own, _peak(process.pid))
+            children = max(children, sum(map(_peak, _children(process.pid))))
             time.sleep(PERIOD)
     if process.returncode:
         said = (folder / "output.txt").read_text().strip().splitlines()
         raise SystemExit(f"aevlp {command[0]} failed: {said[-1] if said else f'exit status {process.returncode}'}")
-    return Peak(peaks.pop(process.pid, 0.0), sum(peaks.values()), time.monotonic() - started)
+    return Peak(own, children, time.monotonic() - started)
 
 
 def _children(number: int) -> list[int]:
