@@ -32,10 +32,10 @@ def pictures(folder: Path, count: int, width: int = WIDTH, height: int = HEIGHT)
     return paths
 
 
-def images(given: Path | None, folder: Path, count: int, width: int = WIDTH, height: int = HEIGHT) -> list[Path]:
-    """Return `count` JPEG files of a folder that is given, or else generated ones."""
+def images(given: Path | None, folder: Path, count: int) -> list[Path]:
+    """Return `count` JPEG files of a folder that is given, or else generated ones, of which 64 differ."""
     if given is None:
-        return pictures(folder, count, width, height)
+        return repeated(folder / "images", pictures(folder / "files", min(count, 64)), count)
     found = sorted(path for path in given.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))[:count]
     if len(found) < count:
         raise SystemExit(

@@ -27,10 +27,10 @@ def steps(workers: int) -> list[list[str]]:
     towers, many = ["--towers", "torch,compile", "--rounds", "5"], ["--workers", str(workers)]
     return [
         ["image_tower", "--clip", "ViT-B-16", "--views", "16384", *towers],
-        ["stage_one", "--clip", "ViT-B-16", "--count", "4096", "--plain-count", "128", "--rounds", "3", *many],
+        ["stage_one", "--clip", "ViT-B-16", "--count", "2048", "--plain-count", "64", "--rounds", "3", *many],
         ["training", "--count", "2048", "--batch", "32", "--rounds", "3", *many],
         ["image_tower", "--clip", "ViT-L-14", "--views", "8192", *towers],
-        ["stage_one", "--clip", "ViT-L-14", "--count", "2048", "--plain-count", "128", "--rounds", "2", *many],
+        ["stage_one", "--clip", "ViT-L-14", "--count", "512", "--plain-count", "64", "--rounds", "2", *many],
         ["one_stage_or_two", "--count", "256", "--batch", "8", "--rounds", "2", *many],
         ["training", "--count", "2048", "--batch", "32", "--rounds", "2", "--compile", *many],
         ["data_side", "--rounds", "3"],

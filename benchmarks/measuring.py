@@ -18,6 +18,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 PACKAGES = ("torch", "torchvision", "open_clip_torch", "timm", "openvino", "pillow", "simplejpeg", "numpy")
@@ -190,12 +191,13 @@ def memory_bandwidth(device: torch.device) -> float:
 def flops(model: nn.Module, inputs: Tensor, backward: bool = False) -> int:
     """Return the floating-point operations of a model for some inputs, of the backward pass too where that is asked for.
 
-    The counter does not see into attention's fast path, which gives the same by a kernel of its own.
+    The counter does not see into attention's fast paths, which give the same by kernels of their own.
     """
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with FlopCounterMode(display=False) as counter, torch.set_grad_enabled(backward):
+        plainly = sdpa_kernel(SDPBackend.MATH)
+        with FlopCounterMode(display=False) as counter, torch.set_grad_enabled(backward), plainly:
             outputs = model(inputs)
             if backward:
                 outputs.sum().backward()

@@ -6,6 +6,7 @@ same prompts again, and computes labels and loss as they are written.
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,8 @@ class OneStage:
         self.loader = DataLoader(images, batch, shuffle=True, num_workers=workers)
         self.observed, self.device, self.constants = observed.to(device), device, constants or Constants()
         self.views = 0
+        on_gpu = device.type == "cuda"
+        self.mixed = torch.autocast("cuda", torch.bfloat16) if on_gpu else nullcontext()  # as aevlp has it there
 
     def epoch(self, number: int = 1) -> int:
         """Train on every image once; return how many there were."""
@@ -113,7 +116,9 @@ class OneStage:
         for rows, views, pixels in self.loader:
             observed = self.observed[rows.to(self.device)]
             codes = self.labels(views.to(self.device), observed)
-            loss = gpr(self.classifier(pixels.to(self.device)), observed, codes, number, self.constants)
+            with self.mixed:
+                logits = self.classifier(pixels.to(self.device))
+            loss = gpr(logits.float(), observed, codes, number, self.constants)
             self.optimizer.zero_grad()
             loss.backward()
             self.optimizer.step()
@@ -125,8 +130,10 @@ class OneStage:
         """Return the codes (B, C) of a batch from its views (B, V, 3, s, s)."""
         n, v = views.shape[:2]
         by_view = views.transpose(0, 1).flatten(0, 1)  # view by view, all images of each
-        features = self.clip.encode_image(by_view)
-        text = self.clip.encode_text(self.tokenize(self.sentences).to(self.device))
+        with self.mixed:
+            features = self.clip.encode_image(by_view)
+            text = self.clip.encode_text(self.tokenize(self.sentences).to(self.device))
+        features, text = features.float(), text.float()
         cosines = (features / features.norm(dim=-1, keepdim=True)) @ (text / text.norm(dim=-1, keepdim=True)).T
         self.views += len(by_view)
         return damp(cosines.view(v, n, -1), observed, self.constants)

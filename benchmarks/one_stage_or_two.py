@@ -52,7 +52,7 @@ def main() -> None:
     runs: list[Scored] = []
     with tempfile.TemporaryDirectory() as name, joined() as processes:
         folder, numbers = Path(name), count()
-        paths = images(options.images, folder / "images", options.count)
+        paths = images(options.images, folder, options.count)
         manifest = data_set(folder, paths, options.classes, grid, options.batch, options.size)
 
         def first(cache: Path) -> Scored:

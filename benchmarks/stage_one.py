@@ -146,7 +146,7 @@ def main() -> None:
     runs: list[Scored] = []
     with tempfile.TemporaryDirectory() as name:
         folder, numbers = Path(name), count()
-        paths = images(options.images, folder / "images", options.count)
+        paths = images(options.images, folder, options.count)
         manifest = data_set(folder, paths, options.classes, options.grid)
 
         def ours() -> Timed:
@@ -159,6 +159,7 @@ def main() -> None:
                         clip=options.clip,
                         weights=RANDOM,
                         device=options.device,
+                        precision=precision,
                         tower=options.tower,
                         workers=options.workers,
                         batch_size=options.batch,

@@ -216,7 +216,7 @@ def main() -> None:
     bench = Bench("training", about + (", compiled" if options.compile else ""))
     with tempfile.TemporaryDirectory() as name, joined() as processes:
         folder = Path(name)
-        paths = images(options.images, folder / "images", options.count)
+        paths = images(options.images, folder, options.count)
         cache = small_cache(folder, paths, options.classes, options.size, batch, options.device)
 
         def stage_two(image_cache: Path | None) -> StageTwo:
