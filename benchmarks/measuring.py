@@ -180,14 +180,6 @@ def matrix_rate(device: torch.device, dtype: torch.dtype = torch.float32, small:
     return 2 * m * k * n * repeats / min(timed(products)[0] for _ in range(5))
 
 
-def memory_bandwidth(device: torch.device) -> float:
-    """Return the bytes a second that a large copy within the device's memory moves, reading and writing counted."""
-    size = (1 << 30) if device.type == "cuda" else (1 << 28)
-    a, b = (torch.ones(size // 4, device=device) for _ in range(2))
-    b.copy_(a)
-    return 2 * size / min(timed(lambda: b.copy_(a))[0] for _ in range(5))
-
-
 def flops(model: nn.Module, inputs: Tensor, backward: bool = False) -> int:
     """Return the floating-point operations of a model for some inputs, of the backward pass too where that is asked for.
 

@@ -140,8 +140,8 @@ class Scorer:
             vectors, products = (torch.cat(parts).cpu().numpy() for parts in zip(*passes, strict=True))
             if not np.isfinite(vectors).all():
                 raise AevlpError(
-                    f"{self.encoder.name} gives vectors that are not finite in {self.encoder.precision}: are its weights whole? If "
-                    f"it is the precision, pass --precision bf16 or fp32"
+                    f"{self.encoder.name} gives vectors that are not finite in {self.encoder.precision}: pass --precision fp32 or, "
+                    f"on a GPU, bf16; if that does not help, its weights are damaged"
                 )
             of_views = vectors.reshape(-1, self.header.views, vectors.shape[1])
             whole.append(of_views[:, 0])

@@ -63,11 +63,16 @@ class CompiledTower:
 
     def __call__(self, pixels: Tensor) -> Tensor:
         with self._first if not self._batch else nullcontext():
-            n = len(pixels)
-            self._batch = max(self._batch, n)
-            if n < self._batch:
-                pixels = torch.cat([pixels, pixels.new_zeros(self._batch - n, *pixels.shape[1:])])
-            return self._model(pixels)[:n]
+            n, batch = len(pixels), max(self._batch, len(pixels))
+            if n < batch:
+                pixels = torch.cat([pixels, pixels.new_zeros(batch - n, *pixels.shape[1:])])
+            try:
+                features = self._model(pixels)[:n]
+            except torch.OutOfMemoryError:
+                self._batch = 0  # smaller ones come, and must not be filled up to this size
+                raise
+            self._batch = batch
+            return features
 
 
 class OpenVinoTower:
