@@ -140,8 +140,8 @@ class Scorer:
             vectors, products = (torch.cat(parts).cpu().numpy() for parts in zip(*passes, strict=True))
             if not np.isfinite(vectors).all():
                 raise AevlpError(
-                    f"{self.encoder.name} gives vectors that are not finite in {self.encoder.precision}: pass --precision fp32 or, on "
-                    f"a GPU, bf16; if that does not help, its weights are damaged"
+                    f"{self.encoder.name} gives vectors that are not finite in {self.encoder.precision}: "
+                    f"pass --precision fp32 or, on a GPU, bf16; if that does not help, its weights are damaged"
                 )
             of_views = vectors.reshape(-1, self.header.views, vectors.shape[1])
             whole.append(of_views[:, 0])
