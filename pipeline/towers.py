@@ -6,11 +6,11 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from importlib.metadata import version
 from importlib.util import find_spec
-from shutil import which
 
 import torch
 from torch import Tensor, nn
 
+from .compiler import insist_on_compiler
 from .errors import AevlpError, unknown_name
 
 TORCH, COMPILE, OPENVINO = "torch", "compile", "openvino"
@@ -36,8 +36,8 @@ def check(name: str, device: torch.device, precision: str) -> None:
     """Raise AevlpError for an unknown tower, and where device, precision or this machine do not have it."""
     if name not in TOWERS:
         raise unknown_name("tower", name, TOWERS)
-    if name == COMPILE and device.type == "cpu" and not (which("g++") or which("clang++")):
-        raise AevlpError("--tower compile needs a C++ compiler, and there is no g++: install one, or leave it out")
+    if name == COMPILE and device.type == "cpu":
+        insist_on_compiler("--tower compile")
     if name == OPENVINO and (device.type != "cpu" or precision != "fp32"):
         raise AevlpError(f"--tower openvino runs on a CPU in fp32, found {device.type} in {precision}: leave it out")
     if name == OPENVINO and not find_spec(OPENVINO):

@@ -84,12 +84,11 @@ class TrainingState:
         self.stopping = EarlyStopping(**tree["stopping"])
         self.classifier.load_state_dict(tree["classifier"])
         self.optimizer.load_state_dict(tree["optimizer"])
+        # A file keeps no memory layout, and a fused optimiser takes it for granted that moments lie as the weights do.
         for parameter, values in self.optimizer.state.items():
             for name, value in values.items():
-                if isinstance(value, Tensor) and value.shape == parameter.shape:  # a file keeps no memory layout, and a
-                    values[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(
-                        value
-                    )  # fused optimiser takes the weights' for granted
+                if isinstance(value, Tensor) and value.shape == parameter.shape:
+                    values[name] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
         self.scaler.load_state_dict(tree["scaler"])
 
     def restore_memories(self, tree: dict[str, Any]) -> None:

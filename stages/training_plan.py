@@ -1,7 +1,5 @@
 """Options and a cache -> what a training will do, after checking everything that can be checked before a model is loaded."""
 
-import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +11,7 @@ import torch
 from ..pipeline import classifier as classifiers
 from ..pipeline import heads, policies
 from ..pipeline.classifier import Architecture, Classifier
+from ..pipeline.compiler import insist_on_compiler
 from ..pipeline.datasets import load_images
 from ..pipeline.device import mixed_precision
 from ..pipeline.encoder import ClipEncoder, ClipSource
@@ -39,8 +38,6 @@ from ..pipeline.specs import DatasetSpec
 from ..pipeline.training_data import EmbeddingInputs, Inputs, PixelInputs
 from .console import say
 from .labels_plan import PolicyPlan, policy_of
-
-COMPILERS = ("g++", "clang++")  # what torch looks for, unless CXX names another
 
 
 @dataclass(frozen=True)
@@ -107,7 +104,7 @@ def make_plan(options: Options) -> Plan:
         raise AevlpError(f"loss {options.loss} needs full labels, and {cache.path} has none: choose another loss")
     check_names(spec)
     if options.compile:
-        check_compiler()
+        insist_on_compiler("--compile")
     policy = policy_of(options.policy, options.loss, loss, cache, spec)
     check_dataset(cache, spec, root)
     recipe = _recipe(spec, options, loss)
@@ -131,16 +128,6 @@ def make_plan(options: Options) -> Plan:
         if isinstance(made, Scheduled):
             made.set_epoch(1, recipe["epochs"])
     return Plan(options, cache, spec, device, recipe, loss, policy, given, root, train, val, test)
-
-
-def check_compiler() -> None:
-    """Raise AevlpError where torch.compile has no C++ compiler to call."""
-    named = os.environ.get("CXX")
-    if not any(shutil.which(name) for name in ([named] if named else COMPILERS)):
-        raise AevlpError(
-            f"--compile needs a C++ compiler, expected {named or ' or '.join(COMPILERS)} on the PATH: install one, or leave "
-            f"--compile out"
-        )
 
 
 def check_names(spec: DatasetSpec) -> None:

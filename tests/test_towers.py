@@ -13,7 +13,7 @@ from conftest import TINY_CLIP, call, stage_one
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aevlp.pipeline import pass_size, towers
+from aevlp.pipeline import compiler, pass_size, towers
 from aevlp.pipeline.encoder import ClipEncoder, ClipSource
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.pass_size import PROBE, PassSize
@@ -155,8 +155,8 @@ def test_a_tower_that_is_not_there_is_said_before_any_work(blocks: Path, tmp_pat
 
 
 def test_what_a_tower_needs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(towers, "which", lambda name: None)
-    with pytest.raises(AevlpError, match="needs a C\\+\\+ compiler"):
+    monkeypatch.setattr(compiler, "which", lambda name: None)
+    with pytest.raises(AevlpError, match=r"--tower compile needs a C\+\+ compiler"):
         towers.check(towers.COMPILE, CPU, "fp32")
     monkeypatch.setattr(towers, "find_spec", lambda name: None)
     with pytest.raises(AevlpError, match=r"pip install 'aevlp\[cpu\]'"):

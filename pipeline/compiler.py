@@ -1,0 +1,18 @@
+"""Whether this machine has what torch.compile calls."""
+
+import os
+from shutil import which
+
+from .errors import AevlpError
+
+COMPILERS = ("g++", "clang++")  # what torch looks for, unless CXX names another
+
+
+def insist_on_compiler(option: str) -> None:
+    """Raise AevlpError where torch.compile has no C++ compiler to call; option: what asked for it, named in the error."""
+    named = os.environ.get("CXX")
+    if not any(which(name) for name in ([named] if named else COMPILERS)):
+        raise AevlpError(
+            f"{option} needs a C++ compiler, expected {named or ' or '.join(COMPILERS)} on the PATH: install one, or leave "
+            f"{option} out"
+        )
