@@ -267,10 +267,9 @@ def _text_features(model: Any, tokens: Tensor) -> Tensor:
     if not of_clip or model.attn_mask is None or model.text_pool_type != "argmax":
         return model.encode_text(tokens)
     length = int(tokens.argmax(dim=-1).max()) + 1  # the end of a sentence has the highest number
-    shorter = {
-        "clip.positional_embedding": model.positional_embedding[:length],
-        "clip.attn_mask": model.attn_mask[:length, :length],
-    }
+    position: Any = model.positional_embedding
+    mask: Any = model.attn_mask
+    shorter = {"clip.positional_embedding": position[:length], "clip.attn_mask": mask[:length, :length]}
     return torch.func.functional_call(_Text(model), shorter, tokens[:, :length])
 
 

@@ -1,7 +1,6 @@
 """What a run waits for -> which part of it was the limit."""
 
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -12,7 +11,7 @@ class TimeSpent:
     """Seconds that the main thread of stage one spent on the tower, and waiting for decoded images and for the disk."""
 
     def __init__(self) -> None:
-        self.seconds: Counter[str] = Counter({IMAGES: 0.0, TOWER: 0.0, DISK: 0.0})
+        self.seconds = {IMAGES: 0.0, TOWER: 0.0, DISK: 0.0}
 
     @contextmanager
     def on(self, part: str) -> Iterator[None]:
@@ -27,7 +26,7 @@ class TimeSpent:
         """Return a line that names the part which the others wait for."""
         total = sum(self.seconds.values()) or 1.0
         share = {part: f"{100 * seconds / total:.0f} %" for part, seconds in self.seconds.items()}
-        slowest, _ = self.seconds.most_common(1)[0]
+        slowest = max(self.seconds, key=lambda part: self.seconds[part])
         what = {
             TOWER: "the image tower was the limit",
             IMAGES: "reading and decoding images was the limit: more --workers, or aevlp[fast], may help",
