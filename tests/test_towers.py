@@ -9,7 +9,7 @@ import numpy as np
 import open_clip
 import pytest
 import torch
-from conftest import TINY_CLIP, call, stage_one
+from conftest import TINY_CLIP, call, draw_blocks, stage_one
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -130,7 +130,9 @@ def test_codes_of_the_scenes_are_those_of_the_plain_path(tmp_path: Path, options
     assert (plain.code(slice(None)) != other.code(slice(None))).mean() < 0.001
 
 
-def test_a_cache_goes_on_with_the_tower_and_resize_that_it_was_made_with(blocks: Path, tmp_path: Path) -> None:
+def test_a_cache_goes_on_with_the_tower_and_resize_that_it_was_made_with(tmp_path: Path) -> None:
+    blocks = tmp_path / "data"
+    draw_blocks(blocks)
     made = stage_one(blocks, tmp_path / "c.h5", tower="openvino", resize="exact")
     before = open_cache(made).provenance
     for name in open_cache(made).ids[:2]:
