@@ -17,6 +17,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -189,6 +190,8 @@ def start(arguments: list[str], rank: int, of: int, log: Log, output: Path) -> i
         code = stop.code if isinstance(stop.code, int) else 1
     except KeyboardInterrupt:  # before the command line caught it
         code = 130
+    except BaseException:
+        traceback.print_exc()  # into the file: this process ends here
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

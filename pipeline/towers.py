@@ -1,5 +1,6 @@
 """The image tower of a CLIP -> what runs it: torch as it is, torch compiled, or OpenVINO; all give the same features."""
 
+import sys
 import threading
 import warnings
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from .compiler import insist_on_compiler
 from .errors import AevlpError, unknown_name
+from .interruption import Interruption
 
 TORCH, COMPILE, OPENVINO = "torch", "compile", "openvino"
 TOWERS = (TORCH, COMPILE, OPENVINO)
@@ -79,14 +81,17 @@ class OpenVinoTower:
     """An image tower in OpenVINO, single precision. Bits depend neither on the number of threads nor on the batch."""
 
     def __init__(self, visual: nn.Module, size: int, threads: int) -> None:
-        import openvino
+        # It reports its use over the network and keeps files for that in the home folder, unless this package is missing.
+        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+        with Interruption():  # which its converter takes for a fault of the model, or dies of
+            import openvino
 
-        example = torch.zeros(2, 3, size, size)
-        with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
-            warnings.simplefilter("ignore")  # of torch's own tracing, which OpenVINO uses
-            model = openvino.convert_model(visual, example_input=example)
-        settings = {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": threads, "INFERENCE_NUM_THREADS": threads}
-        self._model = openvino.Core().compile_model(model, "CPU", settings)
+            example = torch.zeros(2, 3, size, size)
+            with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
+                warnings.simplefilter("ignore")  # of torch's own tracing, which OpenVINO uses
+                model = openvino.convert_model(visual, example_input=example)
+            settings = {"INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": threads, "INFERENCE_NUM_THREADS": threads}
+            self._model = openvino.Core().compile_model(model, "CPU", settings)
         self._of_thread = threading.local()
 
     def __call__(self, pixels: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 import io
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,10 @@ def picture(mode: str = "RGB", size: tuple[int, int] = (50, 35)) -> Image.Image:
 
 
 @pytest.fixture(autouse=True)
-def asked_anew() -> None:
+def asked_anew() -> Iterator[None]:
     fastest.cache_clear()
+    yield
+    fastest.cache_clear()  # other tests take what is installed
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L"])

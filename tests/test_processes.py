@@ -175,7 +175,14 @@ def killed(arguments: list[object], *, images: int, kills: int, processes: int, 
 
 @pytest.mark.parametrize("processes", [1, 3])
 def test_kills_at_any_moment_change_nothing(blocks: Path, tmp_path: Path, processes: int) -> None:
-    blocks_here = ["--dataset", "blocks", "--manifest", blocks / "blocks.yaml"]
+    blocks_here = [
+        "--dataset",
+        "blocks",
+        "--manifest",
+        blocks / "blocks.yaml",
+        "--tower",
+        "torch",
+    ]  # which starts sooner
     said = killed(blocks_here, images=16, kills=6, processes=processes, folder=tmp_path)
     assert said.startswith("6 kills") and said.rstrip().endswith("equal in every byte")
 

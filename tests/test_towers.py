@@ -1,6 +1,8 @@
 """What runs the towers of a CLIP: the same features, whatever it is, of every view once."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -165,14 +167,35 @@ def test_what_a_tower_needs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         towers.check(towers.OPENVINO, CPU, "fp32")
 
 
-def test_openvino_is_taken_on_a_cpu_where_it_is_installed() -> None:
-    """In another process: the tests' own are told not to, for they fork."""
+def test_openvino_is_taken_on_a_cpu_where_it_is_installed_and_reports_nothing(tmp_path: Path) -> None:
+    """In another process: the tests' own are told not to take it, for they fork."""
     program = (
-        "import torch; from aevlp.pipeline import towers; cpu, gpu = torch.device('cpu'), torch.device('cuda');"
-        "print(towers.fitting(cpu, 'fp32'), towers.fitting(cpu, 'bf16'), towers.fitting(gpu, 'fp32'))"
+        "import sys, torch; from aevlp.pipeline import towers; cpu, gpu = torch.device('cpu'), torch.device('cuda');"
+        "print(towers.fitting(cpu, 'fp32'), towers.fitting(cpu, 'bf16'), towers.fitting(gpu, 'fp32'));"
+        "print(towers.create('openvino', torch.nn.Flatten(), 2, 1)(torch.ones(1, 3, 2, 2)).sum().item())"
     )
-    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert run.stdout.split() == ["openvino", "torch", "torch"]
+    home = {**os.environ, "HOME": str(tmp_path)}
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=home)
+    assert run.stdout.split() == ["openvino", "torch", "torch", "12.0"]
+    assert not list(tmp_path.iterdir()), "files of its telemetry"
+
+
+def test_an_interrupt_waits_until_openvino_has_taken_the_model(
+    encoder: ClipEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import openvino
+
+    convert, done = openvino.convert_model, []
+
+    def interrupted(*given, **named):
+        signal.raise_signal(signal.SIGINT)
+        done.append(convert(*given, **named))
+        return done[0]
+
+    monkeypatch.setattr(openvino, "convert_model", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        encoder.use_tower(towers.OPENVINO, threads=1)
+    assert done
 
 
 @settings(max_examples=50, deadline=None)
