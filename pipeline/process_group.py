@@ -168,6 +168,8 @@ def joined() -> Iterator[Processes]:
     if processes.alone:
         yield processes
         return
+    import torch._dynamo  # imported once there is a group, it keeps the group's threads beyond its end
+
     gpus = torch.cuda.is_available() and dist.is_nccl_available()
     try:
         dist.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=PATIENCE)

@@ -164,9 +164,12 @@ class _Training:
         self.last_save = time.monotonic()
 
     def close(self) -> None:
-        """End what is done ahead of an epoch that will not be trained."""
+        """End what is done ahead of an epoch that will not be trained, and what ties the processes to each other."""
         if self.labels is not None:
             self.labels.close()
+        if not self.processes.alone:  # or their threads outlive Python's own end, which can abort a finished process
+            self.learning = None
+            gc.collect()
 
     def go_on_from(self, tree: dict[str, Any]) -> None:
         """Restore a state that `save` wrote, and the best weights where they are those of that state."""

@@ -258,7 +258,7 @@ def test_the_published_file_cut_short_is_one_clear_line(published: Path) -> None
         ("{'categories': [], 'annotations': []}", "JSON is malformed"),
         ('{"a": ' + "[" * 100_000 + "]" * 100_000 + ', "categories": [], "annotations": []}', "recursion"),
         (b"\xff\xd8\xff\xe0\x00\x10JFIF", "JSON is malformed"),
-        (b'{"categories": [{"id": 1, "name": "caf\xe9"}], "annotations": []}', "can't decode byte 0xe9"),
+        (b'{"categories": [{"id": 1, "name": "caf\xe9"}], "annotations": []}', "utf-8"),
         (json.dumps(content([(1, 2)])).encode("utf-16"), "JSON is malformed"),
         (bytes(500), "JSON is malformed"),
     ],
@@ -274,7 +274,7 @@ def test_a_file_of_another_form_is_one_clear_line(
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     found = refused(spec, tmp_path)
     assert found.startswith((f"{path} (", f"{path} is not of the form of a COCO annotation file: "))
-    assert expected in found
+    assert expected.lower() in found.lower()
 
 
 def test_a_missing_file_says_what_to_do(tmp_path: Path) -> None:
