@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from measuring import Bench
+from measuring import Bench, new_file, positive, run
 
 from aevlp.pipeline.pseudo_labels import DampSettings
 from aevlp.pipeline.score_cache import CacheHeader, CacheRows, open_cache, write_cache
@@ -77,8 +77,8 @@ def main() -> None:
     parser.add_argument("--grid", type=int, default=4)
     parser.add_argument("--format", choices=("h5", "parquet"), default="h5")
     parser.add_argument("--folder", type=Path, help="where the cache goes; default: a temporary folder")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--rounds", type=positive, default=5)
+    parser.add_argument("--json", type=new_file, help="write the figures here")
     options = parser.parse_args()
     bench = Bench("codes", about=f"{options.classes} classes, {options.grid**2 + 1} views, 2 flips, float16")
     with tempfile.TemporaryDirectory(dir=options.folder) as folder:
@@ -112,4 +112,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

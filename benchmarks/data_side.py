@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from generated import images
-from measuring import Bench, middle, parser
+from measuring import Bench, middle, parser, run
 from PIL import Image
 from torchvision.transforms import v2
 
@@ -132,4 +132,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

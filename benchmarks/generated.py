@@ -107,3 +107,9 @@ def random_clip(clip: str, device: torch.device) -> tuple[str, Any]:
     name = Path(clip).stem if clip.endswith(".json") else clip
     with quiet():
         return name, open_clip.create_model(name).to(device).eval()
+
+
+def input_size(clip: Any) -> int:
+    """Return how many pixels a side an open_clip model takes."""
+    size = clip.visual.image_size
+    return size if isinstance(size, int) else size[0]

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from measuring import command, cores, machine, write_json
+from measuring import command, cores, machine, new_file, run, write_json
 
 HERE = Path(__file__).resolve().parent
 LIMIT = 240  # seconds for each
@@ -24,7 +24,7 @@ LIMIT = 240  # seconds for each
 
 def steps(workers: int) -> list[list[str]]:
     """Return the commands, the most needed first."""
-    towers, many = ["--towers", "torch,compile", "--rounds", "5"], ["--workers", str(workers)]
+    towers, many = ["--towers", "torch", "compile", "--rounds", "5"], ["--workers", str(workers)]
     return [
         ["image_tower", "--clip", "ViT-B-16", "--views", "16384", *towers],
         ["stage_one", "--clip", "ViT-B-16", "--count", "2048", "--plain-count", "64", "--rounds", "3", *many],
@@ -57,7 +57,7 @@ def measured(step: list[str], images: Path | None) -> dict[str, Any]:
 def main() -> None:
     """Run everything, and write the figures after each, so that what was measured is not lost."""
     reads = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    reads.add_argument("--json", type=Path, help="write the figures here")
+    reads.add_argument("--json", type=new_file, help="write the figures here")
     reads.add_argument("--images", type=Path, help="a folder of JPEG files, in the place of generated ones")
     reads.add_argument("--only", help="benchmarks to run, with commas between them")
     options = reads.parse_args()
@@ -77,4 +77,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -1,6 +1,6 @@
 """Views a second of the image tower: a plain open_clip loop beside aevlp with each tower that this machine has; random weights.
 
-Usage: python benchmarks/image_tower.py [--clip ViT-B-16] [--precision fp32|bf16] [--towers torch,compile,openvino] [--views 68]
+Usage: python benchmarks/image_tower.py [--clip ViT-B-16] [--precision fp32|bf16] [--towers torch compile openvino] [--views 68]
        [--device cpu|cuda] [--rounds 3] [--json FILE]
 The plain loop takes ready floats on the device, 17 at a time (--batch); aevlp takes bytes, in passes of its own size, and makes
 the floats too. The precision of the plain loop is the same: autocast where it is not fp32.
@@ -12,7 +12,7 @@ from functools import partial
 
 import torch
 from generated import random_clip
-from measuring import Bench, Timed, flops, matrix_rate, middle, parser, timed
+from measuring import Bench, Timed, flops, matrix_rate, middle, parser, run, timed
 from torch import Tensor
 
 from aevlp.pipeline import towers
@@ -80,7 +80,7 @@ def main() -> None:
     reads = parser(__doc__, rounds=3)
     reads.add_argument("--clip", default="ViT-B-16", help="an open_clip model, or a model-config JSON")
     reads.add_argument("--precision", choices=PRECISIONS, help="default: bf16 on a GPU, else fp32")
-    reads.add_argument("--towers", default=",".join(towers.TOWERS))
+    reads.add_argument("--towers", nargs="+", choices=towers.TOWERS, default=towers.TOWERS)
     reads.add_argument("--views", type=int, default=68)
     reads.add_argument("--batch", type=int, default=17, help="views at a time in the plain loop")
     options = reads.parse_args()
@@ -111,7 +111,7 @@ def main() -> None:
             return Timed(seconds, views_made)
 
         ways: dict[str, Callable[[], Timed]] = {plain_loop: plainly}
-        for name in options.towers.split(","):
+        for name in options.towers:
             made = built(encoder, name, own, views)
             if isinstance(made, str):
                 bench.note(made)
@@ -146,4 +146,4 @@ def _pays(name: str, build: float, torch_each: float | None, own_each: float) ->
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -21,6 +21,8 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from aevlp.pipeline.errors import AevlpError
+
 PACKAGES = ("torch", "torchvision", "open_clip_torch", "timm", "openvino", "pillow", "simplejpeg", "numpy")
 
 
@@ -103,10 +105,40 @@ class Bench:
 def parser(doc: str | None, rounds: int) -> argparse.ArgumentParser:
     """Return a parser of what every benchmark understands: --rounds, --device and --json."""
     made = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
-    made.add_argument("--rounds", type=int, default=rounds)
-    made.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    made.add_argument("--json", type=Path, help="write the figures here")
+    made.add_argument("--rounds", type=positive, default=rounds)
+    made.add_argument("--device", type=device, metavar="{cpu,cuda}", default="cpu")
+    made.add_argument("--json", type=new_file, help="write the figures here")
     return made
+
+
+def positive(text: str) -> int:
+    """Return the number that a text of the command line names; argparse's error for one below 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 1 on, found {text!r}")
+    return int(text)
+
+
+def device(text: str) -> str:
+    """Return the device that the command line names; argparse's error where it is not there."""
+    if text not in ("cpu", "cuda") or (text == "cuda" and not torch.cuda.is_available()):
+        raise argparse.ArgumentTypeError(f"expected cpu{' or cuda' * torch.cuda.is_available()}, found {text!r}")
+    return text
+
+
+def new_file(text: str) -> Path:
+    """Return the file that the command line names; argparse's error where it cannot be written, before anything is measured."""
+    path = Path(text)
+    if path.is_dir() or not os.access(path.absolute().parent, os.W_OK):
+        raise argparse.ArgumentTypeError(f"{text!r} cannot be written: expected a file in a folder that is there")
+    return path
+
+
+def run(main: Callable[[], None]) -> None:
+    """Run a benchmark as a command: a mistake is one line and exit 1."""
+    try:
+        main()
+    except AevlpError as error:
+        raise SystemExit(f"error: {' '.join(str(error).split())}") from None
 
 
 def write_json(figures: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from generated import data_set, pictures, repeated, small_clip
-from measuring import Bench
+from measuring import Bench, new_file, run
 
 PERIOD = 0.1  # seconds between two looks
 FILES, CLASSES, SIZE = 20, 20, 32
@@ -77,7 +77,7 @@ def main() -> None:
     reads.add_argument("--workers", type=int, default=2)
     reads.add_argument("--epochs", type=int, default=1)
     reads.add_argument("--folder", type=Path, help="where everything goes; default: a temporary folder")
-    reads.add_argument("--json", type=Path, help="write the figures here")
+    reads.add_argument("--json", type=new_file, help="write the figures here")
     options = reads.parse_args()
     bench = Bench("memory", f"peaks of resident memory, {options.workers} workers")
     counts = [int(word) for word in options.images.split(",")]
@@ -111,4 +111,4 @@ def _peaks(folder: Path, count: int, options: argparse.Namespace) -> list[tuple[
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -14,6 +14,7 @@ from typing import Any
 import open_clip
 import timm
 import torch
+from generated import input_size
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -102,7 +103,7 @@ class OneStage:
         of_head = {id(parameter) for parameter in head}
         extractor = [parameter for parameter in self.classifier.parameters() if id(parameter) not in of_head]
         self.optimizer = torch.optim.Adam([{"params": extractor, "lr": lr}, {"params": head, "lr": 10 * lr}])
-        images = Images(paths, grid, self.clip.visual.image_size[0], size)
+        images = Images(paths, grid, input_size(self.clip), size)
         self.loader = DataLoader(images, batch, shuffle=True, num_workers=workers)
         self.observed, self.device, self.constants = observed.to(device), device, constants or Constants()
         self.views = 0

@@ -15,7 +15,7 @@ from time import perf_counter
 
 import torch
 from generated import class_names, data_set, images, random_clip
-from measuring import Bench, Timed, middle, parser, timed
+from measuring import Bench, Timed, middle, parser, run, timed
 from one_stage import OneStage
 from stage_one import Scored, scored
 from training import StageTwo
@@ -130,4 +130,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -20,8 +20,8 @@ import numpy as np
 import open_clip
 import torch
 from data_side import FLIPS, plain_transform, plain_views
-from generated import class_names, data_set, images, random_clip
-from measuring import Bench, Timed, cores, flops, matrix_rate, middle, parser, timed
+from generated import class_names, data_set, images, input_size, random_clip
+from measuring import Bench, Timed, cores, flops, matrix_rate, middle, parser, run, timed
 
 from aevlp.pipeline.encoder import PRECISIONS, RANDOM
 from aevlp.pipeline.manifest import load_manifest
@@ -103,7 +103,7 @@ class Plain:
         tokens = open_clip.get_tokenizer(name)([f"a photo of a {text}." for text in class_names(classes)])
         with torch.no_grad():
             self.text = self.model.encode_text(tokens.to(device), normalize=True)
-        self.size: int = self.model.visual.image_size[0]
+        self.size = input_size(self.model)
 
     @torch.no_grad()
     def __call__(self, paths: list[Path], grid: int, target: Path) -> int:
@@ -188,4 +188,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -7,6 +7,8 @@ CACHE: one whose full labels are known, such as cache/scenes.h5.
 import argparse
 import time
 
+from measuring import run
+
 from aevlp.pipeline.metrics import pseudo_label_quality
 from aevlp.pipeline.pseudo_labels import DampSettings
 from aevlp.pipeline.score_cache import open_cache
@@ -42,4 +44,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

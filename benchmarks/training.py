@@ -18,7 +18,7 @@ import numpy as np
 import timm
 import torch
 from generated import data_set, images, small_clip
-from measuring import Bench, Timed, flops, matrix_rate, middle, parser
+from measuring import Bench, Timed, flops, matrix_rate, middle, parser, run
 from one_stage import MEAN, STD
 from PIL import Image
 from stage_one import scored
@@ -271,4 +271,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

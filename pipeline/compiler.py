@@ -1,5 +1,6 @@
 """Whether this machine has what torch.compile calls."""
 
+import logging
 import os
 from shutil import which
 
@@ -16,3 +17,6 @@ def insist_on_compiler(option: str) -> None:
             f"{option} needs a C++ compiler, expected {named or ' or '.join(COMPILERS)} on the PATH: install one, or leave "
             f"{option} out"
         )
+    logging.getLogger("torch.utils.cpp_extension").setLevel(
+        logging.ERROR
+    )  # it warns of CUDA where only a CPU is asked for

@@ -1,4 +1,4 @@
-"""Sentences and views -> unit vectors, by any open_clip model; the only file that imports open_clip."""
+"""Sentences and views -> unit vectors, by any open_clip model; with `image_tower`, the only file that imports open_clip."""
 
 import hashlib
 import json
@@ -19,6 +19,7 @@ from torch.nn import functional
 from . import towers
 from .errors import AevlpError, unknown_name
 from .hub import Absent, absent_from_hub
+from .image_tower import image_tower_of
 from .seeding import seed_everything
 from .towers import Tower
 
@@ -71,7 +72,7 @@ class ClipEncoder:
         size = preprocessing["size"]
         self.image_size: int = size if isinstance(size, int) else size[0]
         self.mean, self.std = tuple(preprocessing["mean"]), tuple(preprocessing["std"])
-        self.tower: Tower = self.model.encode_image
+        self.tower: Tower = image_tower_of(self.model)
 
     def encode_classes(self, sentences: Sequence[Sequence[str]]) -> np.ndarray:
         """Return a text feature for each class, (C, D) float32, from its sentences.
@@ -127,7 +128,7 @@ class ClipEncoder:
 
     def use_tower(self, name: str, threads: int = 1) -> None:
         """Run the image tower as `towers.create` says, called by so many threads at a time."""
-        self.tower = towers.create(name, self.model.visual, self.image_size, threads)
+        self.tower = towers.create(name, image_tower_of(self.model), self.image_size, threads)
 
 
 def absent_weights(source: ClipSource) -> Absent | None:

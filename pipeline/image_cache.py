@@ -108,8 +108,8 @@ class ImageCache:
             raise AevlpError(f"{self.path} does not hold the images that its name stands for: delete that folder")
 
     def _unwritable(self, error: OSError) -> AevlpError:
-        whole = self._rows * self._size**2 * 3 / 1e9
-        needs = f", all images take {whole:,.1f} GB" if error.errno == errno.ENOSPC else ""
+        whole = self._rows * self._size**2 * 3 / 1e6
+        needs = f", all images take {whole:,.1f} MB" if error.errno == errno.ENOSPC else ""
         reason = "it is read-only" if error.errno == errno.EBADF else error.strerror or str(error)
         return AevlpError(
             f"cannot write the image cache {self.path}: {reason}{needs}; choose another folder as --image-cache, or leave it out"

@@ -75,8 +75,8 @@ def pseudolabel(
     tower: Annotated[
         str | None,
         typer.Option(
-            help="What runs the image tower: torch, compile (torch.compile) or openvino (aevlp[cpu]); default: openvino on a CPU "
-            "where it is installed, else torch."
+            help="What runs the image tower: torch, compile (torch.compile) or openvino (aevlp\\[cpu]); default: openvino on a "
+            "CPU where it is installed, else torch."
         ),
     ] = None,
     batch_size: Annotated[
@@ -95,7 +95,7 @@ def pseudolabel(
         bool, typer.Option(help="Delete the cache and its parts, after asking, and start anew.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before --restart deletes.")] = False,
-    engine: Annotated[str, typer.Option(help="local, or ray for actors on a Ray cluster (aevlp[ray]).")] = "local",
+    engine: Annotated[str, typer.Option(help="local, or ray for actors on a Ray cluster (aevlp\\[ray]).")] = "local",
     actors: Annotated[int, typer.Option(min=1, help="Ray actors that score.")] = 1,
     gpus: Annotated[
         float | None, typer.Option(min=0, help="GPUs an actor, such as 0.5; default: 1 if there is one.")

@@ -22,7 +22,7 @@ from ..pipeline.metrics import (
 )
 from ..pipeline.score_cache import open_cache
 from ..pipeline.training_loop import autocast
-from .console import out, print_json, print_table
+from .console import out, print_json, print_table, say
 from .run_folder import RunFolder
 from .train import classifier_inputs, data_root, judged, splits
 
@@ -46,6 +46,7 @@ def run(
         raise AevlpError(f"the threshold is a probability, from 0 to 1, found {threshold}")
     folder = RunFolder(path)
     settings = folder.settings()
+    say(f"judging the best weights of {path} on its {split} split")
     classifier, architecture, description = folder.load_best()
     used = cache_path or location(settings["cache"])
     if not used.exists():

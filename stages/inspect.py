@@ -64,6 +64,8 @@ def run(path: Path, as_json: bool) -> None:
         ),
         ("method", method),
         ("model", f"{made['clip']['model']}, {made['activation']}, {made['image_size']} px, {made['precision']}"),
+        ("views", f"{made['resize']}, decoded by {made.get('decoder', 'pillow')}"),
+        ("tower", made.get("tower", "torch")),
         ("weights", f"{made['clip']['weights']} (SHA-256 {made['weights_sha256'][:16]}…)"),
         ("prompts", _shortened([f"{prompt!r}" for prompt in cache.prompts], 3)),
         ("text graph", _listed(made.get("text_graph", "none"))),

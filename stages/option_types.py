@@ -44,3 +44,10 @@ def listed(names: str, option: str) -> list[str]:
     if not found:
         raise typer.BadParameter("at least one name is needed", param_hint=option)
     return found
+
+
+def folder(text: str) -> Path:
+    """Return the folder that a text names; typer.BadParameter for an empty one, which would be the working folder."""
+    if not text:
+        raise typer.BadParameter("expected a folder, found nothing: a variable that is not set?")
+    return Path(text)

@@ -43,6 +43,7 @@ def run(
         raise AevlpError(f"--output {output} is a folder: choose another name for the file")
     files = find_images(names)
     device = find_device(device_name)
+    say(f"labelling {len(files):,} images with the best weights of {path}")
     classifier, architecture, description = RunFolder(path).load_best()
     classifier.to(device)
     encoder = None

@@ -2,8 +2,8 @@
 
 import gc
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -74,19 +74,21 @@ def run(options: Options) -> Path:
                 held.enter_context(folder.alone())
             if options.resume and processes.first:
                 tree = folder.continue_with(settings_of(plan))
-        with processes.together():
-            if options.resume and not processes.first:
-                tree = folder.latest_state()
-            architecture, classifier = new_classifier(plan)
-        with processes.together():
-            if processes.first and not options.resume:
-                folder.start(settings_of(plan))
         say(
             f"{folder.path}: {_what(plan)} on {_where(plan, processes)}, "
             f"{len(plan.train.rows):,} images to train on, {len(plan.val.rows):,} to validate, {len(plan.test.rows):,} to test"
         )
+        with processes.together():
+            if options.resume and not processes.first:
+                tree = folder.latest_state()
+            architecture, classifier = new_classifier(plan)
         with Interruption("the step in flight is finished and the state saved") as interruption:
             training = _Training(plan, folder, processes, interruption, architecture, classifier)
+            with processes.together():
+                if processes.first and not options.resume:
+                    folder.start(settings_of(plan))
+            if options.compile:
+                say("compiling for the first step and the first judgement, which can take minutes each")
             try:
                 if tree is not None:
                     training.go_on_from(tree)
@@ -200,7 +202,14 @@ class _Training:
         say("every epoch is done, only the judgement on the test split is not" if state.ended else f"going on {where}")
 
     def epoch(self) -> None:
-        """Train the rest of an epoch, judge it on the validation split, and save what came of it."""
+        """Train the rest of an epoch, judge it on the validation split, and save what came of it, or came before a signal."""
+        try:
+            self._epoch()
+        except KeyboardInterrupt:
+            self.save()
+            raise
+
+    def _epoch(self) -> None:
         plan, state, progress = self.plan, self.state, self.state.progress
         recipe, started = plan.recipe, time.monotonic() - progress.seconds
         if not progress.steps:
@@ -221,26 +230,23 @@ class _Training:
                 progress.seconds = time.monotonic() - started
                 self._save_if_asked()
 
-            train_epoch(
-                self.learning,
-                self._batches(rows, mirrored),
-                targets,
-                state.loss,
-                state.optimizer,
-                state.scaler,
-                self.mixed,
-                progress,
-                self.processes,
-                after_step,
-            )
+            with self._compiling():
+                train_epoch(
+                    self.learning,
+                    self._batches(rows, mirrored),
+                    targets,
+                    state.loss,
+                    state.optimizer,
+                    state.scaler,
+                    self.mixed,
+                    progress,
+                    self.processes,
+                    after_step,
+                )
         with self.processes.together():
             loss = progress.mean_loss()
-        try:
-            logits = self._judge(self.classifier, plan.val.rows)
-            self._show_predictions()
-        except KeyboardInterrupt:
-            self.save()
-            raise
+        logits = self._judge(self.classifier, plan.val.rows)
+        self._show_predictions()
         val_map = mean_average_precision(logits, plan.val.truth)
         better = state.stopping.improves(100 * val_map)
         state.ended = state.stopping.stops(100 * val_map) or progress.epoch == recipe["epochs"]
@@ -397,7 +403,8 @@ class _Training:
         try:
             if len(own):
                 batches = self.interruption.before_each(self.inputs.batches(own, self.inputs.evaluation_batch))
-                logits = predict_logits(classifier, batches, self.mixed)
+                with self._compiling():
+                    logits = predict_logits(classifier, batches, self.mixed)
         except KeyboardInterrupt:  # the others have to hear of it before this one leaves
             if not self.interruption.asked:
                 raise
@@ -406,14 +413,24 @@ class _Training:
         return self.processes.rows(torch.from_numpy(logits), len(rows)).numpy()
 
     def _save_if_asked(self) -> None:
-        """Save where it is time to; raise KeyboardInterrupt after saving where a signal came to any process."""
+        """Save where it is time to; raise KeyboardInterrupt, after which `epoch` saves, where a signal came to any process."""
         minutes = (time.monotonic() - self.last_save) / 60
         due = self.processes.first and minutes >= self.plan.options.save_minutes
         interrupted, due = self.processes.any(self.interruption.asked, due)
-        if interrupted or due:
-            self.save()
         if interrupted:
             raise KeyboardInterrupt
+        if due:
+            self.save()
+
+    @contextmanager
+    def _compiling(self) -> Iterator[None]:
+        """Raise KeyboardInterrupt for what goes wrong after a signal: Ctrl-C also ends the compiler, which torch calls."""
+        try:
+            yield
+        except Exception as error:
+            if not (self.plan.options.compile and self.interruption.asked):
+                raise
+            raise KeyboardInterrupt from error
 
     def _save_best(self) -> None:
         provenance = self.plan.cache.provenance

@@ -19,12 +19,14 @@ from .option_types import (
     TrainedCache,
     Weights,
     Workers,
+    folder,
     listed,
 )
 
 ImageCache = Annotated[
     Path | None,
     typer.Option(
+        parser=folder,
         metavar="DIR",
         help="Keep resized images here, 3 x size x size bytes each: later epochs and runs with this folder open no image file.",
     ),
@@ -62,7 +64,11 @@ def train(
     ] = 10.0,
     image_cache: ImageCache = None,
     compile: Annotated[
-        bool, typer.Option("--compile", help="Compile the classifier with torch, about a minute; needs a C++ compiler.")
+        bool,
+        typer.Option(
+            "--compile",
+            help="Compile the classifier with torch, which can take minutes; on a CPU it needs a C++ compiler.",
+        ),
     ] = False,
 ) -> None:
     """Stage two: train a classifier from a cache. Under torchrun, several processes share each batch."""

@@ -193,7 +193,7 @@ def check_dataset(cache: ScoreCache, spec: DatasetSpec, root: Path) -> None:
             raise AevlpError(f"{len(gone):,} images that were scored are not in {root} any more, first {gone[0]!r}")
         raise AevlpError(
             f"{cache.path} was made from other files than those of {spec.name} in {root}: their names agree, their sizes do "
-            f"not. If the images have changed, score them again with aevlp pseudolabel --restart"
+            f"not. If the images have changed, score those again with aevlp cache append {cache.path}"
         )
     if len(rows) < len(images):
         say(f"{cache.path} holds {len(rows):,} of the {len(images):,} images of {spec.name}: only these are used")

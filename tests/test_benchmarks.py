@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import TINY_CLIP
 
+from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.losses import Targets, create
 from aevlp.pipeline.pseudo_labels import DampSettings, codes_from_scores, damp_scores
 
@@ -134,6 +136,13 @@ def test_image_tower(figures, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_the_size_that_a_clip_takes_is_known_of_resnets_too(tmp_path: Path) -> None:
+    generated = import_module("generated")
+    (tmp_path / "benchmark-resnet.json").write_text(TINY_CLIP)
+    for path in (tmp_path / "benchmark-resnet.json", small_clip(tmp_path)):
+        assert generated.input_size(generated.random_clip(str(path), torch.device("cpu"))[1]) == 32
+
+
 def test_stage_one(figures, tmp_path: Path) -> None:
     found = figures(
         "stage_one", "--clip", small_clip(tmp_path), "--count", 3, "--grid", 2, "--workers", 1, "--tower", "torch"
@@ -176,3 +185,25 @@ def test_without_a_gpu_its_benchmark_says_so(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(sys, "argv", ["gpu.py"])
     with pytest.raises(SystemExit, match="needs a GPU, and torch sees none"):
         import_module("gpu").main()
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        (("--rounds", "0"), "expected a number from 1 on, found '0'"),
+        (("--json", "no-such-folder/x.json"), "'no-such-folder/x.json' cannot be written"),
+        (("--device", "gpu"), "expected cpu"),
+    ],
+)
+def test_what_a_benchmark_cannot_do_is_said_before_it_measures(words, said: str, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as stop:
+        import_module("measuring").parser("", rounds=1).parse_args(words)
+    assert stop.value.code == 2 and said in capsys.readouterr().err
+
+
+def test_a_mistake_in_a_benchmark_is_one_line() -> None:
+    def main() -> None:
+        raise AevlpError("no such\nbackbone")
+
+    with pytest.raises(SystemExit, match=r"^error: no such backbone$"):
+        import_module("measuring").run(main)

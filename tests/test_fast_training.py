@@ -1,6 +1,7 @@
 """What makes training fast, beside the plain way: the same numbers, and no step that waits for the device."""
 
 import shutil
+import signal
 import threading
 from contextlib import nullcontext
 from pathlib import Path
@@ -15,7 +16,7 @@ from torch import nn
 
 from aevlp.pipeline import classifier as classifiers
 from aevlp.pipeline import epoch_labels, losses, policies
-from aevlp.pipeline.classifier import Architecture, build, create_timm
+from aevlp.pipeline.classifier import Architecture, Classifier, build, create_timm
 from aevlp.pipeline.epoch_labels import EpochLabels
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.labelling import label
@@ -306,6 +307,28 @@ def test_without_a_compiler_compile_is_one_line(cache_path: Path, tmp_path: Path
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("at", ["train_epoch", "predict_logits"])
+def test_a_signal_that_ends_the_compiler_too_is_an_interrupt(cache_path: Path, tmp_path: Path, at: str) -> None:
+    """As Ctrl-C does, which goes to every program that the terminal runs."""
+
+    def stopped(*given: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+        raise RuntimeError("g++ was killed")
+
+    options = {"backbone": "linear", "epochs": 2}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train, at, stopped)
+        with pytest.raises(RuntimeError):  # nothing is compiled: an error as any other
+            stage_two(cache_path, tmp_path / "not", **options)
+        patch.setattr(Classifier, "compile", lambda self: None)
+        with pytest.raises(KeyboardInterrupt):
+            stage_two(cache_path, tmp_path / "stopped", compile=True, **options)
+    assert RunFolder(tmp_path / "stopped").state_files()
+    whole = RunFolder(stage_two(cache_path, tmp_path / "whole", **options)).load_best()[0].state_dict()
+    resumed = RunFolder(stage_two(cache_path, tmp_path / "stopped", resume=True, **options)).load_best()[0].state_dict()
+    assert all(torch.equal(resumed[key], whole[key]) for key in whole)
+
+
 @pytest.mark.skipif(not shutil.which("g++"), reason="needs a C++ compiler")
 def test_a_compiled_classifier_learns_the_same(cache_path: Path, tmp_path: Path) -> None:
     runs = [

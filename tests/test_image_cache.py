@@ -98,7 +98,7 @@ def test_a_full_disk_and_a_folder_that_is_none_are_one_line(tmp_path: Path, monk
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "pwrite", full)
-    with pytest.raises(AevlpError, match=r"No space left on device, all images take 0\.0 GB; choose another") as caught:
+    with pytest.raises(AevlpError, match=r"No space left on device, all images take 0\.0 MB; choose another") as caught:
         cached.write(0, "stamp", image(0))
     assert "\n" not in str(caught.value)
     (tmp_path / "file").touch()

@@ -138,7 +138,8 @@ def test_what_is_missing_is_listed_and_nothing_is_done(
     monkeypatch.setattr(hub, "try_to_load_from_cache", lambda *_: None)
     assert call("reproduce", name) == 1
     printed = capsys.readouterr()
-    assert printed.err.count("\n") == 1 and "nothing was done" in printed.err
+    _, error = printed.err.splitlines()  # after a line that says what is begun
+    assert error.startswith("error: ") and "nothing was done" in error
     for needed in (
         "timm/vit_base_patch16_clip_224.openai/resolve/main/open_clip_model.safetensors",
         "598 MB",  # 149,620,737 parameters of four bytes

@@ -1,11 +1,13 @@
 """What runs the towers of a CLIP: the same features, whatever it is, of every view once."""
 
+import copy
 import json
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import open_clip
@@ -18,6 +20,7 @@ from hypothesis import strategies as st
 from aevlp.pipeline import compiler, pass_size, towers
 from aevlp.pipeline.encoder import ClipEncoder, ClipSource
 from aevlp.pipeline.errors import AevlpError
+from aevlp.pipeline.image_tower import LastBlock, image_tower_of
 from aevlp.pipeline.pass_size import PROBE, PassSize
 from aevlp.pipeline.score_cache import open_cache
 
@@ -60,6 +63,33 @@ def test_every_tower_gives_the_plain_models_features(encoder: ClipEncoder, tower
         found = encoder.encode_views(views(n), mirrored, encoder.mean, encoder.std)
         assert found.shape == (n, 16)
         np.testing.assert_allclose(found, by_open_clip(encoder, views(n), mirrored), atol=1e-5)
+
+
+def test_the_last_block_of_a_vision_transformer_computes_the_token_that_is_read(encoder: ClipEncoder) -> None:
+    parts = [type(part) for part in image_tower_of(encoder.model).modules()]
+    assert (LastBlock in parts) == ("vit" in encoder.name)
+    assert LastBlock not in [type(part) for part in encoder.model.modules()], "the model itself is left as it is"
+    reads_more = copy.deepcopy(encoder.model.visual)
+    reads_more.pool_type = "avg"  # the mean of all tokens
+    assert image_tower_of(SimpleNamespace(visual=reads_more)) is reads_more
+
+
+def test_of_a_tower_that_gives_its_tokens_too_the_features_are_taken(tmp_path: Path) -> None:
+    config = json.loads(VIT)
+    config["custom_text"] = True
+    config["vision_cfg"] |= {
+        "attentional_pool": True,
+        "attn_pooler_heads": 2,
+        "attn_pooler_queries": 4,
+        "output_tokens": True,
+    }
+    config["text_cfg"] |= {"embed_cls": True, "output_tokens": True}
+    config["multimodal_cfg"] = {**json.loads(VIT)["text_cfg"], "attn_pooler_heads": 2}
+    (tmp_path / "towers-coca.json").write_text(json.dumps(config))
+    encoder = ClipEncoder(ClipSource(str(tmp_path / "towers-coca.json"), "random"), CPU)
+    assert type(encoder.model).__name__ == "CoCa"
+    found = encoder.encode_views(views(3), False, encoder.mean, encoder.std)
+    np.testing.assert_allclose(found, by_open_clip(encoder, views(3), False), atol=1e-5)
 
 
 @pytest.mark.parametrize("precision, atol", [("fp16", 2e-3), ("bf16", 16e-3)])  # which has 3 bits less

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,6 +15,7 @@ from ..errors import AevlpError
 from .checksums import Checksums, block_checksums, header_checksum
 from .schema import ROWS_A_BLOCK, TEXT_COLUMNS, CacheHeader, CacheRows, array_columns, in_blocks
 
+WITH_DICTIONARY: Any = list(TEXT_COLUMNS)  # numbers are read four times as fast without
 ROWS_A_FILE = 64 * ROWS_A_BLOCK  # a row group is a block
 
 
@@ -28,9 +30,7 @@ def write(folder: Path, header: CacheHeader, parts: Iterable[CacheRows]) -> None
             if start % ROWS_A_FILE == 0:
                 _close(writer, checksums)
                 place = folder / f"part-{start // ROWS_A_FILE:05d}.parquet"
-                writer = pq.ParquetWriter(
-                    place, schema, use_dictionary=list(TEXT_COLUMNS)
-                )  # numbers are read faster so
+                writer = pq.ParquetWriter(place, schema, use_dictionary=WITH_DICTIONARY)
                 checksums = {"header": [header_checksum(header)]}
             assert writer is not None
             writer.write_table(_table(rows, header, schema))
