@@ -26,6 +26,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import open_clip  # noqa: F401  once, for the processes that are forked from this one
 
 from aevlp.pipeline import part_store
 from aevlp.pipeline.part_store import PartStore, Shard, parts_folder

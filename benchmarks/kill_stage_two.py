@@ -19,6 +19,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+import open_clip  # noqa: F401  once, for the processes that are forked from this one
+import timm  # noqa: F401
 import torch
 import yaml
 

@@ -20,6 +20,7 @@ SHARDS = 8  # of two images
 # Stage one in as many processes as the first argument says, or in this one if torchrun started it; notes what is scored.
 SCRIPT = """
 import os, sys, time
+import open_clip  # once, for the processes that are forked
 from aevlp.pipeline.scoring import Scorer
 from aevlp.stages import cli, pseudolabel
 
