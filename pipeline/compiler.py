@@ -10,13 +10,15 @@ COMPILERS = ("g++", "clang++")  # what torch looks for, unless CXX names another
 
 
 def insist_on_compiler(option: str) -> None:
-    """Raise AevlpError where torch.compile has no C++ compiler to call; option: what asked for it, named in the error."""
+    """Raise AevlpError where torch.compile has no C++ compiler to call, and keep it from warning of CUDA.
+
+    option: what asked for it, named in the error.
+    """
     named = os.environ.get("CXX")
     if not any(which(name) for name in ([named] if named else COMPILERS)):
         raise AevlpError(
             f"{option} needs a C++ compiler, expected {named or ' or '.join(COMPILERS)} on the PATH: install one, or leave "
             f"{option} out"
         )
-    logging.getLogger("torch.utils.cpp_extension").setLevel(
-        logging.ERROR
-    )  # it warns of CUDA where only a CPU is asked for
+    # It warns of a missing CUDA runtime, where only a CPU is asked for.
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)

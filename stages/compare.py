@@ -132,7 +132,7 @@ def _compared(options: Options) -> tuple[dict[str, Any], Path]:
         raise AevlpError(
             f"{cache.path} has no test split to judge trainings by: aevlp train --cache {cache.path} trains one"
         )
-    say(f"comparing {len(methods)} methods with {options.seeds} seeds each on {cache.path}")
+    say(f"comparing on {cache.path}, methods: {len(methods)}, seeds: {options.seeds}")
     backbone = options.backbone or spec.recipe.backbone
     folder = options.runs or Path("runs") / f"compare-{options.cache.stem}-{file_name(backbone)}"
     plans, left_out = _plans(options, methods, folder)

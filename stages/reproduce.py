@@ -45,7 +45,7 @@ def run(options: Options) -> None:
     """
     check_losses(options.losses)
     spec = load_manifest(options.manifest)[options.dataset]
-    say(f"reproducing {spec.title}: {', '.join(options.losses)}, {options.seeds} seeds each, {options.compat} form")
+    say(f"reproducing {spec.title}: {', '.join(options.losses)}, seeds: {options.seeds}, {options.compat} form")
     missing = absent_files(spec, options.data_root or spec.default_root())
     if missing:
         if options.json:
