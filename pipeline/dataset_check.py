@@ -15,6 +15,7 @@ from .errors import AevlpError, ImageError
 from .images import read_image
 from .label_codes import POSITIVE
 from .specs import DatasetSpec
+from .splits import SPLITS
 
 # Whether training would go wrong with a fault of this kind, by what is said of it.
 KINDS = {
@@ -35,6 +36,8 @@ KINDS = {
     "class never used": False,
     "class not in training": False,
     "counts differ": False,
+    "read differently": False,
+    "left out": False,
 }
 BLOCK = 1024  # images handed to the threads at a time
 
@@ -94,6 +97,8 @@ def check_dataset(
         found(fault.kind, str(fault))
     if images is None:
         return result
+    for remark in images.remarks:
+        found(remark.kind, remark.text)
     result.images = len(images)
     begin(len(images))
     _check_images(images, workers or os.cpu_count() or 1, found, done)
@@ -153,26 +158,29 @@ def _check_labels(
     for name in images.ids[positives == 0].tolist():
         if name not in misread:  # of which an unknown class was said already
             found("without a positive", f"{name}: it has no label")
-    for split in ("train", "test"):
+    present = [split for split in SPLITS if split != "val" or (images.split == split).any()]
+    for split in present:
         rows = images.split == split
         result.per_image[split] = dict(sorted(Counter(positives[rows].tolist()).items()))
-    counts = {split: labels[images.split == split].sum(axis=0).tolist() for split in ("train", "test")}
+    counts = {split: labels[images.split == split].sum(axis=0).tolist() for split in present}
     result.classes = {
         name: {split: int(counts[split][column]) for split in counts} for column, name in enumerate(images.classes)
     }
     for name, of_class in result.classes.items():
         if not any(of_class.values()):
             found("class never used", f"{name}: no image shows it")
-        elif not of_class["train"]:
-            found("class not in training", f"{name}: {of_class['test']} test images show it and no training image does")
-    if int(training.sum()) < 3:
-        found("nothing to train on", f"{int(training.sum())} training images, of which a fifth is for validation")
+        elif not of_class.get("train"):
+            others = " and ".join(f"{count} {split}" for split, count in of_class.items() if count)
+            found("class not in training", f"{name}: {others} images show it and no training image does")
+    if int(training.sum()) < 1 or ("val" not in present and int(training.sum()) < 3):
+        part = "" if "val" in present else ", of which a fifth is for validation"
+        found("nothing to train on", f"{int(training.sum())} training images{part}")
     elif not (images.observed[training] == POSITIVE).any():
         found("nothing to train on", "no training image has an observed positive")
     found_counts: dict[str, Any] = {
         "classes": len(images.classes),
         "train": int(training.sum()),
-        "test": int((~training).sum()),
+        "test": int((images.split == "test").sum()),
     }
     for kind, expected in spec.expected.model_dump().items():
         if expected not in (None, found_counts[kind]):

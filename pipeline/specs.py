@@ -9,12 +9,19 @@ from .errors import AevlpError
 from .locations import RemotePath, location
 from .observation import checked
 from .spec_sections import Clip, Damp, Download, Expected, Recipe, Section, TextGraphConstants
+from .splits import SPLITS, split_of
 
 
 def _known_splits(names: dict[str, str]) -> dict[str, str]:
-    if odd := sorted(set(names) - {"train", "test"}):
-        raise ValueError(f"a split is train or test, found {odd[0]!r}")
-    return {split: names[split] for split in ("train", "test") if split in names}
+    found: dict[str, str] = {}
+    for word, value in names.items():
+        split = split_of(word)
+        if split is None:
+            raise ValueError(f"a split is train, val or test, found {word!r}")
+        if split in found:
+            raise ValueError(f"the split {split} stands twice, the second time as {word!r}")
+        found[split] = value
+    return {split: found[split] for split in SPLITS if split in found}
 
 
 PACKAGED = Path(__file__).resolve().parent.parent / "data_manifest.yaml"

@@ -121,11 +121,11 @@ def select(
         str | None, typer.Option(help="Class names with commas, or a text file of them, in the order they are to have.")
     ] = None,
     images: Annotated[str | None, typer.Option(help="Image ids with commas, or a text file of them.")] = None,
-    split: Annotated[str | None, typer.Option(help="train or test.")] = None,
+    split: Annotated[str | None, typer.Option(help="train, val or test.")] = None,
 ) -> None:
     """Write a cache of some classes or images of another."""
-    if split not in (None, "train", "test"):
-        raise typer.BadParameter(f"{split!r} is not one of train, test", param_hint="--split")
+    if split not in (None, "train", "val", "test"):
+        raise typer.BadParameter(f"{split!r} is not one of train, val, test", param_hint="--split")
     if classes is None and images is None and split is None:
         raise typer.BadParameter("at least one of --classes, --images and --split is needed")
     from . import select as stage

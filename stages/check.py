@@ -105,13 +105,15 @@ def _as_json(checked: Checked) -> dict[str, Any]:
 
 def _print(name: str, checked: Checked) -> None:
     if checked.classes:
-        rows = [(key, f"{of['train']:,}", f"{of['test']:,}") for key, of in checked.classes.items()]
-        print_table(f"{name}: images of each class", ("class", "train", "test"), rows, right=(1, 2))
-        header = ("positives an image", "train", "test")
+        splits = list(checked.per_image)
+        figures = range(1, 1 + len(splits))
+        rows = [(key, *(f"{of[split]:,}" for split in splits)) for key, of in checked.classes.items()]
+        print_table(f"{name}: images of each class", ("class", *splits), rows, right=figures)
+        header = ("positives an image", *splits)
         numbers = sorted({n for of in checked.per_image.values() for n in of})
-        rows = [(str(n), *(f"{checked.per_image[s].get(n, 0):,}" for s in ("train", "test"))) for n in numbers]
+        rows = [(str(n), *(f"{checked.per_image[s].get(n, 0):,}" for s in splits)) for n in numbers]
         print_table(
-            f"{name}: labels an image", header, [*rows, ("mean", *map(_mean, checked.per_image.values()))], (1, 2)
+            f"{name}: labels an image", header, [*rows, ("mean", *map(_mean, checked.per_image.values()))], figures
         )
     kinds = [(kind, len(lines), serious) for kind, serious in KINDS.items() if (lines := checked.of_kind(kind))]
     if not kinds:

@@ -12,6 +12,7 @@ from ..pipeline.label_codes import NEGATIVE, POSITIVE
 from ..pipeline.metrics import PseudoLabelQuality, pseudo_label_quality
 from ..pipeline.pseudo_labels import DampSettings
 from ..pipeline.score_cache import ScoreCache, open_whole_cache
+from ..pipeline.splits import SPLITS
 from .console import out, print_json, print_table
 
 
@@ -20,7 +21,7 @@ def run(path: Path, as_json: bool) -> None:
     cache = open_whole_cache(path)
     settings = cached_settings(cache)
     codes = cache.codes(settings)
-    judged = {split: qualities(cache, split, settings) for split in ("train", "test") if (cache.split == split).any()}
+    judged = {split: qualities(cache, split, settings) for split in SPLITS if (cache.split == split).any()}
     statuses = Counter(cache.status.tolist())
     result: dict[str, Any] = {
         "path": str(path),

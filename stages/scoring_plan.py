@@ -141,6 +141,8 @@ def make_plan(options: Options, spec: DatasetSpec) -> ScoringPlan:
     observation = parsed(options.observe) if isinstance(options.observe, str) else options.observe
     images = load_images(spec, root, observation=checked(observation) if observation else None)
     say(f"{spec.title}: {len(images):,} images, {len(images.classes)} classes, from {root}")
+    for remark in images.remarks:
+        say(remark.text)
     _note_single_labels(images)
     if options.limit is not None:
         images = images.take(slice(options.limit))

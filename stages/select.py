@@ -15,7 +15,7 @@ from .new_cache import check_new, names_given
 def run(source: Path, target: Path, classes: str | None, images: str | None, split: str | None) -> None:
     """Write a cache of some rows and classes of another.
 
-    classes, images: names with commas, or a text file of them; None for all. split: "train" or "test"; None for both.
+    classes, images: names with commas, or a text file of them; None for all. split: "train", "val" or "test"; None for all.
     Raises AevlpError where a name is not known, or nothing is left.
     """
     check_new(target)

@@ -202,7 +202,8 @@ def check_dataset(cache: ScoreCache, spec: DatasetSpec, root: Path) -> None:
 def splits(cache: ScoreCache, val_fraction: float) -> tuple[Split, Split, Split]:
     """Return the training, validation and test rows that could be scored; judged by truth, where known, or observed labels.
 
-    The validation part is drawn from all training rows, as in the protocol, before unreadable images are left out.
+    A validation split of the data set is used as it is. Otherwise it is drawn from all training rows, as in the
+    protocol, before unreadable images are left out.
     """
     ok = cache.status == "ok"
     labels = cache.observed if cache.truth is None else cache.truth
@@ -210,7 +211,10 @@ def splits(cache: ScoreCache, val_fraction: float) -> tuple[Split, Split, Split]
     if not ok[pool].any():
         raise AevlpError(f"{cache.path} holds no readable image of the training split: there is nothing to train on")
     compat = cache.provenance["method"]["compat"]
-    train, val = (pool[part] for part in split_train_val(len(pool), val_fraction, compat=compat))
+    val = np.flatnonzero(cache.split == "val")
+    train = pool
+    if not len(val):
+        train, val = (pool[part] for part in split_train_val(len(pool), val_fraction, compat=compat))
     test = np.flatnonzero(cache.split == "test")
     parts = [Split(rows[ok[rows]], labels[rows[ok[rows]]]) for rows in (train, val, test)]
     for name, part in zip(("training", "validation"), parts, strict=False):

@@ -95,8 +95,8 @@ def unlabelled(folder: Folder) -> str:
 
 
 def strange_split(folder: Folder) -> str:
-    folder.row(8, lambda line: line.replace(",train,", ",valid,"))
-    return "'valid'"
+    folder.row(8, lambda line: line.replace(",train,", ",holdout,"))
+    return "'holdout'"
 
 
 def outside(folder: Folder) -> str:

@@ -74,7 +74,7 @@ def test_inspect_reports_the_quality_of_both_kinds_of_views(cache_path: Path, ca
         ("similarity", np.nan, "cosine that is not in"),
         ("embedding", 0.0, "no unit vector"),
         ("ids", "images/01.png", "an image id stands twice"),
-        ("split", "val", "neither train nor test"),
+        ("split", "holdout", "none of train, val and test"),
         ("status", "fine", "not a known word"),
     ],
 )

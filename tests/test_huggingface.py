@@ -390,7 +390,7 @@ def test_a_path_that_stands_twice_is_reported(
         ({"files": {"train": "../*.parquet"}}, "is no pattern for files below"),
         ({"files": {"train": ".."}}, "is no pattern for files below"),
         ({"files": {"train": "/"}}, "is no pattern for files below"),
-        ({"files": {"train": "*.parquet", "test": "a.*"}}, "a.parquet is in both splits"),
+        ({"files": {"train": "*.parquet", "test": "a.*"}}, "a.parquet is in the splits train and test"),
         ({"files": {"train": "a.csv"}}, "a.csv: `files` names .parquet and .arrow files"),
         ({"files": {"train": "."}}, "no {root}/state.json: `files` names a folder of save_to_disk"),
     ],

@@ -228,6 +228,6 @@ def test_folders_that_are_splits_are_not_taken_for_classes(tmp_path: Path) -> No
     manifest = tmp_path / "m.yaml"
     manifest.write_text("datasets: {pets: {title: x, format: image_folder}}")
     with pytest.raises(
-        AevlpError, match=r"named as splits, not as classes \(train, val\).*splits: \{train: train, test: val\}"
+        AevlpError, match=r"named as splits, not as classes \(train, val\).*splits: \{train: train, val: val\}"
     ):
         load_images(load_manifest(manifest)["pets"], tmp_path)

@@ -238,8 +238,8 @@ def test_a_missing_folder_or_table_says_what_to_pass(tmp_path: Path) -> None:
         ("image,split,tags\na,train,x\n", "line 2: unknown column 'labels': known are "),
         ("image,set,labels\na,train,x\n", "line 2: unknown column 'split': known are "),
         ("image;split;labels\na;train;x\n", "unknown column 'image': known are image;split;labels"),
-        ("image,split,labels\na,train,x\nb,val,x\n", "line 3: the split must be train or test, found 'val'"),
-        ("image,split,labels\na,,x\n", "line 2: the split must be train or test, found ''"),
+        ("image,split,labels\na,train,x\nb,holdout,x\n", "line 3: the column split holds 'holdout', expected a split"),
+        ("image,split,labels\na,,x\n", "line 2: the column split holds '', expected a split"),
         ("image,split,labels\na,train,x\n  ,train,x\n", "line 3: the column image is empty"),
         ("image,split,labels\n/a.jpg,train,x\n", "line 2: '/a.jpg' is not below the data set's folder"),
         ("image,split,labels\nb/../../a.jpg,train,x\n", "line 2: 'b/../../a.jpg' is not below the data set's folder"),
@@ -271,7 +271,7 @@ def test_an_image_named_in_two_ways_stands_twice(tmp_path: Path) -> None:
         ('{"image": "b", "split": "train"}', "line 3: unknown column 'labels': known are "),
         ('["b", "train", []]', "line 3: expected a JSON object, found "),
         ('{"image": null, "split": "train", "labels": []}', "line 3: the column image is empty"),
-        ('{"image": "b", "split": null, "labels": []}', "line 3: the split must be train or test, found "),
+        ('{"image": "b", "split": null, "labels": []}', "line 3: the column split holds 'None', expected a split"),
         ('{"image": "a", "split": "test", "labels": []}', "line 3: the image 'a' stands in line 1 too"),
         ('{"image": "b", "split": "train", "labels": ["x"]', "line 3: not valid JSON"),
         ("image,split,labels", "line 3: not valid JSON"),
@@ -298,8 +298,8 @@ def test_an_image_that_is_no_path_is_a_mistake(tmp_path: Path, image: Any) -> No
 
 def test_a_mistake_in_a_parquet_file_is_named_with_its_row(tmp_path: Path) -> None:
     entry = spec(tmp_path, table="labels.parquet")
-    write_parquet(tmp_path / "labels.parquet", [*ROWS, ("5.jpg", "val", [])])
-    with pytest.raises(AevlpError, match=r"labels\.parquet, row 6: the split must be train or test, found 'val'"):
+    write_parquet(tmp_path / "labels.parquet", [*ROWS, ("5.jpg", "holdout", [])])
+    with pytest.raises(AevlpError, match=r"labels\.parquet, row 6: the column split holds 'holdout', expected a split"):
         load_images(entry, tmp_path)
     write_parquet(tmp_path / "labels.parquet", [*ROWS, ROWS[2]])
     with pytest.raises(AevlpError, match=r"labels\.parquet, row 6: the image '3\.png' stands in row 3 too"):

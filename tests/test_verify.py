@@ -93,7 +93,7 @@ def test_a_whole_cache_has_no_fault(tmp_path_factory: pytest.TempPathFactory, ro
 @pytest.mark.parametrize(
     "change, fault",
     [
-        (changed("split", "val"), "a split is neither train nor test in 2 images"),
+        (changed("split", "holdout"), "a split is none of train, val and test in 2 images"),
         (changed("status", "fine", bad_rows), "a status is not a known word in 2 images"),
         (
             changed("reason", "why not"),

@@ -101,8 +101,8 @@ def test_a_split_alone_is_its_part_of_the_whole(tmp_path: Path, small: ImageTabl
         assert part.truth is not None and small.truth is not None
         np.testing.assert_array_equal(part.truth, small.truth[rows])
         np.testing.assert_array_equal(part.observed, small.observed[rows])
-    with pytest.raises(AevlpError, match="split must be train or test, found 'val'"):
-        load_images(voc("cat", "dog"), tmp_path, "val")
+    with pytest.raises(AevlpError, match="split must be train, val or test, found 'holdout'"):
+        load_images(voc("cat", "dog"), tmp_path, "holdout")
 
 
 def test_an_image_in_both_lists_belongs_to_the_training_set(tmp_path: Path) -> None:

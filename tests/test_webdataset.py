@@ -254,7 +254,7 @@ def test_a_pattern_that_names_no_shard_is_named(tmp_path: Path, pattern: str, ex
 
 def test_a_shard_in_both_splits_is_refused(tmp_path: Path) -> None:
     write_shard(tmp_path / "a.tar", {"1.jpg": b"x", "1.json": '["a"]'})
-    assert "a.tar is in both splits" in refuse(tmp_path, shards={"train": "*.tar", "test": "a.*"})
+    assert "a.tar is in the splits train and test" in refuse(tmp_path, shards={"train": "*.tar", "test": "a.*"})
 
 
 @pytest.mark.parametrize("name", ["a.tar.gz", "a.tgz", "a.zip"])

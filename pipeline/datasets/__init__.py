@@ -10,6 +10,7 @@ from .. import observation as regimes
 from ..errors import AevlpError
 from ..locations import forget_listings, location
 from ..specs import DatasetSpec
+from ..splits import SPLITS
 from .faults import DataError, Report, refuse
 from .image_table import ImageTable, Listings, path_array
 
@@ -41,7 +42,7 @@ def load_images(
     """Return the images of a data set, training rows first, each split in its published order.
 
     root: the data set's own folder, also of a remote store (`pipeline.locations`), which is listed anew; None for its usual
-    place. split: "train" or "test" for one of them alone.
+    place. split: "train", "val" or "test" for one of them alone.
     observation: the regime that observes full labels, as `pipeline.observation.checked` returns it; None for the
     manifest's, or else the labels that the data set gives as observed, or else one positive an image (seed 1200).
     report: is told of each faulty row, which is then left out; by default the first is raised.
@@ -49,15 +50,15 @@ def load_images(
     """
     root = spec.default_root() if root is None else location(root)
     forget_listings()
-    if split not in (None, "train", "test"):
-        raise AevlpError(f"split must be train or test, found {split!r}")
+    if split not in (None, *SPLITS):
+        raise AevlpError(f"split must be train, val or test, found {split!r}")
     listings = import_module(f".{READERS[spec.format]}", __name__).read(spec, root, report)
     images = _joined(spec, root, listings, observation or spec.observation)
     return images if split is None else images.take(images.split == split)
 
 
 def _joined(spec: DatasetSpec, root: Path, listings: Listings, asked: dict[str, Any] | None) -> ImageTable:
-    parts = {name: listings.splits[name] for name in ("train", "test") if name in listings.splits}
+    parts = {name: listings.splits[name] for name in SPLITS if name in listings.splits}
     if not any(part.ids for part in parts.values()):
         raise AevlpError(f"{spec.name}: no image is listed in {root}, at least one is needed")
     given = all(part.observed is not None for part in parts.values())
@@ -86,6 +87,7 @@ def _joined(spec: DatasetSpec, root: Path, listings: Listings, asked: dict[str, 
         image_root=listings.image_root,
         observation=regime,
         label_files=tuple(listings.label_files),
+        remarks=tuple(listings.remarks),
     )
 
 

@@ -1,6 +1,7 @@
 """What is wrong with a data set's own files, said as a kind and a line, so that a reader can refuse it or go on past it."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ..errors import AevlpError
@@ -13,6 +14,14 @@ class DataError(AevlpError):
     def __init__(self, kind: str, text: str, image: str | None = None) -> None:
         super().__init__(text)
         self.kind, self.image = kind, image
+
+
+@dataclass(frozen=True)
+class Remark:
+    """What a reader did that a person should know, and that is no fault: a `kind` that `aevlp check` lists, and a line."""
+
+    kind: str
+    text: str
 
 
 Report = Callable[[DataError], None]

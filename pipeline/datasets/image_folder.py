@@ -8,11 +8,10 @@ from PIL import Image
 
 from ..errors import AevlpError, unknown_name
 from ..specs import ImageFolderSpec
+from ..splits import split_of
 from .faults import DataError, Report
 from .image_table import Listing, Listings
 from .text_lists import class_list
-
-SPLIT_WORDS = {"train", "training", "val", "valid", "validation", "test", "testing"}
 
 
 def read(spec: ImageFolderSpec, root: Path, report: Report) -> Listings:
@@ -48,11 +47,12 @@ def _class_folders(spec: ImageFolderSpec, folder: Path, report: Report) -> list[
         holds = "it" if spec.splits else "a folder for each class"
         raise AevlpError(f"{spec.name}: no folder {folder}: pass the folder that holds {holds} as --data-root")
     names = [path for path in _shown(folder, report, "*") if path.is_dir()]
-    if not spec.splits and {path.name.lower() for path in names} <= SPLIT_WORDS and names:
+    if not spec.splits and names and all(split_of(path.name) for path in names):
         listed = ", ".join(path.name for path in names)
+        which = ", ".join(f"{split_of(path.name)}: {path.name}" for path in names)
         raise AevlpError(
             f"{spec.name}: the folders in {folder} are named as splits, not as classes ({listed}): write which they are, such "
-            f"as splits: {{train: {names[0].name}, test: {names[-1].name}}}"
+            f"as splits: {{{which}}}"
         )
     if not names:
         raise AevlpError(f"{spec.name}: {folder} holds no folders: each class needs one, named for it")

@@ -3,13 +3,14 @@
 import hashlib
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from ..images import file_size
+from .faults import Remark
 
 
 @dataclass
@@ -31,8 +32,9 @@ class Listing:
 class Listings:
     """What a reader finds of a data set.
 
-    classes: C names. splits: "train" and "test", or one of them. complete: whether the labels are all that an image shows,
-    or the few that somebody gave. image_root: below which a formatted file names the images. label_files: what was read.
+    classes: C names. splits: some of "train", "val" and "test". complete: whether the labels are all that an image shows, 0/1,
+    or the few that somebody gave, as codes: +1, 0 unknown, -1 verified absent. image_root: below which a formatted file names the
+    images. label_files: what was read. remarks: what was read differently from how it is written, or left out on purpose.
     """
 
     classes: tuple[str, ...]
@@ -40,16 +42,18 @@ class Listings:
     image_root: Path
     label_files: Sequence[Path]
     complete: bool = True
+    remarks: list[Remark] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class ImageTable:
     """N images, training rows first.
 
-    ids: (N,) str, distinct. paths: (N,) Path, whether or not an image is there. split: (N,) str, "train" or "test".
+    ids: (N,) str, distinct. paths: (N,) Path, whether or not an image is there. split: (N,) str, one of `SPLITS`.
     truth: (N, C) int8 0/1, or None where full labels are not known. observed: (N, C) int8 codes. classes: C names.
     root: the data set's own folder, below which the paths are. image_root: the folder below it that holds the images.
     observation: the regime by which `observed` was drawn, "as given" where it was not. label_files: what the labels are from.
+    remarks: what a reader of the data set should be told.
     """
 
     ids: np.ndarray
@@ -62,6 +66,7 @@ class ImageTable:
     image_root: Path
     observation: dict[str, Any] | str
     label_files: tuple[Path, ...]
+    remarks: tuple[Remark, ...] = ()
 
     def __len__(self) -> int:
         return len(self.ids)

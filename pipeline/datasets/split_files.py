@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..errors import AevlpError
 from ..specs import DatasetSpec
+from ..splits import SPLITS
 from .faults import not_there
 
 _BRACES = re.compile(r"\{(?:(\d+)\.\.(\d+)|([^{}]*,[^{}]*))\}")
@@ -35,9 +37,10 @@ def matching(spec: DatasetSpec, root: Path, pattern: str) -> list[Path]:
 
 def in_one_split(spec: DatasetSpec, files: dict[Any, list[Path]]) -> dict[Any, list[Path]]:
     """Return the files of each split, train first; AevlpError where two have one in common."""
-    if both := sorted(set(files.get("train", [])) & set(files.get("test", []))):
-        raise AevlpError(f"{spec.name}: {both[0]} is in both splits; each file may be in one")
-    return {split: files[split] for split in ("train", "test") if split in files}
+    for one, other in combinations(files, 2):
+        if both := sorted(set(files[one]) & set(files[other])):
+            raise AevlpError(f"{spec.name}: {both[0]} is in the splits {one} and {other}; each file may be in one")
+    return {split: files[split] for split in SPLITS if split in files}
 
 
 def _alternatives(pattern: str) -> Iterator[str]:

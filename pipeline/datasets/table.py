@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import AevlpError, unknown_name
 from ..specs import TableSpec
+from ..splits import SPLITS, expected_words, split_of
 from .class_labels import label_names
 from .faults import DataError, Report, image_below_root, not_there
 from .image_table import Listing, Listings
@@ -63,7 +64,7 @@ def listings(spec: Any, root: Path, path: Path, rows: list[Row], classes: tuple[
     """Return the listings of rows; `spec.labels` says whether the labels are complete."""
     column = {name: n for n, name in enumerate(classes)}
     splits: dict[str, Listing] = {}
-    for split in ("train", "test"):
+    for split in SPLITS:
         part = [row for row in rows if row.split == split]
         labels = np.zeros((len(part), len(classes)), dtype=np.int8)
         for n, row in enumerate(part):
@@ -148,7 +149,11 @@ def _row(spec: TableSpec, where: str, record: dict[str, Any]) -> Row:
     if not image:
         raise DataError("bad row", f"{where}: the column {spec.image_column} is empty, an image's path is needed")
     image_below_root(image, where)
-    split = str(record[spec.split_column]).strip() if spec.split_column else "train"
-    if split not in ("train", "test"):
-        raise DataError("unknown split", f"{where}: the split must be train or test, found {split!r}")
+    split = split_of(str(record[spec.split_column])) if spec.split_column else "train"
+    if split is None:
+        found = str(record[spec.split_column] if spec.split_column else "")
+        raise DataError(
+            "unknown split",
+            f"{where}: the column {spec.split_column} holds {found!r}, expected a split ({expected_words()})",
+        )
     return Row(where, image, label_names(record[spec.label_column], spec.label_separator), split)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..pseudo_labels import DampSettings, codes_from_scores, damp_scores
+from ..splits import SPLITS
 from ..stamps import stamped_size
 from .schema import CacheHeader, CacheRows
 from .scores import similarity
@@ -36,7 +37,7 @@ def _words(rows: CacheRows, ok: np.ndarray) -> Faults:
     reasons = np.array([bool(reason) for reason in rows.reason], dtype=bool)
     stamps = np.array([_is_stamp(*pair) for pair in zip(rows.stamps, rows.status, strict=True)], dtype=bool)
     return {
-        "a split is neither train nor test in {} images": ~np.isin(rows.split, ("train", "test")),
+        "a split is none of train, val and test in {} images": ~np.isin(rows.split, SPLITS),
         "a status is not a known word in {} images": ~np.isin(rows.status, ("ok", "unreadable", "missing")),
         "{} images have no reason why they could not be read, or one although they could": reasons == ok,
         "{} images have a stamp that is none": ~stamps,

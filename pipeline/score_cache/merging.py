@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ..errors import AevlpError
+from ..splits import SPLITS
 from .labelled_images import LabelledImages
 from .reader import ScoreCache
 from .schema import CacheHeader, CacheRows
@@ -25,7 +26,7 @@ def merged(caches: Sequence[ScoreCache]) -> tuple[CacheHeader, Iterator[CacheRow
                 )
             where[name] = cache
     del where
-    order = [(n, np.flatnonzero(part.split == split)) for split in ("train", "test") for n, part in enumerate(parts)]
+    order = [(n, np.flatnonzero(part.split == split)) for split in SPLITS for n, part in enumerate(parts)]
     images = LabelledImages.joined([parts[n].take(rows) for n, rows in order])
     if len(images.ids) != sum(map(len, caches)):
         raise AevlpError("a split is neither train nor test: aevlp cache verify says of which cache")

@@ -1,0 +1,53 @@
+"""The formats of pictures that are opened, known by their first bytes; a file of any other format is never given to a decoder.
+
+All are raster formats whose decoders run inside this process: Pillow's others may start a program (PostScript), draw (WMF), or
+take almost anything for a picture (TGA).
+"""
+
+# Pillow's name of a format -> the usual endings of its files.
+FORMATS: dict[str, tuple[str, ...]] = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "MPO": (".mpo",),
+    "PNG": (".png", ".apng"),
+    "WEBP": (".webp",),
+    "GIF": (".gif",),
+    "BMP": (".bmp", ".dib"),
+    "TIFF": (".tif", ".tiff"),
+    "AVIF": (".avif", ".avifs"),
+    "JPEG2000": (".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),
+    "HEIF": (".heic", ".heif", ".hif"),
+}
+ENDINGS = frozenset(ending for endings in FORMATS.values() for ending in endings)
+HEAD = 32  # bytes that tell a format
+
+_STARTS = {
+    b"\xff\xd8\xff": "JPEG",  # an MPO is a JPEG with more pictures behind it
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"GIF87a": "GIF",
+    b"GIF89a": "GIF",
+    b"BM": "BMP",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"II+\0": "TIFF",
+    b"MM\0+": "TIFF",
+    b"\0\0\0\x0cjP  \r\n\x87\n": "JPEG2000",
+    b"\xff\x4f\xff\x51": "JPEG2000",
+}
+_BRANDS = {b"avif": "AVIF", b"avis": "AVIF"} | dict.fromkeys(
+    (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"), "HEIF"
+)
+
+
+def format_of(head: bytes) -> str | None:
+    """Return the name, in `FORMATS`, of the format that a file's first `HEAD` bytes are of; None for any other file."""
+    for start, name in _STARTS.items():
+        if head.startswith(start):
+            return name
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "WEBP"
+    if head[4:8] == b"ftyp":
+        return _BRANDS.get(head[8:12])
+    if head[:1] == b"P" and head[1:2] in b"123456Ff" and head[2:3].isspace():
+        return "PPM"
+    return None
