@@ -15,6 +15,7 @@ from ..pipeline.classifier import Architecture
 from ..pipeline.decoders import fastest
 from ..pipeline.device import find_device
 from ..pipeline.errors import AevlpError
+from ..pipeline.image_files import counted, find_pictures
 from ..pipeline.specs import PACKAGED
 from ..pipeline.training_data import normalized, scaling
 from ..pipeline.training_loop import predict_logits
@@ -23,7 +24,6 @@ from .console import Rate, out, print_json, print_table, progress_bar, say
 from .run_folder import RunFolder
 from .train import scoring_encoder
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".jp2"}
 BATCH = 32
 
 
@@ -79,15 +79,21 @@ def run(
 
 
 def find_images(names: list[str]) -> list[Path]:
-    """Return the image files meant by files, folders (searched through) and glob patterns, each once, in order."""
+    """Return the image files meant by files, folders (searched through) and glob patterns, each once, in order.
+
+    What lies in a folder and is no picture is said, by kind.
+    """
     found: dict[Path, None] = {}
     for name in names:
         path = Path(name)
         if path.is_dir():
-            inside = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in SUFFIXES]
-            if not inside:
-                raise AevlpError(f"no image file in the folder {path}")
-            found.update(dict.fromkeys(inside))
+            inside = find_pictures(path)
+            left_out = f"left out of {path}: {counted(inside.left_out)}" if inside.left_out else ""
+            if not inside.images:
+                raise AevlpError(f"no image file in the folder {path}" + (f"; {left_out}" if left_out else ""))
+            if left_out:
+                say(left_out)
+            found.update(dict.fromkeys(inside.images))
         elif path.exists():
             found[path] = None
         else:

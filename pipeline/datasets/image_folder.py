@@ -1,71 +1,87 @@
 """A folder of images for each class, as classification data sets are kept: an image's one label is its folder."""
 
-from collections.abc import Iterator
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from ..errors import AevlpError, unknown_name
+from ..image_files import NOT_TEXT, counted, find_pictures, is_systems
 from ..specs import ImageFolderSpec
 from ..splits import split_of
-from .faults import DataError, Report
+from .faults import DataError, Remark, Report
 from .image_table import Listing, Listings
 from .text_lists import class_list
+
+OUTSIDE = "pictures in no class's folder"
 
 
 def read(spec: ImageFolderSpec, root: Path, report: Report) -> Listings:
     """Return the images below each class's folder, classes and paths sorted; an image's id is its path below the root.
 
-    Files whose ending is none of an image, and what is hidden behind a leading dot, are passed over. A folder that is no
-    class of the manifest's list, and a name that is no text, are reported. Raises AevlpError where a split's folder is not
-    there or holds no folder.
+    What is no picture (`image_files.find_pictures`), hidden, or in no class's folder is left out and counted in a remark. A
+    folder that is no class of the manifest's list, and a name that is no text, are reported. Raises AevlpError where a split's
+    folder is not there or holds no folder.
     """
-    endings = {ending for ending, kind in Image.registered_extensions().items() if kind in Image.OPEN}
     folders = {split: root / name for split, name in spec.splits.items()} or {"train": root}
-    found = {split: _class_folders(spec, folder, report) for split, folder in folders.items()}
-    classes = class_list(spec, root) or tuple(sorted({p.name for names in found.values() for p in names}))
+    _check_apart(spec, folders)
+    found = {split: _class_folders(spec, folder) for split, folder in folders.items()}
+    classes = class_list(spec, root) or tuple(sorted({name for names in found.values() for name in names}))
     column = {name: n for n, name in enumerate(classes)}
     splits: dict[str, Listing] = {}
+    left_out: dict[str, list[str]] = {}
     for split, names in found.items():
+        folder = folders[split]
+        unknown = sorted(set(names) - set(classes))
+        for name in unknown:
+            report(DataError("unknown class", f"{folder / name}: {unknown_name('class', name, classes)}"))
+        inside = find_pictures(folder)
+        prefix = "" if folder == root else f"{folder.relative_to(root).as_posix()}/"
+        for name in inside.left_out.pop(NOT_TEXT, ()):
+            report(DataError("bad row", f"{folder}: the name {name!r} is not UTF-8 text: rename it"))
         paths: list[Path] = []
         rows: list[int] = []
-        for folder in names:
-            if folder.name not in column:
-                report(DataError("unknown class", f"{folder}: {unknown_name('class', folder.name, classes)}"))
-                continue
-            files = [path for path in _shown(folder, report) if path.suffix.lower() in endings and path.is_file()]
-            paths += files
-            rows += [column[folder.name]] * len(files)
+        for path in inside.images:
+            place = path.relative_to(folder)
+            if len(place.parts) == 1:
+                inside.left_out.setdefault(OUTSIDE, []).append(place.name)
+            elif place.parts[0] in column:
+                paths.append(path)
+                rows.append(column[place.parts[0]])
+        for kind, files in inside.left_out.items():
+            left_out.setdefault(kind, []).extend(prefix + name for name in files)
         ids = [path.relative_to(root).as_posix() for path in paths]
         splits[split] = Listing(ids, paths, np.eye(len(classes), dtype=np.int8)[rows])
-    return Listings(classes, splits, root, [], complete=spec.labels == "complete")
+    remarks = [Remark("left out", f"left out of {root}: {counted(left_out)}")] if left_out else []
+    return Listings(classes, splits, root, [], complete=spec.labels == "complete", remarks=remarks)
 
 
-def _class_folders(spec: ImageFolderSpec, folder: Path, report: Report) -> list[Path]:
+def _check_apart(spec: ImageFolderSpec, folders: dict[str, Path]) -> None:
+    """Raise AevlpError where one split's folder is, or holds, another's: its images would be in both."""
+    for one, other in permutations(folders, 2):
+        if folders[one] in (folders[other], *folders[other].parents):
+            raise AevlpError(
+                f"{spec.name}: {folders[one]}, the folder of the split {one}, holds that of the split {other}: each needs one of "
+                f"its own under `splits`"
+            )
+
+
+def _class_folders(spec: ImageFolderSpec, folder: Path) -> list[str]:
     if not folder.is_dir():
         holds = "it" if spec.splits else "a folder for each class"
         raise AevlpError(f"{spec.name}: no folder {folder}: pass the folder that holds {holds} as --data-root")
-    names = [path for path in _shown(folder, report, "*") if path.is_dir()]
-    if not spec.splits and names and all(split_of(path.name) for path in names):
-        listed = ", ".join(path.name for path in names)
-        which = ", ".join(f"{split_of(path.name)}: {path.name}" for path in names)
+    names = [path.name for path in sorted(folder.glob("*")) if path.is_dir() and _is_text(path.name)]
+    names = [name for name in names if not is_systems(name)]
+    if not spec.splits and names and all(map(split_of, names)):
         raise AevlpError(
-            f"{spec.name}: the folders in {folder} are named as splits, not as classes ({listed}): write which they are, such "
-            f"as splits: {{{which}}}"
+            f"{spec.name}: the folders in {folder} are named as splits, not as classes ({', '.join(names)}): write which they "
+            f"are, such as splits: {{{', '.join(f'{split_of(name)}: {name}' for name in names)}}}"
         )
     if not names:
         raise AevlpError(f"{spec.name}: {folder} holds no folders: each class needs one, named for it")
     return names
 
 
-def _shown(folder: Path, report: Report, pattern: str = "**/*") -> Iterator[Path]:
-    """Yield what is below a folder, sorted, without what is hidden; a name that is no text is reported and left out."""
-    for path in sorted(folder.glob(pattern)):
-        name = path.relative_to(folder).as_posix()
-        if "/." in f"/{name}":
-            continue
-        if any("\ud800" <= c <= "\udfff" for c in name):  # bytes that are no UTF-8
-            report(DataError("bad row", f"{folder}: the name {name!r} is not UTF-8 text: rename it"))
-        else:
-            yield path
+def _is_text(name: str) -> bool:
+    """Return whether a name is text; one with bytes that are no UTF-8 has halves of characters in their place."""
+    return not any("\ud800" <= c <= "\udfff" for c in name)

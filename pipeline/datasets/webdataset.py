@@ -2,21 +2,23 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from ..errors import AevlpError, unknown_name
+from ..image_files import HIDDEN, counted, is_systems
+from ..image_formats import ENDINGS
 from ..specs import WebDatasetSpec
 from ..tar_files import tar_members
 from .class_labels import label_names, labels_in, named
-from .faults import DataError, Report, image_below_root
+from .faults import DataError, Remark, Report, image_below_root
 from .image_table import Listings
 from .split_files import in_one_split, matching
 from .table import Row, listings
 from .text_lists import class_list
 
-IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff")
+IMAGE_EXTENSIONS = tuple(ending.removeprefix(".") for ending in sorted(ENDINGS))
 _MEMBER = re.compile(r"((?:.*/)?[^./]+)\.([^/]*)", re.DOTALL)  # key and extension, as WebDataset cuts a name
 
 
@@ -28,27 +30,36 @@ def read(spec: WebDatasetSpec, root: Path, report: Report) -> Listings:
     """
     shards = in_one_split(spec, {split: matching(spec, root, pattern) for split, pattern in spec.shards.items()})
     classes = class_list(spec, root, report)
+    left_out: dict[str, list[str]] = {}
     rows = [
-        row for split in shards for shard in shards[split] for row in _rows(spec, root, shard, split, classes, report)
+        row
+        for split in shards
+        for shard in shards[split]
+        for row in _rows(spec, root, shard, split, classes, report, left_out)
     ]
     if not rows:
         raise AevlpError(f"{spec.name}: the shards hold no sample with an image and labels, at least one is needed")
     classes = classes or tuple(sorted({name for row in rows for name in row.labels}))
     if not classes:
         raise AevlpError(f"{spec.name}: no sample in the shards has a label, and the manifest lists no classes")
-    return replace(listings(spec, root, root, rows, classes, report), label_files=[])
+    found = listings(spec, root, root, rows, classes, report)
+    remarks = [Remark("left out", f"left out of the shards: {counted(left_out)}")] if left_out else []
+    return replace(found, label_files=[], remarks=[*found.remarks, *remarks])
 
 
 def _rows(
-    spec: WebDatasetSpec, root: Path, shard: Path, split: str, classes: tuple[str, ...] | None, report: Report
+    spec: WebDatasetSpec,
+    root: Path,
+    shard: Path,
+    split: str,
+    classes: tuple[str, ...] | None,
+    report: Report,
+    left_out: dict[str, list[str]],
 ) -> Iterator[Row]:
     if shard.suffix.lower() != ".tar":
         raise AevlpError(f"{shard}: a shard is an uncompressed .tar, images are read from its middle: unpack it to one")
     members = tar_members(shard)
-    samples: dict[str, dict[str, str]] = {}  # members by key and extension
-    for name in members:
-        if parts := _MEMBER.fullmatch(name):
-            samples.setdefault(parts[1], {})[parts[2].lower()] = name
+    samples = _samples(shard.name, members, left_out)
     with shard.open("rb") as file:
         for key, files in samples.items():
             where = f"{shard}, sample {key!r}"
@@ -61,6 +72,20 @@ def _rows(
                 report(error)
             else:
                 yield Row(where, image, named(labels, classes, where, image, report), split)
+
+
+def _samples(shard: str, members: Iterable[str], left_out: dict[str, list[str]]) -> dict[str, dict[str, str]]:
+    """Return the members of each sample by its key and their extensions; what is of no sample goes to `left_out`, by kind."""
+    samples: dict[str, dict[str, str]] = {}
+    for name in members:
+        parts = _MEMBER.fullmatch(name)
+        if any(map(is_systems, name.split("/"))):
+            left_out.setdefault(HIDDEN, []).append(f"{shard}/{name}")
+        elif parts is None:
+            left_out.setdefault("files without an extension", []).append(f"{shard}/{name}")
+        else:
+            samples.setdefault(parts[1], {})[parts[2].lower()] = name
+    return samples
 
 
 def _image(spec: WebDatasetSpec, where: str, files: dict[str, str]) -> str:
