@@ -55,6 +55,19 @@ def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         raise AevlpError(f"{path} cannot be read: {' '.join(str(error).split())[:160]}") from error
 
 
+def load_description(path: Path) -> dict[str, Any]:
+    """Return the description that `save_tensors` wrote, without reading the tensors or comparing the SHA-256.
+
+    Raises AevlpError where the file is missing or not of aevlp.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            description = json.loads((file.metadata() or {})["aevlp"])
+            return {key: value for key, value in description.items() if key != "sha256"}
+    except (SafetensorError, OSError, ValueError, LookupError, AttributeError) as error:
+        raise AevlpError(f"{path} cannot be read: {' '.join(str(error).split())[:160]}") from error
+
+
 def save_tree(path: Path, tree: Any) -> None:
     """Write nested dictionaries and lists of tensors, numbers, strings and None."""
     tensors: dict[str, torch.Tensor] = {}

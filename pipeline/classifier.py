@@ -168,15 +168,26 @@ def create_timm(
     """Return architecture and classifier for a timm backbone.
 
     weights: "pretrained" (timm's for that name), "random", or a weights file. A backbone with a fixed input size keeps it.
-    Raises AevlpError for an unknown name, a file of another model, weights that cannot be fetched, and a head that does not fit.
+    Raises AevlpError for an unknown name, a file of another model, weights that cannot be fetched, a size that the backbone does
+    not take, and a head that does not fit.
     """
     backbone, size, mean, std = _timm(name, size, weights)
-    architecture = Architecture(name, backbone.num_features, size, mean, std, upright, head=head, resize=resize)
-    classifier = Classifier(backbone, backbone.num_features, num_classes, head)
+    width = _width(backbone, name, size)
+    architecture = Architecture(name, width, size, mean, std, upright, head=head, resize=resize)
+    classifier = Classifier(backbone, width, num_classes, head)
     if head == "boostlu":
         with torch.inference_mode():
             classifier.eval()(torch.zeros(1, 3, size, size))
     return architecture, classifier
+
+
+def input_size(name: str, asked: int) -> int:
+    """Return the pixels a side that a timm backbone is fed with: those asked for, unless it has a fixed input size."""
+    import timm
+
+    _check_name(name)
+    config = timm.models.get_pretrained_cfg(name)
+    return config.input_size[1] if config is not None and config.fixed_input_size else asked
 
 
 def absent_weights(name: str, weights: str) -> Absent | None:
@@ -235,10 +246,35 @@ def _timm(name: str, size: int, weights: str) -> tuple[Any, int, tuple[float, ..
     if weights not in (PRETRAINED, RANDOM):
         _fill(backbone, name, Path(weights))
     config = resolve_model_data_config(backbone)
-    if backbone.pretrained_cfg.get("fixed_input_size"):
-        size = config["input_size"][1]
+    size = input_size(name, size)
     mean, std = (config["mean"], config["std"]) if config["mean"] else IMAGENET_STATISTICS
     return backbone, size, tuple(mean), tuple(std)
+
+
+def _width(backbone: Any, name: str, size: int) -> int:
+    """Return D of the features (B, D) that a backbone gives of images of a size; timm's `num_features` is not it for all."""
+    backbone.eval()  # one image has no batch statistics
+    try:
+        with torch.inference_mode():
+            features = backbone(torch.zeros(1, 3, size, size))
+    except Exception as error:  # each backbone has its own way to refuse a size
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise AevlpError(
+            f"{name} cannot take images of {size} x {size} pixels ({reason}): write another `image_size` under `recipe` in the "
+            f"manifest, such as the {_made_for(backbone)} it was made for, or choose another backbone"
+        ) from error
+    finally:
+        backbone.train()
+    if features.ndim != 2:
+        raise AevlpError(
+            f"{name} gives features of shape {tuple(features.shape)} for one image, expected one vector: choose another backbone"
+        )
+    return features.shape[1]
+
+
+def _made_for(backbone: Any) -> int:
+    """Return the pixels a side that timm names for a backbone."""
+    return backbone.pretrained_cfg["input_size"][1]
 
 
 def _fill(backbone: nn.Module, name: str, path: Path) -> None:

@@ -38,9 +38,13 @@ class Pooled(nn.Module):
 
 def image_tower_of(model: Any) -> nn.Module:
     """Return what maps pixels (B, 3, S, S) to the features (B, D) that encode_image gives; it shares the model's weights."""
+    return features_of(model.visual)
+
+
+def features_of(visual: Any) -> nn.Module:
+    """Return `image_tower_of` of a model whose tower is `visual`."""
     from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
 
-    visual = model.visual
     if getattr(visual, "output_tokens", False):
         return Pooled(visual)
     if type(visual) is not VisionTransformer or visual.pool_type != "tok" or visual.attn_pool is not None:

@@ -28,6 +28,7 @@ from ..pipeline.score_cache import ScoreCache, open_whole_cache
 from ..pipeline.seeding import derive
 from ..pipeline.specs import DatasetSpec, TableSpec
 from .console import out, print_json, print_result, print_table, say
+from .new_cache import check_unused
 from .training_plan import dataset_of, splits
 
 POLICIES = ("threshold", "view-quality")
@@ -123,6 +124,7 @@ def _check(options: Options) -> None:
         raise AevlpError(f"{' and '.join(given)} exclude each other: give one of them")
     if options.output.suffix != ".json":
         raise AevlpError(f"--output is a .json file, found {options.output}")
+    check_unused(options.output)
     if options.policy == "view-quality":
         if options.prior is not None or options.temperature != "keep":
             raise AevlpError(

@@ -11,7 +11,11 @@ from ..pipeline.score_cache import check_suffix
 
 def check_new(target: Path) -> Path:
     """Return the path of a cache that is to be written; AevlpError where something is there already."""
-    check_suffix(target)
+    return check_unused(check_suffix(target))
+
+
+def check_unused(target: Path) -> Path:
+    """Return the path of a file that is to be written; AevlpError where something is there already."""
     if target.exists():
         raise AevlpError(f"{target} is there already: choose another name, or remove it first")
     return target

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
+from torch.nn import functional
 
 from ..pipeline.atomic_write import replacing
 from ..pipeline.classifier import Architecture
@@ -16,11 +18,13 @@ from ..pipeline.decoders import fastest
 from ..pipeline.device import find_device
 from ..pipeline.errors import AevlpError
 from ..pipeline.image_files import counted, find_pictures
+from ..pipeline.image_tower import features_of
 from ..pipeline.specs import PACKAGED
 from ..pipeline.training_data import normalized, scaling
 from ..pipeline.training_loop import predict_logits
 from ..pipeline.view_loading import ViewBatch, ViewDataset, load_views
 from .console import Rate, out, print_json, print_table, progress_bar, say
+from .new_cache import check_unused
 from .run_folder import RunFolder
 from .train import scoring_encoder
 
@@ -39,16 +43,14 @@ def run(
     """Print or write the labels of every image; one that cannot be read is named with its reason and costs no other."""
     if output is not None and output.suffix not in (".csv", ".json", ".parquet"):
         raise AevlpError(f"--output {output}: expected a .csv, .json or .parquet file")
-    if output is not None and output.is_dir():
-        raise AevlpError(f"--output {output} is a folder: choose another name for the file")
+    if output is not None:
+        check_unused(output)
     files = find_images(names)
     device = find_device(device_name)
     say(f"labelling {len(files):,} images with the best weights of {path}")
     classifier, architecture, description = RunFolder(path).load_best()
     classifier.to(device)
-    encoder = None
-    if architecture.backbone == "linear":
-        encoder = scoring_encoder(description, Path(description["manifest"] or PACKAGED).parent, device)
+    tower = _tower(RunFolder(path), description).to(device) if architecture.backbone == "linear" else None
 
     compat = "paper" if architecture.upright else "published"
     dataset = ViewDataset(files, 1, architecture.size, compat, architecture.resize, fastest())
@@ -58,7 +60,7 @@ def run(
         numbers = range(len(files))
         for batch in load_views(dataset, [list(numbers[n : n + BATCH]) for n in numbers[::BATCH]], workers):
             here = files[len(results) : len(results) + len(batch.status)]
-            inputs = _inputs(batch, architecture, encoder, device)
+            inputs = _inputs(batch, architecture, tower, device)
             logits = iter(predict_logits(classifier, [(np.empty(0), inputs)], torch.no_grad()) if len(inputs) else ())
             for file, status, reason in zip(here, batch.status, batch.reason, strict=True):
                 probabilities = None
@@ -104,13 +106,26 @@ def find_images(names: list[str]) -> list[Path]:
     return list(found)
 
 
-def _inputs(batch: ViewBatch, architecture: Architecture, encoder: Any, device: torch.device) -> torch.Tensor:
+def _tower(folder: RunFolder, description: dict[str, Any]) -> nn.Module:
+    """Return what makes the embeddings that a linear classifier reads: the run's own tower, or that of the scoring model."""
+    visual = folder.load_tower()
+    if visual is None:  # of an earlier version, or trained where the scoring model was not
+        manifests = Path(description["manifest"] or PACKAGED).parent
+        visual = scoring_encoder(description, manifests, torch.device("cpu")).model.visual
+    return features_of(visual)
+
+
+def _inputs(
+    batch: ViewBatch, architecture: Architecture, tower: nn.Module | None, device: torch.device
+) -> torch.Tensor:
     if not len(batch.views):
         return torch.empty(0)
-    whole = batch.views[:, 0]
-    if encoder is not None:
-        return encoder.encode_views(whole, False, architecture.mean, architecture.std)
-    return normalized(whole.to(device).permute(0, 2, 3, 1), scaling(architecture.mean, architecture.std, device))
+    whole = batch.views[:, 0].to(device).permute(0, 2, 3, 1)
+    pixels = normalized(whole, scaling(architecture.mean, architecture.std, device))
+    if tower is None:
+        return pixels
+    with torch.inference_mode():
+        return functional.normalize(tower(pixels).float(), dim=-1)
 
 
 def _report(results: list[dict[str, Any]], classes: list[str], output: Path | None, as_json: bool) -> None:

@@ -1,9 +1,14 @@
-"""A training run on disk: settings.json, metrics.jsonl, best.safetensors and the two latest states in one folder."""
+"""A training run on disk: settings.json, metrics.jsonl, best.safetensors and the two latest states in one folder.
+
+The folder needs nothing else to label new images: a classifier of embeddings keeps the tower that makes them, tower.safetensors.
+"""
 
 import json
+import os
 import re
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +17,9 @@ import torch
 from filelock import FileLock, Timeout
 
 from ..pipeline.atomic_write import replacing
-from ..pipeline.checkpoint import load_tensors, load_tree, save_tensors, save_tree
+from ..pipeline.checkpoint import load_description, load_tensors, load_tree, save_tensors, save_tree
 from ..pipeline.classifier import Architecture, Classifier, build
+from ..pipeline.encoder import image_tower
 from ..pipeline.errors import AevlpError
 from ..pipeline.provenance import difference
 from .console import say
@@ -33,6 +39,7 @@ class RunFolder:
         self.metrics_file = path / "metrics.jsonl"
         self.best_file = path / "best.safetensors"
         self.test_file = path / "test.safetensors"
+        self.tower_file = path / "tower.safetensors"
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -62,6 +69,14 @@ class RunFolder:
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             raise AevlpError(f"{self.path} is there already: choose another --run, or --resume to go on with it")
         self._write_settings(settings)
+
+    def remove_if_nothing_is_saved(self) -> None:
+        """Remove what `start` made where no state was saved: a failed first epoch leaves nothing that blocks the next try."""
+        if not self.state_files():
+            self._remove_unfinished()
+            self.settings_file.unlink(missing_ok=True)
+            with suppress(OSError):  # something of the user's own is in it
+                self.path.rmdir()
 
     def settings(self) -> dict[str, Any]:
         """Return the run's settings; AevlpError where this is no run."""
@@ -220,6 +235,45 @@ class RunFolder:
         except RuntimeError as error:
             raise AevlpError(f"{self.best_file}: its weights do not fit the architecture it names: {error}") from error
         return classifier.eval(), architecture, description
+
+    def save_tower(self, visual: torch.nn.Module, clip_config: dict, quick_gelu: bool, weights_sha256: str) -> None:
+        """Keep the scoring model's image tower, which makes the embeddings that a linear classifier reads.
+
+        weights_sha256: of the scoring model's weights, by which other runs know the file.
+        """
+        about = {"clip_config": clip_config, "quick_gelu": quick_gelu, "weights_sha256": weights_sha256}
+        save_tensors(self.tower_file, dict(visual.state_dict()), about)
+
+    def share_tower(self, weights_sha256: str) -> bool:
+        """Take the tower of a run beside this one, where one has it; return whether this run has it now.
+
+        It is linked where the disk can do that: a tower lies there once, however many runs there are.
+        """
+        if self.tower_file.exists():
+            return True
+        for file in sorted(self.path.parent.glob(f"*/{self.tower_file.name}")):
+            with suppress(AevlpError):
+                if load_description(file).get("weights_sha256") != weights_sha256:
+                    continue
+                with replacing(self.tower_file) as temporary:
+                    try:
+                        os.link(file, temporary)
+                    except OSError:
+                        shutil.copyfile(file, temporary)
+                return True
+        return False
+
+    def load_tower(self) -> torch.nn.Module | None:
+        """Return the tower that was kept, in evaluation mode, None where none was; AevlpError where the file is damaged."""
+        if not self.tower_file.exists():
+            return None
+        tensors, about = load_tensors(self.tower_file)
+        try:
+            visual = image_tower(about["clip_config"], about["quick_gelu"])
+            visual.load_state_dict(tensors)
+        except (LookupError, RuntimeError) as error:
+            raise AevlpError(f"{self.tower_file} holds no image tower: {' '.join(str(error).split())[:160]}") from error
+        return visual.eval().requires_grad_(False)
 
     def _write_settings(self, settings: dict[str, Any]) -> None:
         with replacing(self.settings_file) as temporary:

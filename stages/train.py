@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from ..pipeline.classifier import Architecture, Classifier, Outputs
+from ..pipeline.encoder import ClipSource, absent_weights
 from ..pipeline.epoch_labels import EpochLabels
 from ..pipeline.errors import AevlpError
 from ..pipeline.generators import generator_states, restore_generators
@@ -95,6 +96,10 @@ def run(options: Options) -> Path:
                 while not training.state.ended:
                     training.epoch()
                 training.finish()
+            except Exception:
+                if processes.first and not options.resume:
+                    folder.remove_if_nothing_is_saved()
+                raise
             finally:
                 training.close()
     return folder.path
@@ -314,8 +319,33 @@ class _Training:
             if len(empty):
                 names = ", ".join(plan.cache.classes[c] for c in empty[:5]) + (", …" if len(empty) > 5 else "")
                 say(f"{len(empty)} classes have no positive in the {name} split and count 0 in its mAP: {names}")
+        with self.processes.together():
+            if self.processes.first and self._is_self_contained():
+                say(f"{folder.path} holds all that aevlp predict needs: it can be copied to another machine")
         evaluate = f"aevlp evaluate {folder.path} · " if len(plan.test.rows) else ""
         out.print(f"next: {evaluate}aevlp predict {folder.path} IMAGE…")
+
+    def _is_self_contained(self) -> bool:
+        """Return whether the run can label new images by itself; one on embeddings keeps the tower, if the model is here."""
+        if self.architecture.backbone != "linear":
+            return True
+        made = self.plan.cache.provenance
+        if self.folder.share_tower(made["weights_sha256"]):
+            return True
+        manifests = self.plan.spec.manifest_path.parent
+        source = ClipSource(made["clip"]["model"], made["clip"]["weights"]).located(manifests)
+        try:
+            if absent := absent_weights(source):
+                raise AevlpError(f"{absent.what} are not on this machine")
+            encoder = scoring_encoder(made, manifests, torch.device("cpu"))
+        except AevlpError as error:
+            say(
+                f"{self.folder.path} is without the image tower of the scoring model, which aevlp predict will need: {error}"
+            )
+            return False
+        quick_gelu = made["activation"] == "quick_gelu"
+        self.folder.save_tower(encoder.model.visual, made["clip"]["config"], quick_gelu, made["weights_sha256"])
+        return True
 
     def _begin_epoch(self) -> None:
         """Seed and tell the loss: each epoch has a seed of its own, so that a resumed run draws what another one would."""

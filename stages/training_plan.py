@@ -98,7 +98,6 @@ def make_plan(options: Options) -> Plan:
     loss = entry(options.loss)
     cache = open_whole_cache(options.cache)
     spec = dataset_of(cache, options.dataset, options.manifest)
-    root = data_root(cache, options.data_root)
     device = own_device(options.device, this_rank())
     if "truth" in loss.reads and cache.truth is None:
         raise AevlpError(f"loss {options.loss} needs full labels, and {cache.path} has none: choose another loss")
@@ -106,8 +105,14 @@ def make_plan(options: Options) -> Plan:
     if options.compile:
         insist_on_compiler("--compile")
     policy = policy_of(options.policy, options.loss, loss, cache, spec)
-    check_dataset(cache, spec, root)
-    recipe = _recipe(spec, options, loss)
+    recipe = _recipe(spec, options, loss, cache.provenance["image_size"])
+    root = data_root(cache, options.data_root, needed=recipe["backbone"] != "linear")
+    if root.is_dir():
+        check_dataset(cache, spec, root)
+    if unknown := int((~has_known_label(cache)).sum()):
+        say(
+            f"{unknown:,} of {len(cache):,} images have no known label: they are trained with, and nothing is judged by them"
+        )
     train, val, test = splits(cache, recipe["val_fraction"])
     observed = cache.observed[train.rows]
     if not (observed == POSITIVE).any():
@@ -149,10 +154,17 @@ def dataset_of(cache: ScoreCache, name: str | None, manifest: Path | Sequence[Pa
     return load_manifest(path)[name or made_from["name"]]
 
 
-def data_root(cache: ScoreCache, given: Path | None) -> Path:
-    """Return the folder of the cache's images: the one given, or the one they were scored in."""
+def data_root(cache: ScoreCache, given: Path | None, needed: bool = True) -> Path:
+    """Return the folder of the cache's images: the one given, or the one they were scored in.
+
+    One that is not there is an error where images are `needed`, and said where they are not.
+    """
     root = given or location(cache.provenance["dataset"]["root"])
-    if not root.is_dir():
+    if not root.is_dir() and not needed:
+        say(
+            f"no folder {root}, where the images of {cache.path} were: none is opened, the cache is not compared with them"
+        )
+    elif not root.is_dir():
         raise AevlpError(f"no folder {root}, where the images of {cache.path} were: pass --data-root")
     return root
 
@@ -203,24 +215,32 @@ def splits(cache: ScoreCache, val_fraction: float) -> tuple[Split, Split, Split]
     """Return the training, validation and test rows that could be scored; judged by truth, where known, or observed labels.
 
     A validation split of the data set is used as it is. Otherwise it is drawn from all training rows, as in the
-    protocol, before unreadable images are left out.
+    protocol, before unreadable images are left out. Where full labels are not known, an image without a known label is in the
+    training part alone: it would count as showing nothing.
     """
     ok = cache.status == "ok"
     labels = cache.observed if cache.truth is None else cache.truth
+    judged = has_known_label(cache)
     pool = np.flatnonzero(cache.split == "train")
     if not ok[pool].any():
         raise AevlpError(f"{cache.path} holds no readable image of the training split: there is nothing to train on")
-    compat = cache.provenance["method"]["compat"]
-    val = np.flatnonzero(cache.split == "val")
-    train = pool
-    if not len(val):
-        train, val = (pool[part] for part in split_train_val(len(pool), val_fraction, compat=compat))
-    test = np.flatnonzero(cache.split == "test")
+    train, val = pool, np.flatnonzero((cache.split == "val") & judged)
+    if not (cache.split == "val").any():
+        known = pool[judged[pool]]
+        compat = cache.provenance["method"]["compat"]
+        kept, val = (known[part] for part in split_train_val(len(known), val_fraction, compat=compat))
+        train = np.sort(np.concatenate([kept, pool[~judged[pool]]]))
+    test = np.flatnonzero((cache.split == "test") & judged)
     parts = [Split(rows[ok[rows]], labels[rows[ok[rows]]]) for rows in (train, val, test)]
     for name, part in zip(("training", "validation"), parts, strict=False):
         if not len(part.rows):
-            raise AevlpError(f"{cache.path}: no readable image is left for {name}")
+            raise AevlpError(f"{cache.path}: no readable image with a known label is left for {name}")
     return parts[0], parts[1], parts[2]
+
+
+def has_known_label(cache: ScoreCache) -> np.ndarray:
+    """Return for each image (N,) bool whether anything is known of what it shows: all of it, or a label that somebody gave."""
+    return np.ones(len(cache), dtype=bool) if cache.truth is not None else (cache.observed != 0).any(axis=1)
 
 
 def classifier_inputs(
@@ -253,7 +273,8 @@ def _embedding(cache: ScoreCache) -> np.ndarray:
     return vectors
 
 
-def _recipe(spec: DatasetSpec, options: Options, loss: LossEntry) -> dict[str, Any]:
+def _recipe(spec: DatasetSpec, options: Options, loss: LossEntry, clip_size: int) -> dict[str, Any]:
+    """Return what is trained and how, with the size that images are really fed with. clip_size: of the scoring model."""
     recipe = spec.recipe.model_dump()
     backbone = options.backbone or recipe["backbone"]
     linear = {
@@ -273,8 +294,9 @@ def _recipe(spec: DatasetSpec, options: Options, loss: LossEntry) -> dict[str, A
     if backbone in ("linear", "clip"):
         if options.weights:
             raise AevlpError(f"--weights goes with a timm backbone: {backbone} has the weights of the scoring model")
-        recipe["weights"] = "scoring model"
+        recipe["weights"], recipe["image_size"] = "scoring model", clip_size
     else:
+        recipe["image_size"] = classifiers.input_size(backbone, recipe["image_size"])
         recipe["weights"] = options.weights or "pretrained"
     for name in ("epochs", "batch_size", "lr"):
         value = getattr(options, name)
@@ -341,7 +363,7 @@ def settings_of(plan: Plan) -> dict[str, Any]:
         "policy": plan.policy and vars(plan.policy),
         "recipe": plan.recipe,
         "seed": options.seed,
-        "precision": str(precision(plan)),
+        "precision": str(precision(plan) or torch.float32).removeprefix("torch."),
         **({"compile": True} if options.compile else {}),
         "versions": versions(),
     }

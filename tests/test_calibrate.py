@@ -51,6 +51,12 @@ def given_cache(tmp_path: Path) -> Options:
     return Options(tmp_path / "fake.h5", "threshold", output=tmp_path / "policy.json", manifest=tmp_path / "fake.yaml")
 
 
+def anew(options: Options) -> None:
+    """Calibrate, in the place of what an earlier calibration wrote."""
+    options.output.unlink(missing_ok=True)
+    calibrate.run(options)
+
+
 def refused(options: Options) -> str:
     """Return the line with which options are refused; nothing is written."""
     with pytest.raises(AevlpError) as caught:
@@ -169,7 +175,7 @@ def test_nothing_to_fit_to_is_a_mistake() -> None:
 
 
 def test_thresholds_of_labelled_training_images(given_cache: Options, capsys: pytest.CaptureFixture[str]) -> None:
-    calibrate.run(replace(given_cache, labelled_truth=20))
+    anew(replace(given_cache, labelled_truth=20))
     content = read_policy_file(given_cache.output)
     cache = open_cache(given_cache.cache)
     assert content["policy"] == "threshold" and content["classes"] == cache.classes
@@ -185,7 +191,7 @@ def test_thresholds_of_labelled_training_images(given_cache: Options, capsys: py
 def test_the_same_seed_labels_the_same_images_and_the_test_split_is_never_among_them(given_cache: Options) -> None:
     fitted = []
     for seed in (0, 0, 1):
-        calibrate.run(replace(given_cache, labelled_truth=15, seed=seed))
+        anew(replace(given_cache, labelled_truth=15, seed=seed))
         fitted.append(given_cache.output.read_bytes())
     assert fitted[0] == fitted[1] != fitted[2]
     header, content = random_cache(rows=60, bad=2, storage="float32")
@@ -193,7 +199,7 @@ def test_the_same_seed_labels_the_same_images_and_the_test_split_is_never_among_
     turned = np.where(test[:, None, None, None], -np.asarray(content.similarity), content.similarity)
     truth = np.where(test[:, None], 1, content.truth).astype(np.int8)
     write_cache(given_cache.cache, header, [replace(content, similarity=turned, truth=truth)])
-    calibrate.run(replace(given_cache, labelled_truth=15, seed=1))
+    anew(replace(given_cache, labelled_truth=15, seed=1))
     assert given_cache.output.read_bytes() == fitted[2]
 
 
@@ -205,14 +211,14 @@ def write_labels(path: Path, images: list[str], labels: list[str]) -> Path:
 def test_a_table_of_all_training_images_is_as_their_truth(given_cache: Options, tmp_path: Path) -> None:
     cache = open_cache(given_cache.cache)
     train = splits(cache, 0.2)[0].rows
-    calibrate.run(replace(given_cache, labelled_truth=len(train)))
+    anew(replace(given_cache, labelled_truth=len(train)))
     expected = read_policy_file(given_cache.output)["constants"]
     truth = np.asarray(cache.truth)
     unscored = np.flatnonzero((cache.split == "train") & (cache.status != "ok"))
     order = np.concatenate([train, unscored])[::-1]
     names = [";".join(np.array(CLASSES)[truth[row] == 1]) for row in order]
     table = write_labels(tmp_path / "mine.csv", cache.ids[order].tolist(), names)
-    calibrate.run(replace(given_cache, labelled=table))
+    anew(replace(given_cache, labelled=table))
     content = read_policy_file(given_cache.output)
     assert content["constants"] == expected
     assert content["fitted_on"] == f"{len(train)} images of mine.csv"
@@ -224,14 +230,14 @@ def test_labelled_images_of_the_validation_part_are_named(
     cache = open_cache(given_cache.cache)
     val = splits(cache, 0.2)[1].rows
     table = write_labels(tmp_path / "mine.csv", cache.ids[val].tolist(), [CLASSES[0]] * len(val))
-    calibrate.run(replace(given_cache, labelled=table))
+    anew(replace(given_cache, labelled=table))
     assert f"{len(val)} images are of the validation part" in " ".join(capsys.readouterr().err.split())
     assert read_policy_file(given_cache.output)["full_labels"] is True
 
 
 @pytest.mark.parametrize(("temperature", "constant"), [("one", "temperature"), ("class", "temperatures")])
 def test_a_temperature_is_fitted_where_asked_for(given_cache: Options, temperature: str, constant: str) -> None:
-    calibrate.run(replace(given_cache, labelled_truth=30, temperature=temperature))
+    anew(replace(given_cache, labelled_truth=30, temperature=temperature))
     constants = read_policy_file(given_cache.output)["constants"]
     found = np.atleast_1d(constants[constant])
     assert len(found) == (1 if temperature == "one" else 5)
@@ -246,12 +252,12 @@ def test_frequencies_are_met_over_the_training_images(given_cache: Options, tmp_
     lines = [f"{name},{frequency}" for name, frequency in zip(CLASSES, frequencies, strict=True)]
     prior = tmp_path / "prior.csv"
     prior.write_text("\n".join(["class,frequency", *lines]))
-    calibrate.run(replace(given_cache, prior=str(prior)))
+    anew(replace(given_cache, prior=str(prior)))
     content = read_policy_file(given_cache.output)
     codes = label(cache, train, create("threshold", **content["constants"])).codes
     assert (codes == 1).sum(axis=0).tolist() == [round(frequency * len(train)) for frequency in frequencies]
 
-    calibrate.run(replace(given_cache, prior="observed"))
+    anew(replace(given_cache, prior="observed"))
     content = read_policy_file(given_cache.output)
     codes = label(cache, train, create("threshold", **content["constants"])).codes
     counts = (cache.observed[train] == 1).sum(axis=0)
@@ -298,7 +304,7 @@ def test_views_are_weighed_by_observed_positives(given_cache: Options, capsys: p
     similarity = np.asarray(content.similarity).copy()
     similarity[:, :, 2] = np.where(content.observed[:, None] == 1, 0.9, 0.0)  # tile 2 shows what was observed
     write_cache(given_cache.cache, header, [replace(content, similarity=similarity)])
-    calibrate.run(replace(given_cache, policy="view-quality"))
+    anew(replace(given_cache, policy="view-quality"))
     content = read_policy_file(given_cache.output)
     weights = content["constants"]["weights"]
     assert np.argmax(weights) == 2 and len(weights) == header.views
@@ -310,7 +316,7 @@ def test_views_are_weighed_by_observed_positives(given_cache: Options, capsys: p
 
 
 def test_views_may_be_weighed_by_the_truth(given_cache: Options) -> None:
-    calibrate.run(replace(given_cache, policy="view-quality", labelled_truth=10))
+    anew(replace(given_cache, policy="view-quality", labelled_truth=10))
     assert read_policy_file(given_cache.output)["fitted_on"].startswith("10 training images whose truth is known")
 
 
@@ -337,6 +343,13 @@ def test_options_that_do_not_fit_are_a_mistake(given_cache: Options, changed: di
     with pytest.raises(AevlpError, match=words):
         calibrate.run(replace(given_cache, **changed))
     assert not given_cache.output.exists()
+
+
+def test_what_is_there_already_is_not_overwritten(given_cache: Options) -> None:
+    given_cache.output.write_text("mine")
+    with pytest.raises(AevlpError, match=r"policy\.json is there already: choose another name"):
+        calibrate.run(replace(given_cache, labelled_truth=5))
+    assert given_cache.output.read_text() == "mine"
 
 
 def test_the_output_is_a_json_file(given_cache: Options, tmp_path: Path) -> None:
