@@ -132,15 +132,48 @@ class TableSpec(DatasetSpec, frozen=True):
 
     labels: "complete" where the table holds every label of an image, of which one is then observed; "observed" where it
     holds the few that somebody gave, and the truth is not known.
+    delimiter, encoding: how a CSV file is written, where it does not show itself. columns: the header of one that has none.
     """
 
     format: Literal["table"]
     table: str
+    delimiter: str | None = None
+    encoding: str | None = None
+    columns: tuple[str, ...] | None = None
     image_column: str = "image"
     label_column: str = "labels"
     label_separator: str = Field(default=";", min_length=1)
     split_column: str | None = None
     labels: Literal["complete", "observed"] = "complete"
+
+    @field_validator("delimiter")
+    @classmethod
+    def _one_character(cls, delimiter: str | None) -> str | None:
+        character = {"\\t": "\t", "tab": "\t"}.get(delimiter or "", delimiter)
+        if character is not None and (len(character) != 1 or character in '"\r\n'):
+            raise ValueError(
+                f"expected the one character between cells, such as ';' or '|' or tab, found {delimiter!r}"
+            )
+        return character
+
+    @field_validator("encoding")
+    @classmethod
+    def _text_codec(cls, encoding: str | None) -> str | None:
+        try:
+            if encoding is not None:
+                "".encode(encoding)
+        except (LookupError, ValueError) as error:
+            raise ValueError(
+                f"expected a text encoding such as utf-8, utf-16, latin-1, cp1252 or gb18030, found {encoding!r}"
+            ) from error
+        return encoding
+
+    @field_validator("columns")
+    @classmethod
+    def _distinct_columns(cls, columns: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if columns is not None and (not columns or not all(columns) or len(set(columns)) < len(columns)):
+            raise ValueError("expected a name for each column of the table, each once")
+        return columns
 
 
 class ScenesSpec(DatasetSpec, frozen=True):

@@ -234,10 +234,10 @@ def test_a_missing_folder_or_table_says_what_to_pass(tmp_path: Path) -> None:
     [
         ("", "the table has no rows, at least one image is needed"),
         ("image,split,labels\n", "the table has no rows, at least one image is needed"),
-        ("file,split,labels\na,train,x\n", "line 2: unknown column 'image': known are "),
+        ("file,split,labels\na,train,x\n", "unknown column 'image': known are "),
         ("image,split,tags\na,train,x\n", "line 2: unknown column 'labels': known are "),
         ("image,set,labels\na,train,x\n", "line 2: unknown column 'split': known are "),
-        ("image;split;labels\na;train;x\n", "unknown column 'image': known are image;split;labels"),
+        ("image split labels\na train x\n", "unknown column 'image': known are image split labels"),
         ("image,split,labels\na,train,x\nb,holdout,x\n", "line 3: the column split holds 'holdout', expected a split"),
         ("image,split,labels\na,,x\n", "line 2: the column split holds '', expected a split"),
         ("image,split,labels\na,train,x\n  ,train,x\n", "line 3: the column image is empty"),
@@ -250,7 +250,7 @@ def test_a_missing_folder_or_table_says_what_to_pass(tmp_path: Path) -> None:
         ('image,split,labels\na,train,"x\n', "not a valid .csv file"),
         ("image,split,labels\na,train,\nb,test,;\n", "no row has a label, and the manifest lists no classes"),
         ("image,split,labels\né,train,x\n".encode("latin-1"), "not UTF-8 text"),
-        ("image,split,labels\né,train,x\n".encode("utf-16"), "not UTF-8 text"),
+        ("image,split,labels\né,train,x\n".encode("utf-16-le"), "not UTF-8 text"),
     ],
 )
 def test_a_mistake_in_a_csv_file_is_named_with_its_line(tmp_path: Path, text: str | bytes, expected: str) -> None:
@@ -315,7 +315,7 @@ def test_what_is_no_parquet_file_is_one_clear_line(tmp_path: Path, content: byte
 
 
 def test_another_kind_of_file_is_refused(tmp_path: Path) -> None:
-    assert "a table is a .csv, .jsonl or .parquet file" in refuse(tmp_path, "a\tb\n", table="labels.tsv")
+    assert "a table is a .csv, .tsv, " in refuse(tmp_path, "a\tb\n", table="labels.xlsx")
 
 
 def test_an_unknown_class_is_named_with_its_line_and_the_nearest(tmp_path: Path) -> None:

@@ -1,9 +1,7 @@
 """A CSV, JSON-lines or Parquet file with a row an image: a data set of one's own."""
 
-import csv
-import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -13,8 +11,10 @@ from ..errors import AevlpError, unknown_name
 from ..specs import TableSpec
 from ..splits import SPLITS, expected_words, split_of
 from .class_labels import label_names
+from .delimited_text import TableForm
 from .faults import DataError, Report, image_below_root, not_there
 from .image_table import Listing, Listings
+from .table_files import TableFile, open_table
 from .text_lists import class_list
 
 
@@ -37,13 +37,14 @@ def read(spec: TableSpec, root: Path, report: Report) -> Listings:
     path = root / spec.table
     if not path.is_file():
         raise not_there(spec, root, path)
-    rows = list(distinct(_rows(spec, path, report), report))
+    table = open_table(path, spec.image_column, TableForm(spec.delimiter, spec.encoding, spec.columns))
+    rows = list(distinct(_rows(spec, path, table, report), report))
     if not rows:
         raise AevlpError(f"{path}: the table has no rows, at least one image is needed")
     classes = class_list(spec, root, report) or tuple(sorted({name for row in rows for name in row.labels}))
     if not classes:
         raise AevlpError(f"{path}: no row has a label, and the manifest lists no classes")
-    return listings(spec, root, path, rows, classes, report)
+    return replace(listings(spec, root, path, rows, classes, report), remarks=table.remarks)
 
 
 def distinct(rows: Iterable[Row], report: Report) -> Iterator[Row]:
@@ -78,62 +79,12 @@ def listings(spec: Any, root: Path, path: Path, rows: list[Row], classes: tuple[
     return Listings(classes, splits, root, [path], complete=spec.labels == "complete")
 
 
-def _rows(spec: TableSpec, path: Path, report: Report) -> Iterator[Row]:
-    for where, record in _records(path, report):
+def _rows(spec: TableSpec, path: Path, table: TableFile, report: Report) -> Iterator[Row]:
+    for where, record in table.records(report):
         try:
             yield _row(spec, f"{path}, {where}", record)
         except DataError as error:
             report(error)
-
-
-def _records(path: Path, report: Report) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield each row as a dictionary, with the words that say where it stands."""
-    suffix = path.suffix.lower()
-    try:
-        if suffix == ".csv":
-            with path.open(encoding="utf-8-sig", newline="") as file:
-                reader = csv.DictReader(file, strict=True)
-                for record in reader:
-                    where = f"line {reader.line_num}"
-                    if None in record or None in record.values():
-                        fields = len(reader.fieldnames or [])
-                        report(DataError("bad row", f"{path}, {where}: expected {fields} fields as in the header"))
-                    else:
-                        yield where, record
-        elif suffix in (".jsonl", ".ndjson"):
-            with path.open(encoding="utf-8-sig") as file:
-                for number, line in enumerate(file, 1):
-                    if not line.strip():
-                        continue
-                    try:
-                        record = json.loads(line)
-                    except json.JSONDecodeError as error:
-                        report(DataError("bad row", f"{path}, line {number}: not valid JSON: {error.msg}"))
-                        continue
-                    if isinstance(record, dict):
-                        yield f"line {number}", record
-                    else:
-                        found = line.strip()[:60]
-                        report(DataError("bad row", f"{path}, line {number}: expected a JSON object, found {found}"))
-        elif suffix == ".parquet":
-            import pyarrow.parquet
-
-            start = 0
-            with path.open("rb") as file:
-                for batch in pyarrow.parquet.ParquetFile(file).iter_batches():
-                    for number, record in enumerate(batch.to_pylist(), start + 1):
-                        yield f"row {number}", record
-                    start += batch.num_rows
-        else:
-            raise AevlpError(f"{path}: a table is a .csv, .jsonl or .parquet file")
-    except UnicodeDecodeError as error:
-        raise AevlpError(f"{path}: not UTF-8 text: {error}") from error
-    except csv.Error as error:
-        raise AevlpError(f"{path}: not a valid {suffix} file: {error}") from error
-    except OSError as error:  # pyarrow's errors derive from it
-        raise AevlpError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
-    except ValueError as error:
-        raise AevlpError(f"{path}: not a valid {suffix} file: {' '.join(str(error).split())}") from error
 
 
 def _row(spec: TableSpec, where: str, record: dict[str, Any]) -> Row:
