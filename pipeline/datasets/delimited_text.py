@@ -58,7 +58,7 @@ class DelimitedText:
         with text_errors(self.path, self.encoding):
             for number, row in enumerate(self._rows(self._delimiter)):
                 line, cells = row
-                if cells[: len(self._header)] == self._header:
+                if cells[0] in names and cells[: len(self._header)] == self._header:
                     if number:
                         again.append(line)
                     continue
@@ -72,14 +72,12 @@ class DelimitedText:
                     yield where, self._record(where, cells)
                 except DataError as error:
                     report(error)
-        if again:
-            times = f"{len(again)} times more" if len(again) > 1 else "once more"
-            text = f"{self.path}: the header stands {times}, first in line {again[0]}: not taken for an image"
-            self.remarks.append(Remark("read differently", text))
-        self._remark_on_encoding()
+        self.remarks = [Remark("read differently", f"{self.path}: {text}") for text in self._read_differently(again)]
 
     def _record(self, where: str, cells: list[str]) -> dict[str, str]:
         header, count = self._header, len(self._header)
+        if len(cells) == count == len(self.columns):
+            return dict(zip(header, cells, strict=True))
         if any(cells[count:]) or any(header[len(cells) :]):
             raise DataError("bad row", f"{self.path}, {where}: expected {count} fields as in the header")
         for column, cell in enumerate(cells[:count]):
@@ -216,13 +214,14 @@ class DelimitedText:
                 f"another as `columns`: leave that out, and name the images' column as `image_column`"
             )
 
-    def _remark_on_encoding(self) -> None:
+    def _read_differently(self, again: list[int]) -> Iterator[str]:
+        """Yield what is to be said of a table that was read; again: the lines in which the header stands once more."""
+        if again:
+            times = f"{len(again)} times more" if len(again) > 1 else "once more"
+            yield f"the header stands {times}, first in line {again[0]}: not taken for an image"
         stated = self._form.encoding
         if stated and not self.encoding.startswith("utf") and reads_as_utf8_too(self.path):
-            text = (
-                f"{self.path}: read as {stated}, as the manifest says; it is UTF-8 text too, if `encoding` is left out"
-            )
-            self.remarks.append(Remark("read differently", text))
+            yield f"read as {stated}, as the manifest says; it is UTF-8 text too, if `encoding` is left out"
 
 
 def _is_image(cell: str) -> bool:
