@@ -9,6 +9,7 @@ from .label_codes import NEGATIVE, POSITIVE, UNKNOWN
 
 BLOCK_BYTES = 1 << 20  # of probabilities worked on at a time: they stay in the processor's cache
 LEAST_IMAGES = 64  # of a block: with fewer, numpy's loops are too short
+LEAST_HALF = 2e-5  # temperature: a cosine of 1 divided by less is infinite in half precision
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,8 @@ class DampSettings:
     temperature: > 0, divides cosines. eta: >= 0, upper end of the gate. threshold: in [0, 1], least score of a positive.
     top_k: >= 1, most positives an image. negative_ratio: in [0, 1], share of the classes that become negative.
     compat: "paper" codes those classes -1, "published" codes them 0, as the published program does.
+    half: whether cosines, what the temperature makes of them, probabilities and scores are rounded to half precision, as in
+    the published program on a GPU. A data set's settings have it on under "published" (`spec_sections.Damp.settings`).
     """
 
     temperature: float
@@ -26,6 +29,7 @@ class DampSettings:
     top_k: int
     negative_ratio: float
     compat: str = "paper"
+    half: bool = False  # not derived from `compat`: the published formulas hold in any precision
 
     def __post_init__(self) -> None:
         for name, fits, range_ in (
@@ -35,6 +39,8 @@ class DampSettings:
             ("top_k", self.top_k >= 1, "at least 1"),
             ("negative_ratio", 0 <= self.negative_ratio <= 1, "in [0, 1]"),
             ("compat", self.compat in ("paper", "published"), "paper or published"),
+            ("half", self.half in (False, True), "true or false"),
+            ("temperature", not self.half or self.temperature >= LEAST_HALF, f"at least {LEAST_HALF} in half precision"),
         ):
             if not fits:
                 raise AevlpError(f"{name} must be {range_}, found {getattr(self, name)!r}")
@@ -44,8 +50,8 @@ def damp_scores(similarity: np.ndarray, observed: np.ndarray, settings: DampSett
     """Return the final score F and the negative-ranking score L, (B, C) each, in [0, 1].
 
     similarity: (B, V, C) cosines, view 0 the whole image, then the tiles; float64 is computed in float64, anything else in
-    float32. observed: (B, C) codes. Without tiles (V = 1) both scores are the whole image's probabilities. The scores of an
-    image are the same to the last bit whatever images stand beside it.
+    float32, with `half` rounded after each step. observed: (B, C) codes. Without tiles (V = 1) both scores are the whole
+    image's probabilities. The scores of an image are the same to the last bit whatever images stand beside it.
     Raises AevlpError where the shapes do not fit. Source: the spec's section 5, steps 1 to 5.
     """
     similarity, observed = np.asarray(similarity), np.asarray(observed)
@@ -71,7 +77,8 @@ def codes_from_scores(final: np.ndarray, negative_ranking: np.ndarray, settings:
     The classes that rank lowest are written last, over a positive if need be; a row without scores (NaN) is unknown throughout.
     Source: the spec's section 5, steps 6 and 7.
     """
-    reached = final >= final.dtype.type(settings.threshold)
+    threshold = np.float16(settings.threshold) if settings.half else settings.threshold
+    reached = final >= final.dtype.type(threshold)
     crowded = reached.sum(axis=1) > settings.top_k
     if crowded.any():
         reached[crowded] &= lowest(-final[crowded], settings.top_k)
@@ -110,17 +117,29 @@ def _block_scores(
     images = len(similarity)
     if images == 1:  # numpy would add up the classes of a single image in another order
         similarity, observed = similarity.repeat(2, axis=0), observed.repeat(2, axis=0)
+    rounded = _to_half if settings.half else _unrounded
     values = np.empty((*similarity.shape[1:], len(similarity)), similarity.dtype)
-    np.divide(similarity.transpose(1, 2, 0), similarity.dtype.type(settings.temperature), out=values)
+    np.divide(rounded(similarity.transpose(1, 2, 0)), similarity.dtype.type(settings.temperature), out=values)
+    values = rounded(values)
     values -= values.max(axis=1, keepdims=True)
     np.exp(values, out=values)
     values /= values.sum(axis=1, keepdims=True)
+    values = rounded(values)
     whole, tiles = values[0, :, :images], values[1:, :, :images]
     if not len(tiles):
         return whole, whole
-    highest, lowest, mean = tiles.max(axis=0), tiles.min(axis=0), tiles.mean(axis=0)
+    highest, lowest, mean = tiles.max(axis=0), tiles.min(axis=0), rounded(tiles.mean(axis=0))
     # The surer CLIP is of the observed class in the whole image, the higher a tile must score to speak for a class.
     sureness = (whole * observed[:images].T).max(axis=0)
     gate = highest > np.minimum(sureness, np.float32(settings.eta))
     local = np.where(gate, highest, lowest)
-    return (whole + local) / 2, (whole + mean) / 2
+    return rounded(rounded(whole + local) / 2), rounded(rounded(whole + mean) / 2)
+
+
+def _to_half(values: np.ndarray) -> np.ndarray:
+    """Return the nearest numbers of half precision, in the type of `values`."""
+    return values.astype(np.float16).astype(values.dtype)
+
+
+def _unrounded(values: np.ndarray) -> np.ndarray:
+    return values

@@ -42,7 +42,10 @@ class Clip(Section, frozen=True):
 
 
 class Damp(Section, frozen=True):
-    """The constants of the pseudo-labels (spec section 8); the defaults are the published program's."""
+    """The constants of the pseudo-labels (spec section 8); the defaults are the published program's.
+
+    half: whether probabilities and scores are rounded to half precision; None does so under the rules of the published program.
+    """
 
     grid: int = Field(default=4, ge=1, le=32)
     temperature: float = Field(default=0.01, gt=0)
@@ -50,10 +53,12 @@ class Damp(Section, frozen=True):
     threshold: float = Field(default=0.5, ge=0, le=1)
     top_k: int = Field(default=3, ge=1)
     negative_ratio: float = Field(default=0.1, ge=0, le=1)
+    half: bool | None = None
 
     def settings(self, compat: str) -> DampSettings:
         """Return the constants that turn cosines into codes."""
-        return DampSettings(**self.model_dump(exclude={"grid"}), compat=compat)
+        half = compat == "published" if self.half is None else self.half
+        return DampSettings(**self.model_dump(exclude={"grid", "half"}), compat=compat, half=half)
 
 
 class TextGraphConstants(Section, frozen=True):

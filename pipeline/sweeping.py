@@ -12,7 +12,7 @@ from .policies import Known, create
 from .score_cache import ScoreCache
 
 SWEPT = ("damp", "global", "vlpl", "top-k")  # the policies that label an image by what is known of it alone
-SCORING = ("temperature", "eta")  # the constants that make their scores; the others make codes of the scores
+SCORING = ("temperature", "eta", "half")  # the constants that make their scores; the others make codes of the scores
 FACTORS = {
     "temperature": (0.5, 0.75, 1, 1.5, 2),
     "threshold": (0.5, 0.75, 1, 1.25, 1.5),

@@ -280,7 +280,7 @@ def _view_quality(cache: ScoreCache, damp: DampSettings, train: np.ndarray, labe
     known = labelled or observed
     weights, sureness = fit_views(cache, known.rows, known.truth, damp.temperature)
     constants = {
-        **{name: value for name, value in vars(damp).items() if name != "eta"},
+        **{name: value for name, value in vars(damp).items() if name not in ("eta", "half")},
         "weights": weights.tolist(),
         "sureness": sureness,
     }

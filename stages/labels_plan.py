@@ -81,8 +81,8 @@ def policy_with(name: str, spec: DatasetSpec, compat: str, given: Mapping[str, A
         for constant, default in takes.items()
         if default is inspect.Parameter.empty and constant in said
     }
-    if "compat" in takes:
-        known["compat"] = compat
+    rules = {"compat": compat, "half": spec.damp.settings(compat).half}
+    known |= {name: value for name, value in rules.items() if name in takes}
     plan = PolicyPlan(name, {**known, **given})
     if plan.constants.get("expected_positives", 0) is None and "frequencies" not in given:
         raise AevlpError(

@@ -279,7 +279,7 @@ def _provenance(
         "tower": towers.described(_tower(options, encoder)),
         "prompt": list(spec.prompt),
         "text_graph": _graph_provenance(options, graph, encoder),
-        "method": {**spec.damp.model_dump(), "grid": grid, "compat": options.compat},
+        "method": {**vars(spec.damp.settings(options.compat)), "grid": grid},
         "observation": images.observation,
         "precision": encoder.precision,
         "seed": options.seed,
@@ -300,6 +300,7 @@ def comparable(header: CacheHeader) -> dict[str, Any]:
         **header.provenance,
     }
     whole.setdefault("tower", towers.TORCH)  # caches of before there were others
+    whole["method"] = {"half": False, **whole["method"]}  # likewise
     whole.pop("decoder", None)  # none is used that does not give the same pixels
     dataset = whole.pop("dataset")
     return {**whole, "dataset": {key: dataset[key] for key in ("name", "fingerprint")}}

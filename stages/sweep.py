@@ -22,7 +22,7 @@ ESTIMATE = (
     "observed recall² / share of entries labelled positive, on the validation part (Lee and Liu 2003): an estimate, for "
     "want of the truth"
 )
-HIDDEN = ("compat", "policy")  # what a line of the manifest does not say
+HIDDEN = ("compat", "half", "policy")  # what a line of the manifest does not say
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,8 @@ def _own(name: str, cache: ScoreCache, spec: DatasetSpec) -> dict[str, Any]:
 def _line(row: Mapping[str, Any], spec: DatasetSpec) -> str:
     constants = {key: value for key, value in row["constants"].items() if key not in HIDDEN}
     if row["policy"] == "damp":
-        return f"damp: {_listed({'grid': spec.damp.grid, **constants})}"
+        said = spec.damp.model_dump(include={"half"}, exclude_none=True)
+        return f"damp: {_listed({'grid': spec.damp.grid, **constants, **said})}"
     return f"policies: {{{row['policy']}: {_listed(constants)}}}"
 
 

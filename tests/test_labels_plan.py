@@ -63,7 +63,8 @@ def test_constants_come_from_damp_and_from_policies_of_the_manifest(
     options = {"manifest": with_entries(blocks, tmp_path, text), "data_root": blocks}
     top_k, plain = (plan(cache_path, policy=name, **options).policy for name in ("top-k", "plain"))
     assert top_k is not None and plain is not None
-    assert top_k.constants == {"temperature": 0.1, "eta": 0.1, "top_k": 2, "negative_ratio": 0.5, "compat": "paper"}
+    rules = {"compat": "paper", "half": False}
+    assert top_k.constants == {"temperature": 0.1, "eta": 0.1, "top_k": 2, "negative_ratio": 0.5, **rules}
     assert plain.constants["neighbours"] == 2
     assert (plain.constants["threshold"], plain.constants["top_k"]) == (0.4, 2)
 

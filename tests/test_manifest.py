@@ -119,7 +119,7 @@ def packaged_constants(name: str) -> dict[str, Any]:
     recipe = ("epochs", "batch_size", "lr", "head_lr_factor", "linear_init", "image_size")
     return {
         **spec.expected.model_dump(),
-        **spec.damp.model_dump(),
+        **spec.damp.model_dump(exclude={"half"}),
         **{key: getattr(spec.recipe, key) for key in recipe},
         **spec.losses["gpr"],
         "expected_positives": spec.expected_positives,
@@ -185,7 +185,7 @@ def test_every_archive_has_its_checksum_and_size(name: str) -> None:
 def test_what_a_data_set_leaves_out_is_what_the_published_command_line_sets(tmp_path: Path) -> None:
     spec = load_manifest(written(tmp_path, PHOTOS))["photos"]
     damp = {"grid": 4, "temperature": 0.01, "eta": 0.1, "threshold": 0.5, "top_k": 3, "negative_ratio": 0.1}
-    assert spec.damp.model_dump() == damp
+    assert spec.damp.model_dump() == {**damp, "half": None}
     recipe = spec.recipe
     assert (recipe.epochs, recipe.batch_size, recipe.lr, recipe.head_lr_factor) == (8, 8, 1e-5, 10)
     assert (recipe.linear_init, recipe.image_size, recipe.val_fraction) == (0, 448, 0.2)
@@ -243,7 +243,21 @@ def test_a_data_set_knows_its_name_and_where_it_usually_lies(tmp_path: Path) -> 
 def test_constants_become_settings(tmp_path: Path) -> None:
     text = PHOTOS + "    damp: {temperature: 0.5, eta: 0.25, threshold: 0.125, top_k: 7, negative_ratio: 0.0}\n"
     damp = load_manifest(written(tmp_path, text))["photos"].damp
-    assert damp.settings("published") == DampSettings(0.5, 0.25, 0.125, 7, 0.0, "published")
+    assert damp.settings("published") == DampSettings(0.5, 0.25, 0.125, 7, 0.0, "published", half=True)
+    assert damp.settings("paper") == DampSettings(0.5, 0.25, 0.125, 7, 0.0, "paper", half=False)
+
+
+@pytest.mark.parametrize("half", [True, False])
+def test_half_precision_can_be_said_whatever_the_rules(tmp_path: Path, half: bool) -> None:
+    text = PHOTOS + f"    damp: {{half: {str(half).lower()}}}\n"
+    damp = load_manifest(written(tmp_path, text))["photos"].damp
+    assert [damp.settings(compat).half for compat in ("paper", "published")] == [half, half]
+
+
+@pytest.mark.parametrize("half", ["fp16", "2", "[true]"])
+def test_half_precision_is_yes_or_no(tmp_path: Path, half: str) -> None:
+    with pytest.raises(AevlpError, match="damp.half"):
+        load_manifest(written(tmp_path, PHOTOS + f"    damp: {{half: {half}}}\n"))["photos"]
 
 
 def test_an_exponent_without_a_point_is_a_number(tmp_path: Path) -> None:

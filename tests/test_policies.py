@@ -228,13 +228,27 @@ def test_log_probabilities_are_finite_where_probabilities_underflow() -> None:
 # DAMP, and the truth
 
 
+@pytest.mark.parametrize("half", [False, True])
 @pytest.mark.parametrize("compat", ["paper", "published"])
-def test_damp_and_global_are_the_cache_s_own_codes(compat: str) -> None:
-    given, constants = images(1), DampSettings(**DAMP, compat=compat)
+def test_damp_and_global_are_the_cache_s_own_codes(compat: str, half: bool) -> None:
+    given, constants = images(1), DampSettings(**DAMP, compat=compat, half=half)
     for name, views in (("damp", slice(None)), ("global", slice(1))):
         expected = damp_codes(given["similarity"][:, views], given["observed"], constants)
-        np.testing.assert_array_equal(labelled(name, given, compat=compat).codes, expected)
+        np.testing.assert_array_equal(labelled(name, given, compat=compat, half=half).codes, expected)
     assert (labelled("damp", given).codes != labelled("global", given).codes).any()
+
+
+@pytest.mark.parametrize("name", ["damp", "global", "top-k", "cap", "plain"])
+def test_policies_of_damp_s_scores_have_them_in_half_precision_where_asked(name: str) -> None:
+    given = images(1)
+    similarity = given["similarity"][:, :1] if name == "global" else given["similarity"]
+    constants = {key: value for key, value in DAMP.items() if key in policies.constants(name)}
+    constants |= {"expected_positives": 1.5} if name == "cap" else {}
+    policy = policies.create(name, **constants, half=True)
+    found, _ = policy.scores(given["similarity"], given["observed"])
+    expected, _ = damp_scores(similarity, given["observed"], DampSettings(**DAMP, half=True))
+    np.testing.assert_array_equal(found, expected)
+    assert (found != policies.create(name, **constants).scores(given["similarity"], given["observed"])[0]).any()
 
 
 def test_the_oracle_says_the_truth() -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
@@ -122,6 +123,118 @@ def test_damp_equals_loops_over_images(images: tuple[np.ndarray, np.ndarray], co
         np.testing.assert_allclose([final[i], ranking[i]], expected, rtol=1e-9, atol=1e-300)
         codes = slow_codes(final[i].tolist(), ranking[i].tolist(), constants)
         assert damp_codes(similarity, observed, constants)[i].tolist() == codes
+
+
+# The published program's half precision
+
+
+def half_loop(
+    views: list[list[float]], observed: list[int], eta: float, temperature: float
+) -> list[list[np.float16]]:
+    """Return [F, L] of one image, step by step as described, each step's result in half precision."""
+    half, classes = np.float16, range(len(observed))
+    probability = []
+    for scores in views:
+        scaled = [float(half(float(half(score)) / temperature)) for score in scores]
+        powers = [math.exp(value - max(scaled)) for value in scaled]
+        probability.append([half(power / math.fsum(powers)) for power in powers])
+    whole, tiles = probability[0], probability[1:]
+    gate = min(max(float(whole[c]) * observed[c] for c in classes), float(np.float32(eta)))
+    final, ranking = [], []
+    for c in classes:
+        of_class = [tile[c] for tile in tiles]
+        local = max(of_class) if float(max(of_class)) > gate else min(of_class)
+        final.append((whole[c] + local) / half(2))
+        ranking.append((whole[c] + half(math.fsum(map(float, of_class)) / len(of_class))) / half(2))
+    return [final, ranking]
+
+
+@settings(max_examples=80, deadline=None)
+@given(images=scored_images(), constants=SETTINGS)
+def test_half_precision_equals_loops_over_images(
+    images: tuple[np.ndarray, np.ndarray], constants: DampSettings
+) -> None:
+    similarity, observed = images
+    constants = replace(constants, half=True)
+    final, ranking = damp_scores(similarity, observed, constants)
+    for i in range(len(observed)):
+        expected = half_loop(similarity[i].tolist(), observed[i].tolist(), constants.eta, constants.temperature)
+        np.testing.assert_array_equal([final[i], ranking[i]], np.array(expected, dtype=np.float64))
+        halved = replace(constants, threshold=float(np.float16(constants.threshold)))
+        codes = slow_codes(final[i].tolist(), ranking[i].tolist(), halved)
+        assert damp_codes(similarity, observed, constants)[i].tolist() == codes
+
+
+def probabilities(whole: list[float], *tiles: list[float]) -> tuple[np.ndarray, DampSettings]:
+    """Return cosines (1, V, C) float32 that have these probabilities, and the settings by which they do."""
+    constants = DampSettings(temperature=1, eta=0, threshold=0.5, top_k=3, negative_ratio=0, compat="published")
+    return np.log(np.array([[whole, *tiles]])).astype(np.float32), constants
+
+
+# Class 0: its probability in the whole image and in the only tile, the threshold -> its code in single and in half precision.
+SURE_TILES = [
+    (1e-5, 0.9998, 0.5, 0, 1),  # the tile rounds to 1, and 1 + 1e-5 to 1
+    (1e-7, 0.99977, 0.5, 0, 1),
+    (1e-5, 0.9997, 0.5, 0, 0),  # this one rounds down, to 0.99951
+    (1e-5, 0.99974, 0.5, 0, 0),
+    (1e-5, 0.9998, 0.5001, 0, 1),  # the threshold is rounded too
+    (1e-5, 0.9998, 0.5003, 0, 0),
+    (0.3, 0.9002, 0.6, 1, 1),
+    (0.3, 0.2, 0.5, 0, 0),
+]
+
+
+@pytest.mark.parametrize(("whole", "tile", "threshold", "single", "half"), SURE_TILES)
+def test_a_sure_tile_passes_alone_in_half_precision(
+    whole: float, tile: float, threshold: float, single: int, half: int
+) -> None:
+    similarity, constants = probabilities([whole, 1 - whole], [tile, 1 - tile])
+    constants, observed = replace(constants, threshold=threshold), np.zeros((1, 2), dtype=np.int8)
+    codes = [damp_codes(similarity, observed, replace(constants, half=of))[0, 0] for of in (False, True)]
+    assert codes == [single, half]
+
+
+def test_a_tile_of_9999_and_a_whole_image_of_a_ten_thousandth() -> None:
+    similarity, constants = probabilities([1e-4, 1 - 1e-4], [0.9999, 1e-4])
+    constants, observed = replace(constants, half=True), np.zeros((1, 2), dtype=np.int8)
+    assert damp_scores(similarity, observed, constants)[0][0, 0] == 0.5
+    assert damp_codes(similarity, observed, constants)[0, 0] == 1
+
+
+def test_scores_in_half_precision_are_those_of_torch() -> None:
+    """Torch's own half-precision operations, in the published order."""
+    similarity, observed, constants = golden("coco", "published")
+    found = damp_scores(similarity, observed, replace(constants, half=True))
+    probability = (torch.from_numpy(similarity).half() / constants.temperature).softmax(dim=2)
+    whole, tiles = probability[:, 0], probability[:, 1:]
+    sureness = (whole * torch.from_numpy(observed)).amax(dim=1, keepdim=True)
+    gate = tiles.amax(dim=1) > torch.minimum(sureness, torch.tensor(constants.eta))
+    local = torch.where(gate, tiles.amax(dim=1), tiles.amin(dim=1))
+    for scores, expected in zip(found, ((whole + local) / 2, (whole + tiles.mean(dim=1)) / 2), strict=True):
+        assert expected.dtype == torch.float16
+        np.testing.assert_allclose(scores, expected.float(), rtol=2**-9, atol=1e-7)  # a last bit before rounding
+        assert (scores == expected.float().numpy()).mean() > 0.995
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_half_precision_keeps_the_type_of_scores(dtype: type) -> None:
+    similarity, observed, constants = golden("pascal", "published")
+    for scores in damp_scores(similarity.astype(dtype), observed, replace(constants, half=True)):
+        assert scores.dtype == (np.float64 if dtype == np.float64 else np.float32)
+        np.testing.assert_array_equal(scores, scores.astype(np.float16))
+
+
+def test_half_precision_is_asked_for() -> None:
+    for compat in ("paper", "published"):
+        assert not DampSettings(0.1, 0.1, 0.2, 3, 0.25, compat).half
+
+
+def test_a_temperature_that_half_precision_cannot_divide_by_is_a_mistake() -> None:
+    with pytest.raises(AevlpError, match="^temperature must be at least 2e-05 in half precision, found 1e-05"):
+        replace(PLAIN, temperature=1e-5, half=True)
+    coldest = replace(PLAIN, temperature=2e-5, half=True)
+    similarity = np.array([[[1.0, -1.0, 0.5]]], dtype=np.float32)
+    np.testing.assert_array_equal(damp_scores(similarity, np.zeros((1, 3)), coldest)[0], [[1, 0, 0]])
 
 
 @settings(max_examples=100, deadline=None)
@@ -270,6 +383,8 @@ def test_an_observed_label_always_wins(codes: tuple[np.ndarray, np.ndarray]) -> 
         ("negative_ratio", 1.5),
         ("negative_ratio", float("nan")),
         ("compat", "strict"),
+        ("half", None),
+        ("half", "yes"),
     ],
 )
 def test_a_constant_out_of_range_is_a_mistake(constant: str, value: float | str) -> None:

@@ -35,6 +35,7 @@ from fakes import SETTINGS, blocks, random_cache
 FORMATS = ["h5", "parquet"]
 TEXT = ("ids", "paths", "split", "status", "reason", "stamps")
 WITHOUT_TOP_K = DampSettings(temperature=0.05, eta=0.5, threshold=0.1, top_k=4, negative_ratio=0.5, compat="published")
+HALF = replace(SETTINGS, compat="published", half=True)
 
 
 @pytest.fixture(params=FORMATS)
@@ -333,7 +334,7 @@ def plain_codes(
     return codes
 
 
-@pytest.mark.parametrize("choice", [SETTINGS, WITHOUT_TOP_K], ids=["paper", "published"])
+@pytest.mark.parametrize("choice", [SETTINGS, WITHOUT_TOP_K, HALF], ids=["paper", "published", "half"])
 @pytest.mark.parametrize("flips", [1, 2, 3])
 @pytest.mark.parametrize("epoch", [None, 0, 1, 9])
 def test_codes_follow_their_definition(path: Path, choice: DampSettings, flips: int, epoch: int | None) -> None:

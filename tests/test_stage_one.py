@@ -71,6 +71,7 @@ def test_cache_says_what_it_is(blocks: Path, cache_path: Path) -> None:
     made = cache.provenance
     assert made["method"] == {
         "grid": 2, "temperature": 0.1, "eta": 0.1, "threshold": 0.2, "top_k": 2, "negative_ratio": 0.34, "compat": "paper",
+        "half": False,
     }  # fmt: skip
     assert made["prompt"] == ["a photo of a {}."]
     assert (made["text_graph"], made["observation"]) == ("none", {"regime": "uniform", "seed": 1200})

@@ -33,6 +33,7 @@ OWN = {
     "top_k": 2,
     "negative_ratio": 0.4,
     "compat": "paper",
+    "half": False,
 }
 GRID = {"temperature": [0.1, 0.3], "eta": [0.0, 0.3], "threshold": [0.1, 0.3], "top_k": [1, 3]}
 
@@ -65,6 +66,7 @@ def test_figures_are_those_of_the_codes_of_each_setting(
     monkeypatch.setattr(reader, "BLOCK_BYTES", 4 * 2 * 5 * 5 * 7)  # seven rows at a time
     tried = settings_of("damp", {**OWN, "compat": compat}, {**GRID, "negative_ratio": [0.0, 0.6]})
     assert len(tried) == 33
+    tried += [{**setting, "half": True} for setting in tried[:5]]
     tables = tabulate(cache, "damp", tried, parts)
     assert cache.truth is not None
     for setting, table in zip(tried, tables, strict=True):
@@ -206,7 +208,8 @@ def test_the_command_prints_a_line_for_the_manifest_and_writes_every_setting(
     sweep.run(replace(options, output=tmp_path / "sweep.json", json=True))
     record = json.loads(capsys.readouterr().out)
     assert len(record["results"]) == 3
-    assert Damp(grid=2, **{k: v for k, v in record["recommended"]["constants"].items() if k != "compat"}) == recommended
+    constants = {k: v for k, v in record["recommended"]["constants"].items() if k not in ("compat", "half")}
+    assert Damp(grid=2, **constants) == recommended
     assert len(json.loads((tmp_path / "sweep.json").read_text())["results"]) == len(rows) == record["settings"]
 
 
@@ -232,6 +235,7 @@ def test_several_policies_share_a_grid(cache_path: Path, capsys: pytest.CaptureF
         ({"grid": ("temperature=1", "temperature=2")}, "names temperature twice"),
         ({"grid": ("temprature=1",)}, "no constant of damp is called that, they have eta, "),
         ({"grid": ("compat=1",)}, "no constant of damp is called that"),
+        ({"grid": ("half=1",)}, "no constant of damp is called that"),
         ({"grid": ("top_k=1.5",)}, "expected whole numbers, found 1.5"),
         ({"grid": ("top_k=2.0,-1",)}, "top_k must be at least 1, found -1"),
         ({"grid": ("temperature=0",)}, "temperature must be above 0"),

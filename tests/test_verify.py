@@ -220,10 +220,11 @@ def test_each_block_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 # The last bits of a cosine
 
 
+@pytest.mark.parametrize("half", [False, True])
 @pytest.mark.parametrize("temperature", [0.01, 0.1])
-def test_last_bits_are_no_fault_and_more_is(temperature: float) -> None:
+def test_last_bits_are_no_fault_and_more_is(temperature: float, half: bool) -> None:
     """Scores that were made of embeddings on another machine, whose cosines differ by some rounding."""
-    choice = DampSettings(temperature, eta=0.2, threshold=0.2, top_k=2, negative_ratio=0.3)
+    choice = DampSettings(temperature, eta=0.2, threshold=0.2, top_k=2, negative_ratio=0.3, half=half)
     random = np.random.default_rng(2)
     header, content = random_cache(rows=400, classes=8, stores="embedding", storage="float32", bad=0, width=8)
     assert header.text is not None and content.view_embedding is not None

@@ -19,7 +19,7 @@ class Cap:
     Here scores are CLIP's, and of single positives the frequency of a class is taken to be `expected_positives` times the class's
     share of the observed positives, clipped to [0, 1], unless `frequencies` (C, in [0, 1]) are given.
     positive_share, negative_share: in [0, 1], share of a class's expected positives and negatives that is trusted.
-    temperature, eta: as for `Damp`. compat: as for `cap_labels`. Raises AevlpError for anything else.
+    temperature, eta, half: as for `Damp`. compat: as for `cap_labels`. Raises AevlpError for anything else.
     """
 
     reads: tuple[str, ...] = ()
@@ -34,8 +34,9 @@ class Cap:
         positive_share: float = 1.0,
         negative_share: float = MOST_NEGATIVES,
         compat: str = "paper",
+        half: bool = False,
     ) -> None:
-        self.settings = DampSettings(temperature, eta, threshold=0, top_k=1, negative_ratio=0, compat=compat)
+        self.settings = DampSettings(temperature, eta, threshold=0, top_k=1, negative_ratio=0, compat=compat, half=half)
         self.frequencies = None if frequencies is None else np.asarray(frequencies, dtype=np.float64)
         for name, value, fits, range_ in (
             ("positive_share", positive_share, 0 <= positive_share <= 1, "in [0, 1]"),

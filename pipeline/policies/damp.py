@@ -20,8 +20,9 @@ class Damp:
         top_k: int,
         negative_ratio: float,
         compat: str = "paper",
+        half: bool = False,
     ) -> None:
-        self.settings = DampSettings(temperature, eta, threshold, top_k, negative_ratio, compat)
+        self.settings = DampSettings(temperature, eta, threshold, top_k, negative_ratio, compat, half)
 
     def scores(self, similarity: np.ndarray, observed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return damp_scores(similarity, observed, self.settings)

@@ -43,8 +43,9 @@ class Plain:
         steps: int = 20,
         predictions: bool = True,
         compat: str = "paper",
+        half: bool = False,
     ) -> None:
-        self.settings = DampSettings(temperature, eta, threshold, top_k, negative_ratio, compat)
+        self.settings = DampSettings(temperature, eta, threshold, top_k, negative_ratio, compat, half)
         for name, value, fits, range_ in (
             ("neighbours", neighbours, neighbours >= 1, "at least 1"),
             ("alpha", alpha, alpha >= 0, "at least 0"),

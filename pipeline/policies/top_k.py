@@ -15,9 +15,16 @@ class TopK(Damp):
     """
 
     def __init__(
-        self, *, temperature: float, eta: float, top_k: int, negative_ratio: float = 0.0, compat: str = "paper"
+        self,
+        *,
+        temperature: float,
+        eta: float,
+        top_k: int,
+        negative_ratio: float = 0.0,
+        compat: str = "paper",
+        half: bool = False,
     ) -> None:
-        self.settings = DampSettings(temperature, eta, 0.0, top_k, negative_ratio, compat)
+        self.settings = DampSettings(temperature, eta, 0.0, top_k, negative_ratio, compat, half)
 
     def __call__(self, known: Known) -> Labels:
         top_k, classes = self.settings.top_k, known.final.shape[1]

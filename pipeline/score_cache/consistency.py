@@ -1,5 +1,6 @@
 """A block of rows -> what in it cannot be: impossible words, labels and numbers, and scores that the numbers do not give."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -12,8 +13,10 @@ from .schema import CacheHeader, CacheRows
 from .scores import similarity
 
 # Two machines, or two sizes of a batch, may differ in the last bits of a cosine. A score follows with its slope, which a low
-# temperature makes steep, or by a jump, where a tile is at the gate.
+# temperature makes steep, or by a jump, where a tile is at the gate. Where scores are rounded to half precision, a last bit can
+# move every number by a step of at most HALF_STEP of it.
 SLOPE, JUMP = 1e-3, 1e-4
+HALF_STEP = 2**-10
 Faults = dict[str, Any]  # a sentence with {} for the number of images -> which of the rows have it, (n,) bool
 
 
@@ -29,7 +32,7 @@ def row_faults(header: CacheHeader, rows: CacheRows, settings: DampSettings | No
             **_words(rows, ok),
             **_labels(header, rows),
             **_numbers(rows, cosines, ok),
-            **(_scores(rows, cosines, ok, settings) if settings else {}),
+            **(_scores(header, rows, cosines, ok, settings) if settings else {}),
         }
 
 
@@ -78,18 +81,22 @@ def _numbers(rows: CacheRows, cosines: np.ndarray, ok: np.ndarray) -> Faults:
     }
 
 
-def _scores(rows: CacheRows, cosines: np.ndarray, ok: np.ndarray, settings: DampSettings) -> Faults:
+def _scores(
+    header: CacheHeader, rows: CacheRows, cosines: np.ndarray, ok: np.ndarray, settings: DampSettings
+) -> Faults:
+    slope = _slope(header, cosines[ok], settings)
+    jump = slope if settings.half else JUMP
     odd_scores, odd_codes = np.zeros((2, len(rows)), dtype=bool)
     if ok.any():
         mean, observed, score = cosines[ok].mean(axis=1), rows.observed[ok], rows.score[ok]
         given, ranking = damp_scores(mean, observed, settings)
-        odd = ~_close(score, given)
-        for nudge in (1 - JUMP, 1 + JUMP) if odd.any() else ():
+        odd = ~_close(score, given, slope)
+        for nudge in (1 - jump, 1 + jump) if odd.any() else ():
             nudged, _ = damp_scores(mean, observed * np.float32(nudge), replace(settings, eta=settings.eta * nudge))
-            odd &= ~_close(score, nudged)
+            odd &= ~_close(score, nudged, slope)
         odd_scores[ok] = odd.any(axis=1)
         codes = codes_from_scores(score, ranking, settings)
-        different = (codes != rows.code[ok]) & ~_tied(ranking, settings)
+        different = (codes != rows.code[ok]) & ~_tied(ranking, settings, slope)
         odd_codes[ok] = different.any(axis=1) | ((codes < 0).sum(axis=1) != (rows.code[ok] < 0).sum(axis=1))
     return {
         "{} images have scores that their cosines do not give": odd_scores,
@@ -97,16 +104,27 @@ def _scores(rows: CacheRows, cosines: np.ndarray, ok: np.ndarray, settings: Damp
     }
 
 
-def _close(score: np.ndarray, given: np.ndarray) -> np.ndarray:
-    return np.abs(score - given) <= SLOPE * given + 1e-6
+def _slope(header: CacheHeader, cosines: np.ndarray, settings: DampSettings) -> float:
+    """Return how far, relative to itself, a score may be from that of cosines which differ in their last bits."""
+    if not settings.half:
+        return SLOPE
+    moved = 4 * HALF_STEP  # the probabilities, and what is made of them
+    if header.text is None or not cosines.size:  # the cosines themselves are stored
+        return moved
+    # A cosine and its quotient may move by a step each, those of one class up and those of the others down.
+    return moved + math.expm1(4 * HALF_STEP * float(np.abs(cosines).max()) / settings.temperature)
 
 
-def _tied(ranking: np.ndarray, settings: DampSettings) -> np.ndarray:
+def _close(score: np.ndarray, given: np.ndarray, slope: float) -> np.ndarray:
+    return np.abs(score - given) <= slope * given + 1e-6
+
+
+def _tied(ranking: np.ndarray, settings: DampSettings, slope: float) -> np.ndarray:
     """Return the entries that rank so nearly as the last negative and the next class do that a last bit decides."""
     classes = ranking.shape[1]
     count = int(settings.negative_ratio * classes)
     if not 0 < count < classes:
         return np.zeros(ranking.shape, dtype=bool)
     last, following = np.sort(ranking, axis=1)[:, count - 1 : count + 1, None].swapaxes(0, 1)
-    near = SLOPE * following
+    near = slope * following
     return (following - last <= near) & (np.abs(ranking - following) <= 2 * near)
