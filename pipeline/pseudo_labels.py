@@ -40,7 +40,7 @@ class DampSettings:
             ("negative_ratio", 0 <= self.negative_ratio <= 1, "in [0, 1]"),
             ("compat", self.compat in ("paper", "published"), "paper or published"),
             ("half", self.half in (False, True), "true or false"),
-            ("temperature", not self.half or self.temperature >= LEAST_HALF, f"at least {LEAST_HALF} in half precision"),
+            ("temperature", not self.half or self.temperature >= LEAST_HALF, f"at least {LEAST_HALF} with half"),
         ):
             if not fits:
                 raise AevlpError(f"{name} must be {range_}, found {getattr(self, name)!r}")

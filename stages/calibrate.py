@@ -85,6 +85,12 @@ def run(options: Options) -> Path:
     damp = spec.damp.settings(cache.provenance["method"]["compat"])
     train = splits(cache, spec.recipe.val_fraction)[0].rows  # the validation part chooses the best epoch
     labelled = _labelled(options, cache, train)
+    if labelled is not None and len(labelled.rows) == 1:
+        given = options.labelled or f"--labelled-truth {options.labelled_truth}"
+        raise AevlpError(
+            f"{given}: one image cannot calibrate {options.policy}, there is no other to tell whether what it says holds: "
+            "label at least two, better a hundred"
+        )
     if options.policy == "threshold":
         fit = _thresholds(options, cache, spec, damp, train, labelled)
     else:

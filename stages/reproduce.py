@@ -41,6 +41,7 @@ class Options:
 def run(options: Options) -> None:
     """Score the data set, train every loss with every seed, print and save the table; what is finished already is reused.
 
+    compat: "published" scores by the published program's rules, and trains in single precision as it does, on a GPU too.
     Raises AevlpError before any work where data or weights are missing, after listing each missing file.
     """
     check_losses(options.losses)
@@ -78,12 +79,13 @@ def _whole_protocol(options: Options, spec: DatasetSpec, cache_path: Path, folde
         raise AevlpError(
             f"{spec.name} has no test split to judge trainings by: aevlp train --cache {cache_path} trains one"
         )
-    training = train.Options(cache_path, workers=options.workers, **common)
+    training = train.Options(cache_path, workers=options.workers, amp=options.compat == "paper", **common)
     runs = train_each(training, options.losses, options.seeds, folder)
     measured = {name: {**measure(cache, paths), "published": spec.published.get(name)} for name, paths in runs.items()}
     record = {
         "dataset": spec.name,
         "compat": options.compat,
+        "amp": training.amp,
         "cache_fingerprint": cache.fingerprint,
         "losses": measured,
         "versions": versions(),

@@ -31,6 +31,7 @@ from ..pipeline.specs import PACKAGED, DatasetSpec
 from ..pipeline.view_loading import ViewDataset
 from .console import say
 
+OPENAI = "openai"  # the tag of the weights that the published program runs with
 BATCH = {"cpu": 16, "cuda": 64}  # images at a time; on a GPU as many views as it takes to fill it
 
 
@@ -154,6 +155,7 @@ def make_plan(options: Options, spec: DatasetSpec) -> ScoringPlan:
     source = ClipSource(options.clip or spec.clip.model, _weights(options, spec))
     if source.weights == RANDOM:
         say("The weights are RANDOM, as asked: scores and pseudo-labels will mean nothing.")
+    _note_unpublished_clip(options, source)
     precision = options.precision or ("fp16" if device.type == "cuda" else "fp32")  # bf16 moves cosines by up to 0.01
     encoder = ClipEncoder(source.located(spec.manifest_path.parent), device, precision, options.seed)
     towers.check(_tower(options, encoder), device, precision)
@@ -194,6 +196,15 @@ def _weights(options: Options, spec: DatasetSpec) -> str:
     if options.clip is not None and options.clip != spec.clip.model:
         raise AevlpError(f"--clip {options.clip} needs --weights: a tag of open_clip, a file, or {RANDOM}")
     return spec.clip.weights
+
+
+def _note_unpublished_clip(options: Options, source: ClipSource) -> None:
+    """Say where the rules of the published program are asked for with a CLIP that it cannot run."""
+    if options.compat == "published" and source.weights != OPENAI:
+        say(
+            f"--compat published: the published program runs with OpenAI's CLIP alone, so what other weights give matches "
+            f"nothing published; here they are {source.weights}, not the tag {OPENAI}."
+        )
 
 
 def _note_single_labels(images: ImageTable) -> None:

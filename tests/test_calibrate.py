@@ -22,10 +22,13 @@ from aevlp.pipeline.calibration import (
 )
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.labelling import label
+from aevlp.pipeline.losses import entry
+from aevlp.pipeline.manifest import load_manifest
 from aevlp.pipeline.policies import create
 from aevlp.pipeline.score_cache import open_cache, write_cache
 from aevlp.stages import calibrate
 from aevlp.stages.calibrate import Options, read_frequencies
+from aevlp.stages.labels_plan import policy_of
 from aevlp.stages.training_plan import splits
 from fakes import random_cache
 
@@ -350,6 +353,38 @@ def test_what_is_there_already_is_not_overwritten(given_cache: Options) -> None:
     with pytest.raises(AevlpError, match=r"policy\.json is there already: choose another name"):
         calibrate.run(replace(given_cache, labelled_truth=5))
     assert given_cache.output.read_text() == "mine"
+
+
+@pytest.mark.parametrize("policy", ["threshold", "view-quality"])
+@pytest.mark.parametrize("from_table", [False, True])
+def test_one_image_cannot_calibrate(given_cache: Options, tmp_path: Path, policy: str, from_table: bool) -> None:
+    cache = open_cache(given_cache.cache)
+    rows = [row for row in np.flatnonzero(cache.split == "train") if cache.status[row] == "ok"][:2]
+    options = replace(given_cache, policy=policy)
+    for count in (1, 2):
+        if from_table:
+            file = write_labels(tmp_path / "some.csv", cache.ids[rows[:count]].tolist(), [cache.classes[0]] * count)
+            given = replace(options, labelled=file)
+        else:
+            given = replace(options, labelled_truth=count)
+        if count == 1:
+            assert f"one image cannot calibrate {policy}" in refused(given)
+        else:
+            assert calibrate.run(given) == given_cache.output
+
+
+def test_a_policy_fitted_on_a_cache_of_the_published_rules_is_taken(given_cache: Options) -> None:
+    header, content = random_cache(rows=60, bad=2, storage="float32")
+    method = {**header.provenance["method"], "compat": "published", "half": True}
+    write_cache(given_cache.cache, replace(header, provenance={**header.provenance, "method": method}), [content])
+    cache, spec = open_cache(given_cache.cache), load_manifest(given_cache.manifest)["fake"]
+    for policy in ("threshold", "view-quality"):
+        output = calibrate.run(
+            replace(given_cache, policy=policy, labelled_truth=20, output=given_cache.output.with_stem(policy))
+        )
+        plan = policy_of(str(output), "gpr", entry("gpr"), cache, spec)
+        assert plan is not None and plan.name == policy
+        assert label(cache, np.arange(60), plan.create()).codes.shape == (60, 5)
 
 
 def test_the_output_is_a_json_file(given_cache: Options, tmp_path: Path) -> None:

@@ -1,18 +1,25 @@
 """`--compat paper|published` switches everything together: each row of the first table in docs/method.md."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import draw_blocks, stage_one
 from PIL import Image
 
 from aevlp.pipeline.encoder import IMAGENET_STATISTICS
 from aevlp.pipeline.images import read_image
 from aevlp.pipeline.prompts import attribute_name
+from aevlp.pipeline.pseudo_labels import DampSettings, damp_scores
 from aevlp.pipeline.score_cache import ScoreCache, open_cache
 from aevlp.pipeline.single_positive import split_train_val
 from aevlp.pipeline.views import tile_boxes
+from aevlp.stages import reproduce, train, training_plan
+from aevlp.stages.inspect import cached_settings
+from aevlp.stages.training_plan import make_plan
+from aevlp.stages.verify import find_faults
 
 METHOD = Path(__file__).resolve().parent.parent / "docs" / "method.md"
 NAMES = "    natural_names: {red: crimson red}\n    synonyms: {blue: [azure]}\n"
@@ -47,6 +54,41 @@ def test_pixel_statistics(caches: tuple[ScoreCache, ScoreCache]) -> None:
     paper, published = (cache.provenance["pixel_statistics"] for cache in caches)
     assert (tuple(published["mean"]), tuple(published["std"])) == IMAGENET_STATISTICS
     assert paper != published
+
+
+def test_half_precision_of_scores(caches: tuple[ScoreCache, ScoreCache]) -> None:
+    paper, published = caches
+    for cache, half in ((paper, False), (published, True)):
+        assert cache.provenance["method"]["half"] == cached_settings(cache).half == half
+        score = cache.score(slice(None))
+        assert (score == score.astype(np.float16)).all() == half
+        settings = DampSettings(0.1, 0.1, 0.2, 2, 0.34, cache.provenance["method"]["compat"], half)
+        cosines = cache.similarity(slice(None)).mean(axis=1)
+        np.testing.assert_array_equal(score, damp_scores(cosines, cache.observed, settings)[0])
+        np.testing.assert_array_equal(cache.code(slice(None)), cache.codes(settings))
+        assert find_faults(cache) == []
+
+
+@pytest.mark.parametrize("policy", ["damp", "global", "top-k"])
+def test_training_has_the_half_precision_of_its_cache(caches: tuple[ScoreCache, ScoreCache], policy: str) -> None:
+    for cache, half in zip(caches, (False, True), strict=True):
+        made = make_plan(train.Options(cache.path, policy=policy, workers=0)).policy
+        assert made is not None and made.constants["half"] == half
+
+
+@pytest.mark.parametrize(("compat", "mixed"), [("paper", True), ("published", False)])
+def test_arithmetic_of_stage_two(
+    compat: str, mixed: bool, blocks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training_plan, "mixed_precision", lambda device: torch.bfloat16)  # as on a GPU
+    reproduce.run(
+        reproduce.Options(
+            "blocks", ["gpr"], 1, compat, tmp_path / "c.h5", tmp_path, manifest=blocks / "blocks.yaml", workers=0
+        )
+    )
+    settings = json.loads((tmp_path / "gpr-seed0" / "settings.json").read_text())
+    assert ("bfloat16" in settings["precision"]) == mixed
+    assert json.loads((tmp_path / "results.json").read_text())["amp"] == mixed
 
 
 def test_an_image_smaller_than_the_grid(caches: tuple[ScoreCache, ScoreCache]) -> None:
@@ -87,10 +129,12 @@ def test_every_difference_is_a_row_of_the_documentation() -> None:
     assert said == {
         "lowest ranking classes",
         "pixel statistics",
+        "half precision of scores",
+        "arithmetic of stage two",
         "an image smaller than the grid",
         "exif orientation",
         "names in prompts",
         "cubs names",
         "two training images or fewer",
     }
-    assert len(tested) == len(said) + 1
+    assert len(tested) == len(said) + 2  # this one, and what training takes from the cache

@@ -256,7 +256,7 @@ def test_half_precision_can_be_said_whatever_the_rules(tmp_path: Path, half: boo
 
 @pytest.mark.parametrize("half", ["fp16", "2", "[true]"])
 def test_half_precision_is_yes_or_no(tmp_path: Path, half: str) -> None:
-    with pytest.raises(AevlpError, match="damp.half"):
+    with pytest.raises(AevlpError, match=r"damp\.half"):
         load_manifest(written(tmp_path, PHOTOS + f"    damp: {{half: {half}}}\n"))["photos"]
 
 

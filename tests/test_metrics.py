@@ -50,6 +50,15 @@ def scored(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
     return scores, draw(arrays(np.int8, shape, elements=st.integers(0, 1)))
 
 
+@pytest.mark.parametrize("spread", [(16.7, 16.8), (17.0, 40.0), (-120.0, -105.0)])
+def test_logits_that_single_precision_probabilities_would_tie_are_ranked(spread: tuple[float, float]) -> None:
+    logits = np.linspace(*spread, 6, dtype=np.float32)[:, None]
+    probabilities = 1 / (1 + np.exp(-logits.astype(np.float64)))
+    truth = np.array([[0], [0], [0], [1], [1], [1]])
+    assert average_precision(logits, truth)[0] == 1
+    assert average_precision(probabilities.astype(np.float32), truth)[0] < 1
+
+
 @st.composite
 def untied(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
     """Scores and truth of one shape; no two scores are equal."""

@@ -128,9 +128,7 @@ def test_damp_equals_loops_over_images(images: tuple[np.ndarray, np.ndarray], co
 # The published program's half precision
 
 
-def half_loop(
-    views: list[list[float]], observed: list[int], eta: float, temperature: float
-) -> list[list[np.float16]]:
+def half_loop(views: list[list[float]], observed: list[int], eta: float, temperature: float) -> list[list[np.float16]]:
     """Return [F, L] of one image, step by step as described, each step's result in half precision."""
     half, classes = np.float16, range(len(observed))
     probability = []
@@ -230,7 +228,7 @@ def test_half_precision_is_asked_for() -> None:
 
 
 def test_a_temperature_that_half_precision_cannot_divide_by_is_a_mistake() -> None:
-    with pytest.raises(AevlpError, match="^temperature must be at least 2e-05 in half precision, found 1e-05"):
+    with pytest.raises(AevlpError, match=r"^temperature must be at least 2e-05 with half, found 1e-05$"):
         replace(PLAIN, temperature=1e-5, half=True)
     coldest = replace(PLAIN, temperature=2e-5, half=True)
     similarity = np.array([[[1.0, -1.0, 0.5]]], dtype=np.float32)

@@ -19,6 +19,7 @@ from aevlp.pipeline.pseudo_labels import damp_codes, damp_scores
 from aevlp.pipeline.score_cache import open_cache
 from aevlp.pipeline.views import view_boxes, view_pixels
 from aevlp.stages.inspect import cached_settings
+from aevlp.stages.scoring_plan import Options, _note_unpublished_clip
 from aevlp.stages.verify import find_faults
 from fakes import random_cache
 
@@ -345,3 +346,26 @@ def test_a_model_that_cannot_be_built_is_one_clear_line(blocks: Path, tmp_path: 
     (tmp_path / "winged.json").write_text(json.dumps(config))
     with pytest.raises(AevlpError, match=r"winged\.json cannot be built .*wings"):
         stage_one(blocks, tmp_path / "c.h5", clip=str(tmp_path / "winged.json"), weights="random")
+
+
+@pytest.mark.parametrize("weights", ["laion2b_s34b_b88k", "weights/mine.safetensors", "random", "openai "])
+def test_the_published_rules_with_another_clip_match_nothing_published(
+    weights: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for compat, source, said in (
+        ("published", weights, True),
+        ("paper", weights, False),
+        ("published", "openai", False),
+    ):
+        _note_unpublished_clip(Options("voc", compat=compat), ClipSource("ViT-B-16", source))
+        error = capsys.readouterr().err
+        assert ("matches nothing published" in error and weights in error) == said
+        assert error.count("\n") == said
+
+
+def test_stage_one_says_that_another_clip_matches_nothing_published(
+    blocks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for compat, said in (("published", True), ("paper", False)):
+        stage_one(blocks, tmp_path / f"{compat}.h5", compat=compat)
+        assert ("matches nothing published" in capsys.readouterr().err) == said

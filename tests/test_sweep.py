@@ -213,6 +213,19 @@ def test_the_command_prints_a_line_for_the_manifest_and_writes_every_setting(
     assert len(json.loads((tmp_path / "sweep.json").read_text())["results"]) == len(rows) == record["settings"]
 
 
+@pytest.mark.parametrize(("said", "line"), [("", None), (", half: true", True), (", half: false", False)])
+def test_the_line_for_the_manifest_keeps_a_half_that_was_said(
+    said: str, line: bool | None, cache_path: Path, blocks: Path, tmp_path: Path
+) -> None:
+    text = (blocks / "blocks.yaml").read_text()
+    manifest = tmp_path / "said.yaml"
+    manifest.write_text(text.replace("negative_ratio: 0.34", f"negative_ratio: 0.34{said}"))
+    spec = load_manifest(manifest)["blocks"]
+    assert spec.damp.half == line
+    record = sweep.swept(open_cache(cache_path), spec, ["damp"], {"temperature": [0.05, 0.2]})
+    assert Damp(**yaml.safe_load(record["recommended"]["line"])["damp"]).half == line
+
+
 def test_several_policies_share_a_grid(cache_path: Path, capsys: pytest.CaptureFixture) -> None:
     grid = ("temperature=0.05,0.2", "eta=0,0.5", "partial=0")
     sweep.run(sweep.Options(cache_path, ["damp", "vlpl"], grid, top=50, json=True))
