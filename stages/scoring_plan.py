@@ -311,7 +311,7 @@ def comparable(header: CacheHeader) -> dict[str, Any]:
         **header.provenance,
     }
     whole.setdefault("tower", towers.TORCH)  # caches of before there were others
-    whole["method"] = {"half": False, **whole["method"]}  # likewise
+    whole["method"] = {"half": False, **whole["method"]}  # caches of before it was a constant
     whole.pop("decoder", None)  # none is used that does not give the same pixels
     dataset = whole.pop("dataset")
     return {**whole, "dataset": {key: dataset[key] for key in ("name", "fingerprint")}}

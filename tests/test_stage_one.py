@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from PIL import Image, ImageOps
 from aevlp.pipeline.encoder import ClipEncoder, ClipSource
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.pseudo_labels import damp_codes, damp_scores
-from aevlp.pipeline.score_cache import open_cache
+from aevlp.pipeline.score_cache import open_cache, write_cache
 from aevlp.pipeline.views import view_boxes, view_pixels
 from aevlp.stages.inspect import cached_settings
 from aevlp.stages.scoring_plan import Options, _note_unpublished_clip
@@ -346,6 +347,23 @@ def test_a_model_that_cannot_be_built_is_one_clear_line(blocks: Path, tmp_path: 
     (tmp_path / "winged.json").write_text(json.dumps(config))
     with pytest.raises(AevlpError, match=r"winged\.json cannot be built .*wings"):
         stage_one(blocks, tmp_path / "c.h5", clip=str(tmp_path / "winged.json"), weights="random")
+
+
+@pytest.mark.parametrize("compat", ["paper", "published"])
+def test_a_cache_of_before_half_was_recorded_is_one_without(
+    compat: str, blocks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache = open_cache(stage_one(blocks, tmp_path / "new.h5", compat=compat))
+    made = dict(cache.provenance)
+    made["method"] = {key: value for key, value in made["method"].items() if key != "half"}
+    write_cache(tmp_path / "old.h5", replace(cache.header, provenance=made), cache.rows())
+    assert not cached_settings(open_cache(tmp_path / "old.h5")).half
+    if compat == "paper":
+        stage_one(blocks, tmp_path / "old.h5")
+        assert "nothing to do" in capsys.readouterr().out
+    else:
+        with pytest.raises(AevlpError, match=r"this run has method\.half: True, not False"):
+            stage_one(blocks, tmp_path / "old.h5", compat=compat)
 
 
 @pytest.mark.parametrize("weights", ["laion2b_s34b_b88k", "weights/mine.safetensors", "random", "openai "])
