@@ -351,7 +351,7 @@ def test_nothing_is_ever_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[
     "arguments",
     [
         ("select", "a.h5", "b.h5"),
-        ("select", "a.h5", "b.h5", "--split", "val"),
+        ("select", "a.h5", "b.h5", "--split", "holdout"),
         ("merge", "b.h5", "a.h5"),
         ("diff", "a.h5"),
     ],
