@@ -1,230 +1,243 @@
-"""COCO-style annotation files: MS COCO 2014 by the benchmarks' rules, and any other data set in that form."""
+"""COCO-style annotation files: MS COCO by the benchmarks' rules, and any other data set in that form."""
 
-import mmap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from pathlib import Path
 
-import msgspec
 import numpy as np
 
 from ..errors import AevlpError
-from ..file_stamp import identity_of
-from ..locations import RemotePath
 from ..specs import CocoJsonSpec, CocoSpec
-from .faults import DataError, Report, image_below_root, not_there
+from .coco_categories import CategoryTable, category_table, joined_classes
+from .coco_file import Annotation, AnnotationFile, Id, id_text, object_area, parsed
+from .faults import DataError, Remark, Report, image_below_root, not_there, refuse
 from .image_table import Listing, Listings
 from .text_lists import class_list
 
-Id = int | str
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # which some editors write
-
-
-class _Category(msgspec.Struct, gc=False):
-    id: Id
-    name: str
-
-
-class _Image(msgspec.Struct, gc=False):
-    id: Id
-    file_name: str = ""  # MS COCO's is made from the id
-
-
-class _Annotation(msgspec.Struct, gc=False):
-    image_id: Id
-    category_id: Id
-    area: float | None = None
-    bbox: list[float] | None = None  # left, upper, width, height; empty in some files
-
-
-class _File(msgspec.Struct, gc=False):
-    """The parts of an annotation file that are read; outlines and captions, most of its bytes, are skipped over."""
-
-    categories: list[_Category]
-    annotations: list[_Annotation]
-    images: list[_Image] = []
-
 
 def read(spec: CocoSpec | CocoJsonSpec, root: Path, report: Report) -> Listings:
-    """Return the images of a COCO data set; classes are the `categories` in the order of the annotation file.
+    """Return the images of a COCO data set; classes are the `categories` in the order of the first annotation file.
 
     MS COCO (`format: coco`): the images with at least one annotation, crowds included, sorted by their ids as decimal text;
     an image's id here is its file's name without .jpg. Any other (`format: coco_json`): the `images` in the order of the
-    file, those without an annotation too; an image's id is its path below the data set's folder.
-    Raises AevlpError for a file that is missing, cut short or of another form, and for splits with other categories.
+    file, those without an annotation too; an image's id is its path below the data set's folder. The images of a file that
+    has no list of annotations are not labelled: they are left out, and said.
+    Raises AevlpError for a file that is missing, cut short or of another form, and for categories that cannot be told apart.
     """
+    paths = _annotation_files(spec, root)
+    parts: dict[str, _Part] = {}
+    unlabelled: list[Remark] = []
+    taken: dict[str, Path] = {}
+    for split, path in paths.items():
+        content = parsed(path)
+        if content.annotations is None:
+            unlabelled.append(_unlabelled(split, path, content))
+            continue
+        table = category_table(path, content.categories)
+        if isinstance(spec, CocoSpec):
+            parts[split] = _benchmark(path, content, table, root, spec.splits[split], taken)
+        else:
+            parts[split] = _listed(path, content, table, root, spec.images.get(split, "."), taken, report)
+        del content  # before the next file is read
+    if not parts:
+        raise AevlpError(
+            f"{spec.name}: no list of annotations in {', '.join(map(str, paths.values()))}: nothing is labelled"
+        )
+    stated = class_list(spec, root) if isinstance(spec, CocoJsonSpec) else None
+    classes = joined_classes([part.table for part in parts.values()], stated)
+    splits = {
+        split: part.listing(places, len(classes.names))
+        for (split, part), places in zip(parts.items(), classes.places, strict=True)
+    }
+    return Listings(classes.names, splits, root, list(paths.values()), remarks=classes.remarks + unlabelled)
+
+
+def _annotation_files(spec: CocoSpec | CocoJsonSpec, root: Path) -> dict[str, Path]:
+    """Return each split's file; the error for one that is not there names where one of that name is."""
     if isinstance(spec, CocoSpec):
         paths = {split: root / "annotations" / f"instances_{name}.json" for split, name in spec.splits.items()}
     else:
         paths = {split: root / name for split, name in spec.annotations.items()}
-    for path in paths.values():
-        if not path.is_file():
-            raise not_there(spec, root, path)
-    classes: tuple[str, ...] | None = None
-    splits: dict[str, Listing] = {}
-    taken: dict[str, Path] = {}
     for split, path in paths.items():
-        content = _parsed(path)
-        names = tuple(category.name for category in content.categories)
-        if classes is None:
-            classes = _checked_classes(spec, root, path, names, report)
+        if path.is_file():
+            continue
+        patterns = (f"{above}{path.name}" for above in ("", "*/", "*/*/"))
+        found = next((file for pattern in patterns for file in root.glob(pattern) if file.is_file()), None)
+        if found is None:
+            raise not_there(spec, root, path)
+        if isinstance(spec, CocoJsonSpec):
+            way = f"write annotations: {{{split}: {found.relative_to(root).as_posix()}}}"
+        elif found.parent.name == "annotations":
+            way = f"pass {found.parent.parent} as --data-root"
         else:
-            _same_classes(path, names, classes, f"{next(iter(paths.values())).name}, the file of the other split")
-        column: dict[str, int] = {}
-        for n, category in enumerate(content.categories):
-            if (first := column.setdefault(str(category.id), n)) != n:
-                raise AevlpError(
-                    f"{path}: the categories {names[first]!r} and {names[n]!r} have one id, {category.id!r}"
-                )
-        if isinstance(spec, CocoSpec):
-            splits[split] = _benchmark(path, content, column, root, spec.splits[split])
-        else:
-            folder = spec.images.get(split, ".")
-            splits[split] = _listed(path, content, column, root, folder, taken, report)
-        del content  # before the next file is read
-    assert classes is not None
-    return Listings(classes, splits, root, list(paths.values()))
+            way = f"put it into a folder annotations/ beside {spec.splits[split]}/"
+        raise AevlpError(f"{spec.name}: no {path}: {found} is there: {way}")
+    return paths
 
 
-def _parsed(path: Path) -> _File:
-    """Return what an annotation file says; memory is that of its bytes and of the fields that are kept."""
-    try:
-        if isinstance(path, RemotePath):
-            return msgspec.json.decode(path.read_bytes().removeprefix(BYTE_ORDER_MARK), type=_File)
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            view = memoryview(content)
-            try:
-                start = len(BYTE_ORDER_MARK) if content[:3] == BYTE_ORDER_MARK else 0
-                with view[start:] as text:
-                    return msgspec.json.decode(text, type=_File)
-            finally:
-                view.release()
-    except msgspec.ValidationError as error:
-        raise AevlpError(f"{path} is not of the form of a COCO annotation file: {error}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        size = identity_of(path)[0]
+def _unlabelled(split: str, path: Path, content: AnnotationFile) -> Remark:
+    """Return what is said of a split without labels, of which nothing can be judged; AevlpError for the training split."""
+    if split == "train":
         raise AevlpError(
-            f"{path} ({size:,} bytes) is not a whole COCO annotation file: {error}; fetch or write it again"
-        ) from error
-    except ValueError as error:  # mmap's word for an empty file
-        raise AevlpError(f"{path} is empty, expected a COCO annotation file") from error
-    except OSError as error:
-        raise AevlpError(f"cannot read {path}: {error.strerror or error}") from error
-
-
-def _checked_classes(
-    spec: CocoSpec | CocoJsonSpec, root: Path, path: Path, names: tuple[str, ...], report: Report
-) -> tuple[str, ...]:
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise AevlpError(f"{path}: categories named twice: {', '.join(map(repr, twice))}")
-    if not names:
-        raise AevlpError(f"{path}: the list of categories is empty, expected at least one")
-    stated = class_list(spec, root)
-    if isinstance(spec, CocoJsonSpec) and stated is not None:
-        _same_classes(path, names, stated, "the manifest's `classes`, which may be left out")
-    return names
-
-
-def _same_classes(path: Path, names: tuple[str, ...], expected: tuple[str, ...], of: str) -> None:
-    for number, (found, other) in enumerate(zip_longest(names, expected), 1):
-        if found != other:
-            words = ["none" if name is None else repr(name) for name in (found, other)]
-            raise AevlpError(f"{path}: category {number} is {words[0]}, expected {words[1]} as in {of}")
+            f"{path} has no list `annotations`, so no label of a training image is known: export it with its annotations; an "
+            f"empty list would say that no image shows any class"
+        )
+    number = len(content.images or ())
+    return Remark(
+        "left out",
+        f"{path} has no list `annotations`: the labels of its {number:,} images are not known, nothing can be judged by them "
+        f"and they are left out of the {split} split; aevlp predict labels them",
+    )
 
 
 @dataclass
 class _Cells:
-    """The label cells that annotations set: rows and columns, and the area of the object in each."""
+    """The label cells that annotations set: rows, columns by the file's own categories, and the area of the object in each."""
 
     rows: np.ndarray
     columns: np.ndarray
     areas: np.ndarray
 
-    def labels(self, shape: tuple[int, int]) -> np.ndarray:
+
+@dataclass
+class _Part:
+    """What one file says: n images, the cells that its annotations set, and its categories."""
+
+    ids: list[str]
+    paths: list[Path]
+    cells: _Cells
+    table: CategoryTable
+
+    def listing(self, places: np.ndarray, classes: int) -> Listing:
+        """Return the images with labels by the classes of all files; `places`: of the file's categories among those."""
+        rows, columns, shape = self.cells.rows, places[self.cells.columns], (len(self.ids), classes)
         labels = np.zeros(shape, dtype=np.int8)
-        labels[self.rows, self.columns] = 1
-        return labels
+        labels[rows, columns] = 1
 
-    def sizes(self, shape: tuple[int, int]) -> np.ndarray:
-        sizes = np.zeros(shape)
-        np.maximum.at(sizes, (self.rows, self.columns), self.areas)
-        return sizes
+        def sizes() -> np.ndarray:
+            if unknown := int((~np.isfinite(self.cells.areas)).sum()):
+                raise AevlpError(
+                    f"{self.table.path}: {unknown:,} annotations have an area or box that is no size in pixels"
+                )
+            largest = np.zeros(shape)
+            np.maximum.at(largest, (rows, columns), self.cells.areas)
+            return largest
+
+        return Listing(self.ids, self.paths, labels, sizes=sizes)
 
 
-def _cells(path: Path, annotations: Sequence[_Annotation], row: dict[str, int], column: dict[str, int], report: Report):
-    """Return the cells of all annotations; one that names no image or category of the file is reported.
+def _cells(
+    annotations: Sequence[Annotation], table: CategoryTable, row: dict[str, int], ids: list[str], report: Report
+) -> _Cells:
+    """Return the cells of all annotations, noting which categories they use; one that names no image or category is reported.
 
-    row: of each image by its id, -1 for one that is left out, with its annotations.
+    row: of each image by its id, -1 for one that is left out, with its annotations. ids: of the images in the table, by row.
     """
+    column: dict[str | None, int] = {number: n for n, number in enumerate(table.ids)}
+    rows: dict[str | None, int] = {**row}
     places = np.full((len(annotations), 2), -1)
     areas = np.zeros(len(annotations))
     for n, annotation in enumerate(annotations):
+        image, category = id_text(annotation.image_id), id_text(annotation.category_id)
         try:
-            places[n] = row[str(annotation.image_id)], column[str(annotation.category_id)]
+            places[n] = rows[image], column[category]
         except KeyError:
-            if str(annotation.category_id) not in column:
-                fault = ("unknown class", f"category {annotation.category_id!r}, which is not among its categories")
-            else:
-                fault = ("bad row", f"image {annotation.image_id!r}, which is not among its images")
-            report(DataError(fault[0], f"{path}, annotation {n + 1} of {len(annotations)}: it names {fault[1]}"))
+            kept = rows.get(image, -1)
+            where = f"{table.path}, annotation {n + 1} of {len(annotations)}"
+            report(_fault(annotation, where, category in column, ids[kept] if kept >= 0 else None))
             continue
-        box = annotation.bbox
-        areas[n] = annotation.area or (box[2] * box[3] if box and len(box) == 4 else 0.0)
+        areas[n] = object_area(annotation)
+    table.used[places[places[:, 1] >= 0, 1]] = True
     kept = places[:, 0] >= 0
     return _Cells(places[kept, 0], places[kept, 1], areas[kept])
 
 
-def _benchmark(path: Path, content: _File, column: dict[str, int], root: Path, image_set: str) -> Listing:
-    written = {str(annotation.image_id) for annotation in content.annotations}
-    if odd := sorted(name for name in written if not (name.isascii() and name.isdecimal())):
-        raise AevlpError(f"{path}: MS COCO numbers its images, found the image id {odd[0]!r}; use format: coco_json")
-    number = {name: name.lstrip("0") or "0" for name in written}  # "042" is the image 42
+def _fault(annotation: Annotation, where: str, of_a_category: bool, image: str | None) -> DataError:
+    given = annotation.category_id
+    if of_a_category:
+        return DataError("bad row", f"{where}: it names image {annotation.image_id!r}, which is not among its images")
+    if given is None or given != given:  # NaN
+        text = "its `category_id` is null, so what it shows is not known: give it the id of a category, or remove it"
+        return DataError("bad row", f"{where}: {text}", image)
+    return DataError("unknown class", f"{where}: it names category {given!r}, which is not among its categories", image)
+
+
+def _benchmark(
+    path: Path, content: AnnotationFile, table: CategoryTable, root: Path, image_set: str, taken: dict[str, Path]
+) -> _Part:
+    """Return the images with an annotation; those of 2014 are named for their set, later ones as the file or MS COCO has them."""
+    annotations = content.annotations or []
+    written = {annotation.image_id for annotation in annotations}
+    number = {id_text(image): _number(path, image) for image in written}  # "042" is the image 42
     ids = sorted(set(number.values()))
+    if image_set.endswith("2014"):
+        names = [f"COCO_{image_set}_{name:0>12}.jpg" for name in ids]
+    else:
+        names = _file_names(path, content, ids, taken)
     place = {name: n for n, name in enumerate(ids)}
-    row = {name: place[number[name]] for name in written}
+    row = {found: place[name] for found, name in number.items()}
+    stems = [name.rpartition(".")[0] or name for name in names]
+    return _Part(
+        stems, [root / image_set / name for name in names], _cells(annotations, table, row, stems, refuse), table
+    )
 
-    def stop(error: DataError) -> None:
-        raise error
 
-    cells = _cells(path, content.annotations, row, column, stop)
-    shape = (len(ids), len(column))
-    names = [f"COCO_{image_set}_{name:0>12}" for name in ids]
-    paths = [root / image_set / f"{name}.jpg" for name in names]
-    return Listing(names, paths, cells.labels(shape), sizes=lambda: cells.sizes(shape))
+def _number(path: Path, image: Id) -> str:
+    found = id_text(image) or ""
+    if not (found.isascii() and found.isdecimal()):
+        raise AevlpError(f"{path}: MS COCO numbers its images, found the image id {image!r}; use format: coco_json")
+    return found.lstrip("0") or "0"
+
+
+def _file_names(path: Path, content: AnnotationFile, ids: list[str], taken: dict[str, Path]) -> list[str]:
+    """Return the images' files; `taken`: the image numbers of the files before, each of which is one picture."""
+    named = {_number(path, image.id): image.file_name or "" for image in content.images or ()}
+    names = []
+    for name in ids:
+        where = f"{path}, image {name}"
+        if content.images is not None and name not in named:
+            raise DataError("bad row", f"{where}: annotations name it, and it is not among its images")
+        if name in taken:
+            raise DataError("in two splits", f"{where}: it stands in {taken[name]} too; each may stand once")
+        taken[name] = path
+        names.append(image_below_root(named.get(name, f"{name:0>12}.jpg"), where))
+    return names
 
 
 def _listed(
     path: Path,
-    content: _File,
-    column: dict[str, int],
+    content: AnnotationFile,
+    table: CategoryTable,
     root: Path,
     folder: str,
     taken: dict[str, Path],
     report: Report,
-) -> Listing:
+) -> _Part:
     """Return all images of the file; one that stands in it twice, or in a file before it (`taken`), is left out."""
     if not content.images and content.annotations:
         raise AevlpError(f"{path}: the list of images is empty or missing, and annotations name some")
     images: dict[str, str] = {}  # path below the root by image id
     left_out: set[str] = set()
-    for number, image in enumerate(content.images, 1):
+    for number, image in enumerate(content.images or (), 1):
         where = f"{path}, image {number}"
+        found = id_text(image.id)
         try:
-            name = (Path(folder) / image_below_root(image.file_name, where)).as_posix()
-            if str(image.id) in images:
+            if found is None:
+                raise DataError("bad row", f"{where}: its id is {image.id!r}, expected a whole number or text")
+            name = (Path(folder) / image_below_root(image.file_name or "", where)).as_posix()
+            if found in images:
                 raise DataError("listed twice", f"{where}: its id {image.id!r} stands on an image before it too")
             if name in taken:
                 kind = "listed twice" if taken[name] == path else "in two splits"
                 raise DataError(kind, f"{where}: {image.file_name!r} stands in {taken[name]} too; each may stand once")
         except DataError as error:
             report(error)
-            left_out.add(str(image.id))
+            if found is not None:
+                left_out.add(found)
             continue
         taken[name] = path
-        images[str(image.id)] = name
+        images[found] = name
     row = dict.fromkeys(left_out, -1) | {name: n for n, name in enumerate(images)}
-    cells = _cells(path, content.annotations, row, column, report)
-    shape = (len(images), len(column))
     ids = list(images.values())
-    return Listing(ids, [root / name for name in ids], cells.labels(shape), sizes=lambda: cells.sizes(shape))
+    cells = _cells(content.annotations or [], table, row, ids, report)
+    return _Part(ids, [root / name for name in ids], cells, table)
