@@ -448,7 +448,7 @@ def written(draw: st.DrawFn) -> tuple[dict[str, dict], dict[str, dict[str, set[s
     return files, expected
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(written())
 def test_labels_written_in_any_habit_are_read_back_or_refused(tmp_path: Path, drawn: tuple) -> None:
     files, expected = drawn
