@@ -120,10 +120,12 @@ class DatasetSpec(Section, frozen=True):
 
 
 class VocSpec(DatasetSpec, frozen=True):
-    """PASCAL VOC devkit: `splits` names the image set of each split."""
+    """PASCAL VOC devkit: `splits` names the image set of each split, or the folder of it where XML files alone are there.
+
+    classes: needed where there are lists of classes; left out, the names in the XML files, sorted.
+    """
 
     format: Literal["voc"]
-    classes: tuple[str, ...] = Field(default=(), validate_default=True)
     splits: SplitNames = Field(default={"train": "train", "test": "val"}, min_length=1)
 
 

@@ -301,7 +301,10 @@ def test_an_unknown_category_is_named_with_its_annotation(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("categories", "expected"),
     [
-        ([*ANIMALS, {"id": 3, "name": "cat"}], "categories named twice: 'cat' (the ids 2 and 3), and annotations use both"),
+        (
+            [*ANIMALS, {"id": 3, "name": "cat"}],
+            "categories named twice: 'cat' (the ids 2 and 3), and annotations use both",
+        ),
         ([{"id": 2, "name": "a\nb"}, {"id": 3, "name": "a\nb"}], r"categories named twice: 'a\nb'"),
         ([*ANIMALS, {"id": 2, "name": "cow"}], "the categories 'cat' and 'cow' have one id, 2"),
         ([*ANIMALS, {"id": "2", "name": "cow"}], "the categories 'cat' and 'cow' have one id, '2'"),

@@ -1,96 +1,128 @@
-"""The PASCAL VOC devkit: ImageSets/Main/<class>_<set>.txt, JPEGImages/ and, for the size of objects, Annotations/."""
+"""PASCAL VOC: the devkit, or what a labelling tool writes in its form -> `Listings`."""
 
-from pathlib import Path
-from xml.etree import ElementTree
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from ..errors import AevlpError
 from ..specs import VocSpec
-from .faults import Report, not_there
+from .faults import DataError, Remark, Report, not_there
 from .image_table import Listing, Listings
-from .text_lists import read_lines
+from .text_lists import class_list
+from .voc_folder import LabelledFolder
+from .voc_sets import MAIN, ImageSet, read_image_set
+from .voc_xml import read_annotation
 
 
 def read(spec: VocSpec, root: Path, report: Report) -> Listings:
-    """Return the images of both sets that show at least one class, sorted by id within each set.
+    """Return the images of each set that show at least one class, sorted by id within each set.
 
-    Only the flag 1 counts as present: 0 (difficult) and -1 are absent. An id of the training set is not listed again.
+    By the lists of classes only the flag 1 counts as present: 0 (difficult) and -1 are absent, and an id of the training set
+    is not listed again. Without whole lists, by the objects in XML files that are not difficult (`read_image_set`).
     """
-    folder = _devkit(spec, root)
-    known: set[str] = set()
-    splits: dict[str, Listing] = {}
-    files: list[Path] = []
-    for split, image_set in spec.splits.items():
-        lists = {name: folder / "ImageSets" / "Main" / f"{name}_{image_set}.txt" for name in spec.classes}
-        present = _present(lists, folder / "ImageSets" / "Main" / f"{image_set}.txt")
-        files += lists.values()
-        names = sorted(name for name in present if name not in known)
-        known.update(names)
-        labels = np.zeros((len(names), len(spec.classes)), dtype=np.int8)
-        for row, name in zip(labels, names, strict=True):
-            row[present[name]] = 1
-        splits[split] = Listing(
-            names,
-            [folder / "JPEGImages" / f"{name}.jpg" for name in names],
-            labels,
-            sizes=lambda names=names: _sizes(folder, names, spec.classes),
-        )
-    if not known:
-        raise AevlpError(
-            f"{spec.name}: the lists in {folder / 'ImageSets' / 'Main'} mark no image as showing any class"
-        )
-    return Listings(spec.classes, splits, folder / "JPEGImages", files)
-
-
-def _devkit(spec: VocSpec, root: Path) -> Path:
-    """Return the folder that holds ImageSets/Main: the manifest's, or that of the one year there is."""
-    years = [spec.folder, *(p.relative_to(root).as_posix() for p in sorted(root.glob("VOCdevkit/VOC2*")))]
-    for folder in years:
-        if (root / folder / "ImageSets" / "Main").is_dir():
-            return root / folder
-    raise not_there(spec, root, root / spec.folder / "ImageSets" / "Main")
-
-
-def _present(lists: dict[str, Path], whole: Path) -> dict[str, list[int]]:
-    """Return the columns of the classes that each image shows; every list is as long as that of the whole set, if it is there."""
-    present: dict[str, list[int]] = {}
-    expected = sum(bool(line.strip()) for line in read_lines(whole, "a list")) if whole.is_file() else None
-    for column, path in enumerate(lists.values()):
-        if not path.is_file():
-            raise AevlpError(f"no list {path}: the image set {whole.stem} needs one for each of {len(lists)} classes")
-        count = 0
-        for number, line in enumerate(read_lines(path, "a list"), 1):
-            fields = line.split()
-            if not fields:
-                continue
-            if len(fields) < 2 or fields[-1] not in ("1", "0", "-1"):
-                raise AevlpError(f"{path}, line {number}: expected an image id and 1, 0 or -1, found {line.strip()!r}")
-            count += 1
-            if fields[-1] == "1":
-                present.setdefault(fields[0], []).append(column)
-        if expected not in (None, count):
-            raise AevlpError(
-                f"{path} has {count:,} lines and {whole.name} lists {expected:,} images: it is cut or too long"
-            )
-    return present
-
-
-def _sizes(folder: Path, names: list[str], classes: tuple[str, ...]) -> np.ndarray:
-    """Return the area in pixels of each class's largest box in each image, from Annotations/<id>.xml."""
+    remarks: list[Remark] = []
+    folder = _devkit(spec, root, remarks)
+    beside = LabelledFolder(folder)
+    stated = class_list(spec, root)
+    sets = {split: read_image_set(spec, split, stated, beside, report, remarks) for split in spec.splits}
+    classes = stated or tuple(sorted({c for found in sets.values() for names in found.shown.values() for c in names}))
     column = {name: n for n, name in enumerate(classes)}
-    sizes = np.zeros((len(names), len(classes)))
-    for row, name in zip(sizes, names, strict=True):
-        path = folder / "Annotations" / f"{name}.xml"
-        try:
-            objects = ElementTree.fromstring(path.read_bytes()).findall("object")
-            for thing in objects:
-                left, upper, right, lower = (
-                    float(thing.findtext(f"bndbox/{side}", "nan")) for side in ("xmin", "ymin", "xmax", "ymax")
-                )
-                place = column.get(thing.findtext("name", ""))
-                if place is not None:
-                    row[place] = max(row[place], (right - left) * (lower - upper))
-        except (OSError, ElementTree.ParseError, ValueError, LookupError) as error:  # LookupError: an encoding unknown
-            raise AevlpError(f"cannot read the boxes in {path}: {error}") from error
+    placed: dict[str, str] = {}
+    taken: dict[Path, str] = {}
+    splits: dict[str, Listing] = {}
+    for split, found in sets.items():
+        names, paths = [], []
+        for name in sorted(name for name, shown in found.shown.items() if shown):
+            try:
+                if placed.setdefault(name, split) != split:
+                    if name not in found.annotations:
+                        continue  # as published
+                    raise DataError(
+                        "in two splits", f"{name} is in the {placed[name]} and the {split} split of {folder}"
+                    )
+                path = _picture(beside, found, name)
+                if taken.setdefault(path, name) != name:
+                    raise DataError(
+                        "listed twice", f"{path} is the picture of {taken[path]} and of {name}; it may be of one"
+                    )
+            except DataError as error:
+                report(error)
+                continue
+            names.append(name)
+            paths.append(path)
+        labels = np.zeros((len(names), len(classes)), dtype=np.int8)
+        for row, name in zip(labels, names, strict=True):
+            row[[column[shown] for shown in found.shown[name]]] = 1
+        xml = [
+            beside.xml[name] if name in found.annotations else folder / "Annotations" / f"{name}.xml" for name in names
+        ]
+        splits[split] = Listing(names, paths, labels, sizes=lambda xml=xml: _sizes(xml, column))
+    if not taken:
+        read_xml = any(found.annotations for found in sets.values())
+        source = f"XML files in {folder}" if read_xml else f"lists in {folder / MAIN}"
+        raise AevlpError(f"{spec.name}: the {source} mark no image as showing any class")
+    usual = folder / "JPEGImages"
+    if elsewhere := [path for path in taken if path.parent != usual or path.suffix != ".jpg"]:
+        first = elsewhere[0].relative_to(folder).as_posix()
+        text = f"{len(elsewhere):,} pictures are not JPEGImages/<id>.jpg and are found by their names, first {first}"
+        remarks.append(Remark("read differently", text))
+    in_place = all(usual in path.parents for path in taken)
+    lists = [path for found in sets.values() for path in found.lists]
+    return Listings(classes, splits, usual if in_place else folder, lists, remarks=remarks)
+
+
+def _devkit(spec: VocSpec, root: Path, remarks: list[Remark]) -> Path:
+    """Return the folder that holds ImageSets/Main: the manifest's, or the only one there is; or one with XML files alone."""
+    own = root / spec.folder
+    if (own / MAIN).is_dir():
+        return own
+    base = own if own.is_dir() else root
+    levels = ("",), ("*/", "*/*/")
+    mains: list[Path] = []
+    for above in levels:
+        mains = mains or [p for a in above for p in sorted(base.glob(f"{a}{MAIN.as_posix()}")) if p.is_dir()]
+    found = [path for path in mains if all(_has_set(path, name) for name in spec.splits.values())] or mains
+    if len(found) > 1:
+        folders = [path.parent.parent.relative_to(root).as_posix() for path in found]
+        raise AevlpError(
+            f"{spec.name}: {len(found)} folders below {root} hold {MAIN.as_posix()} ({', '.join(folders)}): write the one "
+            f"that is meant as folder: {folders[0]}, or pass it as --data-root"
+        )
+    if found:
+        folder = found[0].parent.parent
+        remarks.append(Remark("read differently", f"{MAIN.as_posix()} is taken from {folder}, as {own} has none"))
+        return folder
+    if any(base.glob("**/*.[xX][mM][lL]")):
+        return base
+    raise not_there(spec, root, own / MAIN)
+
+
+def _has_set(main: Path, image_set: str) -> bool:
+    return (main / f"{image_set}.txt").is_file() or any(main.glob(f"*_{image_set}.txt"))
+
+
+def _picture(beside: LabelledFolder, found: ImageSet, name: str) -> Path:
+    """Return an image's file: JPEGImages/<id>.jpg or the one picture that is called so; the first if neither is there."""
+    usual = beside.folder / "JPEGImages" / f"{name}.jpg"
+    annotation = found.annotations.get(name)
+    if annotation is None and usual.is_file():
+        return usual
+    picture = beside.picture_of(name, annotation and annotation.picture)
+    if picture is not None or annotation is None:
+        return picture or usual
+    place = usual.parent if usual.parent.is_dir() else beside.xml[name].parent
+    return place / (annotation.picture or f"{PurePosixPath(name).name}.jpg")
+
+
+def _sizes(files: list[Path], column: dict[str, int]) -> np.ndarray:
+    """Return the area in pixels of each class's largest box in each image, from the XML file of each."""
+    sizes = np.zeros((len(files), len(column)))
+    for row, path in zip(sizes, files, strict=True):
+        for thing in read_annotation(path).things:
+            place = column.get(thing.name)
+            if place is not None:
+                try:
+                    row[place] = max(row[place], thing.area())
+                except ValueError as error:
+                    raise AevlpError(f"cannot read the boxes in {path}: {error}") from error
     return sizes
