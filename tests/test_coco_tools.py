@@ -196,6 +196,7 @@ def test_two_categories_of_one_name_that_are_used_in_different_splits_are_refuse
         {"bbox": "[0, 0, 5, 2]", "iscrowd": "yes"},
         {"segmentation": {"counts": "abc\ud83d", "size": [1, 2]}, "iscrowd": None},
         {"segmentation": [[]], "extra": [1e400, 10**400]},
+        {"area": 10**400, "bbox": [10**400, 0, 1, 2]},
     ],
 )
 def test_fields_that_say_nothing_of_labels_may_hold_anything(tmp_path: Path, more: dict) -> None:
@@ -332,6 +333,59 @@ def test_without_any_label_to_train_on_it_is_refused(tmp_path: Path, splits: tup
     assert "no list `annotations`, so no label of a training" in found or "no list of annotations in" in found
 
 
+# Names of files
+
+
+NAMES = {
+    "backslashes": ("images/sub/a.jpg", "sub\\a.jpg", "images"),
+    "another machine": ("images/a.jpg", "C:\\Users\\u\\images\\a.jpg", "images"),
+    "from above": ("images/a.jpg", "../../export/images/a.jpg", "images"),
+    "an address": ("images/a.jpg", "https://host.example/files/a.jpg?x=1", "images"),
+    "an upload": ("images/name.jpg", "/data/upload/1/ab12cd34-name.jpg", "images"),
+    "the folder again": ("images/a.jpg", "images/a.jpg", "images"),
+    "beside the file": ("export/a.jpg", "a.jpg", None),
+}
+
+
+@pytest.mark.parametrize("kind", NAMES)
+@pytest.mark.parametrize("format", ["coco_json", "coco"])
+def test_names_of_files_as_tools_export_them(tmp_path: Path, kind: str, format: str) -> None:
+    file, name, folder = NAMES[kind]
+    entry: CocoJsonSpec | CocoSpec
+    if format == "coco":
+        if folder is None:
+            pytest.skip("MS COCO's pictures are in the folder of their set")
+        entry = CocoSpec(title="C", format="coco", splits={"train": "images"}).placed("c", Path("mine.yaml"))
+        path = tmp_path / "annotations" / "instances_images.json"
+    else:
+        path = tmp_path / "export" / "train.json"
+        entry = spec("train", images={} if folder is None else {"train": folder})
+        entry = entry.model_copy(update={"annotations": {"train": "export/train.json"}})
+    content = {"images": [{"id": 1, "file_name": name}], "categories": [CAT]}
+    path.parent.mkdir()
+    path.write_text(json.dumps({**content, "annotations": [{"image_id": 1, "category_id": 1}]}))
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / file).touch()
+    images = load_images(entry, tmp_path)
+    assert images.relative_paths() == [file]
+    assert images.ids.tolist() == [file if format == "coco_json" else Path(file).stem]
+    assert [remark.kind for remark in images.remarks] == ["read differently"]
+
+
+@pytest.mark.parametrize("other", ["sub\\a.jpg", "./sub/a.jpg"])
+def test_two_names_of_one_file_are_never_both_read(tmp_path: Path, other: str) -> None:
+    path = write(tmp_path / "train.json", [CAT], [(1, 1), (2, 1)], images=2)
+    content = json.loads(path.read_text())
+    content["images"][0]["file_name"], content["images"][1]["file_name"] = "sub/a.jpg", other
+    path.write_text(json.dumps(content))
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "a.jpg").touch()
+    faults: list[DataError] = []
+    images = load_images(spec("train"), tmp_path, report=faults.append)
+    assert images.relative_paths().count("sub/a.jpg") == 1
+    assert faults or images.relative_paths()[1] == other  # which is not there
+
+
 # MS COCO of other years
 
 
@@ -373,11 +427,11 @@ def test_the_images_of_2014_are_named_by_the_rule_whatever_the_file_says(tmp_pat
 
 def test_an_image_of_two_sets_or_of_no_list_is_refused(tmp_path: Path) -> None:
     entry = sets(tmp_path, "train2017", images=lambda n: [{"id": 5, "file_name": "000000000005.jpg"}])
-    assert "image 139: annotations name it, and it is not among its images" in refused(entry, tmp_path)
+    assert "annotations name image 139, which is not among its images" in refused(entry, tmp_path)
     entry = sets(tmp_path, "train2017", "val2017")
     path = tmp_path / "annotations" / "instances_val2017.json"
     path.write_text((tmp_path / "annotations" / "instances_train2017.json").read_text())
-    assert f"{path}, image 139: it stands in " in refused(entry, tmp_path)
+    assert f"{path}, image 139: '000000000139.jpg' stands in " in refused(entry, tmp_path)
 
 
 @pytest.mark.parametrize("place", ["coco/annotations", "a/b", "annotations_trainval2017/annotations", ""])

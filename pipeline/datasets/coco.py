@@ -1,16 +1,18 @@
 """COCO-style annotation files: MS COCO by the benchmarks' rules, and any other data set in that form."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from posixpath import basename, splitext
 
 import numpy as np
 
 from ..errors import AevlpError
 from ..specs import CocoJsonSpec, CocoSpec
-from .coco_categories import CategoryTable, category_table, joined_classes
-from .coco_file import Annotation, AnnotationFile, Id, id_text, object_area, parsed
-from .faults import DataError, Remark, Report, image_below_root, not_there, refuse
+from .coco_categories import category_table, joined_classes
+from .coco_file import AnnotationFile, Id, id_text, parsed
+from .coco_labels import Cells, cells_of
+from .faults import DataError, Remark, Report, image_below_root, not_there
+from .image_names import find_images
 from .image_table import Listing, Listings
 from .text_lists import class_list
 
@@ -27,29 +29,35 @@ def read(spec: CocoSpec | CocoJsonSpec, root: Path, report: Report) -> Listings:
     paths = _annotation_files(spec, root)
     parts: dict[str, _Part] = {}
     unlabelled: list[Remark] = []
-    taken: dict[str, Path] = {}
     for split, path in paths.items():
         content = parsed(path)
         if content.annotations is None:
             unlabelled.append(_unlabelled(split, path, content))
-            continue
-        table = category_table(path, content.categories)
-        if isinstance(spec, CocoSpec):
-            parts[split] = _benchmark(path, content, table, root, spec.splits[split], taken)
+        elif isinstance(spec, CocoSpec):
+            parts[split] = _benchmark(path, content, spec.splits[split])
         else:
-            parts[split] = _listed(path, content, table, root, spec.images.get(split, "."), taken, report)
+            parts[split] = _listed(path, content, spec.images.get(split), report)
         del content  # before the next file is read
     if not parts:
         raise AevlpError(
             f"{spec.name}: no list of annotations in {', '.join(map(str, paths.values()))}: nothing is labelled"
         )
     stated = class_list(spec, root) if isinstance(spec, CocoJsonSpec) else None
-    classes = joined_classes([part.table for part in parts.values()], stated)
-    splits = {
-        split: part.listing(places, len(classes.names))
-        for (split, part), places in zip(parts.items(), classes.places, strict=True)
-    }
-    return Listings(classes.names, splits, root, list(paths.values()), remarks=classes.remarks + unlabelled)
+    classes = joined_classes([part.cells.table for part in parts.values()], stated)
+    found, remarks = _places(root, parts)
+    taken: dict[str, Path] = {}
+    splits: dict[str, Listing] = {}
+    for (split, part), columns in zip(parts.items(), classes.places, strict=True):
+        ids, files, rows = _distinct(part, found[split], taken, report)
+        cells, shape = part.cells.of_rows(rows), (len(ids), len(classes.names))
+        cells.report(ids, report)
+        splits[split] = Listing(
+            ids,
+            [root / file for file in files],
+            cells.labels(shape, columns),
+            sizes=lambda cells=cells, shape=shape, columns=columns: cells.sizes(shape, columns),
+        )
+    return Listings(classes.names, splits, root, list(paths.values()), remarks=classes.remarks + unlabelled + remarks)
 
 
 def _annotation_files(spec: CocoSpec | CocoJsonSpec, root: Path) -> dict[str, Path]:
@@ -91,95 +99,39 @@ def _unlabelled(split: str, path: Path, content: AnnotationFile) -> Remark:
 
 
 @dataclass
-class _Cells:
-    """The label cells that annotations set: rows, columns by the file's own categories, and the area of the object in each."""
-
-    rows: np.ndarray
-    columns: np.ndarray
-    areas: np.ndarray
-
-
-@dataclass
 class _Part:
-    """What one file says: n images, the cells that its annotations set, and its categories."""
+    """What one file says: n images, each by its number there and its file's name, and the label cells of them.
 
-    ids: list[str]
-    paths: list[Path]
-    cells: _Cells
-    table: CategoryTable
-
-    def listing(self, places: np.ndarray, classes: int) -> Listing:
-        """Return the images with labels by the classes of all files; `places`: of the file's categories among those."""
-        rows, columns, shape = self.cells.rows, places[self.cells.columns], (len(self.ids), classes)
-        labels = np.zeros(shape, dtype=np.int8)
-        labels[rows, columns] = 1
-
-        def sizes() -> np.ndarray:
-            if unknown := int((~np.isfinite(self.cells.areas)).sum()):
-                raise AevlpError(
-                    f"{self.table.path}: {unknown:,} annotations have an area or box that is no size in pixels"
-                )
-            largest = np.zeros(shape)
-            np.maximum.at(largest, (rows, columns), self.cells.areas)
-            return largest
-
-        return Listing(self.ids, self.paths, labels, sizes=sizes)
-
-
-def _cells(
-    annotations: Sequence[Annotation], table: CategoryTable, row: dict[str, int], ids: list[str], report: Report
-) -> _Cells:
-    """Return the cells of all annotations, noting which categories they use; one that names no image or category is reported.
-
-    row: of each image by its id, -1 for one that is left out, with its annotations. ids: of the images in the table, by row.
+    folder: below the root, that the images are in; None where nobody says. published: whether the files are named by the rule
+    of the benchmark, and looked for nowhere else. stems: whether an image's id is its file's name alone, without ending.
     """
-    column: dict[str | None, int] = {number: n for n, number in enumerate(table.ids)}
-    rows: dict[str | None, int] = {**row}
-    places = np.full((len(annotations), 2), -1)
-    areas = np.zeros(len(annotations))
-    for n, annotation in enumerate(annotations):
-        image, category = id_text(annotation.image_id), id_text(annotation.category_id)
-        try:
-            places[n] = rows[image], column[category]
-        except KeyError:
-            kept = rows.get(image, -1)
-            where = f"{table.path}, annotation {n + 1} of {len(annotations)}"
-            report(_fault(annotation, where, category in column, ids[kept] if kept >= 0 else None))
-            continue
-        areas[n] = object_area(annotation)
-    table.used[places[places[:, 1] >= 0, 1]] = True
-    kept = places[:, 0] >= 0
-    return _Cells(places[kept, 0], places[kept, 1], areas[kept])
+
+    path: Path
+    images: list[tuple[int | str, str]]
+    cells: Cells
+    folder: str | None
+    published: bool = False
+    stems: bool = False
 
 
-def _fault(annotation: Annotation, where: str, of_a_category: bool, image: str | None) -> DataError:
-    given = annotation.category_id
-    if of_a_category:
-        return DataError("bad row", f"{where}: it names image {annotation.image_id!r}, which is not among its images")
-    if given is None or given != given:  # NaN
-        text = "its `category_id` is null, so what it shows is not known: give it the id of a category, or remove it"
-        return DataError("bad row", f"{where}: {text}", image)
-    return DataError("unknown class", f"{where}: it names category {given!r}, which is not among its categories", image)
-
-
-def _benchmark(
-    path: Path, content: AnnotationFile, table: CategoryTable, root: Path, image_set: str, taken: dict[str, Path]
-) -> _Part:
-    """Return the images with an annotation; those of 2014 are named for their set, later ones as the file or MS COCO has them."""
+def _benchmark(path: Path, content: AnnotationFile, image_set: str) -> _Part:
+    """Return the images with an annotation; the files of 2014 are named for their set, later ones as the list of images says."""
     annotations = content.annotations or []
     written = {annotation.image_id for annotation in annotations}
     number = {id_text(image): _number(path, image) for image in written}  # "042" is the image 42
     ids = sorted(set(number.values()))
-    if image_set.endswith("2014"):
-        names = [f"COCO_{image_set}_{name:0>12}.jpg" for name in ids]
-    else:
-        names = _file_names(path, content, ids, taken)
     place = {name: n for n, name in enumerate(ids)}
-    row = {found: place[name] for found, name in number.items()}
-    stems = [name.rpartition(".")[0] or name for name in names]
-    return _Part(
-        stems, [root / image_set / name for name in names], _cells(annotations, table, row, stems, refuse), table
+    cells = cells_of(
+        annotations, category_table(path, content.categories), {k or "": place[n] for k, n in number.items()}
     )
+    published = image_set.endswith("2014")
+    names = {name: f"COCO_{image_set}_{name:0>12}.jpg" if published else f"{name:0>12}.jpg" for name in ids}
+    if content.images is not None and not published:
+        listed = {_number(path, image.id): image.file_name or "" for image in content.images}
+        if odd := [name for name in ids if name not in listed]:
+            raise DataError("bad row", f"{path}: annotations name image {odd[0]}, which is not among its images")
+        names = {name: listed[name] for name in ids}
+    return _Part(path, list(names.items()), cells, image_set, published, stems=True)
 
 
 def _number(path: Path, image: Id) -> str:
@@ -189,55 +141,87 @@ def _number(path: Path, image: Id) -> str:
     return found.lstrip("0") or "0"
 
 
-def _file_names(path: Path, content: AnnotationFile, ids: list[str], taken: dict[str, Path]) -> list[str]:
-    """Return the images' files; `taken`: the image numbers of the files before, each of which is one picture."""
-    named = {_number(path, image.id): image.file_name or "" for image in content.images or ()}
-    names = []
-    for name in ids:
-        where = f"{path}, image {name}"
-        if content.images is not None and name not in named:
-            raise DataError("bad row", f"{where}: annotations name it, and it is not among its images")
-        if name in taken:
-            raise DataError("in two splits", f"{where}: it stands in {taken[name]} too; each may stand once")
-        taken[name] = path
-        names.append(image_below_root(named.get(name, f"{name:0>12}.jpg"), where))
-    return names
-
-
-def _listed(
-    path: Path,
-    content: AnnotationFile,
-    table: CategoryTable,
-    root: Path,
-    folder: str,
-    taken: dict[str, Path],
-    report: Report,
-) -> _Part:
-    """Return all images of the file; one that stands in it twice, or in a file before it (`taken`), is left out."""
+def _listed(path: Path, content: AnnotationFile, folder: str | None, report: Report) -> _Part:
+    """Return all images of the file; one whose id is none or stands on another before it is reported and left out."""
     if not content.images and content.annotations:
         raise AevlpError(f"{path}: the list of images is empty or missing, and annotations name some")
-    images: dict[str, str] = {}  # path below the root by image id
-    left_out: set[str] = set()
+    row: dict[str, int] = {}
+    images: list[tuple[int | str, str]] = []
     for number, image in enumerate(content.images or (), 1):
-        where = f"{path}, image {number}"
         found = id_text(image.id)
+        if found is None:
+            text = f"its id is {image.id!r}, expected a whole number or text"
+            report(DataError("bad row", f"{path}, image {number}: {text}"))
+        elif found in row:
+            text = f"its id {image.id!r} stands on an image before it too"
+            report(DataError("listed twice", f"{path}, image {number}: {text}"))
+        else:
+            row[found] = len(images)
+            images.append((number, image.file_name or ""))
+    cells = cells_of(content.annotations or [], category_table(path, content.categories), row)
+    return _Part(path, images, cells, folder)
+
+
+def _places(root: Path, parts: dict[str, _Part]) -> tuple[dict[str, list[str | None]], list[Remark]]:
+    """Return the path below the root of each image of each split, None for one that leads out of it, and what is to be said."""
+    remarks = []
+    for split, part in parts.items():
+        if part.folder is None:
+            beside = part.path.parent
+            part.folder = "."
+            if beside != root and ".." not in beside.parts and not _any_in(root, part) and _any_in(beside, part):
+                part.folder = beside.relative_to(root).as_posix()
+                text = f"the images of the {split} split are looked for beside {part.path}, as `images` names no folder for them"
+                remarks.append(Remark("read differently", text))
+    named = [(part.folder or ".", name) for part in parts.values() if not part.published for _, name in part.images]
+    found = find_images(root, named)
+    paths = iter(found.paths)
+    placed = {
+        split: [f"{part.folder}/{name}" if part.published else next(paths) for _, name in part.images]
+        for split, part in parts.items()
+    }
+    return placed, remarks + found.remarks
+
+
+def _any_in(folder: Path, part: _Part) -> bool:
+    names = (PurePosixPath(name) for _, name in part.images if name)
+    return any((folder / name).is_file() for name in names if not name.is_absolute() and ".." not in name.parts)
+
+
+def _distinct(
+    part: _Part, paths: list[str | None], taken: dict[str, Path], report: Report
+) -> tuple[list[str], list[str], np.ndarray]:
+    """Return the ids and paths of the images that are kept, and the new row of each, -1 for one that is left out.
+
+    taken: the ids so far, and the annotation file that each is from; one that has no path, or stands there, is reported.
+    """
+    rows = np.full(len(part.images), -1)
+    ids: list[str] = []
+    files: list[str] = []
+    for n, ((number, name), path) in enumerate(zip(part.images, paths, strict=True)):
+        where = f"{part.path}, image {number}"
         try:
-            if found is None:
-                raise DataError("bad row", f"{where}: its id is {image.id!r}, expected a whole number or text")
-            name = (Path(folder) / image_below_root(image.file_name or "", where)).as_posix()
-            if found in images:
-                raise DataError("listed twice", f"{where}: its id {image.id!r} stands on an image before it too")
-            if name in taken:
-                kind = "listed twice" if taken[name] == path else "in two splits"
-                raise DataError(kind, f"{where}: {image.file_name!r} stands in {taken[name]} too; each may stand once")
+            file = path if part.published and path is not None else _checked(name, path, where)
+            found = splitext(basename(file))[0] if part.stems else file
+            if found in taken:
+                kind = "listed twice" if taken[found] == part.path else "in two splits"
+                raise DataError(kind, f"{where}: {name!r} stands in {taken[found]} too; each may stand once")
         except DataError as error:
             report(error)
-            if found is not None:
-                left_out.add(found)
             continue
-        taken[name] = path
-        images[found] = name
-    row = dict.fromkeys(left_out, -1) | {name: n for n, name in enumerate(images)}
-    ids = list(images.values())
-    cells = _cells(content.annotations or [], table, row, ids, report)
-    return _Part(ids, [root / name for name in ids], cells, table)
+        taken[found] = part.path
+        rows[n] = len(ids)
+        ids.append(found)
+        files.append(file)
+    return ids, files, rows
+
+
+def _checked(name: str, path: str | None, where: str) -> str:
+    """Return the path that was found for a name; DataError for a name that is none, or leads to no file of the data set."""
+    try:
+        image_below_root(name, where)
+    except DataError as error:
+        if error.kind != "outside the folder" or path is None:
+            raise
+    assert path is not None
+    return path

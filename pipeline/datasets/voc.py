@@ -62,7 +62,13 @@ def read(spec: VocSpec, root: Path, report: Report) -> Listings:
         source = f"XML files in {folder}" if read_xml else f"lists in {folder / MAIN}"
         raise AevlpError(f"{spec.name}: the {source} mark no image as showing any class")
     usual = folder / "JPEGImages"
-    if elsewhere := [path for path in taken if path.parent != usual or path.suffix != ".jpg"]:
+    listed = [
+        path
+        for found, part in zip(sets.values(), splits.values(), strict=True)
+        if not found.annotations
+        for path in part.paths
+    ]
+    if elsewhere := [path for path in listed if path.parent != usual or path.suffix != ".jpg"]:
         first = elsewhere[0].relative_to(folder).as_posix()
         text = f"{len(elsewhere):,} pictures are not JPEGImages/<id>.jpg and are found by their names, first {first}"
         remarks.append(Remark("read differently", text))

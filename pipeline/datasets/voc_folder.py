@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from ..errors import AevlpError
 from ..image_files import find_pictures, is_systems
 from ..image_formats import ENDINGS
-from ..splits import split_of
+from ..splits import SPLITS, split_of
 from .faults import DataError
 
 # Folders that hold one kind of file and say nothing of what it shows.
@@ -73,8 +73,8 @@ class LabelledFolder:
 
     def split_folders(self) -> dict[str, str]:
         """Return the folders with XML files that are named as splits, by split."""
-        parents = dict.fromkeys(part for name in self.xml for part in PurePosixPath(name).parts[:-1])
-        return {split: part for part in parents if (split := split_of(part))}
+        parents = sorted({part for name in self.xml for part in PurePosixPath(name).parts[:-1]})
+        return {split: part for split in SPLITS for part in parents if split_of(part) == split}
 
     def _elsewhere(self, place: PurePosixPath, name: str) -> list[Path]:
         """Return the pictures of a name in any folder, other than those in the folder of another split."""

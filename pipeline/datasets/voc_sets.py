@@ -140,7 +140,9 @@ def _said(found: ImageSet, images: list[str], lists: ClassLists, beside: Labelle
         remarks.append(Remark("read differently", text))
     silent = [image for image in images if image not in found.shown and beside.id_of(image) is None]
     if silent:
-        text = f"{len(silent):,} images of the {split} split have no label, as no list of a class and no XML file has them"
+        text = (
+            f"{len(silent):,} images of the {split} split have no label, as no list of a class and no XML file has them"
+        )
         remarks.append(Remark("left out", f"{text}: {some(silent)}"))
     if empty := [name for name in found.annotations if not found.shown[name]]:
         text = f"{len(empty):,} images of the {split} split show no class, difficult objects aside: {some(empty)}"

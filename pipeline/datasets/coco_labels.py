@@ -1,0 +1,93 @@
+"""The annotations of a COCO-style file -> the label cells that they set, and what is wrong with those that set none."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..errors import AevlpError
+from .coco_categories import CategoryTable
+from .coco_file import Annotation, Id, id_text, object_area
+from .faults import DataError, Report
+
+
+@dataclass
+class Cells:
+    """The label cells that annotations set: rows of images, columns of the file's own categories, the area of the object in each.
+
+    faults: kind, text and row, or -1, of each annotation that sets none.
+    """
+
+    table: CategoryTable
+    rows: np.ndarray
+    columns: np.ndarray
+    areas: np.ndarray
+    faults: list[tuple[str, str, int]] = field(default_factory=list)
+
+    def of_rows(self, places: np.ndarray) -> "Cells":
+        """Return the cells of the images that are kept; places: each row's new one, -1 for an image that is left out."""
+        rows = places[self.rows] if len(self.rows) else self.rows
+        kept = rows >= 0
+        faults = [(kind, text, places[row] if row >= 0 else -1) for kind, text, row in self.faults]
+        return Cells(self.table, rows[kept], self.columns[kept], self.areas[kept], faults)
+
+    def report(self, ids: Sequence[str], report: Report) -> None:
+        """Report the faults; ids: of the images, by row."""
+        for kind, text, row in self.faults:
+            report(DataError(kind, text, ids[row] if row >= 0 else None))
+
+    def labels(self, shape: tuple[int, int], columns: np.ndarray) -> np.ndarray:
+        """Return the labels, 0/1, by the classes of the data set; columns: of each category among those."""
+        labels = np.zeros(shape, dtype=np.int8)
+        labels[self.rows, columns[self.columns]] = 1
+        return labels
+
+    def sizes(self, shape: tuple[int, int], columns: np.ndarray) -> np.ndarray:
+        """Return the area of the largest object of each class in each image; AevlpError where one is no number."""
+        if unknown := int((~np.isfinite(self.areas)).sum()):
+            raise AevlpError(
+                f"{self.table.path}: {unknown:,} annotations have an area or box that is no size in pixels"
+            )
+        largest = np.zeros(shape)
+        np.maximum.at(largest, (self.rows, columns[self.columns]), self.areas)
+        return largest
+
+
+def cells_of(annotations: Sequence[Annotation], table: CategoryTable, row: dict[str, int]) -> Cells:
+    """Return the cells of all annotations, noting in the table which categories they use; row: of each image by its id."""
+    rows, columns = _in_any_form(row), _in_any_form({number: n for n, number in enumerate(table.ids)})
+    places = np.full((len(annotations), 2), -1)
+    areas = np.zeros(len(annotations))
+    faults = []
+    for n, annotation in enumerate(annotations):
+        image, category = annotation.image_id, annotation.category_id
+        try:
+            places[n] = rows[image], columns[category]
+        except KeyError:
+            image, category = id_text(image), id_text(category)
+            if image not in rows or category not in columns:
+                kind, text = _fault(annotation, category in columns)
+                where = f"{table.path}, annotation {n + 1} of {len(annotations)}"
+                faults.append((kind, f"{where}: {text}", rows.get(image, -1)))
+                continue
+            places[n] = rows[image], columns[category]
+        areas[n] = object_area(annotation)
+    kept = places[:, 0] >= 0
+    table.used[places[kept, 1]] = True
+    return Cells(table, places[kept, 0], places[kept, 1], areas[kept], faults)
+
+
+def _in_any_form(place: dict[str, int]) -> dict[Id | None, int]:
+    """Return places by ids as text and, to spare most of the writing of text, by the numbers that those are."""
+    short = ((text, n) for text, n in place.items() if len(text) < 16 and text.isascii() and text.isdecimal())
+    return {**place, **{int(text): n for text, n in short if str(int(text)) == text}}
+
+
+def _fault(annotation: Annotation, of_a_category: bool) -> tuple[str, str]:
+    given = annotation.category_id
+    if of_a_category:
+        return "bad row", f"it names image {annotation.image_id!r}, which is not among its images"
+    if given is None or given != given:  # NaN
+        text = "its `category_id` is null, so what it shows is not known: give it the id of a category, or remove it"
+        return "bad row", text
+    return "unknown class", f"it names category {given!r}, which is not among its categories"
