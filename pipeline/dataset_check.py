@@ -3,15 +3,17 @@
 import hashlib
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from .datasets import DataError, ImageTable, load_images
 from .errors import AevlpError, ImageError
+from .image_formats import MAX_PIXELS
 from .images import read_image
 from .label_codes import POSITIVE
 from .specs import DatasetSpec
@@ -38,7 +40,9 @@ KINDS = {
     "counts differ": False,
     "read differently": False,
     "left out": False,
+    "nearly flat": False,
 }
+FLAT = 16  # levels of 255 that an image lies within: 12 bits in a file of 16 that does not say so reach up to 15
 BLOCK = 1024  # images handed to the threads at a time
 
 
@@ -76,11 +80,12 @@ def check_dataset(
     workers: int | None = None,
     begin: Callable[[int], None] = lambda images: None,
     done: Callable[[int], None] = lambda images: None,
+    max_pixels: int = MAX_PIXELS,
 ) -> Checked:
     """Return everything that is wrong with a data set; no fault stops the reading.
 
     workers: how many images are opened at a time, None for one a core. begin: is told how many images there are; done: how
-    many more have been opened.
+    many more have been opened. max_pixels: of the largest image that is opened.
     """
     faults: list[DataError] = []
     result = Checked()
@@ -101,22 +106,28 @@ def check_dataset(
         found(remark.kind, remark.text)
     result.images = len(images)
     begin(len(images))
-    _check_images(images, workers or os.cpu_count() or 1, found, done)
+    _check_images(images, workers or os.cpu_count() or 1, max_pixels, found, done)
     _check_labels(spec, images, {fault.image for fault in faults}, result, found)
     return result
 
 
 def _check_images(
-    images: ImageTable, workers: int, found: Callable[[str, str], None], done: Callable[[int], None]
+    images: ImageTable,
+    workers: int,
+    max_pixels: int,
+    found: Callable[[str, str], None],
+    done: Callable[[int], None],
 ) -> None:
     names = images.relative_paths()
     same: defaultdict[bytes, list[int]] = defaultdict(list)
-    for row, outcome in enumerate(_opened(images.paths.tolist(), workers)):
+    for row, outcome in enumerate(_opened(images.paths.tolist(), workers, max_pixels)):
         done(1)
         if isinstance(outcome, ImageError):
             found("missing image" if outcome.status == "missing" else "unreadable image", str(outcome))
         else:
-            same[outcome].append(row)
+            same[outcome.pixels].append(row)
+            if outcome.flat:
+                found("nearly flat", f"{names[row]}: {outcome.flat}")
     for rows in same.values():
         if len(rows) < 2:
             continue
@@ -129,20 +140,38 @@ def _check_images(
         found("in two splits" if len(splits) > 1 else "duplicate", text)
 
 
-def _opened(paths: list[Path], workers: int) -> Iterator[bytes | ImageError]:
-    """Yield for each image, in order, a hash of its pixels or why it cannot be read."""
+def _opened(paths: list[Path], workers: int, max_pixels: int) -> Iterator["_Seen | ImageError"]:
+    """Yield for each image, in order, what is to be known of it or why it cannot be read."""
     waiting = iter(paths)
     with ThreadPoolExecutor(workers) as threads:
         while block := list(islice(waiting, BLOCK)):
-            yield from threads.map(_pixel_hash, block)
+            yield from threads.map(partial(_seen, max_pixels=max_pixels), block)
 
 
-def _pixel_hash(path: Path) -> bytes | ImageError:
+@dataclass(frozen=True)
+class _Seen:
+    """pixels: a hash of them. flat: of an image that is nearly of one colour, a line that says so, else ""."""
+
+    pixels: bytes
+    flat: str
+
+
+def _seen(path: Path, max_pixels: int) -> _Seen | ImageError:
     try:
-        image = read_image(path)
+        image = read_image(path, max_pixels=max_pixels)
     except ImageError as error:
         return error
-    return hashlib.blake2b(image.tobytes(), digest_size=16, key=repr(image.size).encode()).digest()
+    pixels = hashlib.blake2b(image.tobytes(), digest_size=16, key=repr(image.size).encode()).digest()
+    return _Seen(pixels, _flat(dict.fromkeys(channel.getextrema() for channel in image.split())))
+
+
+def _flat(ranges: Collection[tuple[int, int]]) -> str:
+    """Return what is to be said of an image whose channels have these levels, least and greatest; "" of one that is not flat."""
+    if any(high - low >= FLAT for low, high in ranges):
+        return ""
+    between = ", ".join(f"{low} and {high}" for low, high in ranges)
+    dark = "; if these are 12 bits in a file of 16, spread them over all 16" * (max(ranges)[1] < FLAT)
+    return f"its levels lie between {between} of 255{dark}"
 
 
 def _check_labels(

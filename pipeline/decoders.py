@@ -6,10 +6,14 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
+
+from .errors import ImageError
+from .image_formats import HEAD, MAX_PIXELS, format_of
+from .image_opening import opened
+from .upright import orientation_of, turned
 
 PILLOW, SIMPLEJPEG = "pillow", "simplejpeg"
-EXIF_ORIENTATION = 0x0112
 
 
 @cache
@@ -34,30 +38,28 @@ def fastest() -> str:
                     file = io.BytesIO()
                     image.save(file, "JPEG", quality=85, subsampling=subsampling, progressive=progressive)
                     pixels = jpeg_pixels(file, upright=False)
-                    if pixels is None or not np.array_equal(pixels, np.asarray(Image.open(file).convert("RGB"))):
+                    if pixels is None or not np.array_equal(
+                        pixels, np.asarray(Image.open(file, formats=("JPEG",)).convert("RGB"))
+                    ):
                         return PILLOW
     return SIMPLEJPEG
 
 
-def jpeg_pixels(source: Path | io.BytesIO, upright: bool) -> np.ndarray | None:
+def jpeg_pixels(source: Path | io.BytesIO, upright: bool, max_pixels: int = MAX_PIXELS) -> np.ndarray | None:
     """Return the pixels (H, W, 3) uint8 of a JPEG of grey levels or YCbCr; None for all else: Pillow says what that is.
 
-    upright: whether to turn it by its EXIF orientation.
+    upright: whether to turn it by its EXIF orientation. max_pixels: width times height of the largest that is decoded.
     """
     import simplejpeg
 
-    with suppress(OSError, ValueError, SyntaxError):  # not whole, or no JPEG
+    with suppress(ImageError, OSError, ValueError, SyntaxError):  # too large, not whole, or no JPEG
         content = source.read_bytes() if isinstance(source, Path) else source.getvalue()
-        if not content.startswith(b"\xff\xd8"):
+        if format_of(content[:HEAD]) != "JPEG":
             return None
-        with Image.open(io.BytesIO(content)) as file:  # reads the header alone
+        with opened(io.BytesIO(content), max_pixels) as file:  # reads the header alone
             if file.format != "JPEG" or file.mode not in ("RGB", "L"):
                 return None
-            orientation = file.getexif().get(EXIF_ORIENTATION, 1) if upright else 1
+            orientation = orientation_of(file) if upright else 1
         pixels = simplejpeg.decode_jpeg(content, colorspace="RGB", strict=True)
-        if orientation == 1:
-            return pixels
-        image = Image.fromarray(pixels)
-        image.getexif()[EXIF_ORIENTATION] = orientation
-        return np.array(ImageOps.exif_transpose(image))
+        return pixels if orientation == 1 else np.array(turned(Image.fromarray(pixels), orientation))
     return None

@@ -4,14 +4,19 @@ import errno
 import io
 import warnings
 from pathlib import Path
+from typing import IO
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from . import containers, decoders
 from .errors import AevlpError, ImageError
 from .file_stamp import identity_of
+from .image_formats import MAX_PIXELS
+from .image_opening import opened
+from .levels import eight_bit
 from .locations import RemoteError, RemotePath
+from .upright import orientation_of, turned
 
 # What is wrong with a file, or its name. All else is of the machine, a disk or a network, and says nothing of the image.
 FILES_OWN = {
@@ -20,46 +25,53 @@ FILES_OWN = {
 }  # fmt: skip
 
 
-def read_image(path: Path, upright: bool = True) -> Image.Image:
+def read_image(path: Path, upright: bool = True, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Return the image as 8-bit RGB, turned upright by its EXIF orientation unless `upright` is false.
 
     path: a file, or a path that leads through a tar, Parquet or Arrow file (`pipeline.containers`).
-    CMYK, palette, grey and 16-bit files are converted (16-bit keeps the high byte); an alpha channel is dropped.
+    max_pixels: width times height of the largest image that is decoded.
+    Only formats in `pipeline.image_formats` are opened, by their first bytes; of several pictures in a file the first is read.
+    CMYK, palette, grey and deeper files are converted (`pipeline.levels`); an alpha channel is dropped.
     Raises ImageError with status "missing" where there is no file, "unreadable" where there is no whole image in it,
     and another AevlpError where the machine, its disk or a remote store does not say which.
     """
     source = _source(path)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # large, yet below the size that is refused
-            file = Image.open(source)
-        with file:
-            file.load()
-            image = ImageOps.exif_transpose(file) if upright else file.copy()
-            return _eight_bit(image).convert("RGB")
+            warnings.simplefilter("ignore")  # Pillow's, of metadata and of large pictures below the limit
+            if isinstance(source, io.BytesIO):
+                return _decoded(source, upright, max_pixels)
+            with source.open("rb") as file:
+                return _decoded(file, upright, max_pixels)
     except MemoryError:
         raise
-    except UnidentifiedImageError as error:
-        found = "no image, or of a format that Pillow cannot read" if file_size(path) else "the file is empty"
-        raise ImageError("unreadable", f"{path}: {found}") from error
+    except ImageError as error:
+        raise ImageError(error.status, f"{path}: {error}") from error
     except Exception as error:  # decoders meet damaged files with exceptions of many kinds
         if isinstance(error, OSError) and error.errno:
             _insist_on_files_own(path, error)
             raise ImageError("unreadable", f"{path}: {error.strerror}") from error
-        found = str(error).replace(str(path), "the file").replace(repr(source), "the file") or repr(error)
-        raise ImageError("unreadable", f"{path}: {found}") from error
+        found = " ".join((str(error) or repr(error)).split())
+        raise ImageError("unreadable", f"{path}: cannot be decoded: {found}") from error
 
 
-def read_pixels(path: Path, upright: bool = True, decoder: str = "pillow") -> np.ndarray:
+def _decoded(content: IO[bytes], upright: bool, max_pixels: int) -> Image.Image:
+    with opened(content, max_pixels) as file:
+        file.load()
+        image = eight_bit(file, content).convert("RGB")
+        return turned(image, orientation_of(file)) if upright else image
+
+
+def read_pixels(path: Path, upright: bool = True, decoder: str = "pillow", max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Return the pixels of `read_image`, (H, W, 3) uint8; what is raised is the same.
 
     decoder: "pillow", or "simplejpeg" for what it decodes to the same pixels, faster (`pipeline.decoders`).
     """
     if decoder == "simplejpeg":
-        pixels = decoders.jpeg_pixels(_source(path), upright)
+        pixels = decoders.jpeg_pixels(_source(path), upright, max_pixels)
         if pixels is not None:
             return pixels
-    return np.array(read_image(path, upright))
+    return np.array(read_image(path, upright, max_pixels))
 
 
 def file_size(path: Path) -> int | None:
@@ -114,11 +126,3 @@ def _insist_on_files_own(path: Path, error: OSError) -> None:
             f"cannot read {path}: {error.strerror}; mend that, or delete the file if it alone is at fault, and run the same "
             f"command again"
         ) from error
-
-
-def _eight_bit(image: Image.Image) -> Image.Image:
-    """Keep the high byte of 16-bit grey levels, which Pillow's own conversion would cut off at 255."""
-    if not image.mode.startswith("I"):
-        return image
-    levels = np.asarray(image).astype(np.int64)
-    return Image.fromarray((levels >> 8).clip(0, 255).astype(np.uint8))

@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 from .decoders import fastest
 from .errors import AevlpError, ImageError
 from .image_cache import ImageCache
+from .image_formats import MAX_PIXELS
 from .images import read_pixels
 from .resizing import EXACT, resized_image
 from .stamps import stamp
@@ -55,15 +56,19 @@ class PixelInputs:
         workers: int,
         resize: str = EXACT,
         cached: ImageCache | None = None,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
-        """names: (N,) str, paths below `root`. resize: as for `resized_image`. cached: of the same images."""
+        """names: (N,) str, paths below `root`. resize: as for `resized_image`. cached: of the same images.
+
+        max_pixels: as for `read_pixels`.
+        """
         self._device, self._scaling = device, scaling(mean, std, device)
         self.evaluation_batch = EVALUATION_BATCH
         if device.type == "cuda":
             self.evaluation_batch = min(GPU_EVALUATION_BATCH, max(EVALUATION_BATCH, BATCH_BYTES // (3 * size**2)))
         self._order = _Order()
         self._loader = DataLoader(
-            _Resized(root, names, size, upright, resize, fastest(), cached),
+            _Resized(root, names, size, upright, resize, fastest(), cached, max_pixels),
             batch_sampler=self._order,
             num_workers=workers,
             collate_fn=_collate,
@@ -160,9 +165,10 @@ class _Resized(Dataset):
         resize: str,
         decoder: str,
         cached: ImageCache | None,
+        max_pixels: int,
     ) -> None:
         self.root, self.names, self.size, self.upright = root, names, size, upright
-        self.resize, self.decoder, self.cached = resize, decoder, cached
+        self.resize, self.decoder, self.cached, self.max_pixels = resize, decoder, cached, max_pixels
 
     def __len__(self) -> int:
         return len(self.names)
@@ -181,7 +187,7 @@ class _Resized(Dataset):
         version = stamp(path, hashed=False) if self.cached else ""
         pixels = self.cached.read(row, version) if self.cached else None
         if pixels is None:
-            decoded = torch.from_numpy(read_pixels(path, self.upright, self.decoder))
+            decoded = torch.from_numpy(read_pixels(path, self.upright, self.decoder, self.max_pixels))
             pixels = resized_image(decoded, self.size, self.resize).permute(1, 2, 0).numpy()
             if self.cached:
                 self.cached.write(row, version, pixels)

@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from .decoders import PILLOW
 from .errors import AevlpError, ImageError
+from .image_formats import MAX_PIXELS
 from .images import read_pixels
 from .resizing import EXACT, resized_views
 
@@ -44,8 +45,8 @@ Item = tuple[int, str, str, Tensor | None] | AevlpError
 class ViewDataset(Dataset):
     """Item i: i, status, reason and the views (V, 3, S, S) uint8 of image i, None where it cannot be read.
 
-    resize: as for `resized_views`. decoder: as for `read_pixels`. decoded_only: give the decoded image (H, W, 3) in the place of
-    its views, which `views_on` makes.
+    resize: as for `resized_views`. decoder, max_pixels: as for `read_pixels`. decoded_only: give the decoded image (H, W, 3) in
+    the place of its views, which `views_on` makes.
     An error that is not the image's own is given, not raised: a worker would raise another one, with a traceback as its text.
     """
 
@@ -58,16 +59,19 @@ class ViewDataset(Dataset):
         resize: str = EXACT,
         decoder: str = PILLOW,
         decoded_only: bool = False,
+        max_pixels: int = MAX_PIXELS,
     ) -> None:
         self.paths, self.grid, self.size, self.compat = list(paths), grid, size, compat
-        self.resize, self.decoder, self.decoded_only = resize, decoder, decoded_only
+        self.resize, self.decoder, self.decoded_only, self.max_pixels = resize, decoder, decoded_only, max_pixels
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Item:
         try:
-            pixels = torch.from_numpy(read_pixels(self.paths[index], self.compat == "paper", self.decoder))
+            pixels = torch.from_numpy(
+                read_pixels(self.paths[index], self.compat == "paper", self.decoder, self.max_pixels)
+            )
         except ImageError as error:
             return index, error.status, str(error), None
         except AevlpError as error:

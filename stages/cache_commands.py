@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
+from ..pipeline.image_formats import MAX_PIXELS
 from ..pipeline.locations import location
+from .option_types import MaxPixels
 
 app = typer.Typer(help="Check, extend, merge, compare and cut caches.", no_args_is_help=True)
 
@@ -63,11 +65,12 @@ def append(
     changed: Annotated[
         bool, typer.Option("--changed", help="Also those that were written anew with as many bytes as before.")
     ] = False,
+    max_pixels: MaxPixels = MAX_PIXELS,
 ) -> None:
     """Score the images that the data set has got since, or that have another size; labels become those of now."""
     from . import update as stage
 
-    stage.append(cache, stage.Scoring(data_root, manifest, relation, device, batch_size, workers, changed))
+    stage.append(cache, stage.Scoring(data_root, manifest, relation, device, batch_size, workers, changed, max_pixels))
 
 
 @app.command()
@@ -79,11 +82,13 @@ def retry(
     device: Device = None,
     batch_size: BatchSize = None,
     workers: Workers = None,
+    max_pixels: MaxPixels = MAX_PIXELS,
 ) -> None:
     """Score the images that could not be read."""
     from . import update as stage
 
-    stage.retry(cache, stage.Scoring(data_root, manifest, relation, device, batch_size, workers))
+    scoring = stage.Scoring(data_root, manifest, relation, device, batch_size, workers, max_pixels=max_pixels)
+    stage.retry(cache, scoring)
 
 
 @app.command()

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..pipeline.dataset_check import KINDS, Checked, Finding, check_dataset
 from ..pipeline.errors import AevlpError
+from ..pipeline.image_formats import MAX_PIXELS
 from ..pipeline.manifest import load_manifest
 from ..pipeline.prompts import class_names
 from ..pipeline.specs import DatasetSpec
@@ -15,14 +16,21 @@ from .console import Rate, out, print_json, print_table, progress_bar, say
 SHOWN = 10  # lines of one kind; --json has all
 
 
-def run(name: str, manifest: list[Path] | None, root: Path | None, workers: int | None, as_json: bool) -> None:
+def run(
+    name: str,
+    manifest: list[Path] | None,
+    root: Path | None,
+    workers: int | None,
+    as_json: bool,
+    max_pixels: int = MAX_PIXELS,
+) -> None:
     """Check one data set, or each of the manifest at the path `name`; AevlpError where training would go wrong."""
     specs = _asked_for(name, manifest)
     if root is not None and len(specs) > 1:
         raise AevlpError(
             f"--data-root is the folder of one data set, and {name} names {len(specs)}: {', '.join(specs)}"
         )
-    results = {key: _checked(spec, root or spec.default_root(), workers) for key, spec in specs.items()}
+    results = {key: _checked(spec, root or spec.default_root(), workers, max_pixels) for key, spec in specs.items()}
     if as_json:
         print_json({key: _as_json(checked) for key, checked in results.items()})
     else:
@@ -42,7 +50,7 @@ def _asked_for(name: str, manifest: list[Path] | None) -> Mapping[str, DatasetSp
     return {name: load_manifest(manifest)[name]}
 
 
-def _checked(spec: DatasetSpec, root: Path, workers: int | None) -> Checked:
+def _checked(spec: DatasetSpec, root: Path, workers: int | None, max_pixels: int) -> Checked:
     say(f"{spec.title}: reading {root}")
     with progress_bar(Rate("images")) as bar:
         task = bar.add_task("opening images", total=None, visible=False)
@@ -52,6 +60,7 @@ def _checked(spec: DatasetSpec, root: Path, workers: int | None) -> Checked:
             workers,
             begin=lambda images: bar.update(task, total=images, visible=True),
             done=lambda images: bar.advance(task, images),
+            max_pixels=max_pixels,
         )
     if checked.classes:
         checked.findings += [Finding("setting refused", text) for text in refused_settings(spec, list(checked.classes))]

@@ -10,10 +10,11 @@ from typing import Annotated, Any
 import typer
 
 from ..pipeline.errors import AevlpError
+from ..pipeline.image_formats import MAX_PIXELS
 from ..pipeline.locations import location
 from ..pipeline.ranks import this_rank
 from . import cache_commands, training_commands
-from .option_types import Cache, DataRoot, Device, Json, Manifest, listed
+from .option_types import Cache, DataRoot, Device, Json, Manifest, MaxPixels, listed
 
 app = typer.Typer(
     help="Many images, one label each: train a good multi-label classifier from one cached pass of multi-focus CLIP.",
@@ -100,6 +101,7 @@ def pseudolabel(
     gpus: Annotated[
         float | None, typer.Option(min=0, help="GPUs an actor, such as 0.5; default: 1 if there is one.")
     ] = None,
+    max_pixels: MaxPixels = MAX_PIXELS,
 ) -> None:
     """Stage one: score every image with multi-focus CLIP, once, into a cache; the same command again goes on."""
     for name, value, known in (
@@ -120,7 +122,7 @@ def pseudolabel(
         stage.Options(
             dataset, cache, data_root, manifest, observe, clip, weights, grid, limit, device, precision, storage, store,
             compat, text_graph, relation, resize, tower, batch_size, shard_size, hash_images, workers, seed, strict, restart, yes,
-            engine, actors, gpus,
+            engine, actors, gpus, max_pixels,
         )
     )  # fmt: skip
 
@@ -222,12 +224,13 @@ def check(
     manifest: Manifest = None,
     data_root: DataRoot = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Images opened at a time; default: one a core.")] = None,
+    max_pixels: MaxPixels = MAX_PIXELS,
     json: Json = False,
 ) -> None:
     """Read a data set once, every image of it, and report what is wrong; exit 1 where training would go wrong."""
     from . import check as stage
 
-    stage.run(dataset, manifest, data_root, workers, json)
+    stage.run(dataset, manifest, data_root, workers, json, max_pixels)
 
 
 @app.command()

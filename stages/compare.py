@@ -15,6 +15,7 @@ from ..pipeline import losses
 from ..pipeline.atomic_write import replacing
 from ..pipeline.bootstrap import percentile_interval, resampled_maps
 from ..pipeline.errors import AevlpError
+from ..pipeline.image_formats import MAX_PIXELS
 from ..pipeline.metrics import mean_average_precision
 from ..pipeline.provenance import versions
 from ..pipeline.score_cache import ScoreCache, open_whole_cache
@@ -64,6 +65,7 @@ class Options:
     data_root: Path | None = None
     json: bool = False
     image_cache: Path | None = None
+    max_pixels: int = MAX_PIXELS
 
 
 @dataclass(frozen=True)
@@ -175,6 +177,7 @@ def _plans(options: Options, methods: Sequence[Method], folder: Path) -> tuple[d
             options.lr, options.device, folder / f"{method.name}-seed0", workers=options.workers,
             manifest=options.manifest, data_root=options.data_root, policy=method.policy, head=options.head,
             image_cache=options.image_cache,
+            max_pixels=options.max_pixels,
         )  # fmt: skip
         try:
             plans[method] = train.make_plan(training)

@@ -10,6 +10,7 @@ import torch
 from ..pipeline.bootstrap import map_interval
 from ..pipeline.device import find_device
 from ..pipeline.errors import AevlpError
+from ..pipeline.image_formats import MAX_PIXELS
 from ..pipeline.locations import location
 from ..pipeline.metrics import (
     F1Scores,
@@ -40,6 +41,7 @@ def run(
     workers: int,
     as_json: bool,
     threshold: float = 0.5,
+    max_pixels: int = MAX_PIXELS,
 ) -> None:
     """Print every metric of a run's best weights on "train", "val" or "test"; labels are probabilities >= `threshold`."""
     if not 0 <= threshold <= 1:
@@ -65,7 +67,7 @@ def run(
     images = root or location(settings["data_root"])
     if architecture.backbone != "linear":
         images = data_root(cache, images)
-    inputs = classifier_inputs(architecture, cache, images, device, workers)
+    inputs = classifier_inputs(architecture, cache, images, device, workers, max_pixels=max_pixels)
     logits = judged(classifier.to(device), inputs, part.rows, autocast(device, None))
     result = {
         "run": str(path),

@@ -1,5 +1,6 @@
 """The options that several commands have in common."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -36,6 +37,28 @@ Head = Annotated[
 ]
 LearningRate = Annotated[float | None, typer.Option(help="Of the backbone; the head's is a multiple.")]
 Workers = Annotated[int, typer.Option(min=0, help="Processes that decode images.")]
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
+
+
+def pixels(text: str) -> int:
+    """Return a number of pixels, as in 400M, 1.5G or 400000000; typer.BadParameter for another text."""
+    found = re.fullmatch(r"(\d+(?:[_,]\d{3})*(?:\.\d+)?)([kMG]?)(?:P|px)?", str(text).strip(), re.IGNORECASE)
+    number = round(float(re.sub("[_,]", "", found[1])) * _UNITS[found[2].upper()]) if found else 0
+    if number < 1:
+        raise typer.BadParameter(f"expected a number of pixels such as 400M, found {text!r}")
+    return number
+
+
+MaxPixels = Annotated[
+    int,
+    typer.Option(
+        "--max-pixels",
+        parser=pixels,
+        metavar="N",
+        show_default="179M",
+        help="Width times height of the largest image that is opened, such as 400M.",
+    ),
+]
 
 
 def listed(names: str, option: str) -> list[str]:

@@ -18,6 +18,7 @@ from ..pipeline.decoders import fastest
 from ..pipeline.device import find_device
 from ..pipeline.errors import AevlpError
 from ..pipeline.image_files import counted, find_pictures
+from ..pipeline.image_formats import MAX_PIXELS
 from ..pipeline.image_tower import features_of
 from ..pipeline.specs import PACKAGED
 from ..pipeline.training_data import normalized, scaling
@@ -39,6 +40,7 @@ def run(
     device_name: str | None,
     workers: int,
     as_json: bool,
+    max_pixels: int = MAX_PIXELS,
 ) -> None:
     """Print or write the labels of every image; one that cannot be read is named with its reason and costs no other."""
     if output is not None and output.suffix not in (".csv", ".json", ".parquet"):
@@ -53,7 +55,8 @@ def run(
     tower = _tower(RunFolder(path), description).to(device) if architecture.backbone == "linear" else None
 
     compat = "paper" if architecture.upright else "published"
-    dataset = ViewDataset(files, 1, architecture.size, compat, architecture.resize, fastest())
+    size, resize = architecture.size, architecture.resize
+    dataset = ViewDataset(files, 1, size, compat, resize, fastest(), max_pixels=max_pixels)
     results: list[dict[str, Any]] = []
     with progress_bar(Rate("images")) as bar:
         task = bar.add_task("predicting", total=len(files))

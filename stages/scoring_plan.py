@@ -14,6 +14,7 @@ from ..pipeline.datasets import ImageTable, load_images
 from ..pipeline.device import find_device
 from ..pipeline.encoder import IMAGENET_STATISTICS, RANDOM, ClipEncoder, ClipSource
 from ..pipeline.errors import AevlpError
+from ..pipeline.image_formats import MAX_PIXELS
 from ..pipeline.images import file_size
 from ..pipeline.label_graph import HIDDEN, TextGraph, graph_weights, load_relation
 from ..pipeline.observation import checked, parsed
@@ -68,6 +69,7 @@ class Options:
     engine: str = "local"
     actors: int = 1
     gpus: float | None = None
+    max_pixels: int = MAX_PIXELS
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,7 @@ class ScoringPlan:
             resize,
             made["decoder"],
             decoded_only=encoder.device.type == "cuda" and resize == FAST,
+            max_pixels=self.options.max_pixels,
         )
         encoder.use_tower(self.tower, threads.count)
         settings = self.spec.damp.settings(compat)

@@ -138,8 +138,15 @@ class _Training:
         self.plan, self.folder, self.processes, self.interruption = plan, folder, processes, interruption
         self.architecture = architecture
         with processes.together():
+            options = plan.options
             self.inputs = classifier_inputs(
-                architecture, plan.cache, plan.root, plan.device, plan.options.workers, plan.options.image_cache
+                architecture,
+                plan.cache,
+                plan.root,
+                plan.device,
+                options.workers,
+                options.image_cache,
+                options.max_pixels,
             )
         self.mixed = autocast(plan.device, precision(plan))
         if plan.device.type == "cuda":

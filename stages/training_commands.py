@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from ..pipeline.image_formats import MAX_PIXELS
 from ..pipeline.locations import location
 from .option_types import (
     Backbone,
@@ -15,6 +16,7 @@ from .option_types import (
     Json,
     LearningRate,
     Manifest,
+    MaxPixels,
     Run,
     TrainedCache,
     Weights,
@@ -70,6 +72,7 @@ def train(
             help="Compile the classifier with torch, which can take minutes; on a CPU it needs a C++ compiler.",
         ),
     ] = False,
+    max_pixels: MaxPixels = MAX_PIXELS,
 ) -> None:
     """Stage two: train a classifier from a cache. Under torchrun, several processes share each batch."""
     from . import train as stage
@@ -77,7 +80,7 @@ def train(
     stage.run(
         stage.Options(
             cache, loss, backbone, weights, epochs, batch_size, lr, device, run, resume, seed, workers, amp, dataset,
-            manifest, data_root, save_minutes, policy, head, image_cache, compile,
+            manifest, data_root, save_minutes, policy, head, image_cache, compile, max_pixels,
         )
     )  # fmt: skip
 
@@ -92,6 +95,7 @@ def evaluate(
     data_root: DataRoot = None,
     device: Device = None,
     workers: Workers = 2,
+    max_pixels: MaxPixels = MAX_PIXELS,
     json: Json = False,
 ) -> None:
     """Measure a trained classifier on a split."""
@@ -99,7 +103,7 @@ def evaluate(
         raise typer.BadParameter(f"{split!r} is not one of train, val, test", param_hint="--split")
     from . import evaluate as stage
 
-    stage.run(run, split, cache, data_root, device, workers, json, threshold)
+    stage.run(run, split, cache, data_root, device, workers, json, threshold, max_pixels)
 
 
 def predict(
@@ -109,12 +113,13 @@ def predict(
     threshold: Annotated[float, typer.Option(min=0, max=1, help="Least probability of a label.")] = 0.5,
     device: Device = None,
     workers: Workers = 2,
+    max_pixels: MaxPixels = MAX_PIXELS,
     json: Json = False,
 ) -> None:
     """Label new images with a trained classifier."""
     from . import predict as stage
 
-    stage.run(run, images, output, threshold, device, workers, json)
+    stage.run(run, images, output, threshold, device, workers, json, max_pixels)
 
 
 def compare(
@@ -148,6 +153,7 @@ def compare(
     manifest: Manifest = None,
     data_root: DataRoot = None,
     image_cache: ImageCache = None,
+    max_pixels: MaxPixels = MAX_PIXELS,
     json: Json = False,
 ) -> None:
     """Train several losses and policies on equal terms and print one table; the same command again goes on."""
@@ -173,6 +179,7 @@ def compare(
             manifest=manifest,
             data_root=data_root,
             image_cache=image_cache,
+            max_pixels=max_pixels,
             json=json,
         )
     )

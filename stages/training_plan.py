@@ -17,6 +17,7 @@ from ..pipeline.device import mixed_precision
 from ..pipeline.encoder import ClipEncoder, ClipSource
 from ..pipeline.errors import AevlpError, unknown_name
 from ..pipeline.image_cache import ImageCache
+from ..pipeline.image_formats import MAX_PIXELS
 from ..pipeline.images import file_size
 from ..pipeline.label_codes import NEGATIVE, POSITIVE, effective
 from ..pipeline.labelling import label
@@ -65,6 +66,7 @@ class Options:
     head: str | None = None
     image_cache: Path | None = None
     compile: bool = False
+    max_pixels: int = MAX_PIXELS
 
 
 @dataclass(frozen=True)
@@ -250,18 +252,19 @@ def classifier_inputs(
     device: torch.device,
     workers: int,
     image_cache: Path | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> Inputs:
     """Return where a classifier's inputs come from: the cache's embeddings, or the images below `root`.
 
-    image_cache: the folder where resized images are kept, None to read the files each time.
+    image_cache: the folder where resized images are kept, None to read the files each time. max_pixels: of the largest image that
+    is opened.
     """
     if architecture.backbone == "linear":
         return EmbeddingInputs(_embedding(cache), device)
     size, upright, resize = architecture.size, architecture.upright, architecture.resize
     cached = ImageCache(image_cache, cache.paths, size, upright, resize) if image_cache else None
-    return PixelInputs(
-        root, cache.paths, size, upright, architecture.mean, architecture.std, device, workers, resize, cached
-    )
+    mean, std = architecture.mean, architecture.std
+    return PixelInputs(root, cache.paths, size, upright, mean, std, device, workers, resize, cached, max_pixels)
 
 
 def _embedding(cache: ScoreCache) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..pipeline.datasets import ImageTable
 from ..pipeline.errors import AevlpError
+from ..pipeline.image_formats import MAX_PIXELS
 from ..pipeline.images import file_size
 from ..pipeline.locations import location
 from ..pipeline.manifest import load_manifest
@@ -48,6 +49,7 @@ class Scoring:
     batch_size: int | None = None
     workers: int | None = None
     changed: bool = False
+    max_pixels: int = MAX_PIXELS
 
 
 def append(path: Path, scoring: Scoring) -> None:
@@ -141,6 +143,7 @@ def _options(cache: ScoreCache, scoring: Scoring) -> Options:
         hash_images=any(map(is_hashed, cache.stamps.tolist())),
         workers=scoring.workers,
         seed=made["seed"],
+        max_pixels=scoring.max_pixels,
     )
 
 

@@ -13,6 +13,7 @@ from aevlp.pipeline import decoders
 from aevlp.pipeline.decoders import PILLOW, SIMPLEJPEG, fastest, jpeg_pixels
 from aevlp.pipeline.errors import ImageError
 from aevlp.pipeline.images import read_image, read_pixels
+from aevlp.pipeline.upright import ORIENTATION
 
 RANDOM = np.random.default_rng(8)
 
@@ -38,7 +39,7 @@ def test_it_decodes_as_pillow_does(
     tmp_path: Path, mode: str, progressive: bool, subsampling: int, orientation: int, upright: bool
 ) -> None:
     path, exif = tmp_path / "x.jpg", Image.Exif()
-    exif[decoders.EXIF_ORIENTATION] = orientation
+    exif[ORIENTATION] = orientation
     picture(mode).save(path, quality=90, subsampling=subsampling, progressive=progressive, exif=exif)
     pixels = jpeg_pixels(path, upright)
     assert pixels is not None

@@ -57,7 +57,7 @@ def test_the_command_is_the_one_the_project_names() -> None:
 
 
 def test_dependencies_are_what_the_code_imports_or_records_the_version_of() -> None:
-    distributions = {"open_clip": "open_clip_torch", "yaml": "pyyaml", "PIL": "pillow"}
+    distributions = {"open_clip": "open_clip_torch", "yaml": "pyyaml", "PIL": "pillow", "pillow_heif": "pillow-heif"}
     extras = PROJECT["project"]["optional-dependencies"]
     stated = {
         re.split(r"[<>=!~ \[]", line)[0]
