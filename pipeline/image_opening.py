@@ -13,7 +13,8 @@ from .errors import ImageError
 from .image_formats import FORMATS, HEAD, MAX_PIXELS, format_of
 
 _WORDS = {"WEBP": "WebP", "JPEG2000": "JPEG 2000", "HEIF": "HEIC"}  # as people write them
-_EXPECTED = f"expected a picture: {', '.join(_WORDS.get(name, name) for name in FORMATS)}"
+_LISTED = [_WORDS.get(name, name) for name in FORMATS if name != "MPO"]
+_EXPECTED = f"expected a picture: {', '.join(_LISTED[:-1])} or {_LISTED[-1]}"
 
 
 def opened(file: IO[bytes], max_pixels: int = MAX_PIXELS) -> ImageFile:
