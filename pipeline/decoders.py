@@ -1,6 +1,7 @@
 """A JPEG file -> its pixels by a faster decoder than Pillow's, where one is installed that gives the very same pixels."""
 
 import io
+import warnings
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -52,7 +53,9 @@ def jpeg_pixels(source: Path | io.BytesIO, upright: bool, max_pixels: int = MAX_
     """
     import simplejpeg
 
-    with suppress(ImageError, OSError, ValueError, SyntaxError):  # too large, not whole, or no JPEG
+    # Too large, not whole, or no JPEG; what is wrong with metadata does not matter here.
+    with suppress(ImageError, OSError, ValueError, SyntaxError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         content = source.read_bytes() if isinstance(source, Path) else source.getvalue()
         if format_of(content[:HEAD]) != "JPEG":
             return None

@@ -67,8 +67,6 @@ def _decoder(name: str, head: bytes) -> Callable[[IO[bytes], str], ImageFile]:
 
 
 def _too_large(pixels: int, size: str, max_pixels: int) -> str:
-    found, limit = -(-pixels // 10**6), max_pixels / 1e6
-    return (
-        f"{found:,} megapixels{size}, more than the limit of {limit:,.{0 if limit >= 10 else 6}g}: pass --max-pixels {found}M "
-        f"if you trust it"
-    )
+    found, limit = (f"{n / 1e6:,.0f}" if n >= 10**7 else f"{n / 1e6:g}" for n in (pixels, max_pixels))
+    enough = -(-pixels // 10**6)
+    return f"{found} megapixels{size}, more than the limit of {limit}: pass --max-pixels {enough}M if you trust it"

@@ -182,6 +182,33 @@ def test_pictures_of_one_colour_and_another_shape_differ(folder: Folder) -> None
     assert list(folder.check()) == ["nearly flat"]
 
 
+FLAT: dict[str, tuple[np.ndarray, str]] = {
+    "one colour": (np.full((30, 40, 3), (200, 30, 90), np.uint8), "between 200 and 200, 30 and 30, 90 and 90 of 255"),
+    "12 bits of 16": (np.arange(1200, dtype=np.uint16).reshape(30, 40) * 3, "0 and 14 of 255; if these are 12 bits"),
+    "black": (np.zeros((30, 40), np.uint8), "between 0 and 0 of 255; if"),
+    "white with noise": (255 - np.arange(1200, dtype=np.uint8).reshape(30, 40) % 16, "between 240 and 255 of 255"),
+}
+
+
+@pytest.mark.parametrize("kind", FLAT)
+def test_a_picture_of_nearly_one_colour_is_named_with_its_levels(folder: Folder, kind: str) -> None:
+    pixels, levels = FLAT[kind]
+    Image.fromarray(pixels).save(folder.root / "images" / "flat.png")
+    folder.lines.append("images/flat.png,train,red")
+    (line,) = folder.check()["nearly flat"]
+    assert line.startswith("images/flat.png: its levels lie ") and levels in line
+    assert call("check", folder.manifest) == 0
+
+
+@pytest.mark.parametrize("high", [(16, 0, 0), (0, 0, 200), (255, 255, 255)])
+def test_a_picture_with_one_pixel_that_stands_out_is_not_flat(folder: Folder, high: tuple[int, int, int]) -> None:
+    pixels = np.zeros((30, 40, 3), np.uint8)
+    pixels[7, 9] = high
+    Image.fromarray(pixels).save(folder.root / "images" / "night.png")
+    folder.lines.append("images/night.png,train,red")
+    assert folder.check() == {}
+
+
 def test_class_frequencies_and_positives_an_image_are_counted(folder: Folder) -> None:
     folder.write()
     result = check_dataset(load_manifest(folder.manifest)["blocks"], folder.root)
