@@ -3,13 +3,15 @@
 import hashlib
 import os
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from .datasets import DataError, ImageTable, load_images
 from .errors import AevlpError, ImageError
@@ -162,11 +164,13 @@ def _seen(path: Path, max_pixels: int) -> _Seen | ImageError:
     except ImageError as error:
         return error
     pixels = hashlib.blake2b(image.tobytes(), digest_size=16, key=repr(image.size).encode()).digest()
-    return _Seen(pixels, _flat(dict.fromkeys(channel.getextrema() for channel in image.split())))
+    return _Seen(pixels, _flat(image))
 
 
-def _flat(ranges: Collection[tuple[int, int]]) -> str:
-    """Return what is to be said of an image whose channels have these levels, least and greatest; "" of one that is not flat."""
+def _flat(image: Image.Image) -> str:
+    """Return what is to be said of an image whose levels lie close together in each channel, "" of any other."""
+    found: Any = image.getextrema()
+    ranges: dict[tuple[int, int], None] = dict.fromkeys(found)
     if any(high - low >= FLAT for low, high in ranges):
         return ""
     between = ", ".join(f"{low} and {high}" for low, high in ranges)

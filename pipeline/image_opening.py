@@ -1,5 +1,6 @@
 """An open file -> a picture of which the header has been read, by the one decoder that its first bytes call for."""
 
+import logging
 import re
 from collections.abc import Callable
 from typing import IO
@@ -11,6 +12,8 @@ from PIL.ImageFile import ImageFile
 from . import foreign_files
 from .errors import ImageError
 from .image_formats import FORMATS, HEAD, MAX_PIXELS, format_of
+
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # of a damaged file, what is raised says enough
 
 _WORDS = {"WEBP": "WebP", "JPEG2000": "JPEG 2000", "HEIF": "HEIC"}  # as people write them
 _LISTED = [_WORDS.get(name, name) for name in FORMATS if name != "MPO"]

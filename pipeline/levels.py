@@ -60,10 +60,10 @@ def _of_whole_numbers(levels: np.ndarray, file: ImageFile, content: IO[bytes]) -
     return (levels >> (bits - 8)).clip(0, 255).astype(np.uint8)
 
 
-def _tag(file: ImageFile, tag: int) -> int | None:
+def _tag(file: Any, tag: int) -> int | None:
     """Return the first value of a tag of a TIFF, None where it has none."""
-    value: Any = getattr(file, "tag_v2", {}).get(tag)
-    return value[0] if isinstance(value, tuple) and value else value
+    value = file.tag_v2.get(tag)
+    return next(iter(value), None) if isinstance(value, tuple) else value
 
 
 def _bits_in_use(levels: np.ndarray, significant: int) -> int:

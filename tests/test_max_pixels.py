@@ -73,7 +73,11 @@ def test_a_large_picture_is_refused_with_its_size_and_the_option(tmp_path: Path,
 
 def test_a_decoder_that_looks_at_the_size_itself_is_translated(tmp_path: Path, monkeypatch) -> None:
     scene().save(tmp_path / "scan.webp")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 500)
+
+    def decoder(*_: object) -> None:
+        raise Image.DecompressionBombError("Image size (1200 pixels) exceeds limit of 1000 pixels, could be … attack.")
+
+    monkeypatch.setitem(Image.OPEN, "WEBP", (decoder, None))
     with pytest.raises(
         ImageError, match=r"scan\.webp: 0\.0012 megapixels, more than .* pass --max-pixels 1M if you trust it"
     ):

@@ -88,7 +88,7 @@ def test_odd_places_of_a_photo_do_not_matter(tmp_path: Path, name: str) -> None:
     np.testing.assert_array_equal(read(photo(tmp_path, name, own + places)), np.rot90(plain))
 
 
-@pytest.mark.parametrize("kind", [kind for kind in ODD if kind != "one field twice"])
+@pytest.mark.parametrize("kind", [kind for kind in ODD if kind not in ("one field twice", "a huge count")])
 def test_a_tiff_with_an_odd_field_is_turned(tmp_path: Path, kind: str) -> None:
     levels = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
     content = tiff(levels.tobytes(), 4, 3, 8, t274=6)
