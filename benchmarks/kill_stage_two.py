@@ -35,7 +35,7 @@ IMAGES = {"train": 320, "test": 80}
 def make_cache(folder: Path) -> Path:
     """Draw and score a small set of scenes; return its cache."""
     entry = yaml.safe_load((REPOSITORY / "data_manifest.yaml").read_text(encoding="utf-8"))["datasets"]["scenes"]
-    clip = {key: str(REPOSITORY / path) for key, path in entry["clip"].items()}
+    clip = {**entry["clip"], **{key: str(REPOSITORY / entry["clip"][key]) for key in ("model", "weights")}}
     entry = {
         **{k: v for k, v in entry.items() if k != "expected"},
         **IMAGES,

@@ -1,13 +1,8 @@
-"""Sentences and views -> unit vectors, by any open_clip model; with `image_tower`, the only file that imports open_clip."""
+"""Sentences and views -> unit vectors, by any open_clip model."""
 
 import hashlib
-import json
-import logging
-import tempfile
-import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,62 +11,49 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from . import towers
-from .errors import AevlpError, unknown_name
+from . import hub, towers
+from .as_trained import QUICK, as_trained
+from .clip_names import CONFIG, HUB, HUB_FILES, RANDOM
+from .clip_source import ClipModel, ClipSource, find_model, find_tag, hub_files, registered, weights_file
+from .errors import AevlpError
 from .hub import Absent, absent_from_hub
 from .image_tower import image_tower_of
+from .quiet import first_line, quiet
 from .seeding import seed_everything
+from .tokenizing import tokenizer_of
 from .towers import Tower
 
-RANDOM = "random"
+__all__ = ["RANDOM", "ClipEncoder", "ClipSource", "quiet"]
+
 IMAGENET_STATISTICS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-HUB_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-@dataclass(frozen=True)
-class ClipSource:
-    """Where a CLIP comes from: an open_clip name or a model-config JSON; a tag, a weights file or "random"."""
-
-    model: str
-    weights: str
-
-    def located(self, folder: Path) -> "ClipSource":
-        """Return the source with files found: as they are named, or else below `folder`."""
-
-        def find(name: str) -> str:
-            beside = folder / name
-            return str(beside) if not Path(name).exists() and beside.exists() else name
-
-        return ClipSource(find(self.model), find(self.weights))
 
 
 class ClipEncoder:
     """A CLIP in evaluation mode on one device.
 
-    model, name: the open_clip model and its name. image_size: pixels a side. mean, std: pixel statistics for values in
-    [0, 1]. activation: "quick_gelu" or "gelu". config: open_clip's own model configuration. weights_sha256: of the weights
-    file, or of the parameters where there is no file.
+    model, name: the open_clip model and its name. image_size: pixels a side. trained: how it was, of which mean, std (pixel
+    statistics for values in [0, 1]) and activation ("quick_gelu" or "gelu") are parts. config: open_clip's own model
+    configuration. weights_sha256: of the weights file, or of the parameters where there is no file.
     """
 
     def __init__(self, source: ClipSource, device: torch.device, precision: str = "fp32", seed: int = 0) -> None:
         import open_clip
 
         self.source, self.device, self.precision = source, device, precision
-        self.name = _registered(source.model)
-        tag = _tag(self.name, source.weights)
-        self.config: dict[str, Any] = open_clip.get_model_config(self.name) or {}
-        # Some tags were trained with another activation than the model's name stands for; open_clip would only warn.
-        quick_gelu = bool(self.config.get("quick_gelu", False) or (tag or {}).get("quick_gelu", False))
-        self.activation = "quick_gelu" if quick_gelu else "gelu"
+        self.clip = find_model(source.model)
+        self.name, self.config = self.clip.name, self.clip.config
+        tag = find_tag(self.clip, source.weights)
+        self.trained = as_trained(self.clip, source, tag)
+        self.mean, self.std, self.activation = self.trained.mean, self.trained.std, self.trained.activation
+        weights = weights_file(self.clip, source.weights, tag)
         if source.weights == RANDOM:
             seed_everything(seed)
-        self.model = _loaded(self.name, source, tag, quick_gelu).to(device).eval().requires_grad_(False)
-        self.weights_sha256 = _weights_hash(self.model, source, tag)
-        preprocessing = open_clip.get_model_preprocess_cfg(self.model)
-        size = preprocessing["size"]
+        model = _loaded(self.clip, weights, self.activation == QUICK)
+        self.model = model.to(device).eval().requires_grad_(False)
+        self.weights_sha256 = _weights_hash(self.model, weights)
+        size = open_clip.get_model_preprocess_cfg(self.model)["size"]
         self.image_size: int = size if isinstance(size, int) else size[0]
-        self.mean, self.std = tuple(preprocessing["mean"]), tuple(preprocessing["std"])
         self.tower: Tower = image_tower_of(self.model)
 
     def encode_classes(self, sentences: Sequence[Sequence[str]]) -> np.ndarray:
@@ -95,15 +77,10 @@ class ClipEncoder:
 
         Raises AevlpError where a sentence is too long for the model.
         """
-        import open_clip
-
-        try:
-            tokenize = open_clip.get_tokenizer(self.name)
-            tokens = tokenize(list(sentences))
-            # With room for one more token, what fits ends as the empty sentence does.
-            *longer, empty = tokenize([*sentences, ""], context_length=tokens.shape[1] + 1)
-        except Exception as error:  # tokenizers of other families are fetched from a hub
-            raise AevlpError(f"cannot load the tokenizer of {self.name}: {_first_line(error)}") from error
+        tokenize = tokenizer_of(self.clip)
+        tokens = tokenize(list(sentences))
+        # With room for one more token, what fits ends as the empty sentence does.
+        *longer, empty = tokenize([*sentences, ""], context_length=tokens.shape[1] + 1)
         too_long = [s for s, row in zip(sentences, longer, strict=True) if row[-1] != empty[-1]]
         if too_long:
             raise AevlpError(
@@ -134,111 +111,69 @@ class ClipEncoder:
 def absent_weights(source: ClipSource) -> Absent | None:
     """Return the weights file that a scoring model needs and that is not on this machine, None where nothing is missing.
 
-    Raises AevlpError for a model, tag or file that does not exist at all.
+    Raises AevlpError for a model, tag or file that does not exist at all, and for one that stage one would refuse.
     """
-    import open_clip
-
-    name = _registered(source.model)
-    tag = _tag(name, source.weights)
-    if tag is None:
+    if source.model.startswith(HUB):
+        repository = hub.check_repository(source.model.removeprefix(HUB))
+        if hub.cached(repository, (CONFIG,)) is None:
+            files = [CONFIG, *HUB_FILES[: source.weights is None]]
+            how = f"hf download {repository} {' '.join(files)}"
+            return Absent(f"the model {source.model}", hub.address(repository, CONFIG), None, how)
+    clip = find_model(source.model)
+    tag = find_tag(clip, source.weights)
+    as_trained(clip, source, tag)
+    repository, files = (clip.repository, HUB_FILES) if tag is None else hub_files(tag)
+    if tag is None and (source.weights is not None or not repository):
+        weights_file(clip, source.weights, tag)
         return None
-    what = f"weights {source.weights} of {source.model}"
-    with quiet(), torch.device("meta"):  # shapes alone, no memory
-        model: Any = open_clip.create_model(name, device="meta", pretrained_image=False, pretrained_text=False)
-    parameters = sum(p.numel() for p in model.parameters())
-    repository, _, file = tag.get("hf_hub", "").rpartition("/")
+    what = f"weights {source.weights} of {source.model}" if tag else f"weights of {source.model}"
     if repository:
-        return absent_from_hub(what, repository, (file,) if file else HUB_FILES, parameters)
+        certain_first = files if files == HUB_FILES else files[::-1]
+        return absent_from_hub(what, repository, certain_first, _parameters(clip))
+    assert tag is not None
     cached = Path.home() / ".cache" / "clip" / tag["url"].rsplit("/", 1)[-1]  # where open_clip puts such files
     return None if cached.is_file() else Absent(what, tag["url"], None, f"download it to {cached}")
 
 
 def image_tower(config: dict[str, Any], quick_gelu: bool) -> nn.Module:
     """Return the untrained image tower of an open_clip model configuration; called with pixels it gives (B, D)."""
+    return _built(registered(config), None, quick_gelu).visual
+
+
+def _parameters(clip: ClipModel) -> int:
+    """Return how many numbers a model has."""
+    with torch.device("meta"):  # shapes alone, no memory
+        model = _built(clip.registered, None, False, device="meta")
+    return sum(p.numel() for p in model.parameters())
+
+
+def _built(name: str, weights: Path | None, quick_gelu: bool, device: str = "cpu") -> Any:
     import open_clip
 
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"aevlp-{hashlib.sha256(json.dumps(config).encode()).hexdigest()[:12]}.json"
-        path.write_text(json.dumps(config))
-        name = _registered(str(path))
+    path = None if weights is None else str(weights.absolute())  # not the name of a tag
     with quiet():
-        model: Any = open_clip.create_model(
-            name, pretrained=None, force_quick_gelu=quick_gelu, pretrained_image=False, pretrained_text=False
+        return open_clip.create_model(
+            name, pretrained=path, device=device, quick_gelu=quick_gelu, pretrained_image=False, pretrained_text=False
         )
-    return model.visual
 
 
-def _registered(model: str) -> str:
-    """Return the open_clip name of a model, teaching open_clip a model-config JSON first."""
-    import open_clip
-
-    if not model.endswith(".json"):
-        if model not in open_clip.list_models():
-            raise unknown_name("open_clip model", model, open_clip.list_models())
-        return model
-    path = Path(model)
+def _loaded(clip: ClipModel, weights: Path | None, quick_gelu: bool) -> Any:
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        missing = {"embed_dim", "vision_cfg", "text_cfg"} - set(config)
-    except (OSError, ValueError, TypeError) as error:
-        raise AevlpError(f"cannot read the model configuration {path}: {error}") from error
-    if missing:
-        raise AevlpError(f"{path}: not an open_clip model configuration, {', '.join(sorted(missing))} missing")
-    if path.stem in open_clip.list_models() and open_clip.get_model_config(path.stem) != config:
-        raise AevlpError(f"{path}: open_clip has another model of the name {path.stem}: rename the file")
-    open_clip.add_model_config(path)
-    return path.stem
-
-
-def _tag(name: str, weights: str) -> dict[str, Any] | None:
-    """Return open_clip's entry for the weights' tag, None for a file or random weights."""
-    import open_clip
-    from open_clip import pretrained as open_clip_weights
-
-    if weights == RANDOM or Path(weights).is_file():
-        return None
-    tags = open_clip.list_pretrained_tags_by_model(name)
-    if weights in tags:
-        return open_clip_weights.get_pretrained_cfg(name, weights)
-    raise AevlpError(
-        f"no weights {weights!r} for {name}: neither a file nor one of its tags "
-        f"({', '.join(tags) or 'it has none'}); random weights must be asked for as --weights {RANDOM}"
-    )
-
-
-def _loaded(name: str, source: ClipSource, tag: dict[str, Any] | None, quick_gelu: bool) -> Any:
-    import open_clip
-
-    weights = None if source.weights == RANDOM else source.weights
-    try:
-        with quiet():
-            return open_clip.create_model(
-                name, pretrained=weights, force_quick_gelu=quick_gelu, pretrained_image=False, pretrained_text=False
-            )
-    except Exception as error:  # whatever a foreign file or an unreachable hub raises
-        if tag is not None:
-            raise AevlpError(
-                f"cannot fetch the weights {weights} of {name} (needs a network the first time): {_first_line(error)}; "
-                f"a weights file on disk can be passed as --weights FILE"
-            ) from error
+        return _built(clip.registered, weights, quick_gelu)
+    except Exception as error:  # whatever a foreign file or configuration raises
         if weights is None:
-            raise AevlpError(
-                f"{source.model} cannot be built ({_first_line(error)}): is it an open_clip model?"
-            ) from error
+            raise AevlpError(f"{clip.name} cannot be built ({first_line(error)}): is it an open_clip model?") from error
         hint = (
             "it is a TorchScript archive, which could run code; convert its state_dict to safetensors"
             if "TorchScript" in str(error)
             else "pass the weights of this very model, as safetensors"
         )
-        raise AevlpError(f"{weights} does not hold weights of {name} ({_first_line(error)}): {hint}") from error
+        raise AevlpError(f"{weights} does not hold weights of {clip.name} ({first_line(error)}): {hint}") from error
 
 
-def _weights_hash(model: Any, source: ClipSource, tag: dict[str, Any] | None) -> str:
-    from open_clip import pretrained as open_clip_weights
-
-    if source.weights != RANDOM:
-        path = open_clip_weights.download_pretrained(tag) if tag else source.weights
-        with Path(path).open("rb") as file:
+def _weights_hash(model: Any, weights: Path | None) -> str:
+    if weights is not None:
+        with weights.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     digest = hashlib.sha256()
     for name, value in sorted(model.state_dict().items()):
@@ -276,22 +211,3 @@ def _text_features(model: Any, tokens: Tensor) -> Tensor:
 
 def _unit(features: Tensor) -> Tensor:
     return functional.normalize(features.float(), dim=-1)
-
-
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
-
-
-class quiet:
-    """Keep the log lines of open_clip, timm and the hub off the terminal: what matters of them is said as errors."""
-
-    def __enter__(self) -> None:
-        self._level = logging.root.manager.disable
-        logging.disable(logging.CRITICAL)
-        self._warnings = warnings.catch_warnings()
-        self._warnings.__enter__()
-        warnings.simplefilter("ignore")
-
-    def __exit__(self, *_: object) -> None:
-        self._warnings.__exit__(None, None, None)
-        logging.disable(self._level)

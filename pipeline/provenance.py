@@ -1,7 +1,9 @@
 """What made an output: versions of the packages that shape a number, hashes of arrays, and where two records differ."""
 
 import hashlib
+from collections.abc import Mapping
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 
@@ -19,6 +21,20 @@ def arrays_sha256(*arrays: np.ndarray) -> str:
     for array in arrays:
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
+
+
+def without_origins(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a cache's provenance without what says only where its pixel statistics are from, and what stands in it twice.
+
+    Caches of before that was recorded can so be compared with others.
+    """
+    kept = {"clip": ("model", "weights", "config"), "pixel_statistics": ("mean", "std")}
+    parts = {
+        name: {k: provenance[name][k] for k in keys if k in provenance[name]}
+        for name, keys in kept.items()
+        if name in provenance
+    }
+    return {**provenance, **parts}
 
 
 def difference(mine: object, theirs: object, place: str = "") -> str | None:

@@ -1,7 +1,12 @@
 """The sections of a manifest's entry that say how it is scored and trained, each checking its own ranges."""
 
-from pydantic import BaseModel, Field
+from typing import Any, Literal
 
+from pydantic import BaseModel, Field, model_validator
+
+from .clip_names import may_bring_weights
+from .errors import AevlpError
+from .pixel_statistics import Three, checked
 from .pseudo_labels import DampSettings
 
 
@@ -35,10 +40,29 @@ class Expected(Section, frozen=True):
 
 
 class Clip(Section, frozen=True):
-    """The scoring model: an open_clip name or a model-config JSON, and a tag or a weights file."""
+    """The scoring model, as `clip_source` says, and what is said of its training besides.
+
+    weights: a tag, a file, or None for those that lie with the model's configuration.
+    """
 
     model: str = "ViT-B-16"
-    weights: str = "openai"
+    weights: str | None = "openai"
+    mean: Three | None = None
+    std: Three | None = None
+    activation: Literal["gelu", "quick_gelu"] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        if given.get("mean") is not None or given.get("std") is not None:
+            try:
+                checked(given.get("mean"), given.get("std"), ("mean", "std"))
+            except AevlpError as error:
+                raise ValueError(str(error)) from error
+        bring = "weights" not in given and may_bring_weights(str(given.get("model", "")))
+        return {**given, "weights": None} if bring else given
 
 
 class Damp(Section, frozen=True):

@@ -73,7 +73,7 @@ def refused_settings(spec: DatasetSpec, classes: list[str]) -> list[str]:
     from ..pipeline.encoder import ClipSource
     from .labels_plan import policy_with
 
-    source = ClipSource(spec.clip.model, spec.clip.weights).located(spec.manifest_path.parent)
+    source = ClipSource(**spec.clip.model_dump()).located(spec.manifest_path.parent)
     settings: list[tuple[str, Callable[[], object]]] = [
         ("names", lambda: class_names(classes, spec.name_rule, spec.natural_names, spec.synonyms)),
         ("clip", lambda: encoder.absent_weights(source)),

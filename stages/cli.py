@@ -14,7 +14,7 @@ from ..pipeline.image_formats import MAX_PIXELS
 from ..pipeline.locations import location
 from ..pipeline.ranks import this_rank
 from . import cache_commands, training_commands
-from .option_types import Cache, DataRoot, Device, Json, Manifest, MaxPixels, listed
+from .option_types import Cache, DataRoot, Device, Json, Manifest, MaxPixels, Mean, Std, listed
 
 app = typer.Typer(
     help="Many images, one label each: train a good multi-label classifier from one cached pass of multi-focus CLIP.",
@@ -43,12 +43,21 @@ def pseudolabel(
             "as in fraction,fraction=0.1 or wrong,rate=0.2,seed=7; default: one positive an image, or the manifest's."
         ),
     ] = None,
-    clip: Annotated[str | None, typer.Option(help="An open_clip model, or a model-config JSON.")] = None,
-    weights: Annotated[
+    clip: Annotated[
         str | None,
         typer.Option(
-            help="A tag of that model, a weights file, or random. OpenAI's own weights as a file need a -quickgelu model."
+            help="An open_clip model, a model-config JSON such as the hub's open_clip_config.json, hf-hub:ORG/NAME, or "
+            "local-dir:FOLDER."
         ),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(help="A tag of that model, a weights file, or random; left out: those that lie with its config."),
+    ] = None,
+    mean: Mean = None,
+    std: Std = None,
+    activation: Annotated[
+        str | None, typer.Option(help="gelu or quick_gelu, as the CLIP was trained; default: its tag's, its config's.")
     ] = None,
     grid: Annotated[int | None, typer.Option(min=1, max=32, help="Tiles a side.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N images.")] = None,
@@ -113,6 +122,7 @@ def pseudolabel(
         ("text-graph", text_graph, ("none", "frozen")),
         ("resize", resize, ("fast", "exact")),
         ("tower", tower, ("torch", "compile", "openvino")),
+        ("activation", activation, ("gelu", "quick_gelu")),
     ):
         if value is not None and value not in known:
             raise typer.BadParameter(f"{value!r} is not one of {', '.join(known)}", param_hint=f"--{name}")
@@ -122,7 +132,7 @@ def pseudolabel(
         stage.Options(
             dataset, cache, data_root, manifest, observe, clip, weights, grid, limit, device, precision, storage, store,
             compat, text_graph, relation, resize, tower, batch_size, shard_size, hash_images, workers, seed, strict, restart, yes,
-            engine, actors, gpus, max_pixels,
+            engine, actors, gpus, max_pixels, mean, std, activation,
         )
     )  # fmt: skip
 

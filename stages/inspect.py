@@ -10,6 +10,7 @@ import numpy as np
 from ..pipeline.errors import AevlpError
 from ..pipeline.label_codes import NEGATIVE, POSITIVE
 from ..pipeline.metrics import PseudoLabelQuality, pseudo_label_quality
+from ..pipeline.pixel_statistics import written
 from ..pipeline.pseudo_labels import DampSettings
 from ..pipeline.score_cache import ScoreCache, open_whole_cache
 from ..pipeline.splits import SPLITS
@@ -65,9 +66,10 @@ def run(path: Path, as_json: bool) -> None:
         ),
         ("method", method),
         ("model", f"{made['clip']['model']}, {made['activation']}, {made['image_size']} px, {made['precision']}"),
+        ("pixels", _fed(made["pixel_statistics"])),
         ("views", f"{made['resize']}, decoded by {made.get('decoder', 'pillow')}"),
         ("tower", made.get("tower", "torch")),
-        ("weights", f"{made['clip']['weights']} (SHA-256 {made['weights_sha256'][:16]}…)"),
+        ("weights", f"{made['clip']['weights'] or 'its own'} (SHA-256 {made['weights_sha256'][:16]}…)"),
         ("prompts", _shortened([f"{prompt!r}" for prompt in cache.prompts], 3)),
         ("text graph", _listed(made.get("text_graph", "none"))),
         ("observed by", _listed(made["observation"])),
@@ -124,6 +126,11 @@ def print_quality(judged: dict[str, dict[str, PseudoLabelQuality]]) -> None:
 
 def _percent(ratio: float, of: int) -> str:
     return f"{100 * ratio:.1f}" if of else "-"
+
+
+def _fed(statistics: dict[str, Any]) -> str:
+    source = f" ({statistics['source']})" if "source" in statistics else ""
+    return f"mean {written(statistics['mean'])}, std {written(statistics['std'])}{source}"
 
 
 def _shortened(names: list[str], most: int = 8) -> str:

@@ -2,11 +2,12 @@
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ..pipeline.locations import location
+from ..pipeline.pixel_statistics import parsed
 
 Manifest = Annotated[
     list[Path] | None,
@@ -22,6 +23,16 @@ DataRoot = Annotated[
     ),
 ]
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda or cuda:N; default: the GPU if there is one.")]
+Mean = Annotated[
+    Any,
+    typer.Option(
+        "--mean",
+        parser=parsed,
+        metavar="R,G,B",
+        help="Mean of the pixels, in [0, 1], that the CLIP was trained with; default: its tag's, its open_clip_config.json's.",
+    ),
+]
+Std = Annotated[Any, typer.Option("--std", parser=parsed, metavar="R,G,B", help="Their deviation; goes with --mean.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 Cache = Annotated[Path, typer.Argument(parser=location, help="A .h5 file or .parquet folder, also a remote one.")]
 Run = Annotated[Path, typer.Argument(help="The folder of a training run.")]

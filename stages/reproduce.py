@@ -97,7 +97,7 @@ def _whole_protocol(options: Options, spec: DatasetSpec, cache_path: Path, folde
 
 def absent_files(spec: DatasetSpec, root: Path) -> list[Absent]:
     """Return the data and weights that reproducing a data set needs and that are not on this machine."""
-    source = ClipSource(spec.clip.model, spec.clip.weights).located(spec.manifest_path.parent)
+    source = ClipSource(**spec.clip.model_dump()).located(spec.manifest_path.parent)
     weights = (
         encoder.absent_weights(source),
         classifier.absent_weights(spec.recipe.backbone, classifier.PRETRAINED),

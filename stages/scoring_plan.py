@@ -12,7 +12,7 @@ import torch
 from ..pipeline import decoders, towers
 from ..pipeline.datasets import ImageTable, load_images
 from ..pipeline.device import find_device
-from ..pipeline.encoder import IMAGENET_STATISTICS, RANDOM, ClipEncoder, ClipSource
+from ..pipeline.encoder import RANDOM, ClipEncoder, ClipSource
 from ..pipeline.errors import AevlpError
 from ..pipeline.image_formats import MAX_PIXELS
 from ..pipeline.images import file_size
@@ -20,7 +20,7 @@ from ..pipeline.label_graph import HIDDEN, TextGraph, graph_weights, load_relati
 from ..pipeline.observation import checked, parsed
 from ..pipeline.part_store import PartStore, cut
 from ..pipeline.prompts import class_names, class_prompts
-from ..pipeline.provenance import arrays_sha256, versions
+from ..pipeline.provenance import arrays_sha256, versions, without_origins
 from ..pipeline.ranks import this_rank
 from ..pipeline.resizing import FAST, described
 from ..pipeline.score_cache import CacheHeader
@@ -30,6 +30,7 @@ from ..pipeline.shard_scoring import ShardScoring
 from ..pipeline.spec_sections import TextGraphConstants
 from ..pipeline.specs import PACKAGED, DatasetSpec
 from ..pipeline.view_loading import ViewDataset
+from . import scoring_model
 from .console import say
 
 OPENAI = "openai"  # the tag of the weights that the published program runs with
@@ -70,6 +71,10 @@ class Options:
     actors: int = 1
     gpus: float | None = None
     max_pixels: int = MAX_PIXELS
+    mean: Sequence[float] | None = None
+    std: Sequence[float] | None = None
+    activation: str | None = None
+    statistics_from: str | None = None  # where mean and std are from, if not from the command line
 
 
 @dataclass(frozen=True)
@@ -155,12 +160,13 @@ def make_plan(options: Options, spec: DatasetSpec) -> ScoringPlan:
     sentences = class_prompts(names, spec.prompt)
     graph = _text_graph(options, spec)
 
-    source = ClipSource(options.clip or spec.clip.model, _weights(options, spec))
+    source = scoring_model.asked_for(options, spec.clip)
     if source.weights == RANDOM:
         say("The weights are RANDOM, as asked: scores and pseudo-labels will mean nothing.")
     _note_unpublished_clip(options, source)
     precision = options.precision or ("fp16" if device.type == "cuda" else "fp32")  # bf16 moves cosines by up to 0.01
     encoder = ClipEncoder(source.located(spec.manifest_path.parent), device, precision, options.seed)
+    scoring_model.say_how_it_is_fed(source, encoder)
     towers.check(_tower(options, encoder), device, precision)
     grid = options.grid or spec.damp.grid
     text = encoder.encode_classes(sentences)
@@ -182,6 +188,7 @@ def make_plan(options: Options, spec: DatasetSpec) -> ScoringPlan:
     tower = "" if (used := header.provenance["tower"]) == towers.TORCH else f", {used}"
     say(
         f"{encoder.name} ({encoder.activation}, {precision}{tower}) on {device}, {header.views} views an image and flip"
+        f"{scoring_model.own_resize(encoder)}"
     )
     return ScoringPlan(options, spec, root, images, encoder, text, header)
 
@@ -190,15 +197,6 @@ def _device_of_rank() -> str | None:
     """Return the GPU of this process where several share a machine that has some."""
     rank = this_rank()
     return f"cuda:{rank.local}" if rank.of > 1 and torch.cuda.is_available() else None
-
-
-def _weights(options: Options, spec: DatasetSpec) -> str:
-    """Return the weights asked for; a model named without weights is not given those of the manifest's model."""
-    if options.weights is not None:
-        return options.weights
-    if options.clip is not None and options.clip != spec.clip.model:
-        raise AevlpError(f"--clip {options.clip} needs --weights: a tag of open_clip, a file, or {RANDOM}")
-    return spec.clip.weights
 
 
 def _note_unpublished_clip(options: Options, source: ClipSource) -> None:
@@ -274,7 +272,6 @@ def _provenance(
     grid: int,
     graph: TextGraph | None,
 ) -> dict[str, Any]:
-    mean, std = IMAGENET_STATISTICS if options.compat == "published" else (encoder.mean, encoder.std)
     return {
         "dataset": {
             "name": spec.name,
@@ -283,11 +280,15 @@ def _provenance(
             "fingerprint": images.fingerprint(),
             "label_files": images.label_hashes(),
         },
-        "clip": {"model": source.model, "weights": source.weights, "config": encoder.config},
+        "clip": scoring_model.recorded(source, encoder),
         "weights_sha256": encoder.weights_sha256,
         "activation": encoder.activation,
         "image_size": encoder.image_size,
-        "pixel_statistics": {"mean": list(mean), "std": list(std)},
+        "pixel_statistics": {
+            "mean": list(encoder.mean),
+            "std": list(encoder.std),
+            "source": encoder.trained.said_by,
+        },
         "resize": described(options.resize),
         "decoder": decoders.fastest(),
         "tower": towers.described(_tower(options, encoder)),
@@ -311,7 +312,7 @@ def comparable(header: CacheHeader) -> dict[str, Any]:
         "store": header.stores,
         "storage": header.storage,
         "prompts": header.prompts,
-        **header.provenance,
+        **without_origins(header.provenance),
     }
     whole.setdefault("tower", towers.TORCH)  # caches of before there were others
     whole["method"] = {"half": False, **whole["method"]}  # caches of before it was a constant

@@ -383,11 +383,11 @@ def scoring_encoder(provenance: dict[str, Any], folder: Path, device: torch.devi
     provenance: the cache's, or the same keys of a run. folder: the manifest's, below which its files are looked for.
     """
     clip = provenance["clip"]
-    source = ClipSource(clip["model"], clip["weights"]).located(folder)
+    source = ClipSource.recorded(provenance, folder)
     encoder = ClipEncoder(source, device, seed=provenance["seed"])
     if encoder.weights_sha256 != provenance["weights_sha256"]:
         raise AevlpError(
-            f"{clip['weights']} of {clip['model']} are not the weights that made the cache: SHA-256 "
+            f"{clip['weights'] or 'the weights'} of {clip['model']} are not the weights that made the cache: SHA-256 "
             f"{encoder.weights_sha256[:12]}…, expected {provenance['weights_sha256'][:12]}…"
         )
     return encoder

@@ -144,6 +144,10 @@ def _options(cache: ScoreCache, scoring: Scoring) -> Options:
         workers=scoring.workers,
         seed=made["seed"],
         max_pixels=scoring.max_pixels,
+        mean=made["pixel_statistics"]["mean"],
+        std=made["pixel_statistics"]["std"],
+        activation=made["activation"],
+        statistics_from=made["pixel_statistics"].get("source", "not recorded"),
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..provenance import without_origins
 from .labelled_images import class_places
 from .reader import ScoreCache
 from .schema import ROWS_A_BLOCK, CacheHeader
@@ -126,7 +127,7 @@ def _without(names: list[str], others: list[str]) -> list[str]:
 
 def _settings(header: CacheHeader) -> dict[str, Any]:
     """Return what holds for every row, but for the number of them and the prompts' vectors, which the rest gives."""
-    provenance = dict(header.provenance)
+    provenance = without_origins(header.provenance)
     provenance["dataset"] = {k: v for k, v in provenance.get("dataset", {}).items() if k not in PLACES}
     names = ("flips", "views", "width", "stores", "storage", "has_truth", "classes", "prompts")
     return {**{name: getattr(header, name) for name in names}, **provenance}

@@ -1,0 +1,11 @@
+"""How a CLIP may be named."""
+
+RANDOM = "random"
+HUB, LOCAL = "hf-hub:", "local-dir:"
+CONFIG = "open_clip_config.json"
+HUB_FILES = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")
+
+
+def may_bring_weights(model: str) -> bool:
+    """Return whether weights may lie with a model that is named so."""
+    return model.startswith((HUB, LOCAL)) or model.endswith(".json")
