@@ -80,3 +80,8 @@ def recorded(source: ClipSource, encoder: ClipEncoder) -> dict[str, Any]:
         "interpolation": trained.interpolation,
         "resize_mode": trained.resize_mode,
     }
+
+
+def recorded_statistics(encoder: ClipEncoder) -> dict[str, Any]:
+    """Return what a cache's provenance says of how its pixels were fed."""
+    return {"mean": list(encoder.mean), "std": list(encoder.std), "source": encoder.trained.said_by}

@@ -284,11 +284,7 @@ def _provenance(
         "weights_sha256": encoder.weights_sha256,
         "activation": encoder.activation,
         "image_size": encoder.image_size,
-        "pixel_statistics": {
-            "mean": list(encoder.mean),
-            "std": list(encoder.std),
-            "source": encoder.trained.said_by,
-        },
+        "pixel_statistics": scoring_model.recorded_statistics(encoder),
         "resize": described(options.resize),
         "decoder": decoders.fastest(),
         "tower": towers.described(_tower(options, encoder)),

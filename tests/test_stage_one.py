@@ -25,17 +25,19 @@ from aevlp.stages.verify import find_faults
 from fakes import random_cache
 
 
-def plain_cosines(folder: Path, path: str, prompts: list[str], grid: int, mean=None, std=None) -> np.ndarray:
+def plain_cosines(
+    folder: Path, path: str, prompts: list[str], grid: int, mean=None, std=None, model=None
+) -> np.ndarray:
     """One image, one view at a time, straight from the definition: (F, V, C)."""
     encoder = ClipEncoder(ClipSource(str(folder / "tiny-clip.json"), "random"), torch.device("cpu"))
-    mean, std = mean or encoder.mean, std or encoder.std
+    mean, std, model = mean or encoder.mean, std or encoder.std, model or encoder.model
     tokens = open_clip.get_tokenizer("tiny-clip")(prompts)
     image = ImageOps.exif_transpose(Image.open(folder / path)).convert("RGB")
     with torch.no_grad():
-        text = encoder.model.encode_text(tokens, normalize=True)
+        text = model.encode_text(tokens, normalize=True)
         rows = [
             [
-                encoder.model.encode_image(torch.from_numpy(view_pixels(image, box, 32, flip, mean, std))[None])[0]
+                model.encode_image(torch.from_numpy(view_pixels(image, box, 32, flip, mean, std))[None])[0]
                 for box in view_boxes(*image.size, grid)
             ]
             for flip in (False, True)
