@@ -49,7 +49,7 @@ class ClipEncoder:
         weights = weights_file(self.clip, source.weights, tag)
         if source.weights == RANDOM:
             seed_everything(seed)
-        model = _loaded(self.clip, weights, self.activation == QUICK)
+        model = _loaded(self.clip, source.model, weights, self.activation == QUICK)
         self.model = model.to(device).eval().requires_grad_(False)
         self.weights_sha256 = _weights_hash(self.model, weights)
         size = open_clip.get_model_preprocess_cfg(self.model)["size"]
@@ -157,12 +157,12 @@ def _built(name: str, weights: Path | None, quick_gelu: bool, device: str = "cpu
         )
 
 
-def _loaded(clip: ClipModel, weights: Path | None, quick_gelu: bool) -> Any:
+def _loaded(clip: ClipModel, named: str, weights: Path | None, quick_gelu: bool) -> Any:
     try:
         return _built(clip.registered, weights, quick_gelu)
     except Exception as error:  # whatever a foreign file or configuration raises
         if weights is None:
-            raise AevlpError(f"{clip.name} cannot be built ({first_line(error)}): is it an open_clip model?") from error
+            raise AevlpError(f"{named} cannot be built ({first_line(error)}): is it an open_clip model?") from error
         hint = (
             "it is a TorchScript archive, which could run code; convert its state_dict to safetensors"
             if "TorchScript" in str(error)
