@@ -340,9 +340,8 @@ class _Training:
         if self.folder.share_tower(made["weights_sha256"]):
             return True
         manifests = self.plan.spec.manifest_path.parent
-        source = ClipSource(made["clip"]["model"], made["clip"]["weights"]).located(manifests)
         try:
-            if absent := absent_weights(source):
+            if absent := absent_weights(ClipSource.recorded(made, manifests)):
                 raise AevlpError(f"{absent.what} are not on this machine")
             encoder = scoring_encoder(made, manifests, torch.device("cpu"))
         except AevlpError as error:
