@@ -489,6 +489,11 @@ def test_a_folder_that_the_manifest_names_is_not_left(tmp_path: Path) -> None:
     assert labels(images) == {"mine/a.jpg": ["cat"], "mine/b.jpg": ["cat", "dog"]}
 
 
+def test_the_benchmark_is_not_read_from_any_xml_files_that_lie_about(tmp_path: Path) -> None:
+    found = refused(packaged(tmp_path), write(tmp_path, FLAT))
+    assert "VOCtrainval_11-May-2012.tar" in found
+
+
 # The law: never another matrix
 
 

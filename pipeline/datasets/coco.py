@@ -50,11 +50,14 @@ def read(spec: CocoSpec | CocoJsonSpec, root: Path, report: Report) -> Listings:
     for (split, part), columns in zip(parts.items(), classes.places, strict=True):
         ids, files, rows = _distinct(part, found[split], taken, report)
         cells, shape = part.cells.of_rows(rows), (len(ids), len(classes.names))
-        cells.report(ids, report)
+        labels = cells.labels(shape, columns)
+        if harmless := cells.report(ids, labels, report):
+            text = f"{harmless:,} annotations of {part.path} have no category, and are of images that show every class already"
+            remarks.append(Remark("left out", text))
         splits[split] = Listing(
             ids,
             [root / file for file in files],
-            cells.labels(shape, columns),
+            labels,
             sizes=lambda cells=cells, shape=shape, columns=columns: cells.sizes(shape, columns),
         )
     return Listings(classes.names, splits, root, list(paths.values()), remarks=classes.remarks + unlabelled + remarks)

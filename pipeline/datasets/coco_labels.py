@@ -1,7 +1,7 @@
 """The annotations of a COCO-style file -> the label cells that they set, and what is wrong with those that set none."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -11,30 +11,45 @@ from .coco_file import Annotation, Id, id_text, object_area
 from .faults import DataError, Report
 
 
+@dataclass(frozen=True)
+class Fault:
+    """Why an annotation sets no cell; row: of its image, or -1; unnamed: whether it has no category at all."""
+
+    kind: str
+    text: str
+    row: int
+    unnamed: bool
+
+
 @dataclass
 class Cells:
-    """The label cells that annotations set: rows of images, columns of the file's own categories, the area of the object in each.
-
-    faults: kind, text and row, or -1, of each annotation that sets none.
-    """
+    """The label cells that annotations set: rows of images, columns of the file's own categories, the area of the object in each."""
 
     table: CategoryTable
     rows: np.ndarray
     columns: np.ndarray
     areas: np.ndarray
-    faults: list[tuple[str, str, int]] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
 
     def of_rows(self, places: np.ndarray) -> "Cells":
         """Return the cells of the images that are kept; places: each row's new one, -1 for an image that is left out."""
         rows = places[self.rows] if len(self.rows) else self.rows
         kept = rows >= 0
-        faults = [(kind, text, places[row] if row >= 0 else -1) for kind, text, row in self.faults]
+        faults = [replace(fault, row=places[fault.row] if fault.row >= 0 else -1) for fault in self.faults]
         return Cells(self.table, rows[kept], self.columns[kept], self.areas[kept], faults)
 
-    def report(self, ids: Sequence[str], report: Report) -> None:
-        """Report the faults; ids: of the images, by row."""
-        for kind, text, row in self.faults:
-            report(DataError(kind, text, ids[row] if row >= 0 else None))
+    def report(self, ids: Sequence[str], labels: np.ndarray, report: Report) -> int:
+        """Report the faults and return how many there are that change nothing; ids, labels: of the images, by row.
+
+        An annotation without a category changes nothing where its image shows every class already.
+        """
+        harmless = 0
+        for fault in self.faults:
+            if fault.unnamed and fault.row >= 0 and labels[fault.row].all():
+                harmless += 1
+            else:
+                report(DataError(fault.kind, fault.text, ids[fault.row] if fault.row >= 0 else None))
+        return harmless
 
     def labels(self, shape: tuple[int, int], columns: np.ndarray) -> np.ndarray:
         """Return the labels, 0/1, by the classes of the data set; columns: of each category among those."""
@@ -66,9 +81,8 @@ def cells_of(annotations: Sequence[Annotation], table: CategoryTable, row: dict[
         except KeyError:
             image, category = id_text(image), id_text(category)
             if image not in rows or category not in columns:
-                kind, text = _fault(annotation, category in columns)
                 where = f"{table.path}, annotation {n + 1} of {len(annotations)}"
-                faults.append((kind, f"{where}: {text}", rows.get(image, -1)))
+                faults.append(_fault(annotation, where, rows.get(image, -1), category in columns))
                 continue
             places[n] = rows[image], columns[category]
         areas[n] = object_area(annotation)
@@ -83,11 +97,14 @@ def _in_any_form(place: dict[str, int]) -> dict[Id | None, int]:
     return {**place, **{int(text): n for text, n in short if str(int(text)) == text}}
 
 
-def _fault(annotation: Annotation, of_a_category: bool) -> tuple[str, str]:
+def _fault(annotation: Annotation, where: str, row: int, of_a_category: bool) -> Fault:
     given = annotation.category_id
+    unnamed = given is None or given != given  # NaN
     if of_a_category:
-        return "bad row", f"it names image {annotation.image_id!r}, which is not among its images"
-    if given is None or given != given:  # NaN
+        kind, text = "bad row", f"it names image {annotation.image_id!r}, which is not among its images"
+    elif unnamed:
         text = "its `category_id` is null, so what it shows is not known: give it the id of a category, or remove it"
-        return "bad row", text
-    return "unknown class", f"it names category {given!r}, which is not among its categories"
+        kind = "bad row"
+    else:
+        kind, text = "unknown class", f"it names category {given!r}, which is not among its categories"
+    return Fault(kind, f"{where}: {text}", row, unnamed)

@@ -98,7 +98,7 @@ def _devkit(spec: VocSpec, root: Path, remarks: list[Remark]) -> Path:
         folder = found[0].parent.parent
         remarks.append(Remark("read differently", f"{MAIN.as_posix()} is taken from {folder}, as {own} has none"))
         return folder
-    if any(base.glob("**/*.[xX][mM][lL]")):
+    if not spec.downloads and LabelledFolder(base).xml:  # the benchmark is its lists
         return base
     raise not_there(spec, root, own / MAIN)
 
