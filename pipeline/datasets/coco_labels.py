@@ -23,7 +23,7 @@ class Fault:
 
 @dataclass
 class Cells:
-    """The label cells that annotations set: rows of images, columns of the file's own categories, the area of the object in each."""
+    """The label cells that annotations set: rows of images, columns of the file's own categories, the area of each object."""
 
     table: CategoryTable
     rows: np.ndarray
