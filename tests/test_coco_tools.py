@@ -243,7 +243,7 @@ def test_a_size_that_cannot_be_read_is_refused_where_sizes_matter(tmp_path: Path
     path = write(tmp_path / "train.json", [CAT], [(1, 1)], **given)
     assert len(load_images(spec("train"), tmp_path)) == 3
     found = refused(spec("train"), tmp_path, observation=LARGEST)
-    assert f"{path}: 1 annotations have an area or box that is no size in pixels" in found
+    assert f"{path}: 1 annotation with an area or box that is no size in pixels" in found
 
 
 FORMS = [
@@ -306,7 +306,7 @@ def test_an_annotation_without_a_category_of_an_image_that_shows_every_class_cha
     images = load_images(spec("train"), tmp_path)
     assert labels(images) == {"train-1.jpg": ["cat", "dog"], "train-2.jpg": ["cat"], "train-3.jpg": []}
     assert [(remark.kind, remark.text) for remark in images.remarks] == [
-        ("left out", f"1 annotations of {path} have no category, and are of images that show every class already")
+        ("left out", f"1 annotation of {path} without a category, of images that show every class already")
     ]
 
 

@@ -146,8 +146,8 @@ def test_labels_are_read_from_xml_files_where_there_are_no_lists(tmp_path: Path,
     assert set(images.split) == {"train"}
     assert images.classes == ("cat", "dog")[: 2 if stated or "dog" in str(expected) else 1]
     assert said(images, "read differently") == [
-        f"the labels of {len(expected)} images of the train split are read from XML files in {tmp_path}: there are no lists "
-        f"of classes"
+        f"the labels of {len(expected)} image{'s' * (len(expected) > 1)} of the train split are read "
+        f"from XML files in {tmp_path}: there are no lists of classes"
     ]
 
 
@@ -227,7 +227,7 @@ def test_difficult_and_deleted_objects_do_not_count(tmp_path: Path, things: list
     write(tmp_path, {"a.xml": xml(*things), "a.jpg": None, "z.xml": xml("cat"), "z.jpg": None})
     images = load_images(voc("cat", "dog"), tmp_path)
     assert labels(images).get("a.jpg") == shown
-    left_out = ["1 images of the train split show no class, difficult objects aside: a"] if shown is None else []
+    left_out = ["1 image of the train split without an object that is not difficult: a"] if shown is None else []
     assert said(images, "left out") == left_out
 
 
@@ -318,7 +318,8 @@ def test_images_that_no_class_list_names_have_no_label(tmp_path: Path, listed: i
     assert labels(images) == dict(list(SIX.items())[:listed])
     lacked = ", ".join(f"i{n}" for n in range(listed, 6))
     assert said(images, "left out") == [
-        f"{6 - listed} images of the train split have no label, as no list of a class and no XML file has them: {lacked}"
+        f"{6 - listed} image{'s' * (listed < 5)} of the train split without a label, in "
+        f"no list of a class and without an XML file: {lacked}"
     ]
 
 
@@ -383,7 +384,7 @@ def test_pictures_of_another_ending_beside_whole_lists_are_found_and_said(tmp_pa
     images = load_images(voc("cat", "dog"), root)
     assert [Path(name).suffix for name in images.relative_paths()] == [".png"] * 3 + [".jpg"] * 3
     assert said(images, "read differently") == [
-        "3 pictures are not JPEGImages/<id>.jpg and are found by their names, first JPEGImages/i0.png"
+        "3 pictures not at JPEGImages/<id>.jpg, found by name, first JPEGImages/i0.png"
     ]
 
 
@@ -427,7 +428,8 @@ def test_an_image_of_two_lists_that_is_read_from_xml_is_refused(tmp_path: Path) 
 def test_check_lists_what_was_read_and_left_out(tmp_path: Path) -> None:
     write(tmp_path, {"a.xml": xml("cat"), "b.xml": xml("dog"), "c.xml": xml(), "d.xml": xml("cat", "dog")})
     for n, name in enumerate("abcd"):
-        Image.fromarray(np.full((8, 8, 3), 50 * n, dtype=np.uint8)).save(tmp_path / f"{name}.jpg")
+        noise = np.random.default_rng(n).integers(0, 255, (30, 40, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(tmp_path / f"{name}.jpg")
     found = check_dataset(voc("cat", "dog"), tmp_path)
     assert [finding.kind for finding in found.findings] == ["read differently", "left out"]
     assert found.images == 3

@@ -11,7 +11,7 @@ from ..specs import CocoJsonSpec, CocoSpec
 from .coco_categories import category_table, joined_classes
 from .coco_file import AnnotationFile, Id, id_text, parsed
 from .coco_labels import Cells, cells_of
-from .faults import DataError, Remark, Report, image_below_root, not_there
+from .faults import DataError, Remark, Report, counted, image_below_root, not_there
 from .image_names import find_images
 from .image_table import Listing, Listings
 from .text_lists import class_list
@@ -52,7 +52,7 @@ def read(spec: CocoSpec | CocoJsonSpec, root: Path, report: Report) -> Listings:
         cells, shape = part.cells.of_rows(rows), (len(ids), len(classes.names))
         labels = cells.labels(shape, columns)
         if harmless := cells.report(ids, labels, report):
-            text = f"{harmless:,} annotations of {part.path} have no category, and are of images that show every class already"
+            text = f"{counted(harmless, 'annotation')} of {part.path} without a category, of images that show every class already"
             remarks.append(Remark("left out", text))
         splits[split] = Listing(
             ids,
@@ -96,8 +96,8 @@ def _unlabelled(split: str, path: Path, content: AnnotationFile) -> Remark:
     number = len(content.images or ())
     return Remark(
         "left out",
-        f"{path} has no list `annotations`: the labels of its {number:,} images are not known, nothing can be judged by them "
-        f"and they are left out of the {split} split; aevlp predict labels them",
+        f"{path} has no list `annotations`: the labels of its {counted(number, 'image')} are not known, nothing can be "
+        f"judged by them and they are left out of the {split} split; aevlp predict labels them",
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from ..errors import AevlpError
 from .coco_categories import CategoryTable
 from .coco_file import Annotation, Id, id_text, object_area
-from .faults import DataError, Report
+from .faults import DataError, Report, counted
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Cells:
         """Return the area of the largest object of each class in each image; AevlpError where one is no number."""
         if unknown := int((~np.isfinite(self.areas)).sum()):
             raise AevlpError(
-                f"{self.table.path}: {unknown:,} annotations have an area or box that is no size in pixels"
+                f"{self.table.path}: {counted(unknown, 'annotation')} with an area or box that is no size in pixels"
             )
         largest = np.zeros(shape)
         np.maximum.at(largest, (self.rows, columns[self.columns]), self.areas)

@@ -32,6 +32,11 @@ def refuse(error: DataError) -> None:
     raise error
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number of things as words, such as "1 image" or "2,000 images"."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
 def not_there(spec: DatasetSpec, root: Path, path: Path) -> AevlpError:
     """Return the error for a data set whose file or folder `path` is not below `root`, with what a user can do."""
     ways = ["pass the folder that it is below as --data-root"]

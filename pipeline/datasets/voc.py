@@ -6,7 +6,7 @@ import numpy as np
 
 from ..errors import AevlpError
 from ..specs import VocSpec
-from .faults import DataError, Remark, Report, not_there
+from .faults import DataError, Remark, Report, counted, not_there
 from .image_table import Listing, Listings
 from .text_lists import class_list
 from .voc_folder import LabelledFolder
@@ -70,7 +70,7 @@ def read(spec: VocSpec, root: Path, report: Report) -> Listings:
     ]
     if elsewhere := [path for path in listed if path.parent != usual or path.suffix != ".jpg"]:
         first = elsewhere[0].relative_to(folder).as_posix()
-        text = f"{len(elsewhere):,} pictures are not JPEGImages/<id>.jpg and are found by their names, first {first}"
+        text = f"{counted(len(elsewhere), 'picture')} not at JPEGImages/<id>.jpg, found by name, first {first}"
         remarks.append(Remark("read differently", text))
     in_place = all(usual in path.parents for path in taken)
     lists = [path for found in sets.values() for path in found.lists]

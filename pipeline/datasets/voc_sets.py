@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from ..errors import AevlpError, unknown_name
 from ..specs import VocSpec
-from .faults import DataError, Remark, Report
+from .faults import DataError, Remark, Report, counted
 from .voc_folder import LabelledFolder
 from .voc_lists import ClassLists, read_class_lists, read_set, some
 from .voc_xml import Annotation, read_annotation
@@ -136,15 +136,13 @@ def _said(found: ImageSet, images: list[str], lists: ClassLists, beside: Labelle
     remarks = []
     if read := len(found.annotations):
         why = "the lists of classes are not whole" if lists.flags else "there are no lists of classes"
-        text = f"the labels of {read:,} images of the {split} split are read from XML files in {beside.folder}: {why}"
+        text = f"the labels of {counted(read, 'image')} of the {split} split are read from XML files in {beside.folder}: {why}"
         remarks.append(Remark("read differently", text))
     silent = [image for image in images if image not in found.shown and beside.id_of(image) is None]
     if silent:
-        text = (
-            f"{len(silent):,} images of the {split} split have no label, as no list of a class and no XML file has them"
-        )
+        text = f"{counted(len(silent), 'image')} of the {split} split without a label, in no list of a class and without an XML file"
         remarks.append(Remark("left out", f"{text}: {some(silent)}"))
     if empty := [name for name in found.annotations if not found.shown[name]]:
-        text = f"{len(empty):,} images of the {split} split show no class, difficult objects aside: {some(empty)}"
+        text = f"{counted(len(empty), 'image')} of the {split} split without an object that is not difficult: {some(empty)}"
         remarks.append(Remark("left out", text))
     return remarks
