@@ -15,6 +15,7 @@ from .image_formats import FORMATS, HEAD, MAX_PIXELS, format_of
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # of a damaged file, what is raised says enough
 
+_NEW_SUBFILE_TYPE, _REDUCED = 254, 1  # TIFF tag, and its bit for a smaller copy of another picture
 _WORDS = {"WEBP": "WebP", "JPEG2000": "JPEG 2000", "HEIF": "HEIC"}  # as people write them
 _LISTED = [_WORDS.get(name, name) for name in FORMATS if name != "MPO"]
 _EXPECTED = f"expected a picture: {', '.join(_LISTED[:-1])} or {_LISTED[-1]}"
@@ -26,7 +27,8 @@ def opened(file: IO[bytes], max_pixels: int = MAX_PIXELS) -> ImageFile:
     max_pixels: width times height of the largest picture that is opened. A limit above Pillow's own raises that one, which the
     whole process has in common.
     Raises ImageError "unreadable", with what was found, where the file is of no format in `image_formats.FORMATS`, where its
-    decoder is not installed, and where the picture is too large; what a decoder raises of a damaged header is passed on.
+    decoder is not installed, where a TIFF begins with a preview, and where the picture is too large; what a decoder raises of a
+    damaged header is passed on.
     """
     head = file.read(HEAD)
     name = format_of(head)
@@ -44,6 +46,12 @@ def opened(file: IO[bytes], max_pixels: int = MAX_PIXELS) -> ImageFile:
     ) as error:  # some decoders look at the size themselves, and say no more than that
         pixels = re.search(r"\d+", str(error))
         raise ImageError("unreadable", _too_large(int(pixels[0]) if pixels else 0, "", max_pixels)) from error
+    if name == "TIFF" and picture.tag_v2.get(_NEW_SUBFILE_TYPE, 0) & _REDUCED:  # type: ignore[attr-defined]
+        raise ImageError(
+            "unreadable",
+            f"its first picture is a preview ({picture.size[0]} x {picture.size[1]}), as in a camera's raw file: convert it to "
+            f"JPEG, PNG or a plain TIFF",
+        )
     width, height = picture.size
     if width * height > max_pixels:
         raise ImageError("unreadable", _too_large(width * height, f" ({width:,} x {height:,})", max_pixels))

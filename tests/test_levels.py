@@ -208,3 +208,14 @@ def test_orientation_and_depth_go_together(tmp_path: Path) -> None:
     )
     np.testing.assert_array_equal(grey(tmp_path / "a.png"), np.rot90(RAMP >> 8, -1))
     np.testing.assert_array_equal(np.asarray(read_image(tmp_path / "a.png", upright=False))[..., 0], RAMP >> 8)
+
+
+@pytest.mark.parametrize(("kind", "is_read"), [(0, True), (1, False), (2, True), (5, False)])
+def test_the_preview_in_a_raw_file_is_not_taken_for_the_photograph(tmp_path: Path, kind: int, is_read: bool) -> None:
+    """DNG, NEF and ARW are TIFF whose first picture is marked as a smaller copy of the one behind it."""
+    levels = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    path = written(tmp_path, saved(levels, "TIFF", tiffinfo={254: kind}))
+    if is_read:
+        np.testing.assert_array_equal(grey(path), levels)
+    else:
+        assert "its first picture is a preview (4 x 3), as in a camera's raw file" in refused(path)

@@ -140,7 +140,7 @@ def _said(found: ImageSet, images: list[str], lists: ClassLists, beside: Labelle
         remarks.append(Remark("read differently", text))
     silent = [image for image in images if image not in found.shown and beside.id_of(image) is None]
     if silent:
-        text = f"{counted(len(silent), 'image')} of the {split} split without a label, in no list of a class and without an XML file"
+        text = f"{counted(len(silent), 'image')} of the {split} split without a label, in no class's list and without an XML file"
         remarks.append(Remark("left out", f"{text}: {some(silent)}"))
     if empty := [name for name in found.annotations if not found.shown[name]]:
         text = f"{counted(len(empty), 'image')} of the {split} split without an object that is not difficult: {some(empty)}"
