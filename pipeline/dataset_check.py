@@ -31,6 +31,8 @@ KINDS = {
     "listed twice": True,
     "in two splits": True,
     "unknown class": True,
+    "doubtful class": True,
+    "labels disagree": True,
     "class named twice": True,
     "missing image": True,
     "unreadable image": True,

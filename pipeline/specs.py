@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, PrivateAttr, field_validator
+from pydantic import AfterValidator, Field, PrivateAttr, field_validator, model_validator
 
 from .errors import AevlpError
+from .label_keys import LabelKeys
 from .locations import RemotePath, location
 from .observation import checked
 from .spec_sections import Clip, Damp, Download, Expected, Recipe, Section, TextGraphConstants
@@ -114,6 +115,9 @@ class DatasetSpec(Section, frozen=True):
         if isinstance(classes, tuple):
             if not classes:
                 raise ValueError("there must be at least one class")
+            classes = tuple(name.strip() for name in classes)
+            if "" in classes:
+                raise ValueError("a class has no name")
             if twice := sorted({c for c in classes if classes.count(c) > 1}):
                 raise ValueError(f"classes named twice: {', '.join(twice)}")
         return classes
@@ -129,11 +133,11 @@ class VocSpec(DatasetSpec, frozen=True):
     splits: SplitNames = Field(default={"train": "train", "test": "val"}, min_length=1)
 
 
-class TableSpec(DatasetSpec, frozen=True):
-    """Images listed in a CSV, JSON-lines or Parquet file.
+class TableSpec(LabelKeys, DatasetSpec, frozen=True):
+    """Images listed in a CSV, JSON-lines or Parquet file: a row an image, or with `rows: label` a row a label.
 
-    labels: "complete" where the table holds every label of an image, of which one is then observed; "observed" where it
-    holds the few that somebody gave, and the truth is not known.
+    label_columns: a column for each class, instead of `label_column`. confidence_column: says of a row's label whether it is
+    present (1) or verified absent (0); null for a column named Confidence that is to be passed over.
     delimiter, encoding: how a CSV file is written, where it does not show itself. columns: the header of one that has none.
     """
 
@@ -144,9 +148,24 @@ class TableSpec(DatasetSpec, frozen=True):
     columns: tuple[str, ...] | None = None
     image_column: str = "image"
     label_column: str = "labels"
-    label_separator: str = Field(default=";", min_length=1)
+    label_columns: tuple[str, ...] | None = Field(default=None, min_length=1)
     split_column: str | None = None
-    labels: Literal["complete", "observed"] = "complete"
+    rows: Literal["image", "label"] = "image"
+    confidence_column: str | None = None
+
+    @model_validator(mode="after")
+    def _labels_in_one_place(self) -> Self:
+        if self.label_columns is not None:
+            for key in ("label_column", "label_form", "confidence_column"):
+                if key in self.model_fields_set and getattr(self, key) is not None:
+                    raise ValueError(f"label_columns and {key} exclude each other: leave one of them out")
+            if self.rows == "label":
+                raise ValueError("label_columns are of a table with a row an image: leave `rows: label` out")
+        if self.rows == "label" and self.label_form == "vector":
+            raise ValueError(
+                "a vector is of a table with a row an image: leave `rows: label` or `label_form: vector` out"
+            )
+        return self
 
     @field_validator("delimiter")
     @classmethod
@@ -234,7 +253,7 @@ class ImageFolderSpec(DatasetSpec, frozen=True):
     labels: Literal["complete", "observed"] = "observed"
 
 
-class WebDatasetSpec(DatasetSpec, frozen=True):
+class WebDatasetSpec(LabelKeys, DatasetSpec, frozen=True):
     """WebDataset tar shards: a glob pattern for each split, in which {000..012} may stand for numbers.
 
     A sample's labels are in its file of `label_extension`: a .txt holds names, one a line or with `label_separator` between
@@ -247,8 +266,6 @@ class WebDatasetSpec(DatasetSpec, frozen=True):
     image_extension: str | None = None
     label_extension: str = "json"
     label_key: str = "labels"
-    label_separator: str = Field(default=";", min_length=1)
-    labels: Literal["complete", "observed"] = "complete"
 
     @field_validator("image_extension", "label_extension")
     @classmethod
@@ -263,7 +280,7 @@ class WebDatasetSpec(DatasetSpec, frozen=True):
         return extension
 
 
-class HuggingFaceSpec(DatasetSpec, frozen=True):
+class HuggingFaceSpec(LabelKeys, DatasetSpec, frozen=True):
     """What Hugging Face `datasets` wrote: for each split a folder of `save_to_disk`, or a glob pattern of Parquet or Arrow files.
 
     image_column: Image features, bytes, or paths below the data set's folder. label_column: names or numbers, one or a list,
@@ -274,8 +291,6 @@ class HuggingFaceSpec(DatasetSpec, frozen=True):
     files: SplitNames = Field(min_length=1)
     image_column: str = "image"
     label_column: str = "labels"
-    label_separator: str = Field(default=";", min_length=1)
-    labels: Literal["complete", "observed"] = "complete"
 
 
 AnySpec = Annotated[

@@ -165,7 +165,11 @@ def _from_table(path: Path, cache: ScoreCache, train: np.ndarray) -> Labelled:
     if not path.is_file():
         raise AevlpError(f"no labelled images {path}: expected a table with the columns image and labels")
     spec = TableSpec(title="labelled images", format="table", table=path.name, classes=tuple(cache.classes))
-    listing = tables.read(spec.placed(path.name, path), path.parent, refuse).splits["train"]
+    listings = tables.read(spec.placed(path.name, path), path.parent, refuse)
+    if not listings.complete:
+        why = listings.remarks[0].text
+        raise AevlpError(f"{path}: some labels are not known, and a labelled image needs all of them: {why}")
+    listing = listings.splits["train"]
     row_of = {name: row for row, name in enumerate(cache.ids.tolist())}
     if strange := [name for name in listing.ids if name not in row_of]:
         raise AevlpError(f"{path}: {len(strange):,} images are not in {cache.path}, first {strange[0]!r}")

@@ -13,7 +13,7 @@ from ..pipeline.prompts import class_names
 from ..pipeline.specs import DatasetSpec
 from .console import Rate, out, print_json, print_table, progress_bar, say
 
-SHOWN = 10  # lines of one kind; --json has all
+SHOWN = 3  # lines of one kind; --json has all
 
 
 def run(

@@ -353,7 +353,7 @@ def test_a_single_number_that_says_unlabelled_is_reported(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "labels", [pa.array([0.5]), pa.array([[True]]), pa.array([{"a": 1}]), pa.array([b"a"]), pa.array([[["a"]]])]
+    "labels", [pa.array([0.5]), pa.array([[True]]), pa.array([{"a": 1}]), pa.array([b"\xff"]), pa.array([[["a"]]])]
 )
 def test_labels_of_another_type_are_reported(tmp_path: Path, labels: pa.Array) -> None:
     write(tmp_path / "a.parquet", in_rows(b"x"), labels)
@@ -473,7 +473,7 @@ def test_files_without_a_row_or_a_label_say_so(tmp_path: Path) -> None:
     write(tmp_path / "a.parquet", in_rows(), pa.array([], pa.list_(pa.string())))
     assert "the files hold no row with an image" in refuse(tmp_path)
     write(tmp_path / "b.parquet", in_rows(b"x"), pa.array([[]], pa.list_(pa.string())))
-    assert "no row has a label, and neither the files nor the manifest list classes" in refuse(tmp_path)
+    assert "photos, the column labels: no row has a label, and the manifest lists no classes" in refuse(tmp_path)
 
 
 def test_labels_that_somebody_gave_are_observed_as_they_are(tmp_path: Path) -> None:

@@ -117,11 +117,14 @@ def test_the_documented_example(tmp_path: Path) -> None:
 
 
 TEXT = st.text(st.characters(exclude_categories=["C", "Z"], exclude_characters=";"), min_size=1, max_size=5)
+NAMES = st.sampled_from(
+    ["cat", "dog", "fire truck", "Ünïcode", "猫", "person", "it's", "C 4"]
+)  # others: test_label_forms.py
 TABLES = st.lists(
     st.tuples(
         TEXT.filter(lambda name: ".." not in name and not name.startswith("/")),
         st.sampled_from(["train", "test"]),
-        st.lists(TEXT, max_size=4),
+        st.lists(NAMES, max_size=4),
     ),
     min_size=1,
     max_size=6,
@@ -187,7 +190,7 @@ def test_spaces_around_a_cell_and_a_repeated_label_do_not_matter(tmp_path: Path)
 def test_a_quoted_cell_may_hold_commas_and_lines(tmp_path: Path) -> None:
     text = 'image,split,labels\n"a, b.jpg",train,"cat;""big"" dog"\nb.jpg,train,"cat;\ndog"\n'
     (tmp_path / "labels.csv").write_text(text)
-    images = load_images(spec(tmp_path), tmp_path)
+    images = load_images(spec(tmp_path, classes=("cat", "dog", '"big" dog')), tmp_path)
     assert labels_of(images) == {"a, b.jpg": {"cat", '"big" dog'}, "b.jpg": {"cat", "dog"}}
 
 

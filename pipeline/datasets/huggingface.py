@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -10,11 +10,13 @@ from typing import Any
 from ..column_files import chunks, holds_bytes, lengths, schema
 from ..errors import AevlpError, unknown_name
 from ..specs import HuggingFaceSpec
-from .class_labels import labels_in, named
+from .cell_labels import labels_in_cells
 from .faults import DataError, Report, image_below_root
+from .image_rows import Row, distinct, listings
 from .image_table import Listings
+from .label_cells import parsed
+from .label_forms import Column
 from .split_files import in_one_split, matching
-from .table import Row, distinct, listings
 from .text_lists import class_list
 
 
@@ -42,14 +44,12 @@ def read(spec: HuggingFaceSpec, root: Path, report: Report) -> Listings:
     paths = {split: _data_files(spec, root, name) for split, name in spec.files.items()}
     files = [_checked(spec, path, split) for split, part in in_one_split(spec, paths).items() for path in part]
     classes = _class_names(files, class_list(spec, root, report))
-    rows = [row for file in files for row in _rows(spec, root, file, classes, report)]
-    rows = list(distinct(rows, report))
+    rows = list(distinct((row for file in files for row in _rows(spec, root, file, report)), report))
     if not rows:
         raise AevlpError(f"{spec.name}: the files hold no row with an image, at least one is needed")
-    classes = classes or tuple(sorted({name for row in rows for name in row.labels}))
-    if not classes:
-        raise AevlpError(f"{spec.name}: no row has a label, and neither the files nor the manifest list classes")
-    return replace(listings(spec, root, root, rows, classes, report), label_files=[])
+    typed = any(file.names for file in files)
+    column = Column(f"{spec.name}, the column {spec.label_column}", spec.label_column, classes, typed)
+    return listings(root, [], labels_in_cells(spec, column, rows, report))
 
 
 def _data_files(spec: HuggingFaceSpec, root: Path, name: str) -> list[Path]:
@@ -131,9 +131,7 @@ def _class_names(files: list[_File], stated: tuple[str, ...] | None) -> tuple[st
     return stated or (with_names[0].names if with_names else None)
 
 
-def _rows(
-    spec: HuggingFaceSpec, root: Path, file: _File, classes: tuple[str, ...] | None, report: Report
-) -> Iterator[Row]:
+def _rows(spec: HuggingFaceSpec, root: Path, file: _File, report: Report) -> Iterator[Row]:
     inside = (file.path.relative_to(root) / spec.image_column).as_posix()
     labels = _cells(file.path, spec.label_column)
     held = lengths(file.path, spec.image_column) >= 0 if file.holds_images else None
@@ -147,11 +145,11 @@ def _rows(
                 image = f"{inside}/{number}"
             else:
                 image = PurePosixPath(image_below_root(path or "", where)).as_posix()
-            found = labels_in(value, spec.label_separator, where)
+            cell = parsed(value, spec.label_separator, where)
         except DataError as error:
             report(error)
         else:
-            yield Row(where, image, named(found, classes, where, image, report), file.split)
+            yield Row(where, image, cell, file.split)
 
 
 def _cells(path: Path, column: str, field: str | None = None) -> Iterator[Any]:

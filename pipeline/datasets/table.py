@@ -1,31 +1,23 @@
 """A CSV, JSON-lines or Parquet file with a row an image: a data set of one's own."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..errors import AevlpError, unknown_name
+from ..image_formats import ENDINGS
 from ..specs import TableSpec
-from ..splits import SPLITS, expected_words, split_of
-from .class_labels import label_names
+from ..splits import expected_words, split_of
+from .cell_labels import labels_in_cells
+from .class_columns import ClassColumns, class_columns_of
 from .delimited_text import TableForm
 from .faults import DataError, Report, image_below_root, not_there
-from .image_table import Listing, Listings
-from .table_files import TableFile, open_table
+from .image_rows import Labels, Row, distinct, listings
+from .image_table import Listings
+from .label_cells import parsed
+from .label_forms import Column
+from .label_rows import LabelRows, confidence_column
+from .table_files import open_table
 from .text_lists import class_list
-
-
-@dataclass(frozen=True)
-class Row:
-    """A row of a table, and the words that say where it stands."""
-
-    where: str
-    image: str
-    labels: list[str]
-    split: str
 
 
 def read(spec: TableSpec, root: Path, report: Report) -> Listings:
@@ -37,74 +29,101 @@ def read(spec: TableSpec, root: Path, report: Report) -> Listings:
     path = root / spec.table
     if not path.is_file():
         raise not_there(spec, root, path)
-    table = open_table(path, spec.image_column, TableForm(spec.delimiter, spec.encoding, spec.columns))
-    rows = list(distinct(_rows(spec, path, table, report), report))
-    if not rows:
-        raise AevlpError(f"{path}: the table has no rows, at least one image is needed")
-    classes = class_list(spec, root, report) or tuple(sorted({name for row in rows for name in row.labels}))
-    if not classes:
-        raise AevlpError(f"{path}: no row has a label, and the manifest lists no classes")
-    return replace(listings(spec, root, path, rows, classes, report), remarks=table.remarks)
-
-
-def distinct(rows: Iterable[Row], report: Report) -> Iterator[Row]:
-    """Yield the first row of each image; another one is reported and left out."""
-    first: dict[str, Row] = {}
-    for row in rows:
-        file = PurePosixPath(row.image).as_posix()  # a/b.jpg and ./a//b.jpg are one
-        there = first.setdefault(file, row)
-        if there is row:
-            yield row
-            continue
-        kind = "listed twice" if there.split == row.split else "in two splits"
-        place = there.where.removeprefix(f"{row.where.rpartition(', ')[0]}, ")  # the file is named once
-        report(DataError(kind, f"{row.where}: the image {row.image!r} stands in {place} too; each may stand once"))
-
-
-def listings(spec: Any, root: Path, path: Path, rows: list[Row], classes: tuple[str, ...], report: Report) -> Listings:
-    """Return the listings of rows; `spec.labels` says whether the labels are complete."""
-    column = {name: n for n, name in enumerate(classes)}
-    splits: dict[str, Listing] = {}
-    for split in SPLITS:
-        part = [row for row in rows if row.split == split]
-        labels = np.zeros((len(part), len(classes)), dtype=np.int8)
-        for n, row in enumerate(part):
-            for name in row.labels:
-                if name in column:
-                    labels[n, column[name]] = 1
-                else:
-                    text = f"{row.where}: {unknown_name('class', name, classes)}"
-                    report(DataError("unknown class", text, row.image))
-        splits[split] = Listing([row.image for row in part], [root / row.image for row in part], labels)
-    return Listings(classes, splits, root, [path], complete=spec.labels == "complete")
-
-
-def _rows(spec: TableSpec, path: Path, table: TableFile, report: Report) -> Iterator[Row]:
+    table = open_table(path, spec.image_column.strip(), TableForm(spec.delimiter, spec.encoding, spec.columns))
+    classes = class_list(spec, root, report)
+    source: _Source | None = None
+    rows: list[Row] = []
     for where, record in table.records(report):
         try:
-            yield _row(spec, f"{path}, {where}", record)
+            record = _stripped(record, f"{path}, {where}")
+            source = source or _Source(spec, record, classes, f"{path}, {where}")
+            rows.append(source.row(record, f"{path}, {where}"))
         except DataError as error:
             report(error)
+    if source is None or not rows:
+        raise AevlpError(f"{path}: the table has no rows, at least one image is needed")
+    found = listings(root, [path], source.labels(rows, report))
+    found.remarks += table.remarks
+    return found
 
 
-def _row(spec: TableSpec, where: str, record: dict[str, Any]) -> Row:
-    for column in filter(None, (spec.image_column, spec.label_column, spec.split_column)):
-        if column not in record:  # of every row alike: nothing could be read
-            raise AevlpError(f"{where}: {unknown_name('column', column, map(str, record))}")
-    value = record[spec.image_column]
-    if not isinstance(value, str | None):
-        raise DataError(
-            "bad row", f"{where}: the column {spec.image_column} holds {value!r}, expected an image's path as text"
+class _Source:
+    """Where the records of a table hold an image, its labels and its split, as the first record has it."""
+
+    def __init__(self, spec: TableSpec, record: dict[str, Any], classes: tuple[str, ...] | None, where: str) -> None:
+        self.spec, self.where, self.classes = spec, where, classes
+        self.image_column, self.label_column = spec.image_column.strip(), spec.label_column.strip()
+        self.split_column = spec.split_column and spec.split_column.strip()
+        if self.image_column not in record:  # of every row alike: nothing could be read
+            named = [name for name, value in record.items() if str(value).strip().lower().endswith(tuple(ENDINGS))]
+            hint = f"; did you mean `image_column: {named[0]}`?" if len(named) == 1 else ""
+            raise AevlpError(f"{where}: {unknown_name('column', self.image_column, record)}{hint}")
+        self.beside = class_columns_of(spec, record)
+        self.many: ClassColumns | LabelRows | None = None
+        if self.label_column not in record or spec.label_columns is not None:
+            if "label_column" in spec.model_fields_set and spec.label_columns is None:
+                raise AevlpError(f"{where}: {unknown_name('column', self.label_column, record)}")
+            self.many = ClassColumns(spec, record, classes, where)
+        else:
+            confidence = confidence_column(spec, record, where)
+            if spec.rows == "label" or confidence is not None:
+                self.many = LabelRows(spec, confidence)
+
+    def row(self, record: dict[str, Any], where: str) -> Row:
+        """Return a record's row; DataError where it names no image or no split, or its labels cannot be read."""
+        for column in (self.image_column, self.split_column):
+            if column is not None and column not in record:
+                raise AevlpError(f"{where}: {unknown_name('column', column, record)}")
+        image, split = self._image(record, where), self._split(record, where)
+        if isinstance(self.many, ClassColumns):
+            return Row(where, image, self.many.take(record, where), split)
+        if self.label_column not in record:
+            raise AevlpError(f"{where}: {unknown_name('column', self.label_column, record)}")
+        if isinstance(self.many, LabelRows):
+            return Row(where, image, self.many.take(record, where), split)
+        return Row(where, image, parsed(record[self.label_column], self.spec.label_separator, where), split)
+
+    def labels(self, rows: list[Row], report: Report) -> Labels:
+        """Return the labels of all rows of the table."""
+        place = f"{self.where.rpartition(', ')[0]}, the column {self.label_column}"
+        column = Column(place, self.label_column, self.classes, beside=self.beside)
+        if isinstance(self.many, LabelRows):
+            return self.many.labels(rows, column, report)
+        several = "" if isinstance(self.many, ClassColumns) else "; for a table with a row a label say `rows: label`"
+        rows = list(distinct(rows, report, several))
+        if isinstance(self.many, ClassColumns):
+            return self.many.labels(rows, report)
+        return labels_in_cells(self.spec, column, rows, report)
+
+    def _image(self, record: dict[str, Any], where: str) -> str:
+        value = record[self.image_column]
+        if not isinstance(value, str | None):
+            raise DataError(
+                "bad row", f"{where}: the column {self.image_column} holds {value!r}, expected an image's path as text"
+            )
+        image = (value or "").strip()
+        if not image:
+            raise DataError("bad row", f"{where}: the column {self.image_column} is empty, an image's path is needed")
+        return image_below_root(image, where)
+
+    def _split(self, record: dict[str, Any], where: str) -> str:
+        if self.split_column is None:
+            return "train"
+        found = str(record[self.split_column])
+        split = split_of(found)
+        if split is None:
+            text = f"{where}: the column {self.split_column} holds {found!r}, expected a split ({expected_words()})"
+            raise DataError("unknown split", text)
+        return split
+
+
+def _stripped(record: dict[str, Any], where: str) -> dict[str, Any]:
+    """Return a record by the names of its columns without blanks around them."""
+    if all(name == name.strip() for name in record):
+        return record
+    found = {name.strip(): value for name, value in record.items()}
+    if len(found) < len(record):
+        raise AevlpError(
+            f"{where}: two columns have one name, but for the blanks around it: {', '.join(map(repr, record))}"
         )
-    image = (value or "").strip()
-    if not image:
-        raise DataError("bad row", f"{where}: the column {spec.image_column} is empty, an image's path is needed")
-    image_below_root(image, where)
-    split = split_of(str(record[spec.split_column])) if spec.split_column else "train"
-    if split is None:
-        found = str(record[spec.split_column] if spec.split_column else "")
-        raise DataError(
-            "unknown split",
-            f"{where}: the column {spec.split_column} holds {found!r}, expected a split ({expected_words()})",
-        )
-    return Row(where, image, label_names(record[spec.label_column], spec.label_separator), split)
+    return found

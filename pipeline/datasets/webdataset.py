@@ -3,7 +3,6 @@
 import json
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from ..errors import AevlpError, unknown_name
@@ -11,11 +10,13 @@ from ..image_files import HIDDEN, counted, is_systems
 from ..image_formats import ENDINGS
 from ..specs import WebDatasetSpec
 from ..tar_files import tar_members
-from .class_labels import label_names, labels_in, named
+from .cell_labels import labels_in_cells
 from .faults import DataError, Remark, Report, image_below_root
+from .image_rows import Row, listings
 from .image_table import Listings
+from .label_cells import Cell, parsed
+from .label_forms import Column
 from .split_files import in_one_split, matching
-from .table import Row, listings
 from .text_lists import class_list
 
 IMAGE_EXTENSIONS = tuple(ending.removeprefix(".") for ending in sorted(ENDINGS))
@@ -32,29 +33,19 @@ def read(spec: WebDatasetSpec, root: Path, report: Report) -> Listings:
     classes = class_list(spec, root, report)
     left_out: dict[str, list[str]] = {}
     rows = [
-        row
-        for split in shards
-        for shard in shards[split]
-        for row in _rows(spec, root, shard, split, classes, report, left_out)
+        row for split in shards for shard in shards[split] for row in _rows(spec, root, shard, split, report, left_out)
     ]
     if not rows:
         raise AevlpError(f"{spec.name}: the shards hold no sample with an image and labels, at least one is needed")
-    classes = classes or tuple(sorted({name for row in rows for name in row.labels}))
-    if not classes:
-        raise AevlpError(f"{spec.name}: no sample in the shards has a label, and the manifest lists no classes")
-    found = listings(spec, root, root, rows, classes, report)
-    remarks = [Remark("left out", f"left out of the shards: {counted(left_out)}")] if left_out else []
-    return replace(found, label_files=[], remarks=[*found.remarks, *remarks])
+    column = Column(f"{spec.name}, the .{spec.label_extension} files", "labels", classes)
+    found = listings(root, [], labels_in_cells(spec, column, rows, report))
+    if left_out:
+        found.remarks.append(Remark("left out", f"left out of the shards: {counted(left_out)}"))
+    return found
 
 
 def _rows(
-    spec: WebDatasetSpec,
-    root: Path,
-    shard: Path,
-    split: str,
-    classes: tuple[str, ...] | None,
-    report: Report,
-    left_out: dict[str, list[str]],
+    spec: WebDatasetSpec, root: Path, shard: Path, split: str, report: Report, left_out: dict[str, list[str]]
 ) -> Iterator[Row]:
     if shard.suffix.lower() != ".tar":
         raise AevlpError(f"{shard}: a shard is an uncompressed .tar, images are read from its middle: unpack it to one")
@@ -67,11 +58,11 @@ def _rows(
                 image = image_below_root((shard.relative_to(root) / _image(spec, where, files)).as_posix(), where)
                 offset, size = members[_sidecar(spec, where, files)]
                 file.seek(offset)
-                labels = _labels(spec, where, file.read(size), classes)
+                cell = _labels(spec, where, file.read(size))
             except DataError as error:
                 report(error)
             else:
-                yield Row(where, image, named(labels, classes, where, image, report), split)
+                yield Row(where, image, cell, split)
 
 
 def _samples(shard: str, members: Iterable[str], left_out: dict[str, list[str]]) -> dict[str, dict[str, str]]:
@@ -103,26 +94,19 @@ def _sidecar(spec: WebDatasetSpec, where: str, files: dict[str, str]) -> str:
     return files[spec.label_extension]
 
 
-def _labels(spec: WebDatasetSpec, where: str, content: bytes, classes: tuple[str, ...] | None) -> list[str | int]:
+def _labels(spec: WebDatasetSpec, where: str, content: bytes) -> Cell:
     kind = spec.label_extension.rpartition(".")[2]
     try:
         text = content.decode("utf-8-sig")
-        if kind == "txt":
-            return [name for line in text.splitlines() for name in label_names(line, spec.label_separator)]
-        if kind == "cls":
-            return [_one_class(text.strip(), classes)]
-        value = json.loads(text)
+        if kind == "cls" and (not text.strip() or "\n" in text.strip()):
+            raise ValueError(f"expected one class, found {text[:60]!r}")
+        value = json.loads(text) if kind == "json" else text
     except (ValueError, RecursionError) as error:
         raise DataError("bad row", f"{where}: its .{spec.label_extension} cannot be read: {error}") from error
-    if isinstance(value, dict):
+    if kind == "cls":
+        return parsed(value, None, where)
+    if kind == "json" and isinstance(value, dict):
         if spec.label_key not in value:
             raise DataError("bad row", f"{where}: {unknown_name('key', spec.label_key, value)}")
         value = value[spec.label_key]
-    return labels_in(value, spec.label_separator, where)
-
-
-def _one_class(text: str, classes: tuple[str, ...] | None) -> str | int:
-    if not text or "\n" in text:
-        raise ValueError(f"expected one class, found {text[:60]!r}")
-    number = re.fullmatch(r"-?\d+", text) and text not in (classes or ())
-    return int(text) if number else text
+    return parsed(value, spec.label_separator, where, lines=kind == "txt")

@@ -1,0 +1,85 @@
+"""A cell of labels in each row -> codes, after what the cells of the whole column mean was decided."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..errors import AevlpError
+from ..label_keys import LabelKeys
+from .faults import DataError, Remark, Report
+from .image_rows import Labels, Row
+from .label_cells import Cell
+from .label_forms import Column, are_vectors
+from .label_names import names_of
+from .presence import Presence
+
+
+def labels_in_cells(keys: LabelKeys, column: Column, rows: Sequence[Row], report: Report) -> Labels:
+    """Return the labels of rows whose `labels` is a `Cell`.
+
+    A row with what is no label is reported and left out; an unknown class is reported and its label left out. Raises
+    AevlpError that names the manifest's key where it is not certain what the column means.
+    """
+    if are_vectors(keys, column, [row.labels for row in rows]):
+        return _vectors(keys, column, rows, report)
+    kept, names = named_rows(keys, column, rows, report)
+    classes = classes_of(column, names)
+    place = {name: n for n, name in enumerate(classes)}
+    codes = np.zeros((len(kept), len(classes)), dtype=np.int8)
+    for code, found in zip(codes, names, strict=True):
+        code[[place[name] for name in found]] = 1
+    return Labels(classes, kept, codes, keys.labels == "complete", _said_of_nothing(column, kept))
+
+
+def named_rows(
+    keys: LabelKeys, column: Column, rows: Sequence[Row], report: Report
+) -> tuple[list[Row], list[list[str]]]:
+    """Return the rows that are not faulty, and the names of their labels."""
+    names = names_of(keys, column, [row.labels for row in rows], [(row.where, row.image) for row in rows], report)
+    kept = [(row, found) for row, found in zip(rows, names, strict=True) if found is not None]
+    return [row for row, _ in kept], [found for _, found in kept]
+
+
+def classes_of(column: Column, names: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """Return the classes, listed or found and then sorted; AevlpError where there are none."""
+    classes = column.classes or tuple(sorted({name for found in names for name in found}))
+    if not classes:
+        raise AevlpError(f"{column.place}: no row has a label, and the manifest lists no classes")
+    return classes
+
+
+def _vectors(keys: LabelKeys, column: Column, rows: Sequence[Row], report: Report) -> Labels:
+    assert column.classes is not None
+    presence = Presence(keys)
+    kept, numbers = [], []
+    for row in rows:
+        try:
+            numbers.append(_vector(presence, row.labels, column.classes, row.where))
+        except DataError as error:
+            report(error)
+        else:
+            kept.append(row)
+    codes, complete, remarks = presence.codes(numbers, len(column.classes), column.place)
+    return Labels(column.classes, kept, codes, complete, remarks)
+
+
+def _vector(presence: Presence, cell: Cell, classes: tuple[str, ...], where: str) -> bytes:
+    values = (None,) * len(classes) if cell.blank else cell.parts
+    if len(values) != len(classes):
+        found = f"{len(values)} value{'s' * (len(values) != 1)}"
+        raise DataError("bad row", f"{where}: expected a vector of {len(classes)} values, one a class, found {found}")
+    numbers = [presence.number(value) for value in values]
+    if None in numbers:
+        place = numbers.index(None)
+        raise presence.refused(values[place], f"{where}: the class {classes[place]}")
+    return bytes(n for n in numbers if n is not None)
+
+
+def _said_of_nothing(column: Column, rows: Sequence[Row]) -> list[Remark]:
+    empty = [row for row in rows if row.labels.blank and row.labels.text is None]
+    if not empty:
+        return []
+    text = (
+        f"{column.place}: {len(empty):,} cells hold null or NaN, first {empty[0].where}: read as images without a label"
+    )
+    return [Remark("read differently", text)]

@@ -1,0 +1,123 @@
+"""Class names that were found in the data, not listed by anybody -> why they may not be the names that were meant."""
+
+import re
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+
+SEPARATORS = (",", ";", "|", "/", "\t", "\n", ":", "&", "+")
+_ROWS = 10  # from so many on, a class of its own for each is no list of classes
+_SYNTAX = re.compile(r"""[\[\]{}]|^["'(]|["']$|["']\s*[:,]|[:=]\s*(-?[\d.]+|true|false|none|null)$""", re.IGNORECASE)
+_LISTED = "if these are the names, list them under `classes`"
+
+
+def doubts(rows: Sequence[Sequence[str]], separator: str, from_text: frozenset[str] = frozenset()) -> list[str]:
+    """Return what is strange about the names in rows, a line each that names the manifest's key; [] where nothing is.
+
+    rows: the labels of each image. separator: what the labels of a text are cut at. from_text: the names that were cut out of
+    a text, at a separator that nobody named.
+    """
+    used = Counter(name for row in rows for name in dict.fromkeys(row))
+    names = sorted(used)
+    found = [
+        _syntax(names),
+        _separators(names, rows, separator, from_text),
+        _numerals(names),
+        _one_a_row(used, rows, separator),
+        _alike(names),
+    ]
+    return [line for line in found if line]
+
+
+def key_of(name: str) -> str:
+    """Return what two spellings of one name have in common: no case, no blanks, hyphens or underscores, one Unicode form."""
+    return re.sub(r"[\s_\-\u2010-\u2015]+", "", unicodedata.normalize("NFKC", name).casefold())
+
+
+def suggested(separator: str) -> str:
+    """Return the key that says this separator, for a message."""
+    return f"`label_separator: {_quoted(separator)}`"
+
+
+def cut(name: str, separator: str) -> list[str]:
+    """Return the parts of a name between separators, without blanks around them, none of them empty."""
+    return [part.strip() for part in name.split(separator) if part.strip()]
+
+
+def _quoted(separator: str) -> str:
+    return {"\t": r'"\t"', "\n": r'"\n"'}.get(separator, f"'{separator}'")
+
+
+def _shown(names: Iterable[str]) -> str:
+    shown = [repr(name if len(name) < 60 else f"{name[:57]}...") for name in names]
+    return ", ".join(shown[:4]) + (f", ... ({len(shown)} in all)" if len(shown) > 4 else "")
+
+
+def _syntax(names: list[str]) -> str | None:
+    odd = [name for name in names if _SYNTAX.search(name) or (name.endswith(")") and "(" not in name)]
+    if odd:
+        return (
+            f"classes that look like pieces of a list or an object: {_shown(odd)}: write the labels as names with "
+            f"`label_separator` between them, or as a JSON list; {_LISTED}"
+        )
+    if odd := [name for name in names if any(unicodedata.category(c) == "Cc" and c not in "\t\n" for c in name)]:
+        return f"classes that hold control characters: {_shown(odd)}: write the labels as names; {_LISTED}"
+    return None
+
+
+def _separators(
+    names: list[str], rows: Sequence[Sequence[str]], separator: str, from_text: frozenset[str]
+) -> str | None:
+    for other in SEPARATORS:
+        pieces = {name: parts for name in names if other in name and len(parts := cut(name, other)) > 1}
+        parted = Counter(part for parts in pieces.values() for part in set(parts))
+        alone = set(names)
+        certain = from_text if other in ",;|\t\n" else frozenset()
+        odd = [n for n, parts in pieces.items() if n in certain or any(p in alone or parted[p] > 1 for p in parts)]
+        if odd:
+            return f"classes made of others: {_shown(odd)}: did you mean {suggested(other)}? Or {_LISTED}"
+    if separator.strip() and all(len(row) < 2 for row in rows):
+        return _blanks(names)
+    return None
+
+
+def _blanks(names: list[str]) -> str | None:
+    pieces = {name: name.split() for name in names}
+    several = [name for name, parts in pieces.items() if len(parts) > 1]
+    parted = Counter(part for parts in pieces.values() for part in set(parts))
+    odd = [name for name in several if all(parted[part] > 1 for part in pieces[name])]
+    lengths = {len(parts) for parts in pieces.values()}
+    if len(odd) > 1 and len(odd) * 2 > len(several) and len(lengths) > 1 and len(parted) <= len(names):
+        return f"classes made of others: {_shown(odd)}: did you mean {suggested(' ')}? Or {_LISTED}"
+    return None
+
+
+def _numerals(names: list[str]) -> str | None:
+    odd = [name for name in names if any(map(str.isdigit, name)) and not any(map(str.isalpha, name))]
+    if odd:
+        return f"classes that are numbers: {_shown(odd)}: names are needed for the prompts: list them under `classes`"
+    return None
+
+
+def _one_a_row(used: Counter[str], rows: Sequence[Sequence[str]], separator: str) -> str | None:
+    labelled = sum(bool(row) for row in rows)
+    if labelled >= _ROWS and len(used) >= labelled and max(used.values()) == 1:
+        return (
+            f"each of the {labelled} labelled images has a class of its own, such as {_shown(list(used)[:2])}: is this the "
+            f"column of labels, and {suggested(separator)} between them? Or {_LISTED}"
+        )
+    return None
+
+
+def _alike(names: list[str]) -> str | None:
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    for name in names:
+        groups[key_of(name)].append(name)
+    for key in list(groups):
+        for plural in (f"{key}s", f"{key}es", f"{key[:-1]}ies" if key.endswith("y") else ""):
+            if len(key) > 2 and plural in groups:
+                groups[key] += groups.pop(plural)
+    if odd := [" and ".join(map(repr, group)) for group in groups.values() if len(group) > 1]:
+        more = f", ... ({len(odd)} in all)" if len(odd) > 4 else ""
+        return f"classes that may be one: {', '.join(odd[:4])}{more}: write each class in one way; {_LISTED}"
+    return None

@@ -1,0 +1,143 @@
+"""A value for each class, as vectors and class columns have them -> codes: present, absent, or not known."""
+
+from typing import Any
+
+import numpy as np
+
+from ..errors import AevlpError
+from ..label_codes import NEGATIVE, POSITIVE, UNKNOWN
+from ..label_keys import LabelKeys
+from ..label_words import ABSENT, BLANK, MEANING, PRESENT, word
+from .faults import DataError, Remark
+
+FRACTION = "a fraction"
+_CODES = {PRESENT: POSITIVE, ABSENT: NEGATIVE}
+_NONE, _FULL = 255, 250  # numbers of a word: of none, and the most that there are
+
+
+class Presence:
+    """Values are kept as numbers of the words that they are, a byte each, until it is known what the words stand for."""
+
+    def __init__(self, keys: LabelKeys) -> None:
+        self._keys = keys
+        self._meaning = dict(keys.label_values) if keys.label_values else dict(MEANING)
+        if keys.label_values:
+            self._meaning = {**dict.fromkeys(BLANK, "unknown"), **self._meaning}
+        self._numbers: dict[str, int] = {}
+        self._texts: dict[str, int] = {}  # of texts as they are written, which repeat
+
+    def number(self, value: Any) -> int | None:
+        """Return the number of a value's word, None for a value that says nothing of a class."""
+        if isinstance(value, str):
+            found = self._texts.get(value)
+            if found is None and len(self._texts) < 10_000:
+                found = self._texts[value] = self._number(value)
+            return None if (found := self._number(value) if found is None else found) == _NONE else found
+        return None if (found := self._number(value)) == _NONE else found
+
+    def _number(self, value: Any) -> int:
+        if not isinstance(value, str | int | float | None):
+            return _NONE
+        text = word(value)
+        if text not in self._meaning:
+            text = self._fraction(text) or ""
+            if not text:
+                return _NONE
+        if len(self._numbers) == _FULL and text not in self._numbers:
+            return _NONE
+        return self._numbers.setdefault(text, len(self._numbers))
+
+    def _fraction(self, text: str) -> str | None:
+        """Return the word of a probability: what it is beside `label_threshold`, or that it is one."""
+        try:
+            probability = float(text)
+        except ValueError:
+            return None
+        if not 0 <= probability <= 1:
+            return None
+        threshold = self._keys.label_threshold
+        if threshold is None:
+            return None if self._keys.label_values else FRACTION
+        text = f"at or above {threshold:g}" if probability >= threshold else f"below {threshold:g}"
+        self._meaning[text] = PRESENT if probability >= threshold else ABSENT
+        return text
+
+    def meaning(self, value: Any) -> str | None:
+        """Return "present", "absent", "unknown" or `FRACTION`, None for a value that says nothing of a class."""
+        number = self.number(value)
+        text = None if number is None else list(self._numbers)[number]
+        return text if text is None or text == FRACTION else self._meaning[text]
+
+    def telling(self) -> list[int]:
+        """Return the numbers of the words that say present or absent, or how probable it is."""
+        said = (PRESENT, ABSENT)
+        return [n for text, n in self._numbers.items() if text == FRACTION or self._meaning[text] in said]
+
+    def refused(self, value: Any, place: str) -> DataError:
+        """Return the error for a value that says nothing of a class, in a row and column."""
+        expected = "present (1), absent (0) or not known"
+        if self._keys.label_values:
+            expected = f"one of those under `label_values` ({', '.join(self._keys.label_values)})"
+        example = "" if self._keys.label_values else ", and what each value stands for under `label_values`"
+        return DataError("bad row", f"{place} holds {str(value)[:60]!r}, expected {expected}{example}")
+
+    def codes(self, rows: list[bytes], width: int, place: str) -> tuple[np.ndarray, bool, list[Remark]]:
+        """Return (n, C) int8 codes, whether all are known, and what is to be said; then absent is 0, else absent is -1.
+
+        rows: n times the numbers of C values. place: where they stand, in words.
+        Raises AevlpError that names the manifest's key where what a value stands for is not certain.
+        """
+        numbers = np.frombuffer(b"".join(rows), dtype=np.uint8).reshape(len(rows), width)
+        counted = np.bincount(numbers.ravel(), minlength=len(self._numbers))
+        counts = {text: int(counted[n]) for text, n in self._numbers.items() if counted[n]}
+        given = "labels" in self._keys.model_fields_set
+        self._insist_on_certain(counts, place, given and self._keys.labels == "observed")
+        meaning, remarks = self._meaning, []
+        unknown = {text: count for text, count in counts.items() if meaning[text] == "unknown"}
+        absent = {text: count for text, count in counts.items() if meaning[text] == ABSENT}
+        listed = ", ".join(f"{count:,} times {text or 'empty'}" for text, count in unknown.items())
+        if given and self._keys.labels == "complete" and unknown:
+            raise AevlpError(
+                f"{place}: not every label is known ({listed}), and the manifest says `labels: complete`: leave it out, or say "
+                f"what the value stands for in `label_values`"
+            )
+        said = self._keys.label_values or self._keys.label_threshold is not None
+        if self._keys.labels == "observed" and absent and not unknown and not said:
+            meaning = {**meaning, **dict.fromkeys(absent, "unknown")}
+            text = (
+                f"{place}: with `labels: observed` {' and '.join(absent)} is read as not known; where it is verified absent say "
+                f"{_example({text: meaning[text] if text not in absent else ABSENT for text in counts})}"
+            )
+            remarks.append(Remark("read differently", text))
+        elif unknown:
+            text = (
+                f"{place}: of {numbers.size:,} labels {sum(unknown.values()):,} are not known ({listed}), so the labels are "
+                f"taken as observed ones, {' and '.join(absent) or '0'} as verified absent; `label_values` may say otherwise"
+            )
+            remarks.append(Remark("read differently", text))
+        lookup = np.zeros(256, dtype=np.int8)
+        for text, n in self._numbers.items():
+            lookup[n] = _CODES.get(meaning.get(text, ""), UNKNOWN)
+        codes = lookup[numbers]
+        complete = self._keys.labels == "complete" and not unknown
+        return (np.maximum(codes, 0) if complete else codes), complete, remarks
+
+    def _insist_on_certain(self, counts: dict[str, int], place: str, observed: bool) -> None:
+        if FRACTION in counts:
+            raise AevlpError(
+                f"{place}: {counts[FRACTION]:,} values are fractions, as probabilities are: say from where on a class is "
+                f"present, such as `label_threshold: 0.5`"
+            )
+        if self._keys.label_values or "-1" not in counts:
+            return
+        two = not ("0" in counts or "false" in counts) or not ("1" in counts or "true" in counts)
+        if two or observed:
+            found = ", ".join(text or "empty" for text in counts)
+            example = _example({"1": PRESENT, "-1": ABSENT} | ({"0": "unknown"} if "0" in counts else {}))
+            raise AevlpError(
+                f"{place}: the values are {found}, so -1 may be absent or not known: say it, such as {example}"
+            )
+
+
+def _example(meaning: dict[str, str]) -> str:
+    return "`label_values: {" + ", ".join(f"'{text}': {what}" for text, what in meaning.items()) + "}`"

@@ -1,0 +1,53 @@
+"""The keys of a manifest's entry that say what a cell of labels means."""
+
+from typing import Any, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from .label_words import by_word
+from .spec_sections import Section
+
+
+class LabelKeys(Section, frozen=True):
+    """What the cells of labels mean, where they do not tell it themselves.
+
+    label_separator: between the labels of a text. label_form: "names", "numbers" (of `classes`, from 0) or "vector" (a value
+    for each class) where a cell could be read as two of them. label_values: what each value of a vector or of a class's
+    column stands for. label_threshold: the probability from which a class is present. no_label: words that stand for no label.
+    labels: "complete" where the cells hold every label of an image, of which one is then observed; "observed" where they
+    hold the few that somebody gave, and the truth is not known.
+    """
+
+    label_separator: str = Field(default=";", min_length=1)
+    label_form: Literal["names", "numbers", "vector"] | None = None
+    label_values: dict[str, Literal["present", "absent", "unknown"]] | None = None
+    label_threshold: float | None = Field(default=None, gt=0, le=1)
+    no_label: tuple[str, ...] = ()
+    labels: Literal["complete", "observed"] = "complete"
+
+    @field_validator("label_values", mode="before")
+    @classmethod
+    def _by_words(cls, values: Any) -> Any:
+        return by_word(values) if isinstance(values, dict) else values
+
+    @field_validator("no_label", mode="before")
+    @classmethod
+    def _one_word_or_several(cls, words: Any) -> Any:
+        return (words,) if isinstance(words, str) else words
+
+    @field_validator("no_label")
+    @classmethod
+    def _compared_without_case(cls, words: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(word.strip().casefold() for word in words)
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        if self.label_form in ("names", "numbers") and self.label_values:
+            raise ValueError(
+                f"label_values are those of vectors and class columns: leave `label_form: {self.label_form}` out"
+            )
+        classes = getattr(self, "classes", None)
+        listed = {name.casefold() for name in classes} if isinstance(classes, tuple) else set()
+        if both := sorted(listed.intersection(self.no_label)):
+            raise ValueError(f"{both[0]!r} is listed under `classes` and under `no_label`: it is one of them")
+        return self
