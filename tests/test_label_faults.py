@@ -459,10 +459,9 @@ def test_a_verified_absence_is_no_positive(tmp_path: Path) -> None:
 def test_fractions_of_confidence_need_a_threshold(tmp_path: Path, values: list[str]) -> None:
     found = refused(tmp_path, [], columns=confident(values))
     assert "`label_threshold: 0.5`" in found and "`confidence_column: null`" in found
-    images = read(tmp_path, [], columns=confident(values), label_threshold=0.6)
+    images = read(tmp_path, [], columns=confident(values), label_threshold=0.6, labels="observed")
     first = [1 if float(value) >= 0.6 else 0 for value in values]
-    labels = images.truth if images.truth is not None else np.maximum(images.observed, 0)
-    assert np.asarray(labels).tolist() == [first[:2], [first[2], 0], [0, first[3]]]
+    assert np.maximum(images.observed, 0).tolist() == [first[:2], [first[2], 0], [0, first[3]]]
 
 
 @pytest.mark.parametrize("values", [["high", "low", "high", "low"], ["90", "80", "100", "7"], ["", "1", "1", "1"]])
@@ -470,6 +469,14 @@ def test_a_confidence_that_says_something_else(tmp_path: Path, values: list[str]
     assert "`confidence_column: null`" in refused(tmp_path, [], columns=confident(values))
     images = read(tmp_path, [], columns=confident(values), confidence_column=None, rows="label")
     assert np.asarray(images.truth).tolist() == [[1, 1], [1, 0], [0, 1]]
+
+
+@pytest.mark.parametrize("sure", ["1", "true", "1.0"])
+def test_a_confidence_of_1_in_each_row_does_not_say_what_is_absent(tmp_path: Path, sure: str) -> None:
+    table = confident([sure] * 4)
+    assert "`labels: complete` or `labels: observed`" in refused(tmp_path, [], columns=table)
+    assert truth(tmp_path, [], columns=table, labels="complete") == [[1, 1], [1, 0], [0, 1]]
+    assert observed(tmp_path, [], columns=table, labels="observed") == [[1, 1], [1, 0], [0, 1]]
 
 
 @pytest.mark.parametrize("again", ["0.jpg", "./0.jpg", ".//0.jpg"])

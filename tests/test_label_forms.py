@@ -229,7 +229,7 @@ def _(case: Case) -> None:
 def _(case: Case) -> None:
     case.one_label()
     case.names_alone()
-    as_parquet(case, pa.array([n[0] if n else None for n in case.shown]).dictionary_encode())
+    as_parquet(case, pa.array([n[0] if n else None for n in case.shown], pa.string()).dictionary_encode())
     case.tell(label_form="names")
 
 
@@ -519,7 +519,8 @@ def insist_on_the_matrix(case: Case, images: ImageTable) -> None:
             np.testing.assert_array_equal(found[:, images.classes.index(name)], expected, err_msg=f"{name}, {case}")
         else:
             assert not (case.matrix[:, column] == PRESENT).any(), f"{name} was lost: {case}"
-    assert (images.truth is not None) == (case.matrix != UNKNOWN).all(), case
+    shown = case.matrix[:, [case.names.index(name) for name in images.classes]]
+    assert (images.truth is not None) == (shown != UNKNOWN).all(), case
 
 
 def try_form(name: str, folder: Path, examples: int) -> Counter:

@@ -101,10 +101,14 @@ class LabelRows:
         return self._complete(classes, images, codes[: len(images)], column)
 
     def _complete(self, classes: tuple[str, ...], images: list[Row], codes: np.ndarray, column: Column) -> Labels:
-        absent = int((codes == NEGATIVE).sum())
+        absent, unknown = (int((codes == code).sum()) for code in (NEGATIVE, UNKNOWN))
         if not absent:
+            if self.confidence is not None and unknown and "labels" not in self.spec.model_fields_set:
+                raise AevlpError(
+                    f"{column.place}: {self.confidence} is 1 in each row, so a label without a row may be absent or not "
+                    f"known: say `labels: complete` or `labels: observed`"
+                )
             return Labels(classes, images, codes, self.spec.labels == "complete")
-        unknown = int((codes == UNKNOWN).sum())
         if self.spec.labels == "complete" and not unknown:
             return Labels(classes, images, np.maximum(codes, 0), True)
         if self.spec.labels == "complete" and "labels" in self.spec.model_fields_set:
