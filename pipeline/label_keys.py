@@ -42,10 +42,6 @@ class LabelKeys(Section, frozen=True):
 
     @model_validator(mode="after")
     def _one_form(self) -> Self:
-        if self.label_form in ("names", "numbers") and self.label_values:
-            raise ValueError(
-                f"label_values are those of vectors and class columns: leave `label_form: {self.label_form}` out"
-            )
         classes = getattr(self, "classes", None)
         listed = {name.casefold() for name in classes} if isinstance(classes, tuple) else set()
         if both := sorted(listed.intersection(self.no_label)):

@@ -131,6 +131,13 @@ def test_the_key_settles_what_may_be_both(tmp_path: Path) -> None:
         read(tmp_path, cells, label_form="vector")
 
 
+@pytest.mark.parametrize("keys", [{"label_threshold": 0.5}, {"label_values": {1: "present", 0: "absent"}}])
+@pytest.mark.parametrize("form", ["names", "numbers"])
+def test_keys_of_vectors_beside_another_form_are_refused(tmp_path: Path, keys: dict, form: str) -> None:
+    found = refused(tmp_path, [[0, 1], [1, 0]], classes=["cat", "dog"], label_form=form, **keys)
+    assert f"`label_form: {form}`" in found and next(iter(keys)) in found
+
+
 @pytest.mark.parametrize("cells", [[[1, 0], [1, 1]], [[True, False], [True, True]], [[0, 0, 0, 1], [1, 1, 0, 0]]])
 def test_vectors_of_another_length_than_the_classes_are_refused(tmp_path: Path, cells: list) -> None:
     found = refused(tmp_path, cells, classes=THREE)

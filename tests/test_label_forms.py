@@ -64,7 +64,7 @@ class Case:
 
     def values(self, *words: Any) -> list[list[Any]]:
         """The matrix in words for present, absent and unknown."""
-        known = dict(zip((PRESENT, ABSENT, UNKNOWN), words, strict=False))
+        known: dict[int, Any] = dict(zip((PRESENT, ABSENT, UNKNOWN), words, strict=False))
         return [[known[int(cell)] for cell in row] for row in self.matrix]
 
 

@@ -65,7 +65,7 @@ def listings(root: Path, files: list[Path], labels: Labels) -> Listings:
     split = np.array([row.split for row in labels.rows], dtype=str)
     splits: dict[str, Listing] = {}
     for name in SPLITS:
-        part = np.flatnonzero(split == name)
+        part = np.flatnonzero(split == name).tolist()
         rows = [labels.rows[n] for n in part]
         splits[name] = Listing([row.image for row in rows], [root / row.image for row in rows], labels.codes[part])
     return Listings(labels.classes, splits, root, files, complete=labels.complete, remarks=labels.remarks)

@@ -120,6 +120,8 @@ def _from_value(value: Any) -> tuple[bool, list[Item]]:
 
 
 def _item(value: Any) -> Item:
+    if value.__class__ is int:
+        return value
     if isinstance(value, bytes):
         value = _decoded(value)
     if isinstance(value, str):

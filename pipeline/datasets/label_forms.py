@@ -45,6 +45,12 @@ def are_vectors(keys: LabelKeys, column: Column, cells: Sequence[Cell]) -> bool:
     Raises AevlpError that names the key `label_form`, or `classes`, where both can be meant or the one that is meant cannot
     be read.
     """
+    values = [key for key in ("label_values", "label_threshold") if getattr(keys, key) is not None]
+    if values and keys.label_form in ("names", "numbers"):
+        raise AevlpError(
+            f"{column.place}: `{values[0]}` is of a value for each class, and the manifest says `label_form: {keys.label_form}`: "
+            f"leave one of them out"
+        )
     if keys.label_form == "vector" or keys.label_values or keys.label_threshold is not None:
         if column.classes is None:
             raise AevlpError(
@@ -109,7 +115,7 @@ def _decided(column: Column, values: list[_Values], named: bool) -> bool:
     alike = len(lengths) == 1 and max(lengths) > 1
     example = ", ".join(lists[0].words)
     if named:
-        if any(v.presence and (len(set(v.words)) < len(v.words) or len(v.words) == count > 1) for v in lists):
+        if any(v.presence and (len(set(v.words)) < len(v.words) or 1 < len(v.words) == count) for v in lists):
             raise AevlpError(f"{place}: names in some cells, 0/1 vectors in others ({example}): write them in one form")
         return False
     if any(v.gaps for v in lists) and presence:

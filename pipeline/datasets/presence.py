@@ -12,7 +12,7 @@ from .faults import DataError, Remark
 
 FRACTION = "a fraction"
 _CODES = {PRESENT: POSITIVE, ABSENT: NEGATIVE}
-_NONE, _FULL = 255, 250  # numbers of a word: of none, and the most that there are
+_FULL = 250  # words at most: a byte
 
 
 class Presence:
@@ -24,27 +24,30 @@ class Presence:
         if keys.label_values:
             self._meaning = {**dict.fromkeys(BLANK, "unknown"), **self._meaning}
         self._numbers: dict[str, int] = {}
-        self._texts: dict[str, int] = {}  # of texts as they are written, which repeat
+        self._seen: dict[tuple[type, Any], int | None] = {}  # 1 and true are two
 
     def number(self, value: Any) -> int | None:
         """Return the number of a value's word, None for a value that says nothing of a class."""
-        if isinstance(value, str):
-            found = self._texts.get(value)
-            if found is None and len(self._texts) < 10_000:
-                found = self._texts[value] = self._number(value)
-            return None if (found := self._number(value) if found is None else found) == _NONE else found
-        return None if (found := self._number(value)) == _NONE else found
+        try:
+            return self._seen[value.__class__, value]
+        except TypeError:  # a list or an object
+            return None
+        except KeyError:
+            found = self._number(value)
+            if len(self._seen) < 10_000:
+                self._seen[value.__class__, value] = found
+            return found
 
-    def _number(self, value: Any) -> int:
-        if not isinstance(value, str | int | float | None):
-            return _NONE
+    def _number(self, value: Any) -> int | None:
+        if value is not None and not isinstance(value, (str, int, float)):
+            return None
         text = word(value)
         if text not in self._meaning:
             text = self._fraction(text) or ""
             if not text:
-                return _NONE
+                return None
         if len(self._numbers) == _FULL and text not in self._numbers:
-            return _NONE
+            return None
         return self._numbers.setdefault(text, len(self._numbers))
 
     def _fraction(self, text: str) -> str | None:

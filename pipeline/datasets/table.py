@@ -35,7 +35,8 @@ def read(spec: TableSpec, root: Path, report: Report) -> Listings:
     rows: list[Row] = []
     for where, record in table.records(report):
         try:
-            record = _stripped(record, f"{path}, {where}")
+            if source is None or record.keys() != source.columns:
+                record = _stripped(record, f"{path}, {where}")
             source = source or _Source(spec, record, classes, f"{path}, {where}")
             rows.append(source.row(record, f"{path}, {where}"))
         except DataError as error:
@@ -51,7 +52,7 @@ class _Source:
     """Where the records of a table hold an image, its labels and its split, as the first record has it."""
 
     def __init__(self, spec: TableSpec, record: dict[str, Any], classes: tuple[str, ...] | None, where: str) -> None:
-        self.spec, self.where, self.classes = spec, where, classes
+        self.spec, self.where, self.classes, self.columns = spec, where, classes, record.keys()
         self.image_column, self.label_column = spec.image_column.strip(), spec.label_column.strip()
         self.split_column = spec.split_column and spec.split_column.strip()
         if self.image_column not in record:  # of every row alike: nothing could be read
