@@ -337,6 +337,8 @@ def _(case: Case) -> None:
         writer.writerows((f"{n}.jpg", case.names[c], int(case.matrix[n, c])) for n, c in rows)
     case.entry |= {"format": "table", "table": "t.csv", "image_column": "ImageID", "label_column": "LabelName"}
     case.tell(confidence_column="Confidence", rows="label")
+    if (case.matrix == UNKNOWN).any():
+        case.tell(labels="observed")
 
 
 @form("csv, a row a label")
@@ -520,7 +522,7 @@ def insist_on_the_matrix(case: Case, images: ImageTable) -> None:
         else:
             assert not (case.matrix[:, column] == PRESENT).any(), f"{name} was lost: {case}"
     shown = case.matrix[:, [case.names.index(name) for name in images.classes]]
-    assert (images.truth is not None) == (shown != UNKNOWN).all(), case
+    assert (images.truth is not None) == ("labels" not in case.entry and (shown != UNKNOWN).all()), case
 
 
 def try_form(name: str, folder: Path, examples: int) -> Counter:
@@ -571,6 +573,6 @@ def test_what_is_read_is_what_was_written_or_it_is_refused(tmp_path: Path, name:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FORMS)
 def test_the_same_of_many_more_matrices(tmp_path: Path, name: str) -> None:
-    seen = try_form(name, tmp_path, 400)
-    assert seen["read"] >= 80, seen
-    assert seen["told and read"] == seen["told"] > 20, seen  # where all is said, plain names are always read
+    seen = try_form(name, tmp_path, 200)
+    assert seen["read"] >= 40, seen
+    assert seen["told and read"] == seen["told"] > 10, seen  # where all is said, plain names are always read
