@@ -527,4 +527,4 @@ def test_a_doubtful_class_is_serious_for_check(tmp_path: Path, cells: list[str])
 
 def test_empty_cells_are_said(tmp_path: Path) -> None:
     (remark,) = read(tmp_path, ["cat", None, float("nan")]).remarks
-    assert "2 cells hold null or NaN" in remark.text
+    assert "null or NaN 2 times, first" in remark.text

@@ -79,7 +79,5 @@ def _said_of_nothing(column: Column, rows: Sequence[Row]) -> list[Remark]:
     empty = [row for row in rows if row.labels.blank and row.labels.text is None]
     if not empty:
         return []
-    text = (
-        f"{column.place}: {len(empty):,} cells hold null or NaN, first {empty[0].where}: read as images without a label"
-    )
+    text = f"{column.place}: null or NaN {len(empty):,} times, first {empty[0].where}: read as no label"
     return [Remark("read differently", text)]
