@@ -756,7 +756,7 @@ def test_odd_names_go_through_both_stages(
     cache = place / "c.h5"
     go_on(data, cache)
     said = capsys.readouterr().err
-    assert "no image, or of a format" in said and "\nb.png" not in said
+    assert "expected a picture" in said and "\nb.png" not in said
     opened = insist_on_whole(cache)
     assert opened.paths.tolist() == [row["image"] for row in rows]
     assert opened.status.tolist() == ["unreadable", "missing", *["ok"] * 14]
