@@ -8,6 +8,14 @@ class AevlpError(Exception):
     """A user's mistake or unusable input; its text is one line that says what was expected, found, where, and what to do."""
 
 
+class UnreadableNow(AevlpError):
+    """A file that cannot be read at this moment, of which nothing says that it is damaged: nobody need make it anew."""
+
+
+class Notice(UserWarning):
+    """What a user should know, though nothing stops for it; its text is one line."""
+
+
 class ImageError(AevlpError):
     """An image that cannot be read; `status` is the one word that the cache keeps of it."""
 

@@ -13,7 +13,9 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from glob import escape
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +26,11 @@ from .errors import AevlpError
 from .provenance import difference
 from .score_cache import CacheHeader, CacheRows
 from .score_cache.hdf5 import Hdf5Store, to_bytes
+from .score_cache.open_elsewhere import USER_BLOCK, as_closed
 from .score_cache.reader import ScoreCache
 from .score_cache.remote import local_place
 from .score_cache.schema import joined
 
-USER_BLOCK = 512  # bytes, the least that HDF5 knows
 # Parts, locks, settings, what is being written, and what a network's file system keeps of a file that is still open.
 OURS = re.compile(r"part-\d+\.h5|claim-\d+\.lock|settings\.json|\.(part-\d+\.h5|settings\.json)\.\d+\.tmp|\.nfs.*")
 
@@ -157,7 +159,7 @@ class PartStore:
             raise AevlpError(
                 f"cannot read {file}: {error.strerror or error}; delete it to score its images again"
             ) from error
-        block, content = whole[:USER_BLOCK], memoryview(whole)[USER_BLOCK:]
+        block, content = whole[:USER_BLOCK], as_closed(memoryview(whole)[USER_BLOCK:])
         if block != _user_block(self._mark(shard), content):
             claimed = block[: 2 * 64 + 1].decode("ascii", "replace").split("\n")[0]
             if block == _user_block(claimed, content):
@@ -165,7 +167,7 @@ class PartStore:
                     f"{file} is a part of another run, or of other images, than its name in {self.folder} says: remove it"
                 )
             return None
-        return ScoreCache(file, Hdf5Store(file, content))
+        return ScoreCache(file, Hdf5Store(file, partial(BytesIO, content)))
 
     def discard(self, shard: Shard) -> None:
         """Delete the part of a shard, which is then missing."""
@@ -210,6 +212,22 @@ def recorded_settings(target: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return settings if isinstance(settings, dict) else None
+
+
+def progress(target: Path) -> str | None:
+    """Return how far a cache is that is being made of parts, as a sentence; None where there are no parts of it."""
+    made_with = recorded_settings(target)
+    try:
+        images, size = int(made_with["images"]), int(made_with["shard_size"])  # type: ignore[index]
+        dataset = made_with["dataset"]["name"]  # type: ignore[index]
+    except (TypeError, KeyError, ValueError):
+        return None
+    shards = {f"part-{shard.number:06d}.h5": shard for shard in cut(images, size)}
+    there = [shards[part.name] for part in parts_folder(target).glob("part-*.h5") if part.name in shards]
+    done = f"{sum(shard.stop - shard.start for shard in there):,} of {images:,} images are scored"
+    if in_use(target):
+        return f"{target} is unfinished: {done}, and a process is at it"
+    return f"{target} is unfinished: {done}; the same command goes on (aevlp pseudolabel --dataset {dataset} …)"
 
 
 def in_use(target: Path) -> bool:

@@ -3,13 +3,16 @@
 import signal
 import sys
 import threading
+import warnings
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from ..pipeline.errors import AevlpError
+from ..pipeline.errors import AevlpError, Notice
 from ..pipeline.image_formats import MAX_PIXELS
 from ..pipeline.locations import location
 from ..pipeline.ranks import this_rank
@@ -303,7 +306,9 @@ def main(arguments: list[str] | None = None) -> Any:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # what ends a job cleans up as Ctrl-C does
         sys.unraisablehook = _interrupt_again
     try:
-        app(args=arguments)
+        with warnings.catch_warnings():
+            warnings.showwarning = partial(_show, warnings.showwarning)
+            app(args=arguments)
     except AevlpError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(1)
@@ -314,6 +319,16 @@ def main(arguments: list[str] | None = None) -> Any:
                 file=sys.stderr,
             )
         raise
+
+
+def _show(otherwise: Callable[..., None], message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
+    """Say a notice in a line; other warnings are shown as Python shows them."""
+    if not issubclass(category, Notice):
+        otherwise(message, category, *place, **more)
+        return
+    from .console import say
+
+    say(str(message))
 
 
 def _trains(arguments: list[str] | None) -> bool:

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from ..pipeline.errors import AevlpError
+from ..pipeline.errors import AevlpError, UnreadableNow
 from ..pipeline.file_stamp import identity_of
 from ..pipeline.images import file_size
 from ..pipeline.manifest import load_manifest
@@ -99,6 +99,8 @@ def _insist_on_same(path: Path, plan: ScoringPlan) -> None:
     """Raise AevlpError where the cache that is there was made otherwise."""
     try:
         cache = open_cache(path)
+    except UnreadableNow:  # nothing says that it is damaged
+        raise
     except AevlpError as error:
         raise AevlpError(f"{error}; --restart deletes it and starts anew") from error
     changed = difference(comparable(plan.header), comparable(cache.header))

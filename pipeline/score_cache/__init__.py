@@ -8,6 +8,7 @@ from ..errors import AevlpError
 from ..locations import RemotePath, location
 from . import hdf5, parquet
 from .reader import ScoreCache
+from .recovery import recovered
 from .remote import on_disk, remove_local, uploading
 from .schema import CacheHeader, CacheRows
 
@@ -24,41 +25,51 @@ __all__ = [
 
 
 def open_cache(path: Path | str) -> ScoreCache:
-    """Return the cache at `path`; AevlpError where it is missing, damaged or not a cache.
+    """Return the cache at `path`; AevlpError where it is missing, damaged or not a cache, UnreadableNow where it is in use.
 
-    A cache in a remote store is copied to the local disk, once until it is written anew.
+    A cache in a remote store is copied to the local disk, once until it is written anew. One that another program had opened for
+    writing and left is recovered, with a Notice.
     """
-    path = check_suffix(location(path))
-    if not path.exists():
-        raise AevlpError(f"no cache {path}: make it with aevlp pseudolabel --dataset NAME --cache {path}")
-    place = on_disk(path)
-    try:
-        return ScoreCache(path, _store(place))
-    except AevlpError as error:
-        if place == path:
-            raise
-        raise AevlpError(f"cannot use {path}: {error}") from error  # which names the copy
+    return _opened(path, whole=False)
 
 
 def open_whole_cache(path: Path | str) -> ScoreCache:
     """Return `open_cache`, after all bytes were compared with their checksums; AevlpError where they do not agree."""
-    path = check_suffix(location(path))
-    if path.suffix == ".h5" and path.exists() and not hdf5.is_sealed(on_disk(path)):
-        raise AevlpError(
-            f"{path} is damaged or was changed: the SHA-256 of its bytes is not the one in its first line; take a copy that is "
-            f"whole, or score the images again"
-        )
-    cache = open_cache(path)
-    if path.suffix == ".parquet":
+    cache = _opened(path, whole=True)
+    if cache.path.suffix == ".parquet":
         for _ in cache.rows():
             pass
     return cache
 
 
-def _store(path: Path) -> hdf5.Hdf5Store | parquet.ParquetStore:
-    """Return what reads the format of a cache that is on the local disk."""
+def _opened(path: Path | str, *, whole: bool) -> ScoreCache:
+    path = check_suffix(location(path))
+    if not path.exists():
+        from ..part_store import progress  # whose parts are small caches
+
+        raise AevlpError(
+            progress(path) or f"no cache {path}: make it with aevlp pseudolabel --dataset NAME --cache {path}"
+        )
+    place = on_disk(path)
+    try:
+        return ScoreCache(path, _store(place, whole))
+    except AevlpError as error:
+        if place == path:
+            raise
+        raise type(error)(f"cannot use {path}: {error}") from error  # which names the copy
+
+
+def _store(path: Path, whole: bool) -> hdf5.Hdf5Store | parquet.ParquetStore:
+    """Return what reads the format of a cache that is on the local disk; whole: a .h5 must hold the bytes that were written."""
     if path.suffix == ".h5":
-        return hdf5.Hdf5Store(path)
+        source = recovered(path)
+        if whole and not hdf5.is_sealed(path, source):
+            raise AevlpError(
+                f"{path} is damaged or was changed: the SHA-256 of its bytes is not the one in its first line; take a copy that "
+                f"is whole, or let aevlp convert write its content anew where that agrees with its checksums, or score the "
+                f"images again"
+            )
+        return hdf5.Hdf5Store(path, source)
     if not path.is_dir():
         raise AevlpError(f"{path}: a .parquet cache is a folder of Parquet files, found a file")
     return parquet.ParquetStore(path)

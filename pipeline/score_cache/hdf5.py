@@ -1,29 +1,31 @@
 """A cache as one HDF5 file: a dataset a column, the header as JSON text in `header`, checksums in `checksums`, and before all of
 it, in HDF5's user block, the SHA-256 of the file.
 
-A file is opened for each read and closed again, so that no handle ever crosses a fork.
+A file is opened for each read and closed again, so that no handle ever crosses a fork. No lock is taken: a cache is replaced,
+never changed, and some file systems have none.
 """
 
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
 
 import h5py
 import numpy as np
 
-from ..errors import AevlpError
+from ..errors import AevlpError, UnreadableNow
 from ..interruption import Interruption
 from .checksums import Checksums, block_checksums, header_checksum
+from .open_elsewhere import USER_BLOCK, closed_superblock, insist_on_free
 from .schema import ROWS_A_BLOCK, TEXT_COLUMNS, CacheHeader, CacheRows, array_columns, in_blocks
 from .unfailing_file import unfailing_file
 
 CHUNK_BYTES = 1 << 18
 CHUNKS_A_READ = 4  # of scattered rows: all between the first and the last of them in as many chunks are read
-USER_BLOCK = 512  # bytes before HDF5's own, the least that it allows
+Source = Callable[[], IO[bytes]]
 LAYOUT = ("v110", "v110")  # the oldest layout that guards its own tables with checksums
 
 
@@ -41,13 +43,16 @@ def write(path: Path, header: CacheHeader, parts: Iterable[CacheRows]) -> None:
         whole.write(seal)
 
 
-def is_sealed(path: Path) -> bool:
-    """Return whether a file holds the very bytes that `write` wrote; HDF5, which can hang on damaged ones, is not asked."""
+def is_sealed(path: Path, source: Source | None = None) -> bool:
+    """Return whether a file holds the very bytes that `write` wrote; HDF5, which can hang on damaged ones, is not asked.
+
+    source: opens the file in another way than by its path.
+    """
     try:
-        with path.open("rb") as whole:
+        with source() if source else path.open("rb") as whole:
             return whole.read(USER_BLOCK) == _seal(whole)
     except OSError as error:
-        raise AevlpError(f"cannot read {path}: {error.strerror or error}") from error
+        raise UnreadableNow(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def _seal(whole: IO[bytes]) -> bytes:
@@ -96,10 +101,10 @@ def _dataset(file: h5py.File, name: str) -> h5py.Dataset:
 
 
 class Hdf5Store:
-    """Reads what `write` wrote, from its path, or `to_bytes` made, from these bytes; `path` names it in errors."""
+    """Reads what `write` wrote, or `to_bytes` made, from a path, or from what `source` opens; `path` names it in errors."""
 
-    def __init__(self, path: Path, content: bytes | memoryview | None = None) -> None:
-        self.path, self._content = path, content
+    def __init__(self, path: Path, source: Source | None = None) -> None:
+        self.path, self._source = path, source
         with self._open() as file, self._reading("header"):
             self.header = CacheHeader.from_json(_text(file, "header"), str(path))
             self.checksums: Checksums = dict(json.loads(_text(file, "checksums")))
@@ -153,15 +158,29 @@ class Hdf5Store:
             detail = " ".join(str(error).split())[:120]
             raise AevlpError(f"{self.path}: {name} cannot be read, the file is damaged ({detail})") from error
 
-    def _open(self) -> h5py.File:
-        source: Path | IO[bytes] = self.path if self._content is None else io.BytesIO(self._content)
-        try:
-            return h5py.File(source, "r", rdcc_nbytes=0)  # nothing is read twice: straight into the result
-        except OSError as error:
-            raise AevlpError(
-                f"{self.path} cannot be read as HDF5: it is damaged, incomplete or something else "
-                f"({' '.join(str(error).split())[:120]}); run aevlp pseudolabel again"
-            ) from error
+    @contextmanager
+    def _open(self) -> Iterator[h5py.File]:
+        with ExitStack() as opened:
+            try:  # nothing is read twice: straight into the result
+                if self._source is None:
+                    file = opened.enter_context(h5py.File(self.path, "r", rdcc_nbytes=0, locking=False))
+                else:
+                    source = opened.enter_context(self._source())
+                    file = opened.enter_context(h5py.File(source, "r", rdcc_nbytes=0))
+            except OSError as error:
+                raise self._refused(error) from error
+            yield file
+
+    def _refused(self, error: OSError) -> AevlpError:
+        """Return why HDF5 does not open the file."""
+        if self._source is None:
+            insist_on_free(self.path)
+            if closed_superblock(self.path) is not None:
+                return UnreadableNow(f"{self.path} was opened for writing by another program: run this again")
+        return AevlpError(
+            f"{self.path} cannot be read as HDF5: it is damaged, incomplete or something else "
+            f"({' '.join(str(error).split())[:120]}); run aevlp pseudolabel again"
+        )
 
 
 def _text(file: h5py.File, name: str) -> str:
