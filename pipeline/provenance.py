@@ -47,5 +47,10 @@ def difference(mine: object, theirs: object, place: str = "") -> str | None:
         return None
     if isinstance(mine, list | tuple) and isinstance(theirs, list | tuple):
         same = len(mine) == len(theirs) and not any(map(difference, mine, theirs))
-        return None if same else f"{place}: {mine}, not {theirs}"
-    return None if mine == theirs else f"{place}: {mine}, not {theirs}"
+        return None if same else f"{place}: {_short(mine)}, not {_short(theirs)}"
+    return None if mine == theirs else f"{place}: {_short(mine)}, not {_short(theirs)}"
+
+
+def _short(value: object, most: int = 300) -> str:
+    text = str(value)
+    return text if len(text) <= most else f"{text[:most]}…"

@@ -66,11 +66,16 @@ def append(
         bool, typer.Option("--changed", help="Also those that were written anew with as many bytes as before.")
     ] = False,
     max_pixels: MaxPixels = MAX_PIXELS,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Drop the rows of images that the data set does not list any more.")
+    ] = False,
 ) -> None:
     """Score the images that the data set has got since, or that have another size; labels become those of now."""
     from . import update as stage
 
-    stage.append(cache, stage.Scoring(data_root, manifest, relation, device, batch_size, workers, changed, max_pixels))
+    stage.append(
+        cache, stage.Scoring(data_root, manifest, relation, device, batch_size, workers, changed, max_pixels, prune)
+    )
 
 
 @app.command()

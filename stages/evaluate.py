@@ -60,7 +60,8 @@ def run(
             f"pass the right one as --cache"
         )
     device = find_device(device_name)
-    train, val, test = splits(cache, settings["recipe"]["val_fraction"])
+    there = ~np.isin(cache.ids, settings.get("without", []))
+    train, val, test = splits(cache, settings["recipe"]["val_fraction"], there)
     part = {"train": train, "val": val, "test": test}[split]
     if not len(part.rows):
         raise AevlpError(f"{cache.path} holds no readable image of the split {split}")

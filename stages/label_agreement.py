@@ -41,7 +41,7 @@ class LabelAgreement:
         known = places >= 0
         observed = (now.observed[:, places] != rows.observed)[:, known].any(axis=1)
         return {
-            f"{{}} images are not listed in {self.name}": ~listed,
+            f"{{}} images are not listed in {self.name} (aevlp cache append --prune drops them)": ~listed,
             f"{{}} images have another path in {self.name}": listed & (np.array(now.relative_paths()) != rows.paths),
             f"{{}} images are in another split of {self.name}": listed & (now.split != rows.split),
             f"{{}} images have another size in {self.name} than when they were scored": listed

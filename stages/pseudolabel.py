@@ -123,15 +123,17 @@ def _insist_on_same(path: Path, plan: ScoringPlan) -> None:
 
 def _changed_images(cache: ScoreCache, plan: ScoringPlan) -> str:
     """Return which images or labels a cache has otherwise than the data set, and what to do."""
-    remedy = f"aevlp cache append {cache.path} brings it up to date"
     stamps = dict(zip(cache.ids.tolist(), cache.stamps.tolist(), strict=True))
     names = plan.images.ids.tolist()
-    new = [name for name in names if name not in stamps]
-    if new:
-        return f"{len(new):,} images are new, first {new[0]!r}; {remedy}"
-    if len(names) < len(stamps):
-        gone = sorted(set(stamps) - set(names))
-        return f"{len(gone):,} of its images are not listed any more, first {gone[0]!r}: choose another --cache, or --restart"
+    new, gone = [name for name in names if name not in stamps], sorted(set(stamps) - set(names))
+    remedy = f"aevlp cache append {cache.path}{' --prune' if gone else ''} brings it up to date"
+    if new or gone:
+        found = [
+            f"{len(some):,} {what}, first {some[0]!r}"
+            for some, what in ((new, "images are new"), (gone, "of its images are not listed any more"))
+            if some
+        ]
+        return f"{', '.join(found)}; {remedy}"
     sizes = zip(names, plan.images.paths.tolist(), strict=True)
     other = [str(path) for name, path in sizes if file_size(path) != stamped_size(stamps[name])]
     if other:

@@ -30,7 +30,6 @@ from .run_folder import RunFolder
 from .training_plan import (
     Options,
     Plan,
-    check_dataset,
     classifier_inputs,
     data_root,
     dataset_of,
@@ -45,7 +44,6 @@ from .training_plan import (
 __all__ = [
     "Options",
     "Plan",
-    "check_dataset",
     "classifier_inputs",
     "data_root",
     "dataset_of",

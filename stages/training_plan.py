@@ -12,13 +12,11 @@ from ..pipeline import classifier as classifiers
 from ..pipeline import heads, policies
 from ..pipeline.classifier import Architecture, Classifier
 from ..pipeline.compiler import insist_on_compiler
-from ..pipeline.datasets import load_images
 from ..pipeline.device import mixed_precision
 from ..pipeline.encoder import ClipEncoder, ClipSource
 from ..pipeline.errors import AevlpError, unknown_name
 from ..pipeline.image_cache import ImageCache
 from ..pipeline.image_formats import MAX_PIXELS
-from ..pipeline.images import file_size
 from ..pipeline.label_codes import NEGATIVE, POSITIVE, effective
 from ..pipeline.labelling import label
 from ..pipeline.locations import location
@@ -26,7 +24,6 @@ from ..pipeline.losses import LossEntry, check_constants, constants, create, ent
 from ..pipeline.losses.foreign import is_named, source_sha256
 from ..pipeline.losses.interface import Scheduled, Watching
 from ..pipeline.manifest import load_manifest
-from ..pipeline.observation import checked
 from ..pipeline.process_group import own_device
 from ..pipeline.provenance import versions
 from ..pipeline.ranks import this_rank
@@ -39,6 +36,7 @@ from ..pipeline.specs import DatasetSpec
 from ..pipeline.training_data import EmbeddingInputs, Inputs, PixelInputs
 from .console import say
 from .labels_plan import PolicyPlan, policy_of
+from .listed_images import check_dataset
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Plan:
-    """A training run, checked and ready to start."""
+    """A training run, checked and ready to start; gone: ids in the cache that the data set does not list any more."""
 
     options: Options
     cache: ScoreCache
@@ -93,6 +91,7 @@ class Plan:
     train: Split
     val: Split
     test: Split
+    gone: tuple[str, ...] = ()
 
 
 def make_plan(options: Options) -> Plan:
@@ -109,13 +108,12 @@ def make_plan(options: Options) -> Plan:
     policy = policy_of(options.policy, options.loss, loss, cache, spec)
     recipe = _recipe(spec, options, loss, cache.provenance["image_size"])
     root = data_root(cache, options.data_root, needed=recipe["backbone"] != "linear")
-    if root.is_dir():
-        check_dataset(cache, spec, root)
+    there = check_dataset(cache, spec, root) if root.is_dir() else np.ones(len(cache), dtype=bool)
     if unknown := int((~has_known_label(cache)).sum()):
         say(
             f"{unknown:,} of {len(cache):,} images have no known label: they are trained with, and nothing is judged by them"
         )
-    train, val, test = splits(cache, recipe["val_fraction"])
+    train, val, test = splits(cache, recipe["val_fraction"], there)
     observed = cache.observed[train.rows]
     if not (observed == POSITIVE).any():
         raise AevlpError(f"{cache.path}: no training image has an observed positive, there is nothing to learn from")
@@ -134,7 +132,8 @@ def make_plan(options: Options) -> Plan:
     ):
         if isinstance(made, Scheduled):
             made.set_epoch(1, recipe["epochs"])
-    return Plan(options, cache, spec, device, recipe, loss, policy, given, root, train, val, test)
+    gone = tuple(cache.ids[~there].tolist())
+    return Plan(options, cache, spec, device, recipe, loss, policy, given, root, train, val, test, gone)
 
 
 def check_names(spec: DatasetSpec) -> None:
@@ -171,56 +170,17 @@ def data_root(cache: ScoreCache, given: Path | None, needed: bool = True) -> Pat
     return root
 
 
-def check_dataset(cache: ScoreCache, spec: DatasetSpec, root: Path) -> None:
-    """Raise AevlpError where the cache was made from other classes, images or labels than the data set has now."""
-    made_by = cache.provenance["observation"]
-    images = load_images(spec, root, observation=checked(made_by) if isinstance(made_by, dict) else None)
-    if "vocabulary" in cache.provenance:  # selected from a cache of the data set, or rescored for other classes
-        images = images.of_classes(cache.classes)
-    if list(images.classes) != cache.classes:
-        odd = sorted(set(images.classes) ^ set(cache.classes))
-        detail = f"{len(odd)} differ, such as {odd[0]!r}" if odd else "the order differs"
-        raise AevlpError(
-            f"{cache.path} has other classes than {spec.name} ({detail}): score it again with aevlp pseudolabel"
-        )
-    row_of = {name: row for row, name in enumerate(images.ids.tolist())}
-    strange = [name for name in cache.ids.tolist() if name not in row_of]
-    if strange:
-        raise AevlpError(
-            f"{cache.path} holds {len(strange):,} images that {spec.name} in {root} does not list, first {strange[0]!r}: "
-            f"it was made from other data"
-        )
-    rows = np.array([row_of[name] for name in cache.ids.tolist()])
-    changed = np.flatnonzero(
-        (images.observed[rows] != cache.observed).any(axis=1) | (images.split[rows] != cache.split)
-    )
-    if len(changed):
-        raise AevlpError(
-            f"{cache.path} holds other labels or splits than {spec.name} in {root} for {len(changed):,} images, first "
-            f"{str(cache.ids[changed[0]])!r}: score it again with aevlp pseudolabel --restart"
-        )
-    used = images.take(rows)
-    if used.fingerprint() != cache.provenance["dataset"]["fingerprint"]:
-        files = zip(cache.ids.tolist(), cache.status.tolist(), used.paths.tolist(), strict=True)
-        gone = [name for name, status, path in files if status == "ok" and file_size(path) is None]
-        if gone:
-            raise AevlpError(f"{len(gone):,} images that were scored are not in {root} any more, first {gone[0]!r}")
-        raise AevlpError(
-            f"{cache.path} was made from other files than those of {spec.name} in {root}: their names agree, their sizes do "
-            f"not. If the images have changed, score those again with aevlp cache append {cache.path}"
-        )
-    if len(rows) < len(images):
-        say(f"{cache.path} holds {len(rows):,} of the {len(images):,} images of {spec.name}: only these are used")
-
-
-def splits(cache: ScoreCache, val_fraction: float) -> tuple[Split, Split, Split]:
+def splits(cache: ScoreCache, val_fraction: float, there: np.ndarray | None = None) -> tuple[Split, Split, Split]:
     """Return the training, validation and test rows that could be scored; judged by truth, where known, or observed labels.
 
     A validation split of the data set is used as it is. Otherwise it is drawn from all training rows, as in the
     protocol, before unreadable images are left out. Where full labels are not known, an image without a known label is in the
     training part alone: it would count as showing nothing.
+    there: (N,) bool, which rows the data set still lists; None for all.
     """
     ok = cache.status == "ok"
+    if there is not None:
+        ok &= there
     labels = cache.observed if cache.truth is None else cache.truth
     judged = has_known_label(cache)
     pool = np.flatnonzero(cache.split == "train")
@@ -368,6 +328,7 @@ def settings_of(plan: Plan) -> dict[str, Any]:
         "seed": options.seed,
         "precision": str(precision(plan) or torch.float32).removeprefix("torch."),
         **({"compile": True} if options.compile else {}),
+        **({"without": list(plan.gone)} if plan.gone else {}),
         "versions": versions(),
     }
 

@@ -39,7 +39,8 @@ from .scoring_plan import Options, ScoringPlan, comparable, make_plan
 class Scoring:
     """What the command line may say of how to score; all that shapes a score is the cache's own.
 
-    changed: whether to score images again that were written anew with as many bytes.
+    changed: whether to score images again that were written anew with as many bytes. prune: whether to drop the rows of images
+    that the data set does not list any more.
     """
 
     data_root: Path | None = None
@@ -50,6 +51,7 @@ class Scoring:
     workers: int | None = None
     changed: bool = False
     max_pixels: int = MAX_PIXELS
+    prune: bool = False
 
 
 def append(path: Path, scoring: Scoring) -> None:
@@ -73,7 +75,7 @@ def _bring_up_to_date(path: Path, scoring: Scoring, retried: bool) -> None:
     with one_thread_each() as threads:
         plan = make_plan(options, spec)
         _insist_on_same(cache, plan)
-        plan, kept = _matched(cache, plan, retried, scoring.changed)
+        plan, kept = _matched(cache, plan, retried, scoring)
         todo = np.flatnonzero(kept < 0)
         if not len(todo) and (retried or _same_labels(cache, plan.images, kept)):
             _remove_stale_parts(path, None)
@@ -101,10 +103,12 @@ def _bring_up_to_date(path: Path, scoring: Scoring, retried: bool) -> None:
             write(plan.header, iter(()))
     statuses = open_cache(path).status
     readable = int((statuses[todo] == "ok").sum())
+    dropped = len(set(cache.ids.tolist()).difference(plan.images.ids.tolist()))
     print_result(
         path,
         f": {len(statuses):,} images, {readable:,} of {len(todo):,} "
-        f"{'that had failed' if retried else 'new or changed ones'} scored in {time.monotonic() - started:,.1f} s",
+        f"{'that had failed' if retried else 'new or changed ones'} scored in {time.monotonic() - started:,.1f} s"
+        f"{f', {dropped:,} dropped that {spec.name} does not list any more' if dropped else ''}",
     )
 
 
@@ -167,14 +171,19 @@ def _insist_on_same(cache: ScoreCache, plan: ScoringPlan) -> None:
         raise AevlpError(f"{cache.path} has other classes than {plan.spec.name} has now: make a new cache")
 
 
-def _matched(cache: ScoreCache, plan: ScoringPlan, retried: bool, changed: bool) -> tuple[ScoringPlan, np.ndarray]:
+def _matched(cache: ScoreCache, plan: ScoringPlan, retried: bool, scoring: Scoring) -> tuple[ScoringPlan, np.ndarray]:
     """Return the plan for the images of the new cache, and the row of each in the old one, -1 where it is to be scored."""
     row_of = {name: row for row, name in enumerate(cache.ids.tolist())}
     old = np.array([row_of.pop(name, -1) for name in plan.images.ids.tolist()], dtype=np.int64)
-    if row_of:
+    if row_of and not (old >= 0).any():
+        raise AevlpError(
+            f"{plan.spec.name} in {plan.root} lists none of the {len(cache):,} images of {cache.path}, first "
+            f"{next(iter(row_of))!r}: pass the right --data-root or --manifest, or make a new cache"
+        )
+    if row_of and not scoring.prune:
         raise AevlpError(
             f"{cache.path} holds {len(row_of):,} images that {plan.spec.name} in {plan.root} does not list, first "
-            f"{next(iter(row_of))!r}: make a new cache, or one of the others with aevlp cache select --images"
+            f"{next(iter(row_of))!r}: aevlp cache append {cache.path} --prune drops their rows"
         )
     if retried:
         there = np.flatnonzero(old >= 0)
@@ -187,12 +196,15 @@ def _matched(cache: ScoreCache, plan: ScoringPlan, retried: bool, changed: bool)
             continue
         size, then = file_size(path), stamps[row]
         if size is None and then:
-            raise AevlpError(f"{path} was scored into {cache.path} and is gone: bring it back")
+            raise AevlpError(
+                f"{path} was scored into {cache.path} and is gone: bring it back, or take it out of {plan.spec.name} too and "
+                f"pass --prune"
+            )
         if size != stamped_size(then) and retried:
             raise AevlpError(
                 f"{path} is not of the size that it was scored with: aevlp cache append {cache.path} scores it again"
             )
-        if size != stamped_size(then) or (changed and stamp(path, is_hashed(then)) != then):
+        if size != stamped_size(then) or (scoring.changed and stamp(path, is_hashed(then)) != then):
             old[n] = -1
     return plan, old
 

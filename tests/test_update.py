@@ -1,16 +1,18 @@
 """aevlp cache append and retry: what is scored, what is kept, and that the result is what scoring everything gives."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import call, draw_blocks, stage_one
+from conftest import call, draw_blocks, stage_one, stage_two
 
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.part_store import parts_folder
 from aevlp.pipeline.score_cache import ScoreCache, open_cache
 from aevlp.pipeline.scoring import Scorer
-from aevlp.stages import update
+from aevlp.stages import training_plan, update
+from aevlp.stages.run_folder import RunFolder
 from aevlp.stages.verify import find_faults
 
 TEXT = ("ids", "paths", "split", "status", "reason", "stamps")
@@ -152,7 +154,7 @@ def test_an_interrupted_append_goes_on_and_stale_parts_are_no_obstacle(
 @pytest.mark.parametrize(
     "change, words",
     [
-        (lambda data: without_lines(data, "images/03.png"), ["1 images that blocks", "images/03.png", "cache select"]),
+        (lambda data: without_lines(data, "images/03.png"), ["1 images that blocks", "images/03.png", "--prune drops"]),
         (lambda data: (data / "images/03.png").unlink(), ["03.png was scored into", "is gone: bring it back"]),
         (
             lambda data: (data / "blocks.yaml").write_text(
@@ -228,6 +230,128 @@ def test_an_image_that_was_missing_and_still_is_stays_a_row(data: Path, tmp_path
     assert dict(zip(open_cache(path).ids.tolist(), open_cache(path).status.tolist(), strict=True))[
         "images/gone.png"
     ] == "missing"  # fmt: skip
+
+
+# Images that the data set lists no more
+
+
+GONE = {
+    "a training image": ["images/03.png"],
+    "a test image": ["images/13.png"],
+    "the first and the last": ["images/00.png", "images/15.png"],
+    "several": ["images/02.png", "images/05.png", "images/07.png", "images/14.png"],
+}
+
+
+@pytest.mark.parametrize("gone", GONE.values(), ids=GONE)
+@pytest.mark.parametrize("new", [[], ["images/04.png", "images/12.png"]], ids=["nothing new", "and new ones"])
+def test_prune_drops_the_rows_that_are_gone_and_gives_what_scoring_all_gives(
+    data: Path, tmp_path: Path, scored: list[str], capsys: pytest.CaptureFixture[str], gone: list[str], new: list[str]
+) -> None:
+    whole = (data / "labels.csv").read_text()
+    without_lines(data, *new)
+    path = stage_one(data, tmp_path / "c.h5", storage="float32")
+    (data / "labels.csv").write_text(whole)
+    without_lines(data, *gone)
+    for name in gone:
+        (data / name).unlink()
+    scored.clear()
+    before = path.read_bytes()
+    assert call("cache", "append", path, "--workers", 0) == 1
+    said = capsys.readouterr().err
+    assert f"holds {len(gone)} images that blocks in {data} does not list, first '{gone[0]}'" in said
+    assert f"aevlp cache append {path} --prune drops their rows" in said and path.read_bytes() == before
+    assert call("cache", "append", path, "--prune", "--workers", 0) == 0
+    assert f"{len(gone)} dropped that blocks does not list any more" in capsys.readouterr().out
+    assert scored == new
+    assert_equal(open_cache(path), open_cache(stage_one(data, tmp_path / "all.h5", storage="float32")), atol=1e-5)
+    assert call("cache", "append", path, "--prune", "--workers", 0) == 0
+    assert "nothing to do" in capsys.readouterr().out
+
+
+def test_prune_never_drops_everything(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = stage_one(data, tmp_path / "c.h5")
+    draw_blocks(tmp_path / "other")
+    table = tmp_path / "other" / "labels.csv"
+    table.write_text(table.read_text().replace("images/", "./images/"))
+    before = path.read_bytes()
+    assert call("cache", "append", path, "--prune", "--data-root", tmp_path / "other", "--workers", 0) == 1
+    assert "lists none of the 16 images" in capsys.readouterr().err
+    assert path.read_bytes() == before
+
+
+def test_other_commands_name_the_way_to_drop_rows(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    whole = (data / "labels.csv").read_text()
+    without_lines(data, "images/04.png")
+    path = stage_one(data, tmp_path / "c.h5")
+    (data / "labels.csv").write_text(whole)
+    without_lines(data, "images/03.png", "images/07.png")
+    with pytest.raises(AevlpError) as error:
+        stage_one(data, path)
+    assert "1 images are new, first 'images/04.png', 2 of its images are not listed any more, first" in str(error.value)
+    assert f"aevlp cache append {path} --prune brings it up to date" in str(error.value)
+    assert call("cache", "retry", path, "--workers", 0) == 1
+    assert "--prune drops their rows" in capsys.readouterr().err
+    assert call("verify", path) == 1
+    assert "2 images are not listed in blocks (aevlp cache append --prune drops them)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("gone", GONE.values(), ids=GONE)
+def test_training_goes_on_without_what_is_gone(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], gone: list[str]
+) -> None:
+    path = stage_one(data, tmp_path / "c.h5")
+    without_lines(data, *gone)
+    for name in gone:
+        (data / name).unlink()
+    capsys.readouterr()
+    run = stage_two(path, tmp_path / "run", loss="an", epochs=1, batch_size=16)
+    said = capsys.readouterr().err
+    assert said.count("does not list any more") == 1
+    assert f"holds {len(gone)} images that blocks does not list any more, first '{gone[0]}': they are left out" in said
+    cache = open_cache(path)
+    rows, _ = RunFolder(run).load_test()
+    assert cache.ids[rows].tolist() == [name for name in cache.ids[cache.split == "test"].tolist() if name not in gone]
+    trained = training_plan.make_plan(training_plan.Options(path, loss="an", epochs=1))
+    everyone = training_plan.splits(cache, trained.recipe["val_fraction"])
+    for part, of_all in zip((trained.train, trained.val, trained.test), everyone, strict=True):
+        assert cache.ids[part.rows].tolist() == [name for name in cache.ids[of_all.rows].tolist() if name not in gone]
+    for split, part in (("val", trained.val), ("test", trained.test)):
+        capsys.readouterr()
+        assert call("evaluate", run, "--split", split, "--workers", 0, "--json") == 0
+        assert json.loads(capsys.readouterr().out)["images"] == len(part.rows)
+
+
+def test_training_refuses_what_has_changed_beside_what_is_gone(data: Path, tmp_path: Path) -> None:
+    path = stage_one(data, tmp_path / "c.h5")
+    whole = (data / "labels.csv").read_text()
+    for old, new, words in (
+        ("images/08.png,train,blue;red", "images/08.png,train,blue", "other labels or splits"),
+        ("images/09.png,train,red", "images/09.png,train,blue", "other labels or splits"),
+        ("images/11.png,train", "images/11.png,test", "other labels or splits"),
+    ):
+        assert old in whole
+        (data / "labels.csv").write_text(whole.replace(old, new))
+        without_lines(data, "images/03.png")
+        with pytest.raises(AevlpError, match=words):
+            stage_two(path, tmp_path / "run", loss="an", epochs=1)
+    (data / "labels.csv").write_text(whole)
+    without_lines(data, "images/03.png")
+    (data / "images/05.png").write_bytes((data / "images/04.png").read_bytes())
+    with pytest.raises(AevlpError, match="their names agree, their sizes do"):
+        stage_two(path, tmp_path / "run", loss="an", epochs=1)
+
+
+def test_a_run_from_before_is_not_resumed_without_what_is_gone(data: Path, tmp_path: Path) -> None:
+    path = stage_one(data, tmp_path / "c.h5")
+    run = stage_two(path, tmp_path / "run", loss="an", epochs=1, batch_size=16)
+    without_lines(data, "images/03.png")
+    with pytest.raises(
+        AevlpError, match=r"was started otherwise \(this run has without: \['images/03.png'\], not None"
+    ):
+        stage_two(path, run, loss="an", epochs=1, batch_size=16, resume=True)
 
 
 def test_the_commands(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -60,11 +60,14 @@ class LabelledImages:
             observed=relabelled(self.observed, places),
         )
 
+    def fingerprint(self) -> str:
+        """Return the `Fingerprint` of the images, with the sizes that their files had when they were scored."""
+        return data_fingerprint(self, self.paths.tolist(), [stamped_size(stamp) for stamp in self.stamps])
+
     def header(self, header: CacheHeader, **provenance: Any) -> CacheHeader:
         """Return the header, with other entries of its provenance, for a cache of these images and classes."""
-        sizes = [stamped_size(stamp) for stamp in self.stamps]
         made = {**header.provenance, **provenance}
-        dataset = {**made["dataset"], "fingerprint": data_fingerprint(self, self.paths.tolist(), sizes)}
+        dataset = {**made["dataset"], "fingerprint": self.fingerprint()}
         return replace(
             header,
             rows=len(self.ids),

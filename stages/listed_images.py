@@ -1,0 +1,78 @@
+"""A cache and its data set as it is now -> which of the cache's images training may use."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ..pipeline.datasets import ImageTable, load_images
+from ..pipeline.errors import AevlpError
+from ..pipeline.images import file_size
+from ..pipeline.observation import checked
+from ..pipeline.score_cache import ScoreCache
+from ..pipeline.score_cache.labelled_images import LabelledImages
+from ..pipeline.specs import DatasetSpec
+from .console import say
+
+
+def check_dataset(cache: ScoreCache, spec: DatasetSpec, root: Path) -> np.ndarray:
+    """Return which rows of the cache the data set still lists, (N,) bool, and say how many it does not.
+
+    Raises AevlpError where the cache was made from other classes, images or labels than the data set has now.
+    """
+    made_by = cache.provenance["observation"]
+    images = load_images(spec, root, observation=checked(made_by) if isinstance(made_by, dict) else None)
+    if "vocabulary" in cache.provenance:  # selected from a cache of the data set, or rescored for other classes
+        images = images.of_classes(cache.classes)
+    if list(images.classes) != cache.classes:
+        odd = sorted(set(images.classes) ^ set(cache.classes))
+        detail = f"{len(odd)} differ, such as {odd[0]!r}" if odd else "the order differs"
+        raise AevlpError(
+            f"{cache.path} has other classes than {spec.name} ({detail}): score it again with aevlp pseudolabel"
+        )
+    row_of = {name: row for row, name in enumerate(images.ids.tolist())}
+    rows = np.array([row_of.get(name, -1) for name in cache.ids.tolist()])
+    there = rows >= 0
+    if not there.any():
+        raise AevlpError(
+            f"{spec.name} in {root} lists none of the {len(cache):,} images of {cache.path}, first {str(cache.ids[0])!r}: it was "
+            f"made from other data; pass the right --data-root or --manifest"
+        )
+    listed = np.flatnonzero(there)
+    now = images.take(rows[listed])
+    if isinstance(made_by, dict) and not there.all() and cache.truth is not None and now.truth is not None:
+        now = replace(now, observed=cache.observed[listed])  # drawn by the images before, too: the truth is compared
+    _insist_on_same_labels(cache, listed, now, f"{spec.name} in {root}")
+    made_of = cache.provenance["dataset"]["fingerprint"]
+    if not there.all():
+        made_of = LabelledImages.of(cache).take(listed).fingerprint()
+    if now.fingerprint() != made_of:
+        files = zip(now.ids.tolist(), cache.status[there].tolist(), now.paths.tolist(), strict=True)
+        gone = [name for name, status, path in files if status == "ok" and file_size(path) is None]
+        if gone:
+            raise AevlpError(f"{len(gone):,} images that were scored are not in {root} any more, first {gone[0]!r}")
+        raise AevlpError(
+            f"{cache.path} was made from other files than those of {spec.name} in {root}: their names agree, their sizes do "
+            f"not. If the images have changed, score those again with aevlp cache append {cache.path}"
+        )
+    if not there.all():
+        first = str(cache.ids[int(there.argmin())])
+        say(
+            f"{cache.path} holds {int((~there).sum()):,} images that {spec.name} does not list any more, first {first!r}: they "
+            f"are left out; aevlp cache append {cache.path} --prune drops their rows"
+        )
+    if len(now.ids) < len(images):
+        say(f"{cache.path} holds {len(now.ids):,} of the {len(images):,} images of {spec.name}: only these are used")
+    return there
+
+
+def _insist_on_same_labels(cache: ScoreCache, listed: np.ndarray, now: ImageTable, where: str) -> None:
+    """Raise AevlpError where images have other labels or splits `now` than in these rows of the cache."""
+    changed = (now.observed != cache.observed[listed]).any(axis=1) | (now.split != cache.split[listed])
+    if cache.truth is not None and now.truth is not None:
+        changed |= (now.truth != cache.truth[listed]).any(axis=1)
+    if changed.any():
+        raise AevlpError(
+            f"{cache.path} holds other labels or splits than {where} for {int(changed.sum()):,} images, first "
+            f"{str(now.ids[int(changed.argmax())])!r}: aevlp cache append {cache.path} takes over those of now"
+        )
