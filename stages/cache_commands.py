@@ -117,10 +117,11 @@ def diff(
     b: Annotated[Path, typer.Argument(metavar="B", parser=location, help="A .h5 file or .parquet folder.")],
     json: Json = False,
 ) -> None:
-    """Say where two caches differ: settings, images, labels, cosines, codes."""
+    """Say where two caches differ: settings, images, labels, cosines, codes; exit 1 where they do."""
     from . import diff as stage
 
-    stage.run(a, b, json)
+    if not stage.run(a, b, json):
+        raise typer.Exit(1)
 
 
 @app.command()

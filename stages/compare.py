@@ -21,12 +21,13 @@ from ..pipeline.provenance import versions
 from ..pipeline.score_cache import ScoreCache, open_whole_cache
 from . import train
 from .console import out, print_json, print_table, results_aside, say
-from .labels_plan import LABELS, policy_of
+from .earlier_trainings import Trained, earlier_trainings
+from .labels_plan import policy_of
+from .methods import Method, methods_of
 from .run_folder import RunFolder
 from .training_plan import Plan, dataset_of, settings_of
 from .trainings import file_name, gpus, scores_on_test, train_at_once
 
-ALL = "all"
 LEVEL, RESAMPLES, SEED = 0.95, 1000, 0  # of the intervals
 FULL = "With full labels: upper bounds, and policies fitted to some"
 HEADER = (
@@ -68,21 +69,10 @@ class Options:
     max_pixels: int = MAX_PIXELS
 
 
-@dataclass(frozen=True)
-class Method:
-    """A loss and the policy whose labels it reads, None where it reads none."""
-
-    loss: str
-    policy: str | None
-
-    @property
-    def name(self) -> str:
-        """How its runs are called, and how a user may call it."""
-        return file_name(self.loss) + (f"-{file_name(self.policy)}" if self.policy else "")
-
-
 def run(options: Options) -> None:
     """Train every loss with every policy and seed that is not finished yet, print the table, save it beside the runs.
+
+    What an earlier comparison trained into the same folder on equal terms stays in the table.
 
     Raises AevlpError before any training for whatever `make_plan` refuses in one that is named, for a run folder with other
     settings, and where the cache has no test split; `all` leaves out what it refuses.
@@ -99,25 +89,6 @@ def run(options: Options) -> None:
         print_table(FULL, HEADER, map(_cells, bounds), right=range(2, len(HEADER)))
     out.print(_notes(record))
     out.print(f"{folder} holds the runs, and these figures as results.json, results.csv and results.md")
-
-
-def methods_of(names: Sequence[str], policies: Sequence[str] | None) -> list[Method]:
-    """Return each loss with each policy, or with its own; one that reads no labels of a policy once. `all` names every loss."""
-    named = [name for given in names for name in (losses.names() if given == ALL else [given])]
-    methods = []
-    for name in dict.fromkeys(named):
-        found = losses.entry(name)
-        reads = LABELS & set(found.reads)
-        methods += [Method(name, policy) for policy in (dict.fromkeys(policies or [found.policy]) if reads else [None])]
-    by_name: dict[str, Method] = {}
-    for method in methods:
-        if by_name.setdefault(method.name, method) != method:
-            other = by_name[method.name]
-            raise AevlpError(
-                f"{method.loss} {method.policy or ''} and {other.loss} {other.policy or ''} would both train into "
-                f"{method.name}-seed0: rename one of the files"
-            )
-    return methods
 
 
 def _compared(options: Options) -> tuple[dict[str, Any], Path]:
@@ -138,7 +109,9 @@ def _compared(options: Options) -> tuple[dict[str, Any], Path]:
     backbone = options.backbone or spec.recipe.backbone
     folder = options.runs or Path("runs") / f"compare-{options.cache.stem}-{file_name(backbone)}"
     plans, left_out = _plans(options, methods, folder)
-    baseline = _baseline(options.baseline, list(plans))
+    trained = {method: Trained.planned(plan, method, folder, options.seeds) for method, plan in plans.items()}
+    kept, dropped = earlier_trainings(folder, plans, options.seeds)
+    baseline = _baseline(options.baseline, [*plans, *(method for method in kept if method not in plans)])
     trainings = [
         replace(plan.options, seed=seed, run=folder / f"{method.name}-seed{seed}")
         for seed in range(options.seeds)
@@ -159,8 +132,8 @@ def _compared(options: Options) -> tuple[dict[str, Any], Path]:
         "seeds": options.seeds,
         "baseline": baseline.name,
         "intervals": {"level": LEVEL, "resamples": RESAMPLES, "seed": SEED},
-        "methods": _judged(cache, plans, baseline, folder, options.seeds),
-        "left_out": left_out,
+        "methods": _judged(cache, {**trained, **kept}, baseline),
+        "left_out": {**left_out, **dropped},
         "versions": versions(),
     }
     _save(record, folder)
@@ -244,30 +217,27 @@ def _seconds(folder: RunFolder) -> tuple[float, int]:
     return sum(epochs), len(epochs)
 
 
-def _judged(
-    cache: ScoreCache, plans: Mapping[Method, Plan], baseline: Method, folder: Path, seeds: int
-) -> list[dict[str, Any]]:
-    """Return a row for each method, upper bounds last, the best mean first; mAP and differences in percent."""
-    runs = {method: [folder / f"{method.name}-seed{seed}" for seed in range(seeds)] for method in plans}
+def _judged(cache: ScoreCache, trained: Mapping[Method, Trained], baseline: Method) -> list[dict[str, Any]]:
+    """Return a row for each method, upper bounds last, the best mean first; mAP and differences as fractions."""
     maps: dict[Method, np.ndarray] = {}
     each: dict[Method, list[float]] = {}
-    for method, paths in runs.items():
-        logits, truth = scores_on_test(cache, paths)
-        each[method] = [100 * mean_average_precision(scores, truth) for scores in logits]
-        maps[method] = 100 * resampled_maps(logits, truth, RESAMPLES, SEED)
+    for method, of in trained.items():
+        logits, truth = scores_on_test(cache, of.runs)
+        each[method] = [mean_average_precision(scores, truth) for scores in logits]
+        maps[method] = resampled_maps(logits, truth, RESAMPLES, SEED)
     rows = []
-    for method, plan in plans.items():
+    for method, of in trained.items():
         mean = statistics.mean(each[method])
         interval = percentile_interval(maps[method], LEVEL)
         difference = percentile_interval(maps[method] - maps[baseline], LEVEL)
-        seconds, epochs = zip(*(_seconds(RunFolder(path)) for path in runs[method]), strict=True)
+        seconds, epochs = zip(*(_seconds(RunFolder(path)) for path in of.runs), strict=True)
         rows.append(
             {
                 "loss": method.loss,
                 "policy": method.policy,
-                "paper": plan.loss.paper,
-                "year": plan.loss.year,
-                "oracle": "truth" in plan.loss.reads or (plan.policy is not None and plan.policy.reads_truth),
+                "paper": of.paper,
+                "year": of.year,
+                "oracle": of.oracle,
                 "baseline": method == baseline,
                 "each": each[method],
                 "mean": mean,
@@ -278,23 +248,25 @@ def _judged(
                 "seconds": statistics.mean(seconds),
                 "seconds_an_epoch": sum(seconds) / sum(epochs),
                 "epochs": list(epochs),
-                "settings": {k: v for k, v in settings_of(plan).items() if k not in ("seed", "versions")},
-                "runs": [str(path) for path in runs[method]],
+                "settings": of.settings,
+                "runs": [str(path) for path in of.runs],
             }
         )
     return sorted(rows, key=lambda row: (row["oracle"], -row["mean"]))
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
-    """Return a method's row of the table, as text."""
+    """Return a method's row of the table, as text, in percent."""
     low, high = row["difference_interval"]
-    difference = ["baseline", ""] if row["baseline"] else [f"{row['difference']:+.2f}", f"{low:+.2f} to {high:+.2f}"]
+    difference = ["baseline", ""]
+    if not row["baseline"]:
+        difference = [f"{100 * row['difference']:+.2f}", f"{100 * low:+.2f} to {100 * high:+.2f}"]
     return [
         row["loss"],
         row["policy"] or "-",
-        " ".join(f"{value:.1f}" for value in row["each"]),
-        f"{row['mean']:.2f}",
-        f"{row['interval'][0]:.2f} to {row['interval'][1]:.2f}",
+        " ".join(f"{100 * value:.1f}" for value in row["each"]),
+        f"{100 * row['mean']:.2f}",
+        f"{100 * row['interval'][0]:.2f} to {100 * row['interval'][1]:.2f}",
         difference[0] + ("*" if row["differs"] else ""),
         difference[1],
         f"{row['seconds']:,.1f}",
@@ -316,7 +288,7 @@ def _save(record: Mapping[str, Any], folder: Path) -> None:
     with replacing(folder / "results.csv") as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         plain = ("loss", "policy", "oracle", "baseline", "mean", "difference", "differs", "seconds", "seconds_an_epoch")
         ends = ("interval", "difference_interval")
-        seeds = [f"seed_{n}" for n in range(record["seeds"])]
+        seeds = [f"seed_{n}" for n in range(max(len(row["each"]) for row in record["methods"]))]
         writer = csv.writer(file)
         writer.writerow([*plain, *(f"{name}_{end}" for name in ends for end in ("low", "high")), *seeds])
         for row in record["methods"]:

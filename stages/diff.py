@@ -10,15 +10,16 @@ from .console import out, print_json
 SHOWN = 3  # names of each list; --json has all
 
 
-def run(a: Path, b: Path, as_json: bool) -> None:
-    """Print whether two caches are equal in content, and if not, where they differ."""
+def run(a: Path, b: Path, as_json: bool) -> bool:
+    """Print whether two caches are equal in content, and if not, where they differ; return whether they are."""
     found = compare(open_cache(a), open_cache(b))
     if as_json:
         print_json({"a": str(a), "b": str(b), **found.to_json()})
-        return
+        return found.equal
     for line in _lines(found, str(a), str(b)):
         out.print(line, markup=False)
     out.print("equal" if found.equal else "not equal")
+    return found.equal
 
 
 def _lines(found: Comparison, a: str, b: str) -> list[str]:

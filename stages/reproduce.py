@@ -81,7 +81,10 @@ def _whole_protocol(options: Options, spec: DatasetSpec, cache_path: Path, folde
         )
     training = train.Options(cache_path, workers=options.workers, amp=options.compat == "paper", **common)
     runs = train_each(training, options.losses, options.seeds, folder)
-    measured = {name: {**measure(cache, paths), "published": spec.published.get(name)} for name, paths in runs.items()}
+    measured = {
+        name: {**measure(cache, paths), "published": _fraction(spec.published.get(name))}
+        for name, paths in runs.items()
+    }
     record = {
         "dataset": spec.name,
         "compat": options.compat,
@@ -93,6 +96,11 @@ def _whole_protocol(options: Options, spec: DatasetSpec, cache_path: Path, folde
     with replacing(folder / "results.json") as temporary:
         temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
     return record
+
+
+def _fraction(percent: float | None) -> float | None:
+    """Return a published figure in the unit of ours."""
+    return None if percent is None else percent / 100
 
 
 def absent_files(spec: DatasetSpec, root: Path) -> list[Absent]:

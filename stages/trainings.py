@@ -93,23 +93,23 @@ def scores_on_test(cache: ScoreCache, runs: Sequence[Path]) -> tuple[list[np.nda
 
 
 def measure(cache: ScoreCache, runs: Sequence[Path]) -> dict[str, Any]:
-    """Return each run's test mAP, their mean and its 95 % bootstrap interval, in percent."""
+    """Return each run's test mAP, their mean and its 95 % bootstrap interval, as fractions."""
     logits, truth = scores_on_test(cache, runs)
-    maps = [100 * mean_average_precision(scores, truth) for scores in logits]
+    maps = [mean_average_precision(scores, truth) for scores in logits]
     interval = map_interval(logits, truth)
-    return {"each": maps, "mean": statistics.mean(maps), "interval": [100 * interval.low, 100 * interval.high]}
+    return {"each": maps, "mean": statistics.mean(maps), "interval": [interval.low, interval.high]}
 
 
 def print_results(title: str, measured: dict[str, dict[str, Any]]) -> None:
-    """Print a row for each loss, beside what was published for it where anything was."""
+    """Print a row for each loss, in percent, beside what was published for it where anything was."""
     compared = any(row.get("published") is not None for row in measured.values())
     rows = []
     for name, row in measured.items():
         low, high = row["interval"]
-        each = " ".join(f"{value:.1f}" for value in row["each"])
-        cells = [name, entry(name).paper, each, f"{row['mean']:.2f}", f"{low:.2f} to {high:.2f}"]
+        each = " ".join(f"{100 * value:.1f}" for value in row["each"])
+        cells = [name, entry(name).paper, each, f"{100 * row['mean']:.2f}", f"{100 * low:.2f} to {100 * high:.2f}"]
         published = row.get("published")
-        rows.append([*cells, *(["-" if published is None else f"{published:.2f}"] if compared else [])])
+        rows.append([*cells, *(["-" if published is None else f"{100 * published:.2f}"] if compared else [])])
     header = ["loss", "from", "each seed", "mean", "95 % interval", *(["published"] if compared else [])]
     print_table(title, header, rows, right=range(2, len(header)))
 

@@ -260,6 +260,31 @@ def test_equal_caches_of_both_formats_are_equal(
     assert found["equal"] is True and (found["scored"], found["cosines"]) == (9, 0)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda header, rows: (replace(header, prompts=header.prompts[::-1]), rows),
+        lambda header, rows: (header, replace(rows, ids=["another.jpg", *rows.ids[1:]])),
+        lambda header, rows: (header, replace(rows, split=["test", *rows.split[1:]])),
+        lambda header, rows: (header, replace(rows, code=rows.code * 0)),
+        lambda header, rows: (header, replace(rows, similarity=rows.similarity / 2)),
+        lambda header, rows: (header, rows.take(np.arange(len(rows))[::-1])),
+    ],
+    ids=["settings", "images", "splits", "codes", "cosines", "order"],
+)
+@pytest.mark.parametrize("more", [(), ("--json",)])
+def test_a_difference_is_exit_1(
+    tmp_path: Path, change: Any, more: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    header, content = written(tmp_path / "a.h5", rows=11)
+    other, rows = change(header, content)
+    write_cache(tmp_path / "b.h5", other, [rows])
+    assert call("cache", "diff", tmp_path / "a.h5", tmp_path / "b.h5", *more) == 1
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    assert json.loads(printed.out)["equal"] is False if more else printed.out.endswith("not equal\n")
+
+
 def test_differences_are_those_of_the_arrays(tmp_path: Path) -> None:
     """Other order, some rows missing on each side, other cosines, codes, labels and statuses, other classes."""
     random = np.random.default_rng(3)
@@ -325,7 +350,7 @@ def test_the_differences_are_said(tmp_path: Path, blocks: Path, capsys: pytest.C
     paths = [stage_one(blocks, tmp_path / name, **options) for name, options in (("a.h5", {}), ("b.h5", {"grid": 1}))]
     select.run(paths[1], tmp_path / "c.h5", "blue,red", None, "train")
     capsys.readouterr()
-    assert call("cache", "diff", paths[0], tmp_path / "c.h5") == 0
+    assert call("cache", "diff", paths[0], tmp_path / "c.h5") == 1
     said = capsys.readouterr().out.splitlines()
     assert f"method.grid: 2 in {paths[0]}, 1 in {tmp_path / 'c.h5'}" in said
     assert f"vocabulary: none in {paths[0]}, selected in {tmp_path / 'c.h5'}" in said

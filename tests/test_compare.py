@@ -112,8 +112,7 @@ def test_the_figures_are_those_of_the_runs(here: Path, cache_path: Path, capsys:
         logits[loss, policy] = [values for _, values in scores]
         with np.errstate(all="ignore"):
             each = [
-                100
-                * np.mean([average_precision_score(truth[:, c], s[:, c]) if truth[:, c].any() else 0 for c in range(3)])
+                np.mean([average_precision_score(truth[:, c], s[:, c]) if truth[:, c].any() else 0 for c in range(3)])
                 for _, s in scores
             ]
         assert row["each"] == pytest.approx(each) and row["mean"] == pytest.approx(np.mean(each))
@@ -122,9 +121,9 @@ def test_the_figures_are_those_of_the_runs(here: Path, cache_path: Path, capsys:
         assert row["seconds_an_epoch"] == pytest.approx(np.mean(np.concatenate(seconds)))
     for key, row in rows.items():
         interval = map_interval(logits[key], truth)
-        assert row["interval"] == pytest.approx([100 * interval.low, 100 * interval.high])
+        assert row["interval"] == pytest.approx([interval.low, interval.high])
         difference = map_difference_interval(logits[key], logits["an", None], truth)
-        assert row["difference_interval"] == pytest.approx([100 * difference.low, 100 * difference.high])
+        assert row["difference_interval"] == pytest.approx([difference.low, difference.high])
         assert row["difference"] == pytest.approx(row["mean"] - rows["an", None]["mean"])
         assert row["differs"] is (difference.low > 0 or difference.high < 0)
         assert row["baseline"] is (key == ("an", None))
@@ -156,6 +155,76 @@ def test_what_is_finished_is_reused_and_what_is_new_is_trained(
     assert (
         sum("| baseline |" in row for row in rows) == 1 and sum(row.startswith("| gpr | damp |") for row in rows) == 1
     )
+
+
+def recorded(folder: Path) -> dict[str, dict]:
+    """Return the rows of a folder's results by the name of their method."""
+    record = json.loads((folder / "results.json").read_text())
+    return {"-".join(filter(None, (row["loss"], row["policy"]))): row for row in record["methods"]}
+
+
+@pytest.mark.parametrize(
+    ("later", "seeds"),
+    [("an", 2), ("gpr", 1), ("hill", 1), ("wan,hill", 2)],
+    ids=["fewer losses", "fewer losses and seeds", "another loss", "one and another"],
+)
+def test_earlier_trainings_stay_in_the_table(here: Path, cache_path: Path, later: str, seeds: int) -> None:
+    compared(cache_path, "an,wan,gpr", "--seeds", 2, "--runs", "mine")
+    before = recorded(here / "mine")
+    compared(cache_path, later, "--seeds", seeds, "--runs", "mine")
+    after = recorded(here / "mine")
+    assert set(after) == {*before, *later.split(",")} - {"gpr"}
+    new = set(after) - set(before)
+    for name, row in before.items():
+        assert after[name] == {**row, "baseline": name == "an"}
+    assert all(len(after[name]["each"]) == seeds for name in new)
+    with (here / "mine" / "results.csv").open() as file:
+        table = {"-".join(filter("-".__ne__, (row["loss"], row["policy"]))): row for row in csv.DictReader(file)}
+    for name, row in after.items():
+        written = [value for value in (table[name]["seed_0"], table[name]["seed_1"]) if value]
+        assert list(map(float, written)) == row["each"]
+    markdown = (here / "mine" / "results.md").read_text()
+    assert all(f"| {name.removesuffix('-damp')} |" in markdown for name in after)
+
+
+def test_what_was_not_trained_on_equal_terms_does_not_stay_and_is_said(
+    here: Path, cache_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    compared(cache_path, "an,wan", "--seeds", 1, "--runs", "mine")
+    capsys.readouterr()
+    compared(cache_path, "gpr", "--seeds", 1, "--lr", 0.5, "--runs", "mine")
+    said = capsys.readouterr().err
+    assert "an is left out: of an earlier comparison: mine/an-seed0 was trained otherwise (this comparison has" in said
+    assert set(recorded(here / "mine")) == {"gpr-damp"}
+    record = json.loads((here / "mine" / "results.json").read_text())
+    assert set(record["left_out"]) == {"an", "wan"} and "recipe.lr: 0.5, not" in record["left_out"]["wan"]
+    compared(cache_path, "hill", "--seeds", 1, "--lr", 0.5, "--runs", "mine")
+    (here / "mine" / "gpr-damp-seed0" / "metrics.jsonl").unlink()
+    capsys.readouterr()
+    compared(cache_path, "hill", "--seeds", 1, "--lr", 0.5, "--runs", "mine")
+    assert "gpr-damp-seed0 is gone or not finished" in capsys.readouterr().err
+    assert set(recorded(here / "mine")) == {"hill"}
+    (here / "mine" / "results.json").write_text("no JSON")
+    compared(cache_path, "hill", "--seeds", 1, "--lr", 0.5, "--runs", "mine")
+    assert set(recorded(here / "mine")) == {"hill"}
+
+
+def test_every_figure_that_a_program_reads_is_a_fraction(
+    here: Path, cache_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    compared(cache_path, "an,bce", "--seeds", 1)
+    folder = here / "runs" / "compare-blocks-linear"
+    rows = recorded(folder)
+    metrics = [line for name in rows for line in RunFolder(folder / f"{name}-seed0").metrics()]
+    assert all(0 <= line[key] <= 1 for line in metrics for key in ("val_map", "test_map") if key in line)
+    for name, row in rows.items():
+        assert [row["mean"]] == row["each"] == [RunFolder(folder / f"{name}-seed0").metrics()[-1]["test_map"]]
+        assert 0 <= row["interval"][0] <= row["interval"][1] <= 1 and -1 <= row["difference"] <= 1
+        capsys.readouterr()
+        assert call("evaluate", folder / f"{name}-seed0", "--workers", 0, "--json") == 0
+        assert json.loads(capsys.readouterr().out)["map"] == pytest.approx(row["mean"])
+    markdown = (folder / "results.md").read_text()
+    assert "(%)" in markdown and f"| {100 * rows['an']['mean']:.2f} |" in markdown
 
 
 def test_an_interrupted_comparison_is_gone_on_with(
