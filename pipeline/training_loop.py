@@ -60,6 +60,7 @@ def train_epoch(
                 ) from error
             raise
         logits, known = processes.whole_batch(outputs.logits, len(rows)), targets(rows, outputs)
+        logits.retain_grad()
         try:
             value = loss(logits, known)
         except SystemExit as error:  # a loss of the user's own, whose 0 would look like success
@@ -67,6 +68,10 @@ def train_epoch(
         _check_value(value)
         optimizer.zero_grad(set_to_none=True)
         scaler.scale(value).backward()
+        if logits.grad is None:
+            raise AevlpError(
+                "a loss must return a scalar tensor with a gradient by the logits, found one whose gradient goes elsewhere"
+            )
         scaler.step(optimizer)
         scaler.update()
         progress.loss = progress.loss.to(value.device) + value.detach().double() * len(rows)

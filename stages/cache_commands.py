@@ -100,12 +100,12 @@ def retry(
 def merge(
     target: NewCache,
     caches: Annotated[
-        list[Path], typer.Argument(metavar="CACHE…", parser=location, help="Caches of different images, made alike.")
+        list[Path], typer.Argument(metavar="CACHE...", parser=location, help="Caches of different images, made alike.")
     ],
 ) -> None:
     """Write one cache of the images of several."""
     if len(caches) < 2:
-        raise typer.BadParameter("at least two caches are needed", param_hint="CACHE…")
+        raise typer.BadParameter("at least two caches are needed", param_hint="CACHE...")
     from . import merge as stage
 
     stage.run(target, caches)

@@ -95,9 +95,14 @@ def refused_settings(spec: DatasetSpec, classes: list[str]) -> list[str]:
 
 def _build_loss(name: str, classes: int, given: dict[str, Any]) -> None:
     from ..pipeline import losses
+    from ..pipeline.constants import check
     from ..pipeline.losses.foreign import is_named
+    from ..pipeline.losses.foreign_source import written_constants
 
-    if is_named(name):  # a class of the user's own, which runs when it is trained with
+    if is_named(name):  # a class of the user's own, which is not run before it is trained with
+        takes = written_constants(name)
+        if takes is not None:
+            check(f"loss {name}", takes, given)
         return
     losses.check_constants(name, given)
     losses.create(name, classes, **given)

@@ -17,7 +17,9 @@ from ..pipeline.image_formats import MAX_PIXELS
 from ..pipeline.locations import location
 from ..pipeline.ranks import this_rank
 from . import cache_commands, training_commands
+from .interrupted import forget, what_is_kept
 from .option_types import Cache, DataRoot, Device, Json, Manifest, MaxPixels, Mean, Std, listed
+from .terminal import never_raise
 
 app = typer.Typer(
     help="Many images, one label each: train a good multi-label classifier from one cached pass of multi-focus CLIP.",
@@ -42,8 +44,8 @@ def pseudolabel(
     observe: Annotated[
         str | None,
         typer.Option(
-            help="How full labels are observed: uniform, counts, frequency, largest, fraction or wrong, with constants "
-            "as in fraction,fraction=0.1 or wrong,rate=0.2,seed=7; default: one positive an image, or the manifest's."
+            help="How full labels are observed: uniform, counts, frequency, largest, fraction or wrong, and constants after "
+            "commas, as in wrong,rate=0.2; default: one positive an image, or the manifest's."
         ),
     ] = None,
     clip: Annotated[
@@ -305,6 +307,8 @@ def main(arguments: list[str] | None = None) -> Any:
     with suppress(ValueError):  # not in the main thread, where no signal arrives
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # what ends a job cleans up as Ctrl-C does
         sys.unraisablehook = _interrupt_again
+    never_raise()
+    forget()
     try:
         with warnings.catch_warnings():
             warnings.showwarning = partial(_show, warnings.showwarning)
@@ -314,10 +318,7 @@ def main(arguments: list[str] | None = None) -> Any:
         sys.exit(1)
     except SystemExit as stop:
         if stop.code == 130 and this_rank().first:  # what typer makes of an interrupt
-            print(
-                f"interrupted: all that was finished is kept; the same command goes on{' with --resume' * _trains(arguments)}",
-                file=sys.stderr,
-            )
+            print(f"interrupted: {what_is_kept()}", file=sys.stderr)
         raise
 
 
@@ -329,10 +330,6 @@ def _show(otherwise: Callable[..., None], message: Any, category: type[Warning],
     from .console import say
 
     say(str(message))
-
-
-def _trains(arguments: list[str] | None) -> bool:
-    return (sys.argv[1:] if arguments is None else arguments)[:1] == ["train"]
 
 
 def _interrupt_again(lost: Any) -> None:

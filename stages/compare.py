@@ -22,6 +22,7 @@ from ..pipeline.score_cache import ScoreCache, open_whole_cache
 from . import train
 from .console import out, print_json, print_table, results_aside, say
 from .earlier_trainings import Trained, earlier_trainings
+from .interrupted import keeping
 from .labels_plan import policy_of
 from .methods import Method, methods_of
 from .run_folder import RunFolder
@@ -121,7 +122,8 @@ def _compared(options: Options) -> tuple[dict[str, Any], Path]:
     for training in trainings:
         assert training.run is not None
         _check_folder(RunFolder(training.run), plan_of[training.run.name.rpartition("-seed")[0]], training)
-    _train(trainings, options.jobs or max(1, gpus(options.device)))
+    with keeping("all that was finished is kept, and the state of what was not; the same command goes on"):
+        _train(trainings, options.jobs or max(1, gpus(options.device)))
 
     plan = next(iter(plans.values()))
     record = {

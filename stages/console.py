@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from typing import Any
 
 from rich.console import Console
@@ -24,6 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..pipeline.ranks import Rank
+from .terminal import shown
 
 out = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
@@ -44,10 +45,29 @@ def results_aside() -> Iterator[None]:
     """Send what is printed to standard error, so that a JSON object stays alone on standard output."""
     out.stderr = True
     try:
-        with redirect_stdout(sys.stderr):  # a loss of the user's own may print
+        with _descriptor_aside(), redirect_stdout(sys.stderr):  # a loss of the user's own may print
             yield
     finally:
         out.stderr = False
+
+
+@contextmanager
+def _descriptor_aside() -> Iterator[None]:
+    """Give standard error in the place of standard output to processes that are started, and to code that is not Python's."""
+    with ExitStack() as before:
+        with suppress(OSError):  # one of the two is closed
+            _flush()
+            kept = os.dup(1)
+            before.callback(os.close, kept)
+            os.dup2(2, 1)
+            before.callback(os.dup2, kept, 1)
+            before.callback(_flush)
+        yield
+
+
+def _flush() -> None:
+    if sys.__stdout__ is not None and not sys.__stdout__.closed:
+        sys.__stdout__.flush()
 
 
 def print_result(what: object, text: str) -> None:
@@ -56,18 +76,19 @@ def print_result(what: object, text: str) -> None:
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON object, and nothing else, on standard output."""
-    print(json.dumps(value, ensure_ascii=False))
+    """Print one JSON object, and nothing else, on standard output; escaped where its encoding has not all characters."""
+    text = json.dumps(value, ensure_ascii=False)
+    print(text if shown(text) == text else json.dumps(value))
 
 
 def print_table(title: str, header: Iterable[str], rows: Iterable[Iterable[object]], right: Iterable[int] = ()) -> None:
     """Print a table; `right` are the numbers of the columns that hold figures."""
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = Table(title=shown(title), title_justify="left", title_style="bold")
     right = set(right)
     for n, name in enumerate(header):
-        table.add_column(name, justify="right" if n in right else "left", overflow="fold")
+        table.add_column(shown(name), justify="right" if n in right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(escape(str(cell)) for cell in row))
+        table.add_row(*(escape(shown(str(cell))) for cell in row))
     terminal = Console(highlight=False)
     # A pipe or a file has no width of its own: a row stays one line there.
     (terminal if terminal.is_terminal or "COLUMNS" in os.environ else Console(highlight=False, width=200)).print(table)

@@ -14,6 +14,7 @@ from ..pipeline.spec_sections import Download
 from ..pipeline.specs import DatasetSpec, ScenesSpec
 from ..pipeline.unpack import unpack
 from .console import byte_progress, out, print_json, print_table, say
+from .interrupted import keeping
 
 
 def run(name: str | None, manifest: list[Path] | None, root: Path | None, as_json: bool) -> None:
@@ -95,15 +96,8 @@ def download(name: str, manifest: list[Path] | None, root: Path | None) -> None:
     if (found := state(spec, folder))["state"] in ("found", "counts differ"):
         out.print(f"{name}: {found['found']['train'] + found['found']['test']:,} images are in {folder} already")
         return
-    archives = []
-    for archive in needed_archives(spec, folder):
-        path = folder / archive.file
-        with byte_progress(f"fetching {path.name}", archive.size) as advance:
-            fetch(archive.url, path, archive.md5, archive.size, advance)
-        archives.append(path)
-    for path in archives:
-        with byte_progress(f"unpacking {path.name}", None) as advance:
-            unpack(path, folder, advance)
+    with keeping("what was fetched and unpacked is kept; the same command goes on"):
+        archives = _fetched(spec, folder)
     after = state(spec, folder)
     if after["state"] not in ("found", "counts differ"):
         raise AevlpError(f"{name}: the archives are unpacked in {folder}, and yet: {after['detail']}")
@@ -114,6 +108,20 @@ def download(name: str, manifest: list[Path] | None, root: Path | None) -> None:
     )
     more = "".join(f" --manifest {path}" for path in manifest or []) + (f" --data-root {root}" if root else "")
     out.print(f"next: aevlp check {name}{more} · aevlp pseudolabel --dataset {name}{more}", soft_wrap=True)
+
+
+def _fetched(spec: DatasetSpec, folder: Path) -> list[Path]:
+    """Fetch and unpack the archives that are needed; return where they are."""
+    archives = []
+    for archive in needed_archives(spec, folder):
+        path = folder / archive.file
+        with byte_progress(f"fetching {path.name}", archive.size) as advance:
+            fetch(archive.url, path, archive.md5, archive.size, advance)
+        archives.append(path)
+    for path in archives:
+        with byte_progress(f"unpacking {path.name}", None) as advance:
+            unpack(path, folder, advance)
+    return archives
 
 
 def needed_archives(spec: DatasetSpec, folder: Path) -> list[Download]:

@@ -14,6 +14,7 @@ from . import pseudolabel, train
 from .console import out, say
 from .contact_sheet import Card, draw_sheet
 from .inspect import cached_settings, print_quality, qualities
+from .interrupted import keeping
 from .run_folder import RunFolder
 from .trainings import check_losses, measure, print_results, train_each
 
@@ -44,7 +45,8 @@ def run(
 
     folder = _next_folder()
     training = train.Options(cache_path, epochs=epochs, device=device, workers=workers, data_root=root)
-    runs = train_each(training, losses, seeds, folder)
+    with keeping(f"{cache_path} is kept, so that the same command does not score again; it trains anew"):
+        runs = train_each(training, losses, seeds, folder)
     measured = {name: measure(cache, paths) for name, paths in runs.items()}
     print_results("Test mAP on scenes (%)", measured)
     best = max(losses, key=lambda name: measured[name]["mean"])

@@ -14,6 +14,7 @@ from ..pipeline.scoring import Threads
 from ..pipeline.stamps import stamp, stamped_size
 from ..pipeline.time_spent import TimeSpent
 from .console import Rate, progress_bar, say
+from .interrupted import keeping
 from .scoring_plan import ScoringPlan
 
 POLL_SECONDS = 1.0
@@ -44,15 +45,16 @@ def score(plan: ScoringPlan, store: PartStore, rank: Rank, threads: Threads, wri
     if before and store.exists():
         say(f"going on: {before:,} of {len(plan.images):,} images are in {store.folder} already")
     scored = Scored()
-    while True:
-        if store.missing():
-            _score_missing(plan, store, rank, threads, scored)
-        with exclusive(store.target):
-            if not store.exists():
-                return scored
-            if finish(plan, store, write):
-                scored.wrote = True
-                return scored
+    with keeping("all that was finished is kept; the same command goes on"):
+        while True:
+            if store.missing():
+                _score_missing(plan, store, rank, threads, scored)
+            with exclusive(store.target):
+                if not store.exists():
+                    return scored
+                if finish(plan, store, write):
+                    scored.wrote = True
+                    return scored
 
 
 def _score_missing(plan: ScoringPlan, store: PartStore, rank: Rank, threads: Threads, scored: Scored) -> None:

@@ -18,6 +18,7 @@ from ..pipeline.score_cache import open_cache
 from ..pipeline.specs import DatasetSpec
 from . import datasets, pseudolabel, train
 from .console import out, print_json, results_aside, say
+from .interrupted import keeping
 from .trainings import check_losses, measure, print_results, train_each
 
 
@@ -59,7 +60,8 @@ def run(options: Options) -> None:
     variant = spec.name if options.compat == "paper" else f"{spec.name}-{options.compat}"
     cache_path = options.cache or Path("cache") / f"{variant}.h5"
     folder = options.runs or Path("runs") / f"reproduce-{variant}"
-    with results_aside() if options.json else nullcontext():
+    words = "all that was finished is kept, and the state of what was not; the same command goes on"
+    with keeping(words), results_aside() if options.json else nullcontext():
         record = _whole_protocol(options, spec, cache_path, folder)
     if options.json:
         print_json(record)

@@ -26,6 +26,7 @@ from ..pipeline.training_data import Inputs, sent
 from ..pipeline.training_loop import Batches, autocast, predict_logits, train_epoch
 from ..pipeline.training_state import Progress, TrainingState
 from .console import Rate, out, print_result, progress_bar, say, silent
+from .interrupted import keeping
 from .run_folder import RunFolder
 from .training_plan import (
     Options,
@@ -86,6 +87,7 @@ def run(options: Options) -> Path:
             with processes.together():
                 if processes.first and not options.resume:
                     folder.start(settings_of(plan))
+            held.enter_context(keeping("the state is saved; the same command goes on with --resume"))
             if options.compile:
                 say("compiling for the first step and the first judgement, which can take minutes each")
             try:

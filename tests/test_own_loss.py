@@ -15,6 +15,7 @@ from conftest import call, stage_two
 
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.losses import Targets, create, entry, foreign
+from aevlp.pipeline.losses.foreign_source import written_constants
 from aevlp.stages import train
 from aevlp.stages.run_folder import RunFolder
 
@@ -249,13 +250,17 @@ def test_an_error_in_a_loss_of_ones_own_keeps_its_traceback(folder: Path) -> Non
         ("return 1.0", "must return a scalar tensor with a gradient by the logits, found a float"),
         ("return None", "must return a scalar tensor with a gradient by the logits, found a NoneType"),
         ("return x.detach().mean()", "must return a scalar tensor with a gradient by the logits, found one without"),
+        ("return torch.ones((), requires_grad=True)", "by the logits, found one whose gradient goes elsewhere"),
+        ("return self.weight.square().sum()", "by the logits, found one whose gradient goes elsewhere"),
+        ("return self.weight.sum() + x.detach().mean()", "by the logits, found one whose gradient goes elsewhere"),
         ("raise SystemExit(0)", "the loss ended the program: SystemExit"),
         ("return x.mean() * float('nan')", "the loss became nan in epoch 1"),
     ],
 )
 def test_what_a_loss_of_ones_own_must_return(folder: Path, cache_path: Path, body: str, expected: str) -> None:
     (folder / "odd.py").write_text(
-        f"class Loss:\n    def __init__(self, n): pass\n    def __call__(self, x, t): {body}\n"
+        "import torch\nclass Loss:\n    def __init__(self, n): self.weight = torch.ones(n, requires_grad=True)\n"
+        f"    def __call__(self, x, t): {body}\n"
     )
     with pytest.raises(AevlpError, match=expected):
         stage_two(cache_path, folder / "run", backbone="linear", loss="odd:Loss", epochs=1)
@@ -282,6 +287,84 @@ def test_a_loss_that_prints_leaves_one_json_object_on_standard_output(
     printed = capsys.readouterr()
     assert [row["loss"] for row in json.loads(printed.out)["methods"]] != []
     assert "called" in printed.err
+
+
+@pytest.mark.parametrize(
+    ("how", "jobs"),
+    [
+        ("subprocess.run([sys.executable, '-c', 'print(1234567)'], check=True)", 1),
+        ("os.system('echo 1234567')", 2),
+        ("os.write(1, b'1234567')", 1),
+        ("print('1234567', file=sys.__stdout__)", 1),
+    ],
+)
+def test_what_others_print_for_a_loss_leaves_one_json_object_on_standard_output(
+    folder: Path, cache_path: Path, how: str, jobs: int
+) -> None:
+    (folder / "loud.py").write_text(
+        f"import os, subprocess, sys\nclass Loss:\n    def __init__(self, n): {how}\n"
+        "    def __call__(self, x, t): return x.mean()\n"
+    )
+    command = [
+        "compare",
+        "--cache",
+        str(cache_path),
+        "--losses",
+        "an,loud:Loss",
+        "--backbone",
+        "linear",
+        "--epochs",
+        "1",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "aevlp.stages", *command, "--seeds", "1", "--workers", "0", "--jobs", str(jobs), "--json"],
+        cwd=folder, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert {row["loss"] for row in json.loads(done.stdout)["methods"]} == {"an", "loud:Loss"}
+    assert "1234567" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("constants", "found"),
+    [
+        ("{gama: 1}", "unknown constant of loss written:Loss 'gama'"),
+        ("{gamma: much}", "gamma of loss written:Loss must be a number, found 'much'"),
+        ("{steps: 1.5}", "steps of loss written:Loss must be a whole number, found 1.5"),
+        ("{soft: 1}", "soft of loss written:Loss must be true or false, found 1"),
+        ("{gamma: 1, steps: null, soft: true}", None),
+    ],
+)
+def test_check_looks_at_the_constants_of_a_loss_of_ones_own_without_running_it(
+    folder: Path, blocks: Path, capsys: pytest.CaptureFixture[str], constants: str, found: str | None
+) -> None:
+    (folder / "written.py").write_text(
+        "raise SystemExit('imported')\nclass Loss:\n"
+        "    def __init__(self, n, *, gamma: float = 2, steps: int | None = 3, soft: bool = False, observed=None): pass\n"
+        "    def __call__(self, x, t): pass\n"
+    )
+    text = (blocks / "blocks.yaml").read_text().replace("losses:", f"losses:\n      written:Loss: {constants}")
+    (folder / "blocks.yaml").write_text(text)
+    shutil.copy(blocks / "tiny-clip.json", folder)
+    code = call("check", "blocks", "--manifest", folder / "blocks.yaml", "--data-root", blocks, "--json")
+    texts = [fault["text"] for fault in json.loads(capsys.readouterr().out)["blocks"]["faults"]]
+    assert code == (found is not None)
+    assert any(found in text for text in texts) if found else not any("written" in text for text in texts)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "class Loss:\n    def __init__(self, n, **constants): pass\n",
+        "from elsewhere import Base\nclass Loss(Base):\n    pass\n",
+        "from elsewhere import Loss\n",
+        "class Loss(:\n",
+        None,
+    ],
+)
+def test_what_a_source_does_not_say_is_not_guessed(folder: Path, source: str | None) -> None:
+    if source is not None:
+        (folder / "silent.py").write_text(source)
+    assert written_constants("silent:Loss") is None
 
 
 def test_nothing_of_ones_own_is_imported_unless_it_is_asked_for(folder: Path, cache_path: Path, blocks: Path) -> None:

@@ -37,7 +37,7 @@ def load(name: str) -> type:
         raise AevlpError(
             f"a loss of your own is named module:Class, as in my_losses:Focal, without a path or .py, found {name!r}"
         )
-    with _current_folder_on_path():
+    with current_folder_on_path():
         try:
             module = import_module(module_name)
         except ModuleNotFoundError as error:
@@ -86,7 +86,8 @@ def source_sha256(name: str) -> str | None:
 
 
 @contextmanager
-def _current_folder_on_path() -> Iterator[None]:
+def current_folder_on_path() -> Iterator[None]:
+    """Look for modules in the current folder first, within the block."""
     folder = str(Path.cwd())
     sys.path.insert(0, folder)
     try:
