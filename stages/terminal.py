@@ -1,6 +1,7 @@
 """Standard output and standard error of any encoding: plain characters instead of those it has not; nothing is lost or raised."""
 
 import codecs
+import io
 import sys
 
 # Where there is nothing plain for a character its escape is shown, such as \\xe9.
@@ -22,7 +23,7 @@ codecs.register_error(HANDLER, _plain)
 def never_raise() -> None:
     """Have standard output and standard error show in plain characters what their encoding has not."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=HANDLER)
 
 
