@@ -15,9 +15,10 @@ from ..pipeline.specs import DatasetSpec
 from .console import say
 
 
-def check_dataset(cache: ScoreCache, spec: DatasetSpec, root: Path) -> np.ndarray:
+def check_dataset(cache: ScoreCache, spec: DatasetSpec, root: Path, opened: bool = True) -> np.ndarray:
     """Return which rows of the cache the data set still lists, (N,) bool, and say how many it does not.
 
+    opened: whether training opens the images; where it does not, image files that are gone are said, not refused.
     Raises AevlpError where the cache was made from other classes, images or labels than the data set has now.
     """
     made_by = cache.provenance["observation"]
@@ -48,13 +49,18 @@ def check_dataset(cache: ScoreCache, spec: DatasetSpec, root: Path) -> np.ndarra
         made_of = LabelledImages.of(cache).take(listed).fingerprint()
     if now.fingerprint() != made_of:
         files = zip(now.ids.tolist(), cache.status[there].tolist(), now.paths.tolist(), strict=True)
-        gone = [name for name, status, path in files if status == "ok" and file_size(path) is None]
-        if gone:
-            raise AevlpError(f"{len(gone):,} images that were scored are not in {root} any more, first {gone[0]!r}")
-        raise AevlpError(
-            f"{cache.path} was made from other files than those of {spec.name} in {root}: their names agree, their sizes do "
-            f"not. If the images have changed, score those again with aevlp cache append {cache.path}"
-        )
+        gone = np.array([status == "ok" and file_size(path) is None for _, status, path in files])
+        if gone.any():
+            text = f"{int(gone.sum()):,} images that were scored are not in {root} any more, first {str(now.ids[gone.argmax()])!r}"
+            if opened:
+                raise AevlpError(f"{text}: bring them back, or remove them from {spec.name} too")
+            say(f"{text}: none is opened, training goes on from the cache")
+        left = np.flatnonzero(~gone)
+        if now.take(left).fingerprint() != LabelledImages.of(cache).take(listed[left]).fingerprint():
+            raise AevlpError(
+                f"{cache.path} was made from other files than those of {spec.name} in {root}: their names agree, their sizes "
+                f"do not. If the images have changed, score those again with aevlp cache append {cache.path}"
+            )
     if not there.all():
         first = str(cache.ids[int(there.argmin())])
         say(

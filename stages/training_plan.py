@@ -107,8 +107,9 @@ def make_plan(options: Options) -> Plan:
         insist_on_compiler("--compile")
     policy = policy_of(options.policy, options.loss, loss, cache, spec)
     recipe = _recipe(spec, options, loss, cache.provenance["image_size"])
-    root = data_root(cache, options.data_root, needed=recipe["backbone"] != "linear")
-    there = check_dataset(cache, spec, root) if root.is_dir() else np.ones(len(cache), dtype=bool)
+    opened = recipe["backbone"] != "linear"
+    root = data_root(cache, options.data_root, needed=opened)
+    there = check_dataset(cache, spec, root, opened) if root.is_dir() else np.ones(len(cache), dtype=bool)
     if unknown := int((~has_known_label(cache)).sum()):
         say(
             f"{unknown:,} of {len(cache):,} images have no known label: they are trained with, and nothing is judged by them"

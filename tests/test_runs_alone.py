@@ -202,6 +202,34 @@ def test_a_linear_classifier_is_trained_where_the_images_are_not(
             stage_two(cache, tmp_path / backbone, backbone=backbone, manifest=manifest)
 
 
+@pytest.mark.parametrize("gone", [["images/00.png"], ["images/01.png", "images/13.png"], "all"])
+def test_a_linear_classifier_is_trained_where_some_images_are_gone(
+    blocks: Path, tmp_path: Path, gone: list[str] | str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = tmp_path / "there"
+    shutil.copytree(blocks, there)
+    cache = stage_one(there, tmp_path / "blocks.h5")
+    names = sorted(f"images/{path.name}" for path in (there / "images").iterdir()) if gone == "all" else gone
+    for name in names:
+        (there / name).unlink()
+    capsys.readouterr()
+    stage_two(cache, tmp_path / "linear", backbone="linear", epochs=1)
+    assert f"{len(names)} images that were scored are not in" in capsys.readouterr().err
+    with pytest.raises(AevlpError, match=rf"{names[0]}': bring them back"):
+        stage_two(cache, tmp_path / "clip", backbone="clip", epochs=1)
+
+
+def test_changed_images_are_refused_also_where_none_is_opened(blocks: Path, tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    shutil.copytree(blocks, there)
+    cache = stage_one(there, tmp_path / "blocks.h5")
+    (there / "images" / "00.png").unlink()
+    with (there / "images" / "01.png").open("ab") as file:
+        file.write(b"more")
+    with pytest.raises(AevlpError, match="was made from other files"):
+        stage_two(cache, tmp_path / "linear", backbone="linear", epochs=1)
+
+
 @pytest.fixture
 def half_labelled(blocks: Path, tmp_path: Path) -> Path:
     """A cache of blocks of which every second image has no label, and the labels are the observed ones."""
