@@ -14,6 +14,7 @@ from typing import Any
 from PIL import Image
 
 from .datasets import DataError, ImageTable, load_images
+from .datasets.near_names import hints
 from .errors import AevlpError, ImageError
 from .image_formats import MAX_PIXELS
 from .images import read_image
@@ -48,6 +49,7 @@ KINDS = {
 }
 FLAT = 16  # levels of 255 that an image lies within: 12 bits in a file of 16 that does not say so reach up to 15
 BLOCK = 1024  # images handed to the threads at a time
+COMPARED = 20  # missing images whose nearest file is looked for
 
 
 @dataclass(frozen=True)
@@ -110,12 +112,13 @@ def check_dataset(
         found(remark.kind, remark.text)
     result.images = len(images)
     begin(len(images))
-    _check_images(images, workers or os.cpu_count() or 1, max_pixels, found, done)
+    _check_images(spec, images, workers or os.cpu_count() or 1, max_pixels, found, done)
     _check_labels(spec, images, {fault.image for fault in faults}, result, found)
     return result
 
 
 def _check_images(
+    spec: DatasetSpec,
     images: ImageTable,
     workers: int,
     max_pixels: int,
@@ -124,14 +127,21 @@ def _check_images(
 ) -> None:
     names = images.relative_paths()
     same: defaultdict[bytes, list[int]] = defaultdict(list)
+    missing: dict[int, str] = {}
     for row, outcome in enumerate(_opened(images.paths.tolist(), workers, max_pixels)):
         done(1)
         if isinstance(outcome, ImageError):
-            found("missing image" if outcome.status == "missing" else "unreadable image", str(outcome))
+            if outcome.status == "missing":
+                missing[row] = str(outcome)
+            else:
+                found("unreadable image", str(outcome))
         else:
             same[outcome.pixels].append(row)
             if outcome.flat:
                 found("nearly flat", f"{names[row]}: {outcome.flat}")
+    if missing:
+        for line, hint in zip(missing.values(), hints(spec, images, list(missing), COMPARED), strict=True):
+            found("missing image", f"{line}{hint}")
     for rows in same.values():
         if len(rows) < 2:
             continue

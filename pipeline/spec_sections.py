@@ -1,13 +1,30 @@
 """The sections of a manifest's entry that say how it is scored and trained, each checking its own ranges."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from .clip_names import may_bring_weights
 from .errors import AevlpError
 from .pixel_statistics import Three, checked
 from .pseudo_labels import DampSettings
+from .splits import SPLITS, split_of
+
+
+def known_splits(names: dict[str, str]) -> dict[str, str]:
+    """Return what is said of each split, in the order of `SPLITS`; ValueError for a word that stands for none, or twice."""
+    found: dict[str, str] = {}
+    for word, value in names.items():
+        split = split_of(str(word))
+        if split is None:
+            raise ValueError(f"a split is train, val or test, found {word!r}")
+        if split in found:
+            raise ValueError(f"the split {split} stands twice, the second time as {word!r}")
+        found[split] = value
+    return {split: found[split] for split in SPLITS if split in found}
+
+
+SplitNames = Annotated[dict[str, str], AfterValidator(known_splits)]
 
 
 class Section(BaseModel, frozen=True, extra="forbid", allow_inf_nan=False):

@@ -1,41 +1,32 @@
 """What a manifest may say of a data set: one class a format on disk, each key checked."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field, PrivateAttr, field_validator, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from .errors import AevlpError
 from .label_keys import LabelKeys
 from .locations import RemotePath, location
 from .observation import checked
-from .spec_sections import Clip, Damp, Download, Expected, Recipe, Section, TextGraphConstants
-from .splits import SPLITS, split_of
-
-
-def _known_splits(names: dict[str, str]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for word, value in names.items():
-        split = split_of(word)
-        if split is None:
-            raise ValueError(f"a split is train, val or test, found {word!r}")
-        if split in found:
-            raise ValueError(f"the split {split} stands twice, the second time as {word!r}")
-        found[split] = value
-    return {split: found[split] for split in SPLITS if split in found}
-
+from .spec_sections import Clip, Damp, Download, Expected, Recipe, Section, SplitNames, TextGraphConstants
+from .table_keys import TableKeys
 
 PACKAGED = Path(__file__).resolve().parent.parent / "data_manifest.yaml"
-SplitNames = Annotated[dict[str, str], AfterValidator(_known_splits)]
 
 
 class DatasetSpec(Section, frozen=True):
-    """What every data set has; `name` and `directory` come from where the manifest says it."""
+    """What every data set has; `name` and `directory` come from where the manifest says it.
 
+    not_read: keys that other formats read, and this one does not, with what says it here.
+    """
+
+    not_read: ClassVar[dict[str, str]] = {
+        "folder": "all paths are relative to the data set's folder, which `root` says"
+    }
     title: str
     format: str
     root: str | None = None
-    folder: str = "."
     downloads: tuple[Download, ...] = ()
     steps: str | None = None
     classes: tuple[str, ...] | str | None = None
@@ -76,6 +67,14 @@ class DatasetSpec(Section, frozen=True):
             return Path("data") / self.name
         root = location(self.root or ".")
         return root if isinstance(root, RemotePath) else self.manifest_path.parent / root
+
+    @model_validator(mode="before")
+    @classmethod
+    def _reads_all_keys(cls, entry: Any) -> Any:
+        for key, instead in cls.not_read.items():
+            if isinstance(entry, dict) and key in entry and key not in cls.model_fields:
+                raise ValueError(f"`format: {entry.get('format')}` does not read `{key}`: {instead}")
+        return entry
 
     @field_validator("prompt", mode="before")
     @classmethod
@@ -130,22 +129,21 @@ class VocSpec(DatasetSpec, frozen=True):
     """
 
     format: Literal["voc"]
+    folder: str = "."
     splits: SplitNames = Field(default={"train": "train", "test": "val"}, min_length=1)
 
 
-class TableSpec(LabelKeys, DatasetSpec, frozen=True):
+class TableSpec(LabelKeys, TableKeys, DatasetSpec, frozen=True):
     """Images listed in a CSV, JSON-lines or Parquet file: a row an image, or with `rows: label` a row a label.
 
     label_columns: a column for each class, instead of `label_column`. confidence_column: says of a row's label whether it is
     present (1) or verified absent (0); null for a column named Confidence that is to be passed over.
-    delimiter, encoding: how a CSV file is written, where it does not show itself. columns: the header of one that has none.
     """
 
+    not_read: ClassVar[dict[str, str]] = {
+        "folder": "the folder of its images is `images`, that of all its files `root`"
+    }
     format: Literal["table"]
-    table: str
-    delimiter: str | None = None
-    encoding: str | None = None
-    columns: tuple[str, ...] | None = None
     image_column: str = "image"
     label_column: str = "labels"
     label_columns: tuple[str, ...] | None = Field(default=None, min_length=1)
@@ -167,34 +165,11 @@ class TableSpec(LabelKeys, DatasetSpec, frozen=True):
             )
         return self
 
-    @field_validator("delimiter")
-    @classmethod
-    def _one_character(cls, delimiter: str | None) -> str | None:
-        character = {"\\t": "\t", "tab": "\t"}.get(delimiter or "", delimiter)
-        if character is not None and (len(character) != 1 or character in '"\r\n'):
-            raise ValueError(
-                f"expected the one character between cells, such as ';' or '|' or tab, found {delimiter!r}"
-            )
-        return character
-
-    @field_validator("encoding")
-    @classmethod
-    def _text_codec(cls, encoding: str | None) -> str | None:
-        try:
-            if encoding is not None:
-                "".encode(encoding)
-        except (LookupError, ValueError) as error:
-            raise ValueError(
-                f"expected a text encoding such as utf-8, utf-16, latin-1, cp1252 or gb18030, found {encoding!r}"
-            ) from error
-        return encoding
-
-    @field_validator("columns")
-    @classmethod
-    def _distinct_columns(cls, columns: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        if columns is not None and (not columns or not all(columns) or len(set(columns)) < len(columns)):
-            raise ValueError("expected a name for each column of the table, each once")
-        return columns
+    @model_validator(mode="after")
+    def _splits_in_one_place(self) -> Self:
+        if isinstance(self.table, dict) and self.split_column is not None:
+            raise ValueError("`table` names a file for each split: leave `split_column` out")
+        return self
 
 
 class ScenesSpec(DatasetSpec, frozen=True):
@@ -216,6 +191,9 @@ class CocoSpec(DatasetSpec, frozen=True):
 class CocoJsonSpec(DatasetSpec, frozen=True):
     """Any data set with COCO-style annotation files, one a split; `images` is the folder that its file names are below."""
 
+    not_read: ClassVar[dict[str, str]] = {
+        "folder": "the folder of its images is `images`, one for each split, that of all its files `root`"
+    }
     format: Literal["coco_json"]
     annotations: SplitNames = Field(min_length=1)
     images: SplitNames = Field(default_factory=dict)
@@ -224,6 +202,9 @@ class CocoJsonSpec(DatasetSpec, frozen=True):
 class NusWideSpec(DatasetSpec, frozen=True):
     """NUS-WIDE, as Cole et al.'s formatted files or as the official lists, whichever is there; `images` is their folder."""
 
+    not_read: ClassVar[dict[str, str]] = {
+        "folder": "the folder of its images is `images`, that of all its files `root`"
+    }
     format: Literal["nuswide"]
     classes: tuple[str, ...] = Field(default=(), validate_default=True)
     images: str = "Flickr"
@@ -241,6 +222,7 @@ class FormattedSpec(DatasetSpec, frozen=True):
     """The formatted_{train,val}_{images,labels,labels_obs}.npy of Cole et al., in `folder`; `images` is the image root."""
 
     format: Literal["formatted"]
+    folder: str = "."
     classes: tuple[str, ...] | str | None = Field(default=(), validate_default=True)
     images: str = "."
 
@@ -248,6 +230,9 @@ class FormattedSpec(DatasetSpec, frozen=True):
 class ImageFolderSpec(DatasetSpec, frozen=True):
     """A folder of images for each class; `splits` names the folder of each split, left out: all images are for training."""
 
+    not_read: ClassVar[dict[str, str]] = {
+        "folder": "the folder of each split is in `splits`, that of all of them `root`"
+    }
     format: Literal["image_folder"]
     splits: SplitNames = Field(default_factory=dict)
     labels: Literal["complete", "observed"] = "observed"
@@ -261,6 +246,7 @@ class WebDatasetSpec(LabelKeys, DatasetSpec, frozen=True):
     from 0 and need `classes`. image_extension: which file is the image, where a sample has several, such as a mask.
     """
 
+    not_read: ClassVar[dict[str, str]] = {"folder": "write it into the patterns of `shards`, or as `root`"}
     format: Literal["webdataset"]
     shards: SplitNames = Field(min_length=1)
     image_extension: str | None = None
@@ -287,6 +273,7 @@ class HuggingFaceSpec(LabelKeys, DatasetSpec, frozen=True):
     or text with `label_separator` between names; numbers count from 0 and need ClassLabel names or `classes`.
     """
 
+    not_read: ClassVar[dict[str, str]] = {"folder": "write it into `files`, or as `root`"}
     format: Literal["huggingface"]
     files: SplitNames = Field(min_length=1)
     image_column: str = "image"

@@ -15,7 +15,6 @@ from ..pipeline.device import find_device
 from ..pipeline.encoder import RANDOM, ClipEncoder, ClipSource
 from ..pipeline.errors import AevlpError
 from ..pipeline.image_formats import MAX_PIXELS
-from ..pipeline.images import file_size
 from ..pipeline.label_graph import HIDDEN, TextGraph, graph_weights, load_relation
 from ..pipeline.observation import checked, parsed
 from ..pipeline.part_store import PartStore, cut
@@ -32,6 +31,7 @@ from ..pipeline.specs import PACKAGED, DatasetSpec
 from ..pipeline.view_loading import ViewDataset
 from . import scoring_model
 from .console import say
+from .missing_images import note_missing
 
 OPENAI = "openai"  # the tag of the weights that the published program runs with
 BATCH = {"cpu": 16, "cuda": 64}  # images at a time; on a GPU as many views as it takes to fill it
@@ -155,7 +155,7 @@ def make_plan(options: Options, spec: DatasetSpec) -> ScoringPlan:
     _note_single_labels(images)
     if options.limit is not None:
         images = images.take(slice(options.limit))
-    _note_missing(images, root)
+    note_missing(spec, images)
     names = class_names(images.classes, spec.name_rule, spec.natural_names, spec.synonyms, options.compat)
     sentences = class_prompts(names, spec.prompt)
     graph = _text_graph(options, spec)
@@ -215,19 +215,6 @@ def _note_single_labels(images: ImageTable) -> None:
             "Every training image has at most one label. If an image may show more than its label says, write "
             "`labels: observed` in its manifest entry, so that the labels are not taken for the whole truth."
         )
-
-
-def _note_missing(images: ImageTable, root: Path) -> None:
-    """Say before any work which images are not on disk; AevlpError where none is."""
-    missing = [path for path in images.paths.tolist() if file_size(path) is None]
-    if not missing:
-        return
-    named = f"{', '.join(str(path.relative_to(root)) for path in missing[:3])}{', …' if len(missing) > 3 else ''}"
-    if len(missing) == len(images):
-        raise AevlpError(
-            f"none of the {len(images):,} images that are listed is in {root}: {named}; is it the data set's own folder?"
-        )
-    say(f"{len(missing):,} of {len(images):,} images are not in {root}: {' '.join(named.split())}")
 
 
 def _text_graph(options: Options, spec: DatasetSpec) -> TextGraph | None:

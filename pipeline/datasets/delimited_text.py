@@ -1,18 +1,22 @@
 """A table as text, CSV as spreadsheets and other tools write it -> its header and rows; what is not certain is refused."""
 
 import csv
+import io
 import re
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from ..errors import AevlpError, unknown_name
 from ..image_formats import ENDINGS
 from .faults import DataError, Remark, Report
-from .text_encoding import encoding_of, reads_as_utf8_too, text_errors
+from .text_encoding import decoded, encoding_of, head_of, reads_as_utf8_too, text_errors
 
 DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
+TITLE_ROWS = 20  # rows at the top of a file in which its header is looked for
 _MARK = "\ufeff"  # of byte order, also where files were joined
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[\s,;|]*', re.IGNORECASE)  # which spreadsheets write for each other
 
@@ -38,9 +42,11 @@ class DelimitedText:
     def __init__(self, path: Path, form: TableForm, image_column: str) -> None:
         """Raise AevlpError where encoding, delimiter or header cannot be told, with the manifest's key that says them."""
         self.path, self._form, self._image_column = path, form, image_column
-        self.encoding = encoding_of(path, form.encoding)
+        head = head_of(path)
+        self.encoding = encoding_of(path, head, form.encoding)
         self.remarks: list[Remark] = []
         with text_errors(path, self.encoding):
+            self._head = decoded(head, self.encoding)
             self._separator_line = self._first_line()
             self._delimiter = self._find_delimiter()
             self._header = list(form.columns or self._first_row(self._delimiter))
@@ -88,9 +94,11 @@ class DelimitedText:
                 )
         return {name: cell for name, cell in zip(header, cells, strict=False) if name}
 
-    def _rows(self, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-        """Yield each row that is not blank, its cells stripped, with the number of its last line."""
-        with self.path.open(encoding=self.encoding, newline="") as file:
+    def _rows(self, delimiter: str, head: bool = False) -> Iterator[tuple[int, list[str]]]:
+        """Yield each row that is not blank, its cells stripped, with the number of its last line; head: of the first alone."""
+        with (
+            io.StringIO(self._head, newline="") if head else self.path.open(encoding=self.encoding, newline="") as file
+        ):
             skipped = 1 if self._separator_line else 0
             if skipped:
                 file.readline()
@@ -106,12 +114,12 @@ class DelimitedText:
 
     def _first_line(self) -> str | None:
         """Return the delimiter that a first line such as `sep=;` states."""
-        with self.path.open(encoding=self.encoding, newline="") as file:
+        with io.StringIO(self._head, newline="") as file:
             stated = _SEPARATOR_LINE.fullmatch(file.readline().strip(f" \r\n{_MARK}"))
         return stated[1] if stated else None
 
     def _first_row(self, delimiter: str) -> list[str]:
-        return next((cells for _, cells in self._rows(delimiter)), [])
+        return next((cells for _, cells in self._rows(delimiter, head=True)), [])
 
     def _find_delimiter(self) -> str:
         stated, in_file = self._form.delimiter, self._separator_line
@@ -190,10 +198,14 @@ class DelimitedText:
             raise AevlpError(f"{self.path}: `columns` does not have the column of the images, {image!r}")
         places = f"a name for each of its {len(header)} columns, such as `columns: [{image}, …]`"
         if any(_is_image(cell) for cell in header):
-            line = next(line for line, _ in self._rows(self._delimiter))
+            line = next(line for line, _ in self._rows(self._delimiter, head=True))
             raise AevlpError(
                 f"{self.path}, line {line}: expected a header, found what looks like an image's row ({', '.join(header)[:80]}): "
                 f"write in the manifest {places}"
+            )
+        if (later := self._header_further_down()) is not None:
+            raise AevlpError(
+                f"{self.path}: the header stands in line {later}, below something else: delete the lines before it"
             )
         ways = ["name the images' column as `image_column`", f"where the file has no header, write {places}"]
         if len(header) == 1:
@@ -201,9 +213,18 @@ class DelimitedText:
         error = unknown_name("column", image, filter(None, header))
         raise AevlpError(f"{self.path}: {error}: {'; or '.join(ways)}")
 
+    def _header_further_down(self) -> int | None:
+        """Return the line that has the column of the images, below a title or notes; None where none of the first has."""
+        for delimiter in DELIMITERS:
+            with suppress(AevlpError):
+                for line, cells in islice(self._rows(delimiter, head=True), TITLE_ROWS):
+                    if self._image_column in cells and len(cells) > 1:
+                        return line
+        return None
+
     def _check_no_header_in_file(self, column: int) -> None:
         """Raise AevlpError where the first of the rows, for which the manifest states the header, looks like another one."""
-        rows = self._rows(self._delimiter)
+        rows = self._rows(self._delimiter, head=True)
         first, second = next(rows, None), next(rows, None)
         if first is None or second is None or first[1] == self._header:
             return

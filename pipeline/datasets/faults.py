@@ -50,13 +50,23 @@ def not_there(spec: DatasetSpec, root: Path, path: Path) -> AevlpError:
 
 def image_below_root(image: str, where: str) -> str:
     """Return an image's relative path with forward slashes; DataError where it leads out of the data set's folder."""
+    image_name(image, where)
+    path = PurePosixPath(image)
+    if path.is_absolute() or ".." in path.parts:
+        raise outside(image, where)
+    return image
+
+
+def image_name(image: str, where: str) -> str:
+    """Return an image's name as a label file writes it; DataError where no file can have it."""
     if not image.strip():
         raise DataError("bad row", f"{where}: no image is named, its path is needed")
     if "\0" in image or (not image.isascii() and any("\ud800" <= c <= "\udfff" for c in image)):
         raise DataError("bad row", f"{where}: the image {image!r} holds a character that no file name can have")
-    path = PurePosixPath(image)
-    if path.is_absolute() or ".." in path.parts:
-        raise DataError(
-            "outside the folder", f"{where}: {image!r} is not below the data set's folder; paths are relative to it"
-        )
     return image
+
+
+def outside(image: str, where: str) -> DataError:
+    """Return the fault of an image whose path leads out of the data set's folder."""
+    text = f"{where}: {image!r} is not below the data set's folder; paths are relative to it"
+    return DataError("outside the folder", text)

@@ -3,7 +3,7 @@
 import os
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from posixpath import join, splitext
@@ -39,18 +39,18 @@ class Folder:
     @cached_property
     def by_spelling(self) -> dict[str, list[str]]:
         """The files by their `spelling`."""
-        return _grouped((spelling(name), name) for name in self.files)
+        return grouped((spelling(name), name) for name in self.files)
 
     @cached_property
     def by_stem(self) -> dict[str, list[str]]:
         """The images by the `spelling` of their names without ending."""
         endings = ((name, image_ending(name)) for name in self.files)
-        return _grouped((spelling(name[: -len(ending)]), name) for name, ending in endings if ending)
+        return grouped((spelling(name[: -len(ending)]), name) for name, ending in endings if ending)
 
     @cached_property
     def folders_by_spelling(self) -> dict[str, list[str]]:
         """The folders by their `spelling`."""
-        return _grouped((spelling(name), name) for name in self.folders)
+        return grouped((spelling(name), name) for name in self.folders)
 
 
 class FileTree:
@@ -126,7 +126,8 @@ def _listed(path: Path) -> Folder | None:
     return Folder(files, folders)
 
 
-def _grouped(pairs: Iterator[tuple[str, str]]) -> dict[str, list[str]]:
+def grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Return the names of each key."""
     groups: defaultdict[str, list[str]] = defaultdict(list)
     for key, name in pairs:
         groups[key].append(name)

@@ -11,12 +11,14 @@ from ..column_files import chunks, holds_bytes, lengths, schema
 from ..errors import AevlpError, unknown_name
 from ..specs import HuggingFaceSpec
 from .cell_labels import labels_in_cells
-from .faults import DataError, Report, image_below_root
+from .faults import DataError, Report, image_below_root, image_name
+from .file_tree import FileTree
 from .image_rows import Row, distinct, listings
 from .image_table import Listings
 from .label_cells import parsed
 from .label_forms import Column
 from .split_files import in_one_split, matching
+from .table_images import placed
 from .text_lists import class_list
 
 
@@ -44,12 +46,16 @@ def read(spec: HuggingFaceSpec, root: Path, report: Report) -> Listings:
     paths = {split: _data_files(spec, root, name) for split, name in spec.files.items()}
     files = [_checked(spec, path, split) for split, part in in_one_split(spec, paths).items() for path in part]
     classes = _class_names(files, class_list(spec, root, report))
-    rows = list(distinct((row for file in files for row in _rows(spec, root, file, report)), report))
+    found = [row for file in files for row in _rows(spec, root, file, report)]
+    found, said = placed(FileTree(root), found, ["."] * len(found), report)
+    rows = list(distinct(found, report))
     if not rows:
         raise AevlpError(f"{spec.name}: the files hold no row with an image, at least one is needed")
     typed = any(file.names for file in files)
     column = Column(f"{spec.name}, the column {spec.label_column}", spec.label_column, classes, typed)
-    return listings(root, [], labels_in_cells(spec, column, rows, report))
+    listed = listings(root, [], labels_in_cells(spec, column, rows, report))
+    listed.remarks += said
+    return listed
 
 
 def _data_files(spec: HuggingFaceSpec, root: Path, name: str) -> list[Path]:
@@ -144,7 +150,7 @@ def _rows(spec: HuggingFaceSpec, root: Path, file: _File, report: Report) -> Ite
             if held is not None and held[number]:
                 image = f"{inside}/{number}"
             else:
-                image = PurePosixPath(image_below_root(path or "", where)).as_posix()
+                image = PurePosixPath(image_name(path or "", where)).as_posix()
             cell = parsed(value, spec.label_separator, where)
         except DataError as error:
             report(error)

@@ -11,6 +11,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
@@ -29,11 +30,12 @@ class FoundImages:
     """Where the images of some names are.
 
     paths: of each name the path below the root, with forward slashes, of the file that it means, or where that would be; None
-    for a name that leads out of the data set's folder and means no file in it. remarks: how names were found that are not
-    written as their files are.
+    for a name that leads out of the data set's folder and means no file in it. count: how many different names were found.
+    remarks: how names were found that are not written as their files are.
     """
 
     paths: list[str | None]
+    count: int
     remarks: list[Remark]
 
 
@@ -61,7 +63,7 @@ def find_images(root: Path, names: Sequence[tuple[str, str]], tree: FileTree | N
     near = {key: path for key, path in near.items() if claims[path] == 1 and path not in taken}
     place = exact | near
     paths = [place[key] if key in place else _place_of_missing(base[key[0]], key[1]) for key in names]
-    return FoundImages(paths, _remarks((base[folder], name, path) for (folder, name), path in near.items()))
+    return FoundImages(paths, len(place), _remarks((base[folder], name, path) for (folder, name), path in near.items()))
 
 
 def _exact(tree: FileTree, folder: str, name: str) -> str | None:
@@ -74,10 +76,14 @@ def _exact(tree: FileTree, folder: str, name: str) -> str | None:
         return None
     place = _path(folder, above)
     content = tree.folder(place)
-    if content is None:
-        inside = any(posixpath.splitext(part)[1].lower() in CONTAINERS for part in place.split("/"))
-        return _path(place, last) if inside else None
-    return _path(place, last) if last in content.files else None
+    there = _leads_inside(place) if content is None else last in content.files
+    return _path(place, last) if there else None
+
+
+@cache
+def _leads_inside(folder: str) -> bool:
+    """Return whether a path that is no folder may lead through a container."""
+    return any(posixpath.splitext(part)[1].lower() in CONTAINERS for part in folder.split("/"))
 
 
 def _path(*parts: str) -> str:
@@ -89,8 +95,7 @@ def _path(*parts: str) -> str:
 
 
 def _place_of_missing(folder: str, name: str) -> str | None:
-    path = PurePosixPath(name)
-    return None if path.is_absolute() or ".." in path.parts else _path(folder, name)
+    return None if name.startswith("/") or ".." in name.split("/") else _path(folder, name)
 
 
 def _candidates(tree: FileTree, folder: str, name: str, tails: bool) -> set[str]:

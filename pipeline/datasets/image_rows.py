@@ -14,12 +14,16 @@ from .image_table import Listing, Listings
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a table, a sample or the like, and the words that say where it stands. labels: as its reader keeps them."""
+    """A row of a table, a sample or the like, and the words that say where it stands.
+
+    image: its id. labels: as its reader keeps them. path: of the image below the root, where that is not its id.
+    """
 
     where: str
     image: str
     labels: Any
     split: str
+    path: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,7 @@ def distinct(rows: Iterable[Row], report: Report, instead: str = "") -> Iterator
 
 def image_of(row: Row) -> str:
     """Return the image's path as it is compared: a/b.jpg and ./a//b.jpg are one."""
-    return PurePosixPath(row.image).as_posix()
+    return row.path or PurePosixPath(row.image).as_posix()
 
 
 def place_beside(row: Row, other: Row) -> str:
@@ -67,5 +71,7 @@ def listings(root: Path, files: list[Path], labels: Labels) -> Listings:
     for name in SPLITS:
         part = np.flatnonzero(split == name).tolist()
         rows = [labels.rows[n] for n in part]
-        splits[name] = Listing([row.image for row in rows], [root / row.image for row in rows], labels.codes[part])
+        splits[name] = Listing(
+            [row.image for row in rows], [root / (row.path or row.image) for row in rows], labels.codes[part]
+        )
     return Listings(labels.classes, splits, root, files, complete=labels.complete, remarks=labels.remarks)

@@ -1,7 +1,7 @@
 """A table with a row a label, with or without a column that says how sure it is -> the labels of each image."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -77,7 +77,7 @@ class LabelRows:
 
         Rows that contradict each other, and an image in two splits, are reported; what they say is left out.
         """
-        cells = [Row(row.where, row.image, row.labels.cell, row.split) for row in rows]
+        cells = [replace(row, labels=row.labels.cell) for row in rows]
         codes_at = {row.where: row.labels.code for row in rows}
         kept, names = named_rows(self.spec, column, cells, report)
         classes = classes_of(column, names)

@@ -10,13 +10,14 @@ from ..splits import expected_words, split_of
 from .cell_labels import labels_in_cells
 from .class_columns import ClassColumns, class_columns_of
 from .delimited_text import TableForm
-from .faults import DataError, Report, image_below_root, not_there
+from .faults import DataError, Remark, Report, image_name, not_there
 from .image_rows import Labels, Row, distinct, listings
 from .image_table import Listings
 from .label_cells import parsed
 from .label_forms import Column
 from .label_rows import LabelRows, confidence_column
 from .table_files import open_table
+from .table_images import tables_of, with_places
 from .text_lists import class_list
 
 
@@ -26,26 +27,34 @@ def read(spec: TableSpec, root: Path, report: Report) -> Listings:
     A row with a missing column, an empty or repeated image, an image outside the folder or an unknown split is reported and
     left out; an unknown class is reported and its label left out. Raises AevlpError for a file that is no table.
     """
-    path = root / spec.table
-    if not path.is_file():
-        raise not_there(spec, root, path)
-    table = open_table(path, spec.image_column.strip(), TableForm(spec.delimiter, spec.encoding, spec.columns))
+    files = tables_of(spec, root)
+    for path in files:
+        if not path.is_file():
+            raise not_there(spec, root, path)
     classes = class_list(spec, root, report)
     source: _Source | None = None
-    rows: list[Row] = []
-    for where, record in table.records(report):
-        try:
-            if source is None or record.keys() != source.columns:
-                record = _stripped(record, f"{path}, {where}")
-            source = source or _Source(spec, record, classes, f"{path}, {where}")
-            rows.append(source.row(record, f"{path}, {where}"))
-        except DataError as error:
-            report(error)
+    tables: list[tuple[Path, list[Row]]] = []
+    remarks: list[Remark] = []
+    for path, split in files.items():
+        table = open_table(path, spec.image_column.strip(), TableForm(spec.delimiter, spec.encoding, spec.columns))
+        found: list[Row] = []
+        for where, record in table.records(report):
+            place = f"{path}, {where}"
+            try:
+                if source is None or record.keys() != source.columns:
+                    record = _stripped(record, place)
+                source = source or _Source(spec, record, classes, place)
+                found.append(source.row(record, place, split))
+            except DataError as error:
+                report(error)
+        tables.append((path, found))
+        remarks += table.remarks
+    rows, said = with_places(spec, root, tables, report)
     if source is None or not rows:
-        raise AevlpError(f"{path}: the table has no rows, at least one image is needed")
-    found = listings(root, [path], source.labels(rows, report))
-    found.remarks += table.remarks
-    return found
+        raise AevlpError(f"{', '.join(map(str, files))}: the table has no rows, at least one image is needed")
+    listed = listings(root, list(files), source.labels(rows, report))
+    listed.remarks += remarks + said
+    return listed
 
 
 class _Source:
@@ -70,13 +79,20 @@ class _Source:
             if spec.rows == "label" or confidence is not None:
                 self.many = LabelRows(spec, confidence)
 
-    def row(self, record: dict[str, Any], where: str) -> Row:
-        """Return a record's row; DataError where it names no image or no split, or its labels cannot be read."""
+    def row(self, record: dict[str, Any], where: str, split: str | None) -> Row:
+        """Return a record's row; DataError where it names no image or no split, or its labels cannot be read.
+
+        split: that of its table, None where a column says it.
+        """
         for column in (self.image_column, self.split_column):
             if column is not None and column not in record:
                 raise AevlpError(f"{where}: {unknown_name('column', column, record)}")
-        image, split = self._image(record, where), self._split(record, where)
+        image, split = self._image(record, where), split or self._split(record, where)
         if isinstance(self.many, ClassColumns):
+            if self.many.known is None and (more := record.keys() - self.columns):
+                raise AevlpError(
+                    f"{where}: the column {min(more)} is not in {self.where}: say which columns are classes as `label_columns`"
+                )
             return Row(where, image, self.many.take(record, where), split)
         if self.label_column not in record:
             raise AevlpError(f"{where}: {unknown_name('column', self.label_column, record)}")
@@ -98,6 +114,8 @@ class _Source:
 
     def _image(self, record: dict[str, Any], where: str) -> str:
         value = record[self.image_column]
+        if isinstance(value, int) and not isinstance(value, bool):  # an id
+            value = str(value)
         if not isinstance(value, str | None):
             raise DataError(
                 "bad row", f"{where}: the column {self.image_column} holds {value!r}, expected an image's path as text"
@@ -105,7 +123,7 @@ class _Source:
         image = (value or "").strip()
         if not image:
             raise DataError("bad row", f"{where}: the column {self.image_column} is empty, an image's path is needed")
-        return image_below_root(image, where)
+        return image_name(image, where)
 
     def _split(self, record: dict[str, Any], where: str) -> str:
         if self.split_column is None:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from ..errors import AevlpError
 from .delimited_text import DelimitedText, TableForm
 from .faults import DataError, Remark, Report
-from .text_encoding import encoding_of, text_errors
+from .text_encoding import encoding_of, head_of, text_errors
 
 TEXT_ENDINGS = (".csv", ".tsv", ".tab", ".txt")
 JSON_ENDINGS = (".jsonl", ".ndjson")
@@ -26,9 +26,10 @@ class TableFile(Protocol):
     differently from how it is written; all of them when the rows were read to the end.
     """
 
-    columns: tuple[str, ...]
     remarks: list[Remark]
 
+    @property
+    def columns(self) -> tuple[str, ...]: ...
     def records(self, report: Report) -> Records:
         """Yield ("line 3", {column: value}) for each row; one that is no row is reported and left out.
 
@@ -57,17 +58,23 @@ def open_table(path: Path, image_column: str, form: TableForm = AS_WRITTEN) -> T
             if form.encoding is not None:
                 raise AevlpError(f"{path}: `encoding` says how text is written, and this is no text: leave it out")
             return ParquetRows(path)
-    raise AevlpError(f"{path}: a table is a {', '.join(TEXT_ENDINGS)}, {', '.join(JSON_ENDINGS)} or .parquet file")
+    raise AevlpError(
+        f"{path}: a table is a {', '.join(TEXT_ENDINGS)}, {', '.join(JSON_ENDINGS)} or .parquet file; save a "
+        f"spreadsheet as CSV"
+    )
 
 
 class JsonLines:
     """A file with a JSON object a line; see `TableFile`."""
 
     def __init__(self, path: Path, encoding: str | None) -> None:
-        self.path, self.encoding = path, encoding_of(path, encoding)
+        self.path, self.encoding = path, encoding_of(path, head_of(path), encoding)
         self.remarks: list[Remark] = []
-        first = next(self.records(lambda error: None), ("", {}))
-        self.columns = tuple(first[1])
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The keys of the first object."""
+        return tuple(next(self.records(lambda error: None), ("", {}))[1])
 
     def records(self, report: Report) -> Records:
         with reading(self.path), text_errors(self.path, self.encoding), self.path.open(encoding=self.encoding) as file:

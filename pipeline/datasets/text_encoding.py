@@ -17,13 +17,20 @@ BYTE_ORDER_MARKS = {
 }
 
 
-def encoding_of(path: Path, stated: str | None = None) -> str:
-    """Return the codec that reads a text file: by its byte order mark, as `stated`, or UTF-8.
+HEAD = 1 << 20  # bytes of a table that are read before it
+
+
+def head_of(path: Path) -> bytes:
+    """Return the first bytes of a file."""
+    with path.open("rb") as file:
+        return file.read(HEAD)
+
+
+def encoding_of(path: Path, head: bytes, stated: str | None = None) -> str:
+    """Return the codec that reads a text file, of which the first bytes are given: by their mark, as `stated`, or UTF-8.
 
     Raises AevlpError where the mark is of another encoding than stated, or the bytes are those of UTF-16 without a mark.
     """
-    with path.open("rb") as file:
-        head = file.read(4096)
     for mark, encoding in BYTE_ORDER_MARKS.items():
         if head.startswith(mark):
             family = encoding.removesuffix("-sig")
@@ -41,6 +48,11 @@ def encoding_of(path: Path, stated: str | None = None) -> str:
             f"`encoding: {likely}`"
         )
     return "utf-8"
+
+
+def decoded(head: bytes, encoding: str) -> str:
+    """Return the text of the first bytes of a file, which may end within a character; UnicodeError where it is none."""
+    return codecs.getincrementaldecoder(encoding)().decode(head)
 
 
 @contextmanager
