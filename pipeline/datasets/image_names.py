@@ -136,7 +136,7 @@ def _remarks(near: Iterable[tuple[str, str, str]]) -> list[Remark]:
     groups: defaultdict[str, list[str]] = defaultdict(list)
     for folder, name, path in near:
         below = path.removeprefix(f"{folder}/")
-        groups[" and ".join(_differences(name, below))].append(f"{below} for {name}")
+        groups[", ".join(_differences(name, below))].append(f"{below} for {name}")
     return [
         Remark(
             "read differently",
