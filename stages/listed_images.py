@@ -51,7 +51,8 @@ def check_dataset(cache: ScoreCache, spec: DatasetSpec, root: Path, opened: bool
         files = zip(now.ids.tolist(), cache.status[there].tolist(), now.paths.tolist(), strict=True)
         gone = np.array([status == "ok" and file_size(path) is None for _, status, path in files])
         if gone.any():
-            text = f"{int(gone.sum()):,} images that were scored are not in {root} any more, first {str(now.ids[gone.argmax()])!r}"
+            first = repr(str(now.ids[gone.argmax()]))
+            text = f"{int(gone.sum()):,} images that were scored are not in {root} any more, first {first}"
             if opened:
                 raise AevlpError(f"{text}: bring them back, or remove them from {spec.name} too")
             say(f"{text}: none is opened, training goes on from the cache")
