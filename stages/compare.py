@@ -9,14 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ..pipeline import losses
 from ..pipeline.atomic_write import replacing
-from ..pipeline.bootstrap import percentile_interval, resampled_maps
 from ..pipeline.errors import AevlpError
 from ..pipeline.image_formats import MAX_PIXELS
-from ..pipeline.metrics import mean_average_precision
+from ..pipeline.intervals import LEVEL, Interval, Judged, difference_interval, judge, map_interval
 from ..pipeline.provenance import versions
 from ..pipeline.score_cache import ScoreCache, open_whole_cache
 from . import train
@@ -27,9 +24,8 @@ from .labels_plan import policy_of
 from .methods import Method, methods_of
 from .run_folder import RunFolder
 from .training_plan import Plan, dataset_of, settings_of
-from .trainings import file_name, gpus, scores_on_test, train_at_once
+from .trainings import ends, ends_cell, file_name, gpus, scores_on_test, train_at_once, why_none
 
-LEVEL, RESAMPLES, SEED = 0.95, 1000, 0  # of the intervals
 FULL = "With full labels: upper bounds, and policies fitted to some"
 HEADER = (
     "loss",
@@ -133,7 +129,7 @@ def _compared(options: Options) -> tuple[dict[str, Any], Path]:
         "images": {part: len(getattr(plan, part).rows) for part in ("train", "val", "test")},
         "seeds": options.seeds,
         "baseline": baseline.name,
-        "intervals": {"level": LEVEL, "resamples": RESAMPLES, "seed": SEED},
+        "intervals": {"level": LEVEL, "method": "jackknife"},
         "methods": _judged(cache, {**trained, **kept}, baseline),
         "left_out": {**left_out, **dropped},
         "versions": versions(),
@@ -221,17 +217,12 @@ def _seconds(folder: RunFolder) -> tuple[float, int]:
 
 def _judged(cache: ScoreCache, trained: Mapping[Method, Trained], baseline: Method) -> list[dict[str, Any]]:
     """Return a row for each method, upper bounds last, the best mean first; mAP and differences as fractions."""
-    maps: dict[Method, np.ndarray] = {}
-    each: dict[Method, list[float]] = {}
-    for method, of in trained.items():
-        logits, truth = scores_on_test(cache, of.runs)
-        each[method] = [mean_average_precision(scores, truth) for scores in logits]
-        maps[method] = resampled_maps(logits, truth, RESAMPLES, SEED)
+    judged: dict[Method, Judged] = {method: judge(*scores_on_test(cache, of.runs)) for method, of in trained.items()}
+    each = {method: [float(value) for value in found.maps] for method, found in judged.items()}
     rows = []
     for method, of in trained.items():
         mean = statistics.mean(each[method])
-        interval = percentile_interval(maps[method], LEVEL)
-        difference = percentile_interval(maps[method] - maps[baseline], LEVEL)
+        difference = difference_interval(judged[method], judged[baseline])
         seconds, epochs = zip(*(_seconds(RunFolder(path)) for path in of.runs), strict=True)
         rows.append(
             {
@@ -243,10 +234,10 @@ def _judged(cache: ScoreCache, trained: Mapping[Method, Trained], baseline: Meth
                 "baseline": method == baseline,
                 "each": each[method],
                 "mean": mean,
-                "interval": [interval.low, interval.high],
+                **ends("interval", map_interval(judged[method])),
                 "difference": mean - statistics.mean(each[baseline]),
-                "difference_interval": [difference.low, difference.high],
-                "differs": difference.low > 0 or difference.high < 0,
+                **ends("difference_interval", difference),
+                "differs": isinstance(difference, Interval) and (difference.low > 0 or difference.high < 0),
                 "seconds": statistics.mean(seconds),
                 "seconds_an_epoch": sum(seconds) / sum(epochs),
                 "epochs": list(epochs),
@@ -259,16 +250,14 @@ def _judged(cache: ScoreCache, trained: Mapping[Method, Trained], baseline: Meth
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
     """Return a method's row of the table, as text, in percent."""
-    low, high = row["difference_interval"]
-    difference = ["baseline", ""]
-    if not row["baseline"]:
-        difference = [f"{100 * row['difference']:+.2f}", f"{100 * low:+.2f} to {100 * high:+.2f}"]
+    between = ends_cell(row, "difference_interval", "{:+.2f} to {:+.2f}")
+    difference = ["baseline", ""] if row["baseline"] else [f"{100 * row['difference']:+.2f}", between]
     return [
         row["loss"],
         row["policy"] or "-",
         " ".join(f"{100 * value:.1f}" for value in row["each"]),
         f"{100 * row['mean']:.2f}",
-        f"{100 * row['interval'][0]:.2f} to {100 * row['interval'][1]:.2f}",
+        ends_cell(row, "interval"),
         difference[0] + ("*" if row["differs"] else ""),
         difference[1],
         f"{row['seconds']:,.1f}",
@@ -279,7 +268,7 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
 def _notes(record: Mapping[str, Any]) -> str:
     return (
         f"* differs from {record['baseline']}: the paired interval of the difference, over the same images and seeds, does not "
-        f"hold 0; mean time of a training"
+        f"hold 0; mean time of a training{why_none(record['methods'])}"
     )
 
 
@@ -289,13 +278,14 @@ def _save(record: Mapping[str, Any], folder: Path) -> None:
         temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
     with replacing(folder / "results.csv") as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         plain = ("loss", "policy", "oracle", "baseline", "mean", "difference", "differs", "seconds", "seconds_an_epoch")
-        ends = ("interval", "difference_interval")
+        intervals, reason = ("interval", "difference_interval"), "interval_reason"
         seeds = [f"seed_{n}" for n in range(max(len(row["each"]) for row in record["methods"]))]
         writer = csv.writer(file)
-        writer.writerow([*plain, *(f"{name}_{end}" for name in ends for end in ("low", "high")), *seeds])
+        writer.writerow([*plain, *(f"{name}_{end}" for name in intervals for end in ("low", "high")), reason, *seeds])
         for row in record["methods"]:
             values = [row[name] if row[name] is not None else "-" for name in plain]
-            writer.writerow([*values, *(value for name in ends for value in row[name]), *row["each"]])
+            both = [end for name in intervals for end in row[name] or ("", "")]
+            writer.writerow([*values, *both, row.get(reason, ""), *row["each"]])
     with replacing(folder / "results.md") as temporary:
         temporary.write_text(_markdown(record), encoding="utf-8")
 

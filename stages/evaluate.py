@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..pipeline.bootstrap import map_interval
 from ..pipeline.device import find_device
 from ..pipeline.errors import AevlpError
 from ..pipeline.image_formats import MAX_PIXELS
+from ..pipeline.intervals import LEVEL, Interval, NoInterval, judge, map_interval
 from ..pipeline.locations import location
 from ..pipeline.metrics import (
     F1Scores,
@@ -27,7 +27,6 @@ from .console import out, print_json, print_table, say
 from .run_folder import RunFolder
 from .train import classifier_inputs, data_root, judged, splits
 
-LEVEL, RESAMPLES = 0.95, 1000  # of the interval
 TOP = 3  # labels an image, where F1 is taken of the highest scores instead of a threshold
 KS = (1, 3, 5)
 
@@ -86,13 +85,13 @@ def run(
 def measure(logits: np.ndarray, truth: np.ndarray, classes: list[str], threshold: float) -> dict[str, Any]:
     """Return every metric of logits (N, C) against `truth` (N, C), as fractions, ready for JSON."""
     precision, positives = average_precision(logits, truth), (truth == 1).sum(axis=0)
-    interval = map_interval([logits], truth, LEVEL, RESAMPLES)
+    interval = map_interval(judge([logits], truth))
     probabilities = torch.from_numpy(logits).double().sigmoid().numpy()
     labels = f1_scores(predicted_at_threshold(probabilities, threshold), truth)
     top = min(TOP, len(classes))
     return {
         "map": float(precision.mean()),
-        "map_interval": {**dataclasses.asdict(interval), "level": LEVEL, "resamples": RESAMPLES},
+        "map_interval": {"level": LEVEL, **_ends(interval)},
         "micro_map": micro_average_precision(logits, truth),
         "at_threshold": {"threshold": threshold, **_of_all_classes(labels)},
         "top_k": {"k": top, **_of_all_classes(f1_scores(predicted_top_k(logits, top), truth))},
@@ -108,6 +107,12 @@ def measure(logits: np.ndarray, truth: np.ndarray, classes: list[str], threshold
             for c, name in enumerate(classes)
         },
     }
+
+
+def _ends(interval: Interval | NoInterval) -> dict[str, Any]:
+    if isinstance(interval, NoInterval):
+        return {"low": None, "high": None, "reason": interval.reason}
+    return {**dataclasses.asdict(interval), "reason": None}
 
 
 def _of_all_classes(scores: F1Scores) -> dict[str, float]:
@@ -148,10 +153,10 @@ def _report(result: dict[str, Any]) -> None:
         f"; {without} {'class' if without == 1 else 'classes'} without a positive in the mean as 0" if without else ""
     )
     interval = result["map_interval"]
+    ends = interval["reason"] or f"{_percent(interval['low'])} to {_percent(interval['high'])}"
     out.print(
-        f"mAP {_percent(result['map'])} ({100 * interval['level']:g} % interval {_percent(interval['low'])} to "
-        f"{_percent(interval['high'])}), micro mAP {_percent(result['micro_map'])} on {result['images']:,} images"
-        f"{against}{note}"
+        f"mAP {_percent(result['map'])} ({100 * interval['level']:g} % interval: {ends}), "
+        f"micro mAP {_percent(result['micro_map'])} on {result['images']:,} images{against}{note}"
     )
 
 

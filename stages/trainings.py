@@ -8,7 +8,7 @@ import statistics
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection, wait
@@ -19,14 +19,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..pipeline.bootstrap import map_interval
 from ..pipeline.errors import AevlpError
 from ..pipeline.interruption import Interruption
+from ..pipeline.intervals import Interval, NoInterval, judge, map_interval
 from ..pipeline.losses import entry
-from ..pipeline.metrics import mean_average_precision
 from ..pipeline.score_cache import ScoreCache
 from . import train
-from .console import print_table, say, silent
+from .console import out, print_table, say, silent
 from .run_folder import RunFolder
 
 LOOK_SECONDS = 0.2  # how soon a signal is noticed that comes while trainings run in other processes
@@ -93,11 +92,17 @@ def scores_on_test(cache: ScoreCache, runs: Sequence[Path]) -> tuple[list[np.nda
 
 
 def measure(cache: ScoreCache, runs: Sequence[Path]) -> dict[str, Any]:
-    """Return each run's test mAP, their mean and its 95 % bootstrap interval, as fractions."""
-    logits, truth = scores_on_test(cache, runs)
-    maps = [mean_average_precision(scores, truth) for scores in logits]
-    interval = map_interval(logits, truth)
-    return {"each": maps, "mean": statistics.mean(maps), "interval": [interval.low, interval.high]}
+    """Return each run's test mAP, their mean and its 95 % interval, as fractions, or None and why there is none."""
+    judged = judge(*scores_on_test(cache, runs))
+    maps = [float(value) for value in judged.maps]
+    return {"each": maps, "mean": statistics.mean(maps), **ends("interval", map_interval(judged))}
+
+
+def ends(name: str, interval: Interval | NoInterval) -> dict[str, Any]:
+    """Return an interval's ends under its name; where there is none, None, and why under that name's `_reason`."""
+    if isinstance(interval, NoInterval):
+        return {name: None, f"{name}_reason": interval.reason}
+    return {name: [interval.low, interval.high]}
 
 
 def print_results(title: str, measured: dict[str, dict[str, Any]]) -> None:
@@ -105,13 +110,27 @@ def print_results(title: str, measured: dict[str, dict[str, Any]]) -> None:
     compared = any(row.get("published") is not None for row in measured.values())
     rows = []
     for name, row in measured.items():
-        low, high = row["interval"]
         each = " ".join(f"{100 * value:.1f}" for value in row["each"])
-        cells = [name, entry(name).paper, each, f"{100 * row['mean']:.2f}", f"{100 * low:.2f} to {100 * high:.2f}"]
+        cells = [name, entry(name).paper, each, f"{100 * row['mean']:.2f}", ends_cell(row, "interval")]
         published = row.get("published")
         rows.append([*cells, *(["-" if published is None else f"{100 * published:.2f}"] if compared else [])])
     header = ["loss", "from", "each seed", "mean", "95 % interval", *(["published"] if compared else [])]
     print_table(title, header, rows, right=range(2, len(header)))
+    if why := why_none(list(measured.values())):
+        out.print(why.removeprefix("; "))
+
+
+def ends_cell(row: Mapping[str, Any], name: str, form: str = "{:.2f} to {:.2f}") -> str:
+    """Return what `ends` gave as a cell of a table, in percent, in brief where there is no interval."""
+    if row[name] is None:
+        return row[f"{name}_reason"].partition(",")[0]
+    return form.format(*(100 * end for end in row[name]))
+
+
+def why_none(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return why rows have no interval, each reason once, to end a note with; nothing where all have one."""
+    reasons = dict.fromkeys(row["interval_reason"] for row in rows if row["interval"] is None)
+    return "".join(f"; no interval: {reason}" for reason in reasons)
 
 
 def _in_processes(trainings: Sequence[train.Options], jobs: int, finished: Callable[[train.Options], None]) -> None:

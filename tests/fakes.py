@@ -1,12 +1,11 @@
-"""What tests make for themselves: random content for score caches, as `write_cache` takes it, and intervals of differences."""
+"""What tests make for themselves: random content for score caches, as `write_cache` takes it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 
-from aevlp.pipeline.bootstrap import Interval, percentile_interval, resampled_maps
 from aevlp.pipeline.pseudo_labels import DampSettings, codes_from_scores, damp_scores
 from aevlp.pipeline.score_cache import CacheHeader, CacheRows
 from aevlp.pipeline.single_positive import observe
@@ -137,11 +136,3 @@ def _provenance(grid: int, seed: int) -> dict[str, Any]:
         "seed": seed,
         "versions": {"aevlp": "0"},
     }
-
-
-def map_difference_interval(
-    scores: Sequence[np.ndarray], baseline: Sequence[np.ndarray], truth: np.ndarray, level: float = 0.95, **given: int
-) -> Interval:
-    """Return the paired interval of the mAP of some trainings less that of a baseline's, as `aevlp compare` makes it."""
-    maps, others = (resampled_maps(each, truth, **given) for each in (scores, baseline))
-    return percentile_interval(maps - others, level)

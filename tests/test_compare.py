@@ -17,13 +17,12 @@ from conftest import call, draw_blocks, stage_one
 from sklearn.metrics import average_precision_score
 
 from aevlp.pipeline import losses
-from aevlp.pipeline.bootstrap import map_interval
 from aevlp.pipeline.errors import AevlpError
+from aevlp.pipeline.intervals import Interval, difference_interval, judge, map_interval
 from aevlp.pipeline.score_cache import open_cache
 from aevlp.stages import compare, train
 from aevlp.stages.run_folder import RunFolder
 from aevlp.stages.trainings import devices, file_name, gpus, train_at_once
-from fakes import map_difference_interval
 
 OWN_LOSSES = '''
 import os, signal, time
@@ -84,7 +83,10 @@ def compared(cache: Path, names: str, *more: object, code: int = 0) -> None:
     assert call("compare", "--cache", cache, "--losses", names, *small, *more) == code
 
 
-def test_the_figures_are_those_of_the_runs(here: Path, cache_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_the_figures_are_those_of_the_runs(here: Path, capsys: pytest.CaptureFixture) -> None:
+    draw_blocks(here / "data", test_images=24)
+    cache_path = stage_one(here / "data", here / "blocks.h5")
+    capsys.readouterr()
     compared(cache_path, "gpr,an,bce", "--policies", "damp,oracle", "--seeds", 2, "--epochs", 2, "--json")
     printed = capsys.readouterr()
     record = json.loads(printed.out)
@@ -120,9 +122,10 @@ def test_the_figures_are_those_of_the_runs(here: Path, cache_path: Path, capsys:
         assert row["seconds"] == pytest.approx(np.mean([sum(s) for s in seconds]))
         assert row["seconds_an_epoch"] == pytest.approx(np.mean(np.concatenate(seconds)))
     for key, row in rows.items():
-        interval = map_interval(logits[key], truth)
+        judged, baseline = judge(logits[key], truth), judge(logits["an", None], truth)
+        interval, difference = map_interval(judged), difference_interval(judged, baseline)
+        assert isinstance(interval, Interval) and isinstance(difference, Interval)
         assert row["interval"] == pytest.approx([interval.low, interval.high])
-        difference = map_difference_interval(logits[key], logits["an", None], truth)
         assert row["difference_interval"] == pytest.approx([difference.low, difference.high])
         assert row["difference"] == pytest.approx(row["mean"] - rows["an", None]["mean"])
         assert row["differs"] is (difference.low > 0 or difference.high < 0)
@@ -134,8 +137,33 @@ def test_the_figures_are_those_of_the_runs(here: Path, cache_path: Path, capsys:
     for written, row in zip(table, record["methods"], strict=True):
         assert written["policy"] == (row["policy"] or "-") and float(written["mean"]) == row["mean"]
         assert [float(written["seed_0"]), float(written["seed_1"])] == row["each"]
+        ends = [
+            float(written[f"{name}_{end}"]) for name in ("interval", "difference_interval") for end in ("low", "high")
+        ]
+        assert ends == [*row["interval"], *row["difference_interval"]] and written["interval_reason"] == ""
     markdown = (folder / "results.md").read_text()
     assert markdown.index("| gpr | damp |") < markdown.index("## With full labels") < markdown.index("| bce | - |")
+
+
+def test_where_positives_are_too_few_they_stand_in_the_place_of_intervals(
+    here: Path, cache_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    compared(cache_path, "an,wan", "--seeds", 1, "--runs", "few")
+    printed = capsys.readouterr().out
+    reason = "too few positives, 3 classes below 5"
+    markdown = (here / "few" / "results.md").read_text()
+    for text in (printed, markdown):
+        assert text.count("too few positives") == 4  # the interval of both, of one the difference, and the note
+        assert text.count(f"no interval: {reason}") == 1
+    for row in json.loads((here / "few" / "results.json").read_text())["methods"]:
+        assert row["interval"] is None and row["difference_interval"] is None
+        assert row["interval_reason"] == row["difference_interval_reason"] == reason
+        assert row["differs"] is False
+    with (here / "few" / "results.csv").open() as file:
+        for row in csv.DictReader(file):
+            assert {row["interval_low"], row["interval_high"], row["difference_interval_low"]} == {""}
+            assert row["interval_reason"] == reason
 
 
 def test_what_is_finished_is_reused_and_what_is_new_is_trained(

@@ -9,8 +9,8 @@ import pytest
 import torch
 from sklearn.metrics import average_precision_score, f1_score, precision_score, recall_score
 
-from aevlp.pipeline.bootstrap import map_interval
 from aevlp.pipeline.errors import AevlpError
+from aevlp.pipeline.intervals import Interval, judge, map_interval
 from aevlp.stages import evaluate, train
 from aevlp.stages.run_folder import RunFolder
 
@@ -97,11 +97,15 @@ def test_the_interval_is_that_of_this_one_run(
     judged: tuple[np.ndarray, np.ndarray], run_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     logits, truth = judged
-    call(run_path)
-    found = json.loads(capsys.readouterr().out)["map_interval"]
-    expected = map_interval([logits], truth, 0.95, 1000)
-    assert found == pytest.approx({"level": 0.95, "resamples": 1000, "low": expected.low, "high": expected.high})
-    assert found["low"] < found["high"]
+    logits, truth = np.tile(logits, (3, 1)), np.tile(truth, (3, 1))  # the blocks are too few for an interval
+    expected = map_interval(judge([logits], truth))
+    assert isinstance(expected, Interval)
+    found = evaluate.measure(logits, truth, ["red", "green", "blue"], 0.5)
+    assert found["map_interval"] == {"level": 0.95, "low": expected.low, "high": expected.high, "reason": None}
+    assert expected.low < found["map"] < expected.high
+    evaluate._report({"run": "r", "split": "test", "images": 30, "judged_by": "truth", **found})
+    mean, low, high = (f"{100 * value:.2f}" for value in (found["map"], expected.low, expected.high))
+    assert f"mAP {mean} (95 % interval: {low} to {high}), micro" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize("threshold", [0.0, 1.0])
@@ -133,9 +137,10 @@ def test_the_tables_say_what_the_json_says(run_path: Path, capsys: pytest.Captur
     assert ["highest 3 an image", *percent(found["top_k"], *overall, "mean_f1")] in cells
     for k, quality in found["at_k"].items():
         assert [k, *percent(quality, "precision", "recall", "hit")] in cells
-    low, high = percent(found["map_interval"], "low", "high")
+    reason = "too few positives, 3 classes below 5"
+    assert found["map_interval"] == {"level": 0.95, "low": None, "high": None, "reason": reason}
     mean, micro = percent(found, "map", "micro_map")
-    assert f"mAP {mean} (95 % interval {low} to {high}), micro mAP {micro} on 4 images" in printed.splitlines()[-1]
+    assert f"mAP {mean} (95 % interval: {reason}), micro mAP {micro} on 4 images" in printed.splitlines()[-1]
 
 
 def test_few_classes_have_few_ks() -> None:

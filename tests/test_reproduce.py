@@ -54,7 +54,7 @@ def test_every_loss_and_seed_is_trained_and_judged(here: Path, capsys: pytest.Ca
                 ]
             assert row["each"][seed] == pytest.approx(np.mean(expected))
         assert row["mean"] == pytest.approx(np.mean(row["each"]))
-        assert row["interval"][0] <= row["interval"][1]
+        assert (row["interval"], row["interval_reason"]) == (None, "too few positives, 3 classes below 5")
 
 
 def test_a_second_call_reuses_everything_and_prints_the_table(here: Path, capsys: pytest.CaptureFixture) -> None:
@@ -68,6 +68,8 @@ def test_a_second_call_reuses_everything_and_prints_the_table(here: Path, capsys
     table = [line for line in first.splitlines() if line.startswith("│")]
     assert table == [line for line in again.out.splitlines() if line.startswith("│")]
     assert any("51.50" in line for line in table)
+    assert all("too few positives" in line for line in table)
+    assert "no interval: too few positives, 3 classes below 5" in first.splitlines()
 
 
 def test_an_interrupted_run_is_gone_on_with(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,202 @@
+"""Scores of one or more trainings, and truth -> intervals of mean average precision and of its difference, without resampling.
+
+What they are intervals of is the mAP of the whole population that the test images were drawn from, each independently: the mAP
+that ever larger test sets come to. That of a small set lies above it, for each positive counts for its own precision, by about
+1 / P for P positives: a share that averages over classes keep, while the spread shrinks. So the middle of an interval
+is the mAP in which every image is judged by the others, its spread is that of the jackknife.
+
+The jackknife's spread: Tukey (1958), Efron and Stein, "The jackknife estimate of variance" (1981). Logits: Boyd, Eng and Page,
+"Area under the precision-recall curve: point estimates and confidence intervals" (2013). Degrees of freedom: Satterthwaite,
+"An approximate distribution of estimates of variance components" (1946).
+tests/test_coverage.py shows by simulation how often these intervals hold the truth.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from .errors import AevlpError
+from .left_out import left_out_precision
+from .metrics import average_precision, checked
+
+LEVEL = 0.95
+FEWEST = 5  # positives of a class: with fewer the intervals of a simulation hold the truth less often than they say
+FEWEST_IN_ALL = 20  # degrees of freedom that the positives give
+TOO_FEW = "too few positives"
+
+
+@dataclass(frozen=True)
+class Interval:
+    """The ends of an interval, as fractions."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class NoInterval:
+    """Why no interval would be honest. what: to stand in its place. why: the numbers behind it."""
+
+    what: str
+    why: str
+
+    @property
+    def reason(self) -> str:
+        """Both in one line."""
+        return f"{self.what}, {self.why}"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the test images say of S trainings of one method.
+
+    maps: (S,) mAP. left_out: (S,) mAP with each image judged by the others. influences: (S, N) what each image adds to that.
+    positives: (C,) int64, of each class. All float64 in [0, 1], influences in [-1, 1].
+    """
+
+    maps: np.ndarray
+    left_out: np.ndarray
+    influences: np.ndarray
+    positives: np.ndarray
+
+
+def judge(scores: Sequence[np.ndarray], truth: np.ndarray) -> Judged:
+    """Return what is needed for intervals of S >= 1 matrices of scores (N, C), one a training seed, and of their differences.
+
+    truth: (N, C), positive where it equals 1. A class without positives counts 0, as in `mean_average_precision`.
+    Raises AevlpError for scores that `average_precision` refuses, and for no matrix.
+    """
+    if not len(scores):
+        raise AevlpError("an interval needs the scores of at least one training, found none")
+    maps, left_out, influences = [], [], []
+    positive = np.asarray(truth) == 1
+    for matrix in scores:
+        values, positive = checked(matrix, truth)
+        classes = values.shape[1]
+        parts = [left_out_precision(values[:, c], positive[:, c]) for c in np.flatnonzero(positive.any(axis=0))]
+        maps.append(average_precision(values, truth).mean())
+        left_out.append(sum(part[0] for part in parts) / classes)
+        influences.append(sum((part[1] for part in parts), np.zeros(len(values))) / classes)
+    return Judged(np.array(maps), np.array(left_out), np.array(influences), positive.sum(axis=0))
+
+
+def map_interval(judged: Judged, level: float = LEVEL) -> Interval | NoInterval:
+    """Return the interval of a method's mAP, averaged over its trainings, in [0, 1]; it always holds that average.
+
+    It allows for the choice of test images and, where there are several trainings, for that of their seeds. It is symmetric on
+    the logits of what the classes with positives come to. Where the average lies outside, as it may with many rare classes, the
+    interval ends there, and its other end takes the rest of 1 - level.
+    level: above 0 and below 1, AevlpError for another.
+    There is none where a class has positives, but fewer than `FEWEST`; where all positives together, the rarest classes weighing
+    most, give fewer than `FEWEST_IN_ALL` degrees of freedom; and where every training ranks every positive above all else.
+    """
+    _check_level(level)
+    refusal = _too_few(judged.positives)
+    if refusal is not None:
+        return refusal
+    error, freedom = _error(judged.left_out, judged.influences)
+    if error == 0:
+        return NoInterval("too few mistakes", "every positive is ranked above every other image")
+    share = float((judged.positives > 0).mean())  # the highest mAP there can be
+    middle, estimate = judged.left_out.mean() / share, judged.maps.mean() / share
+    ends = _ends(_logit(middle), error / share / (middle * (1 - middle)), freedom, _logit(estimate), level)
+    low, high = (share / (1 + np.exp(-end)) for end in ends)
+    mean = judged.maps.mean()
+    return Interval(float(min(low, mean)), float(max(high, mean)))
+
+
+def difference_interval(judged: Judged, baseline: Judged, level: float = LEVEL) -> Interval | NoInterval:
+    """Return the interval of a method's mean mAP less a baseline's, on the same images and seeds, in [-1, 1]; it holds that.
+
+    What images and seeds do to both at once is no part of it. When there is none, and what is raised: as for `map_interval`, but
+    that two methods that rank alike have the interval from 0 to 0. AevlpError too where images, classes or seeds differ.
+    """
+    _check_level(level)
+    if judged.influences.shape != baseline.influences.shape or (judged.positives != baseline.positives).any():
+        raise AevlpError(
+            f"a difference needs the same images and as many trainings, found {judged.influences.shape} and "
+            f"{baseline.influences.shape} (trainings, images)"
+        )
+    refusal = _too_few(judged.positives)
+    if refusal is not None:
+        return refusal
+    lead, left_out = judged.maps - baseline.maps, judged.left_out - baseline.left_out
+    error, freedom = _error(left_out, judged.influences - baseline.influences)
+    low, high = _ends(left_out.mean(), error, freedom, lead.mean(), level)
+    return Interval(float(max(low, -1)), float(min(high, 1)))
+
+
+def _check_level(level: float) -> None:
+    if not 0 < level < 1:
+        raise AevlpError(f"the level of an interval must be above 0 and below 1, found {level}")
+
+
+def _too_few(positives: np.ndarray) -> NoInterval | None:
+    """Return why classes with so many positives (C,) have no interval; None where they have one."""
+    held = positives[positives > 0].astype(np.float64)
+    few = int((held < FEWEST).sum())
+    if not len(held):
+        return NoInterval(TOO_FEW, "no class has any")
+    if few:
+        return NoInterval(TOO_FEW, f"{few} {'class' if few == 1 else 'classes'} below {FEWEST}")
+    # Satterthwaite's, where the variance of a class is as 1 / P and has P - 1 of them
+    freedom = (1 / held).sum() ** 2 / (1 / (held**2 * (held - 1))).sum()
+    if freedom < FEWEST_IN_ALL:
+        return NoInterval(TOO_FEW, f"{freedom:.0f} degrees of freedom of {FEWEST_IN_ALL} needed")
+    return None
+
+
+def _error(left_out: np.ndarray, influences: np.ndarray) -> tuple[float, float]:
+    """Return the standard error of the mean of S trainings, left_out (S,), influences (S, N), and its degrees of freedom.
+
+    What all trainings owe to the images is the variance of their mean influence, less each one's own share of it. That share, and
+    what seeds add, is in the variance between trainings, with S - 1 degrees of freedom.
+    """
+    mean, count = influences.mean(axis=0), len(left_out)
+    variance = float((mean**2).sum())
+    unsure = (float((mean**4).sum()) - variance**2 / len(mean)) / 2  # half the variance of this variance
+    if count > 1 and variance > 0:
+        own = float(((influences - mean) ** 2).sum()) / (count - 1) / count
+        shared = max(0.0, 1 - own / variance)
+        between = float(left_out.var(ddof=1)) / count
+        variance, unsure = variance * shared + between, unsure * shared**2 + between**2 / (count - 1)
+    return float(np.sqrt(variance)), variance**2 / unsure if unsure > 0 else np.inf
+
+
+def _ends(middle: float, error: float, freedom: float, estimate: float, level: float) -> tuple[float, float]:
+    """Return the ends of the interval round `middle` on Student's t, drawn out to `estimate` where that lies outside."""
+    if error == 0:
+        return min(middle, estimate), max(middle, estimate)
+    student = _Student(freedom)
+    tail, off = (1 - level) / 2, (estimate - middle) / error
+    low = middle - error * student.quantile(2 * tail - min(tail, student.above(off)))
+    high = middle + error * student.quantile(2 * tail - min(tail, student.above(-off)))
+    return min(low, estimate), max(high, estimate)
+
+
+class _Student:
+    """Student's t, degrees of freedom held to 1..1000: the angle whose tangent is t / sqrt(freedom) has a power of its cosine."""
+
+    def __init__(self, freedom: float) -> None:
+        freedom = min(max(freedom, 1.0), 1000.0)
+        self.root = np.sqrt(freedom)
+        self.angles = np.linspace(0, np.pi / 2, 20_001)
+        density = np.cos(self.angles) ** (freedom - 1)
+        shares = np.append(0, np.cumsum(density[1:] + density[:-1]))
+        self.shares = 0.5 + 0.5 * shares / shares[-1]
+
+    def above(self, value: float) -> float:
+        """Return the probability of more than `value`."""
+        share = float(np.interp(np.arctan(abs(value) / self.root), self.angles, self.shares))
+        return 1 - share if value > 0 else share
+
+    def quantile(self, tail: float) -> float:
+        """Return what is exceeded with probability `tail`, in 0..1."""
+        value = float(self.root * np.tan(np.interp(max(tail, 1 - tail), self.shares, self.angles)))
+        return value if tail < 0.5 else -value
+
+
+def _logit(share: float) -> float:
+    share = min(max(float(share), 1e-12), 1 - 1e-12)
+    return float(np.log(share / (1 - share)))
