@@ -52,12 +52,16 @@ class Judged:
     """What the test images say of S trainings of one method.
 
     maps: (S,) mAP. left_out: (S,) mAP with each image judged by the others. influences: (S, N) what each image adds to that.
-    positives: (C,) int64, of each class. All float64 in [0, 1], influences in [-1, 1].
+    classes: (P,) the average precision of the P classes with positives that `left_out` is made of, the mean of the trainings.
+    leaning: (P,) the covariance of it with the mean mAP, as far as the images go. positives: (C,) int64, of every class.
+    Floats are float64 in [-1, 1].
     """
 
     maps: np.ndarray
     left_out: np.ndarray
     influences: np.ndarray
+    classes: np.ndarray
+    leaning: np.ndarray
     positives: np.ndarray
 
 
@@ -69,24 +73,33 @@ def judge(scores: Sequence[np.ndarray], truth: np.ndarray) -> Judged:
     """
     if not len(scores):
         raise AevlpError("an interval needs the scores of at least one training, found none")
-    maps, left_out, influences = [], [], []
-    positive = np.asarray(truth) == 1
-    for matrix in scores:
-        values, positive = checked(matrix, truth)
-        classes = values.shape[1]
-        parts = [left_out_precision(values[:, c], positive[:, c]) for c in np.flatnonzero(positive.any(axis=0))]
-        maps.append(average_precision(values, truth).mean())
-        left_out.append(sum(part[0] for part in parts) / classes)
-        influences.append(sum((part[1] for part in parts), np.zeros(len(values))) / classes)
-    return Judged(np.array(maps), np.array(left_out), np.array(influences), positive.sum(axis=0))
+    pairs = [checked(matrix, truth) for matrix in scores]
+    positive = pairs[0][1]
+    present = np.flatnonzero(positive.any(axis=0))
+    classes, by_class = np.zeros((len(pairs), len(present))), np.zeros((len(positive), len(present)))
+    influences = np.zeros((len(pairs), len(positive)))
+    for training, (values, _) in enumerate(pairs):
+        for place, c in enumerate(present):
+            classes[training, place], influence = left_out_precision(values[:, c], positive[:, c])
+            by_class[:, place] += influence / len(pairs)
+            influences[training] += influence / positive.shape[1]
+    return Judged(
+        maps=np.array([average_precision(values, positive).mean() for values, _ in pairs]),
+        left_out=classes.sum(axis=1) / positive.shape[1],
+        influences=influences,
+        classes=classes.mean(axis=0),
+        leaning=by_class.T @ influences.mean(axis=0),
+        positives=positive.sum(axis=0),
+    )
 
 
 def map_interval(judged: Judged, level: float = LEVEL) -> Interval | NoInterval:
     """Return the interval of a method's mAP, averaged over its trainings, in [0, 1]; it always holds that average.
 
-    It allows for the choice of test images and, where there are several trainings, for that of their seeds. It is symmetric on
-    the logits of what the classes with positives come to. Where the average lies outside, as it may with many rare classes, the
-    interval ends there, and its other end takes the rest of 1 - level.
+    It allows for the choice of test images and, where there are several trainings, for that of their seeds. At an end each class
+    has moved along the logit of its average precision by as much as it goes with the mean, or not where it goes against it: of
+    one class the interval is symmetric on logits, of many it is symmetric itself. Where the average lies outside, as it may with
+    many rare classes, the interval ends there, and its other end takes the rest of 1 - level.
     level: above 0 and below 1, AevlpError for another.
     There is none where a class has positives, but fewer than `FEWEST`; where all positives together, the rarest classes weighing
     most, give fewer than `FEWEST_IN_ALL` degrees of freedom; and where every training ranks every positive above all else.
@@ -98,12 +111,14 @@ def map_interval(judged: Judged, level: float = LEVEL) -> Interval | NoInterval:
     error, freedom = _error(judged.left_out, judged.influences)
     if error == 0:
         return NoInterval("too few mistakes", "every positive is ranked above every other image")
-    share = float((judged.positives > 0).mean())  # the highest mAP there can be
-    middle, estimate = judged.left_out.mean() / share, judged.maps.mean() / share
-    ends = _ends(_logit(middle), error / share / (middle * (1 - middle)), freedom, _logit(estimate), level)
-    low, high = (share / (1 + np.exp(-end)) for end in ends)
-    mean = judged.maps.mean()
-    return Interval(float(min(low, mean)), float(max(high, mean)))
+    mean, middle = float(judged.maps.mean()), float(judged.left_out.mean())
+    down, up = _reach(middle, error, freedom, mean, level)
+    leaning = np.maximum(judged.leaning, 0)
+    steps = error * len(judged.positives) * leaning / leaning.sum()  # their mean over all classes is the error
+    share = np.clip(judged.classes, 1e-9, 1 - 1e-9)
+    moved = [np.log(share / (1 - share)) + reach * steps / (share * (1 - share)) for reach in (-down, up)]
+    low, high = (float((1 / (1 + np.exp(-np.clip(logits, -500, 500)))).sum()) / len(judged.positives) for logits in moved)
+    return Interval(min(low, mean), max(high, mean))
 
 
 def difference_interval(judged: Judged, baseline: Judged, level: float = LEVEL) -> Interval | NoInterval:
@@ -123,8 +138,9 @@ def difference_interval(judged: Judged, baseline: Judged, level: float = LEVEL) 
         return refusal
     lead, left_out = judged.maps - baseline.maps, judged.left_out - baseline.left_out
     error, freedom = _error(left_out, judged.influences - baseline.influences)
-    low, high = _ends(left_out.mean(), error, freedom, lead.mean(), level)
-    return Interval(float(max(low, -1)), float(min(high, 1)))
+    mean, middle = float(lead.mean()), float(left_out.mean())
+    down, up = _reach(middle, error, freedom, mean, level) if error else (0.0, 0.0)
+    return Interval(max(min(middle - down * error, mean), -1.0), min(max(middle + up * error, mean), 1.0))
 
 
 def _check_level(level: float) -> None:
@@ -142,8 +158,8 @@ def _too_few(positives: np.ndarray) -> NoInterval | None:
         return NoInterval(TOO_FEW, f"{few} {'class' if few == 1 else 'classes'} below {FEWEST}")
     # Satterthwaite's, where the variance of a class is as 1 / P and has P - 1 of them
     freedom = (1 / held).sum() ** 2 / (1 / (held**2 * (held - 1))).sum()
-    if freedom < FEWEST_IN_ALL:
-        return NoInterval(TOO_FEW, f"{freedom:.0f} degrees of freedom of {FEWEST_IN_ALL} needed")
+    if round(freedom, 6) < FEWEST_IN_ALL:
+        return NoInterval(TOO_FEW, f"worth {int(round(freedom, 6))} degrees of freedom, {FEWEST_IN_ALL} are needed")
     return None
 
 
@@ -164,15 +180,12 @@ def _error(left_out: np.ndarray, influences: np.ndarray) -> tuple[float, float]:
     return float(np.sqrt(variance)), variance**2 / unsure if unsure > 0 else np.inf
 
 
-def _ends(middle: float, error: float, freedom: float, estimate: float, level: float) -> tuple[float, float]:
-    """Return the ends of the interval round `middle` on Student's t, drawn out to `estimate` where that lies outside."""
-    if error == 0:
-        return min(middle, estimate), max(middle, estimate)
+def _reach(middle: float, error: float, freedom: float, estimate: float, level: float) -> tuple[float, float]:
+    """Return how many errors an interval goes below and above `middle`, by Student's t: alike but where `estimate` is outside."""
     student = _Student(freedom)
     tail, off = (1 - level) / 2, (estimate - middle) / error
-    low = middle - error * student.quantile(2 * tail - min(tail, student.above(off)))
-    high = middle + error * student.quantile(2 * tail - min(tail, student.above(-off)))
-    return min(low, estimate), max(high, estimate)
+    down, up = (student.quantile(2 * tail - min(tail, student.above(side))) for side in (off, -off))
+    return down, up
 
 
 class _Student:
@@ -195,8 +208,3 @@ class _Student:
         """Return what is exceeded with probability `tail`, in 0..1."""
         value = float(self.root * np.tan(np.interp(max(tail, 1 - tail), self.shares, self.angles)))
         return value if tail < 0.5 else -value
-
-
-def _logit(share: float) -> float:
-    share = min(max(float(share), 1e-12), 1 - 1e-12)
-    return float(np.log(share / (1 - share)))

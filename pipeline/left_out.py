@@ -7,10 +7,10 @@ def left_out_precision(scores: np.ndarray, positive: np.ndarray) -> tuple[float,
     """Return a class's average precision with each positive judged by the other images, and each image's influence on it.
 
     scores: (N,) finite; positive: (N,) bool with P >= 1 True. The first is in [0, 1]: the mean over positives of the precision
-    among the *other* images that score at least as high (0 for an only positive below others), each other positive counted P / (P - 1) times, so that positives are
-    as frequent as they are with the one left out. A positive above all others takes the middle of 1 and the share of positives
-    at the next lower score. The second is (N,) float64, with mean 0: by how much the first falls where an image is left
-    out, times (P - 1) / P; their squares add up to its variance.
+    among the *other* images that score at least as high. There the other positives count P / (P - 1) times each: positives
+    are then as frequent as with the one left out. An only positive has 0. A positive above all others takes the middle of 1 and
+    the share of positives at the next lower score. The second is (N,) float64, with mean 0: by how much the first falls where
+    an image is left out, times (P - 1) / P; their squares add up to its variance.
     """
     order = np.argsort(-scores, kind="stable")
     last = np.append(np.flatnonzero(np.diff(scores[order])), len(scores) - 1)  # of the images that share a score
