@@ -117,7 +117,9 @@ def map_interval(judged: Judged, level: float = LEVEL) -> Interval | NoInterval:
     steps = error * len(judged.positives) * leaning / leaning.sum()  # their mean over all classes is the error
     share = np.clip(judged.classes, 1e-9, 1 - 1e-9)
     moved = [np.log(share / (1 - share)) + reach * steps / (share * (1 - share)) for reach in (-down, up)]
-    low, high = (float((1 / (1 + np.exp(-np.clip(logits, -500, 500)))).sum()) / len(judged.positives) for logits in moved)
+    low, high = (
+        float((1 / (1 + np.exp(-np.clip(logits, -500, 500)))).sum()) / len(judged.positives) for logits in moved
+    )
     return Interval(min(low, mean), max(high, mean))
 
 
