@@ -126,20 +126,24 @@ def map_interval(judged: Judged, level: float = LEVEL) -> Interval | NoInterval:
 def difference_interval(judged: Judged, baseline: Judged, level: float = LEVEL) -> Interval | NoInterval:
     """Return the interval of a method's mean mAP less a baseline's, on the same images and seeds, in [-1, 1]; it holds that.
 
-    What images and seeds do to both at once is no part of it. When there is none, and what is raised: as for `map_interval`, but
-    that two methods that rank alike have the interval from 0 to 0. AevlpError too where images, classes or seeds differ.
+    Where one has more trainings, the first ones are compared, as many as both have. What images and seeds do to both at once is
+    no part of it. When there is none, and what is raised: as for `map_interval`, but
+    that two methods that rank alike have the interval from 0 to 0. AevlpError too where images or classes differ.
     """
     _check_level(level)
-    if judged.influences.shape != baseline.influences.shape or (judged.positives != baseline.positives).any():
+    if judged.influences.shape[1:] != baseline.influences.shape[1:] or not np.array_equal(
+        judged.positives, baseline.positives
+    ):
         raise AevlpError(
-            f"a difference needs the same images and as many trainings, found {judged.influences.shape} and "
-            f"{baseline.influences.shape} (trainings, images)"
+            f"a difference needs the same images and classes, found {judged.influences.shape[1]:,} images of "
+            f"{len(judged.positives)} classes and {baseline.influences.shape[1]:,} of {len(baseline.positives)}"
         )
+    both = min(len(judged.maps), len(baseline.maps))
     refusal = _too_few(judged.positives)
     if refusal is not None:
         return refusal
-    lead, left_out = judged.maps - baseline.maps, judged.left_out - baseline.left_out
-    error, freedom = _error(left_out, judged.influences - baseline.influences)
+    lead, left_out = judged.maps[:both] - baseline.maps[:both], judged.left_out[:both] - baseline.left_out[:both]
+    error, freedom = _error(left_out, judged.influences[:both] - baseline.influences[:both])
     mean, middle = float(lead.mean()), float(left_out.mean())
     down, up = _reach(middle, error, freedom, mean, level) if error else (0.0, 0.0)
     return Interval(max(min(middle - down * error, mean), -1.0), min(max(middle + up * error, mean), 1.0))

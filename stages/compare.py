@@ -235,7 +235,7 @@ def _judged(cache: ScoreCache, trained: Mapping[Method, Trained], baseline: Meth
                 "each": each[method],
                 "mean": mean,
                 **ends("interval", map_interval(judged[method])),
-                "difference": mean - statistics.mean(each[baseline]),
+                "difference": _lead(each[method], each[baseline]),
                 **ends("difference_interval", difference),
                 "differs": isinstance(difference, Interval) and (difference.low > 0 or difference.high < 0),
                 "seconds": statistics.mean(seconds),
@@ -246,6 +246,12 @@ def _judged(cache: ScoreCache, trained: Mapping[Method, Trained], baseline: Meth
             }
         )
     return sorted(rows, key=lambda row: (row["oracle"], -row["mean"]))
+
+
+def _lead(each: Sequence[float], of_baseline: Sequence[float]) -> float:
+    """Return by how much a method is better in the mean of the seeds that both were trained with: the first ones."""
+    both = min(len(each), len(of_baseline))
+    return statistics.mean(each[:both]) - statistics.mean(of_baseline[:both])
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:

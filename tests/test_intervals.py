@@ -187,7 +187,7 @@ def test_laws_of_the_difference(shape: tuple[int, int, int], seed: int) -> None:
     one, two = judge(scores, truth), judge(others, truth)
     assert difference_interval(one, judge([2 * s for s in scores], truth)) == Interval(0, 0)
     low, high = of(difference_interval(one, two))
-    assert -1 <= low <= one.maps.mean() - two.maps.mean() <= high <= 1
+    assert -1 <= low <= (one.maps - two.maps).mean() <= high <= 1
     assert of(difference_interval(two, one)) == pytest.approx((-high, -low), abs=1e-12)
 
 
@@ -288,9 +288,24 @@ def test_a_level_is_a_share(level: float) -> None:
             interval()
 
 
-def test_a_difference_is_of_the_same_images_and_seeds() -> None:
+def test_a_difference_is_of_the_same_images() -> None:
     scores, truth = random_run(60, 5, 2)
     one = judge(scores, truth)
-    for other in (judge(scores[:1], truth), judge([s[:-1] for s in scores], truth[:-1]), judge(scores, 1 - truth)):
-        with pytest.raises(AevlpError, match="the same images and as many trainings"):
+    others = (
+        judge([s[:-1] for s in scores], truth[:-1]),
+        judge(scores, 1 - truth),
+        judge([s[:, 1:] for s in scores], truth[:, 1:]),
+    )
+    for other in others:
+        with pytest.raises(AevlpError, match="the same images and classes"):
             difference_interval(one, other)
+
+
+@pytest.mark.parametrize("seeds", [(1, 3), (3, 1), (2, 3)])
+def test_a_difference_is_of_the_seeds_that_both_have(seeds: tuple[int, int]) -> None:
+    scores, truth = random_run(80, 4, 3)
+    others = [s + np.random.default_rng(n).normal(size=s.shape) for n, s in enumerate(scores)]
+    both = min(seeds)
+    expected = difference_interval(judge(scores[:both], truth), judge(others[:both], truth))
+    assert isinstance(expected, Interval)
+    assert difference_interval(judge(scores[: seeds[0]], truth), judge(others[: seeds[1]], truth)) == expected
