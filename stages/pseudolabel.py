@@ -138,6 +138,12 @@ def _changed_images(cache: ScoreCache, plan: ScoringPlan) -> str:
     other = [str(path) for name, path in sizes if file_size(path) != stamped_size(stamps[name])]
     if other:
         return f"{len(other):,} images have another size than when they were scored, first {other[0]}; {remedy}"
+    places = dict(zip(cache.ids.tolist(), cache.paths.tolist(), strict=True))
+    if other := [path for name, path in zip(names, plan.images.relative_paths(), strict=True) if path != places[name]]:
+        return (
+            f"{len(other):,} images have another place below the data set's folder than when they were scored, first {other[0]}: "
+            f"pass the folder of then as --data-root ({cache.provenance['dataset']['root']}), or choose another --cache"
+        )
     return f"labels, splits or their order have changed; {remedy}"
 
 

@@ -138,7 +138,17 @@ WORDS = st.text("abcXYZ019 _-é", min_size=1, max_size=4).filter(lambda name: na
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.tuples(WORDS, WORDS, st.sampled_from([".jpg", ".PNG", ".txt", ""])), min_size=1, max_size=8))
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["cat", "Dog", "éléphant", "a b", "07"]),
+            WORDS,
+            st.sampled_from([".jpg", ".PNG", ".txt", ""]),
+        ),
+        min_size=1,
+        max_size=8,
+    )
+)
 def test_any_folder_equals_a_slow_loop(
     tmp_path_factory: pytest.TempPathFactory, files: list[tuple[str, str, str]]
 ) -> None:

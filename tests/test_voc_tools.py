@@ -319,7 +319,7 @@ def test_images_that_no_class_list_names_have_no_label(tmp_path: Path, listed: i
     lacked = ", ".join(f"i{n}" for n in range(listed, 6))
     assert said(images, "left out") == [
         f"{6 - listed} image{'s' * (listed < 5)} of the train split without a label, in "
-        f"no list of a class and without an XML file: {lacked}"
+        f"no class's list and without an XML file: {lacked}"
     ]
 
 

@@ -5,6 +5,8 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
+from ..label_words import NOTHING
+
 SEPARATORS = (",", ";", "|", "/", "\t", "\n", ":", "&", "+")
 _ROWS = 10  # from so many on, a class of its own for each is no list of classes
 _SYNTAX = re.compile(r"""[\[\]{}]|^["'(]|["']$|["']\s*[:,]|[:=]\s*(-?[\d.]+|true|false|none|null)$""", re.IGNORECASE)
@@ -27,6 +29,17 @@ def doubts(rows: Sequence[Sequence[str]], separator: str, from_text: frozenset[s
         _alike(names),
     ]
     return [line for line in found if line]
+
+
+def doubts_of_classes(names: Sequence[str]) -> list[str]:
+    """Return what is strange about class names that folders, categories or XML files have, as `doubts` does of cells."""
+    nothing = [name for name in names if name.casefold() in NOTHING]
+    odd = (
+        f"classes that may stand for no label: {_shown(nothing)}: take them out of the data; {_LISTED}"
+        if nothing
+        else None
+    )
+    return [line for line in (odd, _alike(sorted(names))) if line]
 
 
 def key_of(name: str) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..errors import AevlpError
 from ..specs import CocoJsonSpec, CocoSpec
+from .class_list_check import doubts_of_classes
 from .coco_categories import category_table, joined_classes
 from .coco_file import AnnotationFile, Id, id_text, parsed
 from .coco_labels import Cells, cells_of
@@ -44,6 +45,9 @@ def read(spec: CocoSpec | CocoJsonSpec, root: Path, report: Report) -> Listings:
         )
     stated = class_list(spec, root) if isinstance(spec, CocoJsonSpec) else None
     classes = joined_classes([part.cells.table for part in parts.values()], stated)
+    found_names = classes.names if isinstance(spec, CocoJsonSpec) and stated is None else ()
+    for line in doubts_of_classes(found_names):
+        report(DataError("doubtful class", f"{', '.join(map(str, paths.values()))}: {line}"))
     found, remarks = _places(root, parts)
     taken: dict[str, Path] = {}
     splits: dict[str, Listing] = {}

@@ -9,6 +9,7 @@ from ..errors import AevlpError, unknown_name
 from ..image_files import NOT_TEXT, counted, find_pictures, is_systems
 from ..specs import ImageFolderSpec
 from ..splits import split_of
+from .class_list_check import doubts_of_classes
 from .faults import DataError, Remark, Report
 from .image_table import Listing, Listings
 from .text_lists import class_list
@@ -26,7 +27,10 @@ def read(spec: ImageFolderSpec, root: Path, report: Report) -> Listings:
     folders = {split: root / name for split, name in spec.splits.items()} or {"train": root}
     _check_apart(spec, folders)
     found = {split: _class_folders(spec, folder) for split, folder in folders.items()}
-    classes = class_list(spec, root) or tuple(sorted({name for names in found.values() for name in names}))
+    stated = class_list(spec, root)
+    classes = stated or tuple(sorted({name for names in found.values() for name in names}))
+    for line in () if stated else doubts_of_classes(classes):
+        report(DataError("doubtful class", f"{root}: {line}"))
     column = {name: n for n, name in enumerate(classes)}
     splits: dict[str, Listing] = {}
     left_out: dict[str, list[str]] = {}

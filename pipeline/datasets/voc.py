@@ -6,6 +6,7 @@ import numpy as np
 
 from ..errors import AevlpError
 from ..specs import VocSpec
+from .class_list_check import doubts_of_classes
 from .faults import DataError, Remark, Report, counted, not_there
 from .image_table import Listing, Listings
 from .text_lists import class_list
@@ -26,6 +27,8 @@ def read(spec: VocSpec, root: Path, report: Report) -> Listings:
     stated = class_list(spec, root)
     sets = {split: read_image_set(spec, split, stated, beside, report, remarks) for split in spec.splits}
     classes = stated or tuple(sorted({c for found in sets.values() for names in found.shown.values() for c in names}))
+    for line in () if stated else doubts_of_classes(classes):
+        report(DataError("doubtful class", f"{folder}: {line}"))
     column = {name: n for n, name in enumerate(classes)}
     placed: dict[str, str] = {}
     taken: dict[Path, str] = {}
