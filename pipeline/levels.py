@@ -10,6 +10,7 @@ from .errors import ImageError
 
 _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # TIFF tags
 _WHITE_IS_ZERO, _SIGNED = 0, 2
+_GREATEST = 281  # the TIFF tag MaxSampleValue
 _ROUNDING = 1e-6  # that floating-point levels may lie outside their range
 
 
@@ -55,6 +56,7 @@ def _of_whole_numbers(levels: np.ndarray, file: ImageFile, content: IO[bytes]) -
                 f"its levels are {'signed ' * signed}{bits}-bit numbers from {levels.min():,} to {levels.max():,}, and nothing "
                 f"says from which black to which white: write them as 8 or 16 bits without a sign",
             )
+        bits = _bits_of(_tag(file, _GREATEST), levels) or bits
     elif file.format == "PNG":
         bits = _bits_in_use(levels, _significant_bits(content))
     return (levels >> (bits - 8)).clip(0, 255).astype(np.uint8)
@@ -64,6 +66,13 @@ def _tag(file: Any, tag: int) -> int | None:
     """Return the first value of a tag of a TIFF, None where it has none."""
     value = file.tag_v2.get(tag)
     return next(iter(value), None) if isinstance(value, tuple) else value
+
+
+def _bits_of(greatest: int | None, levels: np.ndarray) -> int | None:
+    """Return the bits of a greatest level that a file names and its levels keep to, such as 12 of 4095; None for no such."""
+    if greatest is None or not 255 < greatest < 65535 or greatest & (greatest + 1) or levels.max() > greatest:
+        return None
+    return greatest.bit_length()
 
 
 def _bits_in_use(levels: np.ndarray, significant: int) -> int:

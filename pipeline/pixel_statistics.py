@@ -10,11 +10,13 @@ OPENAI: tuple[Three, Three] = ((0.48145466, 0.4578275, 0.40821073), (0.26862954,
 
 
 def parsed(text: str) -> tuple[float, ...]:
-    """Return the numbers in a text with commas; AevlpError where it is another text."""
+    """Return the numbers in a text with commas, in brackets or not; AevlpError where it is another text."""
     try:
-        return tuple(float(number) for number in text.split(","))
+        return tuple(float(number) for number in text.strip().removeprefix("[").removesuffix("]").split(","))
     except ValueError as error:
-        raise AevlpError(f"expected three numbers with commas, such as 0.5,0.5,0.5, found {text!r}") from error
+        raise AevlpError(
+            f"--mean and --std take three numbers with commas, such as 0.5,0.5,0.5, found {text!r}"
+        ) from error
 
 
 def checked(mean: Any, std: Any, names: tuple[str, str]) -> tuple[Three, Three]:

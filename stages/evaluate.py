@@ -55,8 +55,8 @@ def run(
     cache = open_cache(used)
     if cache.fingerprint != description["cache_fingerprint"]:
         raise AevlpError(
-            f"{cache.path} is not the cache that {path} was trained from: its images, labels or settings differ; "
-            f"pass the right one as --cache"
+            f"{cache.path} is not the cache that {path} was trained from: its images, labels or settings differ (aevlp "
+            f"cache append changes them too); pass the one it was trained from as --cache, or train anew"
         )
     device = find_device(device_name)
     there = ~np.isin(cache.ids, settings.get("without", []))

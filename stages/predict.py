@@ -147,6 +147,8 @@ def _report(results: list[dict[str, Any]], classes: list[str], output: Path | No
         say(f"{len(failed):,} images not labelled:")
     for result in failed[:10]:
         say(f"  {result['reason']}")
+    if len(failed) > 10:
+        say(f"  … and {len(failed) - 10:,} more; --json and --output have all")
     if len(failed) == len(results):
         raise AevlpError(f"none of the {len(results)} images can be read")
 

@@ -137,7 +137,7 @@ def swept(
         "dataset": spec.name,
         "images": {part: len(rows) for part, rows in parts.items()},
         "criterion": F1 if cache.truth is not None else ESTIMATE,
-        "recommended": {**choice, "line": _line(choice, spec)},
+        "recommended": {**choice, "line": _line(choice, spec, cache.provenance["method"]["grid"])},
         "settings": len(results),
         "results": sorted(results, key=lambda row: (-row["merit"], row is not choice)),
         "versions": versions(),
@@ -159,11 +159,11 @@ def _own(name: str, cache: ScoreCache, spec: DatasetSpec) -> dict[str, Any]:
     return own
 
 
-def _line(row: Mapping[str, Any], spec: DatasetSpec) -> str:
+def _line(row: Mapping[str, Any], spec: DatasetSpec, grid: int) -> str:
     constants = {key: value for key, value in row["constants"].items() if key not in HIDDEN}
     if row["policy"] == "damp":
         said = spec.damp.model_dump(include={"half"}, exclude_none=True)
-        return f"damp: {_listed({'grid': spec.damp.grid, **constants, **said})}"
+        return f"damp: {_listed({'grid': grid, **constants, **said})}"
     return f"policies: {{{row['policy']}: {_listed(constants)}}}"
 
 

@@ -110,9 +110,13 @@ def make_plan(options: Options) -> Plan:
     opened = recipe["backbone"] != "linear"
     root = data_root(cache, options.data_root, needed=opened)
     there = check_dataset(cache, spec, root, opened) if root.is_dir() else np.ones(len(cache), dtype=bool)
-    if unknown := int((~has_known_label(cache)).sum()):
+    unknown = ~has_known_label(cache)
+    if unknown.any():
+        judging = int((unknown & (cache.split != "train")).sum())
+        rest = f", and {judging:,} of them, of the validation and test splits, are left out" if judging else ""
         say(
-            f"{unknown:,} of {len(cache):,} images have no known label: they are trained with, and nothing is judged by them"
+            f"{int(unknown.sum()):,} of {len(cache):,} images have no known label: nothing is judged by them, those of the "
+            f"training split are trained with{rest}"
         )
     train, val, test = splits(cache, recipe["val_fraction"], there)
     observed = cache.observed[train.rows]
@@ -152,7 +156,10 @@ def dataset_of(cache: ScoreCache, name: str | None, manifest: Path | Sequence[Pa
     made_from = cache.provenance["dataset"]
     path = manifest or (Path(made_from["manifest"]) if made_from["manifest"] else None)
     if isinstance(path, Path) and not path.is_file():
-        raise AevlpError(f"{cache.path} was made from the manifest {path}, which is not there: pass it as --manifest")
+        raise AevlpError(
+            f"{cache.path} was made from the manifest {path}, which is not there: pass it, or any with the data "
+            f"set's entry, as --manifest"
+        )
     return load_manifest(path)[name or made_from["name"]]
 
 

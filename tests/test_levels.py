@@ -219,3 +219,17 @@ def test_the_preview_in_a_raw_file_is_not_taken_for_the_photograph(tmp_path: Pat
         np.testing.assert_array_equal(grey(path), levels)
     else:
         assert "its first picture is a preview (4 x 3), as in a camera's raw file" in refused(path)
+
+
+@pytest.mark.parametrize(
+    ("greatest", "bits"), [(4095, 12), (1023, 10), (16383, 14), (65535, 16), (5000, 16), (255, 16)]
+)
+def test_a_tiff_that_names_its_greatest_level_is_scaled_by_it(tmp_path: Path, greatest: int, bits: int) -> None:
+    levels = np.linspace(0, min(greatest, 4000), 12).astype(np.uint16).reshape(3, 4)
+    path = written(tmp_path, saved(levels, "TIFF", tiffinfo={281: greatest}))
+    np.testing.assert_array_equal(grey(path), levels >> (bits - 8))
+
+
+def test_levels_above_the_greatest_that_is_named_are_not_cut(tmp_path: Path) -> None:
+    path = written(tmp_path, saved(RAMP, "TIFF", tiffinfo={281: 4095}))
+    np.testing.assert_array_equal(grey(path), RAMP >> 8)
