@@ -576,3 +576,52 @@ def test_the_same_of_many_more_matrices(tmp_path: Path, name: str) -> None:
     seen = try_form(name, tmp_path, 200)
     assert seen["read"] >= 40, seen
     assert seen["told and read"] == seen["told"] > 10, seen  # where all is said, plain names are always read
+
+
+def try_odd_rows(folder: Path, examples: int) -> None:
+    """Write vectors, some of them as an empty list or as class numbers instead; fail where another matrix is read."""
+
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+    )
+    @given(st.data())
+    def holds(data: st.DataObject) -> None:
+        width = data.draw(st.integers(2, 4))
+        rows = data.draw(st.integers(2, 6))
+        bits = st.lists(st.integers(0, 1), min_size=width, max_size=width)
+        matrix = np.array([data.draw(bits) for _ in range(rows)])
+        hows = data.draw(st.lists(st.sampled_from(["vector", "empty", "numbers"]), min_size=rows, max_size=rows))
+        assume("vector" in hows)
+        cells = [
+            {"vector": row.tolist(), "empty": [], "numbers": np.flatnonzero(row).tolist()}[how]
+            for row, how in zip(matrix, hows, strict=True)
+        ]
+        assume(all(how != "numbers" or cell != [0, 1] or width > 2 for cell, how in zip(cells, hows, strict=True)))
+        case = Case(folder, PLAIN[:width], matrix, True, False, data.draw, {"classes": PLAIN[:width]})
+        for path in folder.iterdir():
+            path.unlink()
+        if data.draw(st.booleans()):
+            as_jsonl(case, cells)
+        else:
+            as_csv(case, [json.dumps(cell) for cell in cells])
+        images = read(case)
+        if isinstance(images, ImageTable):
+            assert all(cell == [] or how == "vector" for cell, how in zip(cells, hows, strict=True)), cells
+            codes = images.observed if images.truth is None else 2 * images.truth.astype(int) - 1
+            expected = [2 * row - 1 if cell else 0 * row for cell, row in zip(cells, matrix, strict=True)]
+            np.testing.assert_array_equal(codes, expected, err_msg=str(cells))
+
+    holds()
+
+
+def test_vectors_with_odd_rows_are_never_read_as_numbers(tmp_path: Path) -> None:
+    try_odd_rows(tmp_path, 60)
+
+
+@pytest.mark.slow
+def test_the_same_of_many_more_odd_rows(tmp_path: Path) -> None:
+    try_odd_rows(tmp_path, 2000)

@@ -64,7 +64,7 @@ def _vectors(keys: LabelKeys, column: Column, rows: Sequence[Row], report: Repor
 
 
 def _vector(presence: Presence, cell: Cell, classes: tuple[str, ...], where: str) -> bytes:
-    values = (None,) * len(classes) if cell.blank else cell.parts
+    values = cell.parts or (None,) * len(classes)  # of an empty list too nothing is known
     if len(values) != len(classes):
         found = f"{len(values)} value{'s' * (len(values) != 1)}"
         raise DataError("bad row", f"{where}: expected a vector of {len(classes)} values, one a class, found {found}")

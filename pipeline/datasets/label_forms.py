@@ -59,7 +59,7 @@ def are_vectors(keys: LabelKeys, column: Column, cells: Sequence[Cell]) -> bool:
         return True
     if keys.label_form is not None:
         return False
-    distinct = list(dict.fromkeys(cell for cell in cells if not cell.blank))
+    distinct = list(dict.fromkeys(cell for cell in cells if cell.parts))  # an empty list is an empty cell
     presence = Presence(keys)
     values = [found for cell in distinct if (found := _values(cell, column.classes, presence)) is not None]
     lone = [cell for cell in distinct if not cell.listed and len(cell.items) == 1 and len(cell.parts) == 1]
@@ -76,6 +76,11 @@ class _Values:
     words: tuple[str, ...]
     presence: bool  # all of them may say present, absent or not known
     gaps: bool  # a text with nothing between two separators
+
+    @property
+    def repeats(self) -> bool:
+        """Whether one of them stands twice, which no list of class numbers has."""
+        return len(set(self.words)) < len(self.words)
 
 
 def _values(cell: Cell, classes: tuple[str, ...] | None, presence: Presence) -> _Values | None:
@@ -107,21 +112,22 @@ def _decided(column: Column, values: list[_Values], named: bool) -> bool:
     if not lists:
         return False
     count = None if classes is None else len(classes)
-    lengths = {len(v.words) for v in values}
+    lengths = {len(v.words) for v in lists}
     presence = all(v.presence for v in lists)
     whole = all(text.removeprefix("-").isdigit() for v in lists for text in v.words)  # numbers, not true or 0.5
     negative = any(text.startswith("-") for v in lists for text in v.words)
-    repeated = any(len(set(v.words)) < len(v.words) for v in lists)
     alike = len(lengths) == 1 and max(lengths) > 1
     example = ", ".join(lists[0].words)
     if named:
-        if any(v.presence and (len(set(v.words)) < len(v.words) or 1 < len(v.words) == count) for v in lists):
-            raise AevlpError(f"{place}: names in some cells, 0/1 vectors in others ({example}): write them in one form")
+        if odd := [v for v in lists if v.repeats or (v.presence and 1 < len(v.words) == count)]:
+            form = "0/1 vectors" if odd[0].presence else "repeated numbers"
+            example = ", ".join(odd[0].words)
+            raise AevlpError(f"{place}: names in some cells, {form} in others ({example}): write them in one form")
         return False
     if any(v.gaps for v in lists) and presence:
         raise _both(column, "with nothing between two separators", example)
     if classes is None:
-        if alike and presence and (repeated or negative or not whole):
+        if alike and presence and (negative or not whole or any(v.repeats for v in lists)):
             raise AevlpError(
                 f"{place}: these look like 0/1 vectors of length {max(lengths)} ({example}): list the {max(lengths)} names under "
                 f"`classes`"
@@ -152,8 +158,13 @@ def _decided(column: Column, values: list[_Values], named: bool) -> bool:
             f"{place}: these look like vectors of length {found} ({example}), and `classes` lists {count} names: they must be as "
             f"many"
         )
-    if repeated and (presence or alike):
-        raise _both(column, f"of length {' and '.join(map(str, sorted(lengths)[:3]))}, with repeated numbers,", example)
+    odd = [v for v in lists if v.repeats or (v.presence and 1 < len(v.words) == count)]
+    if column.typed:  # the file says numbers: a box each, where nothing looks like a vector
+        odd = [v for v in odd if v.repeats and (presence or alike or len(v.words) == count)]
+    if odd:
+        repeated = ", with repeated numbers," if odd[0].repeats else ""
+        found = " and ".join(map(str, sorted(lengths)[:3]))
+        raise _both(column, f"of length {found}{repeated}", ", ".join(odd[0].words))
     return False
 
 
