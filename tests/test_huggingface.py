@@ -214,11 +214,41 @@ def test_numbers_without_names_need_the_manifests_classes(tmp_path: Path, metada
     assert "row 0: the class number 0 has no name: list `classes` in the manifest" in refuse(tmp_path)
 
 
-def test_the_manifests_classes_rename_those_of_the_file_if_they_are_as_many(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "stated", [["dog", "cat", "bird"], ["bird", "cat", "dog"], ["bird", "ant", "dog", "cat"], NAMES]
+)
+@pytest.mark.parametrize("observed", [False, True])
+def test_the_manifests_classes_are_those_of_the_file_by_name(tmp_path: Path, stated: list, observed: bool) -> None:
+    write(tmp_path / "a.parquet", in_rows(b"w", b"x", b"y", b"z"), [0, 1, 2, 0], features(CLASS_LABEL))
+    images = load_images(spec(tmp_path, classes=stated, labels="observed" if observed else "complete"), tmp_path)
+    assert images.classes == tuple(stated)
+    codes = images.observed if observed else images.truth
+    expected = [[int(name == of) for name in stated] for of in ("cat", "dog", "bird", "cat")]
+    np.testing.assert_array_equal(codes, expected)
+
+
+@pytest.mark.parametrize("stated", [["Katze", "Hund", "Vogel"], ["cat", "dog"], ["Cat", "dog", "bird"]])
+def test_classes_of_other_names_than_the_files_are_refused(tmp_path: Path, stated: list) -> None:
     write(tmp_path / "a.parquet", in_rows(b"x"), [[0, 2]], features([CLASS_LABEL]))
-    (tmp_path / "classes.txt").write_text("Katze\nHund\nVogel\n")
-    assert labels_of(load_images(spec(tmp_path, classes="classes.txt"), tmp_path)) == [{"Katze", "Vogel"}]
-    assert "has 3 ClassLabel names and the manifest lists 2 classes" in refuse(tmp_path, classes=("a", "b"))
+    found = refuse(tmp_path, classes=stated)
+    assert "leave `classes` out or use the same names (`natural_names`" in found
+    assert all(repr(name) in found for name in set(stated) ^ set(NAMES))
+
+
+@pytest.mark.parametrize("cells", [[[1, 1, 0], [0, 0, 1]], [[0, 0, 0]], [[1.0, 0.0, 1.0]]])
+def test_vectors_of_a_class_label_need_its_order(tmp_path: Path, cells: list) -> None:
+    write(tmp_path / "a.parquet", in_rows(*[b"x"] * len(cells)), cells, features([CLASS_LABEL]))
+    found = refuse(tmp_path, classes=["dog", "cat", "bird"], label_form="vector")
+    assert "vectors" in found and "leave `classes` out" in found
+    assert load_images(spec(tmp_path, classes=NAMES, label_form="vector"), tmp_path).truth is not None
+
+
+def test_numbers_of_a_file_without_names_beside_one_in_another_order_are_refused(tmp_path: Path) -> None:
+    write(tmp_path / "a.parquet", in_rows(b"x"), [0], features(CLASS_LABEL))
+    write(tmp_path / "b.parquet", in_rows(b"y"), [1])
+    found = refuse(tmp_path, classes=["dog", "cat", "bird"])
+    assert "b.parquet has no ClassLabel names" in found and "a.parquet" in found
+    assert labels_of(load_images(spec(tmp_path, classes=NAMES), tmp_path)) == [{"cat"}, {"dog"}]
 
 
 def test_files_whose_class_names_differ_are_refused(tmp_path: Path) -> None:
@@ -358,10 +388,17 @@ def test_an_unknown_class_is_reported_and_the_image_kept(tmp_path: Path, labels:
     assert labels_of(images) == [{"cat"}]
 
 
-def test_a_single_number_that_says_unlabelled_is_reported(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("cells", "times"), [([-1], "1 time"), ([0, -1, 2], "1 time"), ([2, -1, -1], "2 times")])
+def test_a_class_label_of_minus_1_is_an_image_whose_labels_are_not_known(
+    tmp_path: Path, cells: list, times: str
+) -> None:
     """`datasets` writes -1 where a test set's labels are kept secret."""
-    write(tmp_path / "a.parquet", in_rows(b"x"), [-1], features(CLASS_LABEL))
-    assert "row 0: unknown class number -1: known are 0 to 2" in refuse(tmp_path)
+    write(tmp_path / "a.parquet", in_rows(*[b"x"] * len(cells)), cells, features(CLASS_LABEL))
+    found = refuse(tmp_path)
+    assert f"-1 {times}, first" in found and f"row {cells.index(-1)}: " in found and "`labels: observed`" in found
+    images = load_images(spec(tmp_path, labels="observed"), tmp_path)
+    np.testing.assert_array_equal(images.observed, [[int(n == cell) for n in range(3)] for cell in cells])
+    assert [remark.text.endswith("read as no label") for remark in images.remarks] == [True]
 
 
 @pytest.mark.parametrize(

@@ -2,21 +2,23 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import repeat
 from pathlib import Path, PurePosixPath
 from typing import Any
+
+import numpy as np
 
 from ..column_files import chunks, holds_bytes, lengths, schema
 from ..errors import AevlpError, unknown_name
 from ..specs import HuggingFaceSpec
 from .cell_labels import labels_in_cells
-from .faults import DataError, Report, image_below_root, image_name
+from .faults import DataError, Remark, Report, counted, image_below_root, image_name
 from .file_tree import FileTree
-from .image_rows import Row, distinct, listings
+from .image_rows import Labels, Row, distinct, listings
 from .image_table import Listings
 from .label_cells import parsed
-from .label_forms import Column
+from .label_forms import Column, are_vectors
 from .split_files import in_one_split, matching
 from .table_images import placed
 from .text_lists import class_list
@@ -45,17 +47,49 @@ def read(spec: HuggingFaceSpec, root: Path, report: Report) -> Listings:
     """
     paths = {split: _data_files(spec, root, name) for split, name in spec.files.items()}
     files = [_checked(spec, path, split) for split, part in in_one_split(spec, paths).items() for path in part]
-    classes = _class_names(files, class_list(spec, root, report))
+    stated = class_list(spec, root, report)
+    classes = _class_names(files, stated)
     found = [row for file in files for row in _rows(spec, root, file, report)]
     found, said = placed(FileTree(root), found, ["."] * len(found), report)
     rows = list(distinct(found, report))
     if not rows:
         raise AevlpError(f"{spec.name}: the files hold no row with an image, at least one is needed")
     typed = any(file.names for file in files)
+    rows, unlabelled = _without_unlabelled(spec, rows) if typed else (rows, [])
     column = Column(f"{spec.name}, the column {spec.label_column}", spec.label_column, classes, typed)
-    listed = listings(root, [], labels_in_cells(spec, column, rows, report))
-    listed.remarks += said
+    if stated and classes and stated != classes and are_vectors(spec, column, [row.labels for row in rows]):
+        raise AevlpError(
+            f"{column.place}: it holds vectors, and `classes` lists the ClassLabel names in another order or with others: leave "
+            f"`classes` out, the file's are taken"
+        )
+    listed = listings(root, [], _in_order(labels_in_cells(spec, column, rows, report), stated))
+    listed.remarks += said + unlabelled
     return listed
+
+
+def _without_unlabelled(spec: HuggingFaceSpec, rows: list[Row]) -> tuple[list[Row], list[Remark]]:
+    """Return the rows with no label in place of a ClassLabel's -1, the hub's mark for not labelled, and what is to be said."""
+    found = [row for row in rows if row.labels.items == (-1,) and not row.labels.listed]
+    if not found:
+        return rows, []
+    place = f"{spec.name}, the column {spec.label_column}: -1 {counted(len(found), 'time')}, first {found[0].where}"
+    if spec.labels != "observed":
+        raise AevlpError(
+            f"{place}: it marks an image whose labels are not known: say `labels: observed`, or leave out the files or rows that "
+            f"are not labelled"
+        )
+    marked = {row.where for row in found}
+    rows = [replace(row, labels=parsed("", None, row.where)) if row.where in marked else row for row in rows]
+    return rows, [Remark("read differently", f"{place}: read as no label")]
+
+
+def _in_order(labels: Labels, stated: tuple[str, ...] | None) -> Labels:
+    """Return labels with the manifest's classes as columns, by their names; of one that is not in the files none is present."""
+    if stated is None or labels.classes == stated:
+        return labels
+    codes = np.zeros((len(labels.codes), len(stated)), dtype=labels.codes.dtype)
+    codes[:, [stated.index(name) for name in labels.classes]] = labels.codes
+    return replace(labels, classes=stated, codes=codes)
 
 
 def _data_files(spec: HuggingFaceSpec, root: Path, name: str) -> list[Path]:
@@ -121,7 +155,7 @@ def _class_label(path: Path, metadata: dict[bytes, bytes], column: str) -> tuple
 
 
 def _class_names(files: list[_File], stated: tuple[str, ...] | None) -> tuple[str, ...] | None:
-    """Return the manifest's classes, which the ClassLabel names must be as many as; else those names; else None."""
+    """Return what the numbers count: the ClassLabel names, all of which the manifest must list; else its classes; else None."""
     with_names = [file for file in files if file.names]
     for file in with_names:
         first = with_names[0]
@@ -129,12 +163,29 @@ def _class_names(files: list[_File], stated: tuple[str, ...] | None) -> tuple[st
             raise AevlpError(
                 f"{file.path} has other ClassLabel names than {first.path}: a number would mean two classes"
             )
-        if stated and len(stated) != len(file.names or ()):
-            raise AevlpError(
-                f"{file.path} has {len(file.names or ())} ClassLabel names and the manifest lists {len(stated)} classes: leave "
-                f"`classes` out, the file's are taken"
-            )
-    return stated or (with_names[0].names if with_names else None)
+    if not with_names:
+        return stated
+    first = with_names[0]
+    names = first.names or ()
+    if stated and (extra := [name for name in names if name not in stated]):
+        others = [name for name in stated if name not in names]
+        missed = f", and the manifest lists {_few(others)}" if others else ""
+        raise AevlpError(
+            f"{first.path} has the ClassLabel names {_few(extra)}, which the manifest's `classes` lack{missed}: leave `classes` "
+            f"out or use the same names (`natural_names` and `synonyms` give other words for the prompts)"
+        )
+    nameless = [file for file in files if not file.names]
+    if stated and stated != names and nameless:
+        raise AevlpError(
+            f"{nameless[0].path} has no ClassLabel names, and {first.path} has them in another order than `classes`: a number "
+            f"would mean two classes: list `classes` in the order of the file's names"
+        )
+    return names
+
+
+def _few(names: list[str]) -> str:
+    more = f", ... ({len(names)} in all)" if len(names) > 4 else ""
+    return ", ".join(map(repr, names[:4])) + more
 
 
 def _rows(spec: HuggingFaceSpec, root: Path, file: _File, report: Report) -> Iterator[Row]:
