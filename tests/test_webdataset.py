@@ -292,6 +292,12 @@ def test_a_shard_that_is_cut_short_is_named(tmp_path: Path) -> None:
         ({"1.jpg": "x", "1.json": b"\xff\xfe"}, "sample '1': its .json cannot be read: "),
         ({"1.jpg": "x", "1.json": "9" * 5000}, "sample '1': its .json cannot be read: "),
         ({"1.jpg": "x", "1.json": '{"tags": []}'}, "sample '1': unknown key 'labels': known are tags"),
+        ({"1.jpg": "x", "1.json": '{"tags": []}'}, "name the key that holds the labels as `label_key`"),
+        (
+            {"1.jpg": "x", "1.json": '{"cat": 1, "dog": 0}'},
+            "as `label_key`; or, where the keys are classes, write the list",
+        ),
+        ({"1.jpg": "x", "1.json": '{"cat": true, "dog": false}'}, "as `label_key`; or, where the keys are classes"),
         ({"1.jpg": "x", "1.json": "[true]"}, "expected class names or numbers, found 'True'"),
         ({"1.jpg": "x", "1.json": "[0.5]"}, "expected class names or numbers, found '0.5'"),
         ({"1.jpg": "x", "1.json": "[[0]]"}, "expected class names or numbers, found '[0]'"),

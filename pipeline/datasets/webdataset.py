@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from ..errors import AevlpError, unknown_name
 from ..image_files import HIDDEN, counted, is_systems
@@ -94,6 +95,14 @@ def _sidecar(spec: WebDatasetSpec, where: str, files: dict[str, str]) -> str:
     return files[spec.label_extension]
 
 
+def _instead(value: dict[str, Any]) -> str:
+    """Return what to do about an object without the key of the labels, for a message."""
+    said = ": name the key that holds the labels as `label_key`"
+    if value and all(isinstance(v, int | float) and v in (0, 1) for v in value.values()):
+        said += "; or, where the keys are classes, write the list of those that are present"
+    return said
+
+
 def _labels(spec: WebDatasetSpec, where: str, content: bytes) -> Cell:
     kind = spec.label_extension.rpartition(".")[2]
     try:
@@ -107,6 +116,6 @@ def _labels(spec: WebDatasetSpec, where: str, content: bytes) -> Cell:
         return parsed(value, None, where)
     if kind == "json" and isinstance(value, dict):
         if spec.label_key not in value:
-            raise DataError("bad row", f"{where}: {unknown_name('key', spec.label_key, value)}")
+            raise DataError("bad row", f"{where}: {unknown_name('key', spec.label_key, value)}{_instead(value)}")
         value = value[spec.label_key]
     return parsed(value, spec.label_separator, where, lines=kind == "txt")
