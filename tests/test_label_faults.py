@@ -91,7 +91,8 @@ def test_lists_that_can_only_be_vectors_are_read_as_such(tmp_path: Path, cells: 
         ([[0.0, 2.0], [1.0]], [[1, 0, 1], [0, 1, 0]]),
         (["0;2", "1"], [[1, 0, 1], [0, 1, 0]]),
         ([["0", "2"], ["1"]], [[1, 0, 1], [0, 1, 0]]),
-        ([[2, 2, 2, 0], []], [[1, 0, 1], [0, 0, 0]]),
+        ([[2, 0], []], [[1, 0, 1], [0, 0, 0]]),
+        (["[2]", "[]", "[0, 1]"], [[0, 0, 1], [0, 0, 0], [1, 1, 0]]),
         ([[0, 2, 1], [2, 0, 1]], [[1, 1, 1], [1, 1, 1]]),
         ([[1], [0]], [[0, 1, 0], [1, 0, 0]]),
         ([[0, "dog"], ["car"]], [[1, 1, 0], [0, 0, 1]]),
@@ -112,8 +113,19 @@ def test_lists_that_can_only_be_numbers_count_the_classes_from_0(
         ([[0], [0]], ["cat"]),
         ([[0, -1, -1], [1, 0, -1]], THREE),  # padded numbers?
         ([[1, 1, 0], [1]], THREE),
-        ([[1, 1, 0], []], THREE),
         ([[2, 0, 0], [0, 1, 1]], THREE),  # how many of each?
+        ([[2, 2, 2, 0], []], THREE),
+        ([[0, 0], [2], [1]], THREE),
+        (["[1,0]", "[0,1]", "[]", "[1,0]"], ["cat", "dog"]),
+        (["[1,0]", "[0,1]", "[1]", "[1,0]"], ["cat", "dog"]),
+        ([[1, 0], [0, 1], [], [1, 0]], ["cat", "dog"]),
+        ([[1, 0], [0, 1], [1], [1, 0]], ["cat", "dog"]),
+        ([[1, 0], [0], [1], [0]], ["cat", "dog"]),
+        (["1;0", "0;1", "1", ""], ["cat", "dog"]),
+        (["[1,0,1]", "[0,1,0]", "[2]", "[0,0,1]"], THREE),
+        ([[1, 0, 1], [0, 1, 0], [2], [0, 0, 1]], THREE),
+        ([[1, 0, 1], [0, 2], [1]], THREE),
+        ([[1, 0, -1], [0], [2]], THREE),
         (["1;1;", ";1;1"], THREE),
         ([[0, 0, 1]], ["0", "1", "2"]),
     ],
@@ -121,6 +133,40 @@ def test_lists_that_can_only_be_numbers_count_the_classes_from_0(
 def test_lists_that_may_be_both_need_the_key(tmp_path: Path, cells: list, classes: list[str]) -> None:
     found = refused(tmp_path, cells, classes=classes)
     assert "`label_form: vector` or `label_form: numbers`" in found and "t." in found
+
+
+@pytest.mark.parametrize("cells", [[[1, 1, 0], [], [0, 0, 1]], ["[1,1,0]", "[]", "[0,0,1]"], ["1 1 0", "", "0 0 1"]])
+def test_an_empty_list_among_vectors_is_an_empty_cell_of_which_nothing_is_known(tmp_path: Path, cells: list) -> None:
+    assert observed(tmp_path, cells, classes=THREE) == [[1, 1, -1], [0, 0, 0], [-1, -1, 1]]
+    assert "3 are not known" in read(tmp_path, cells, classes=THREE).remarks[0].text
+
+
+@pytest.mark.parametrize("train", [["[1,0,1]", "[0,1,0]"], ["1 0 1", "0 0 1"], ["1;1;0", "0;0;0"]])
+@pytest.mark.parametrize("test", [["[0, 2]", "[1]"], ["[2]", "[]"], ["0", "2"]])
+def test_vectors_in_one_file_and_numbers_in_another_need_the_key(tmp_path: Path, train: list, test: list) -> None:
+    for split, cells in (("train", train), ("test", test)):
+        entry(tmp_path, cells)
+        (tmp_path / "t.csv").rename(tmp_path / f"{split}.csv")
+        text = (tmp_path / f"{split}.csv").read_text()
+        (tmp_path / f"{split}.csv").write_text(text.replace(".jpg", f"-{split}.jpg"))
+    tables = {"train": "train.csv", "test": "test.csv"}
+    content = {"title": "P", "format": "table", "table": tables, "classes": THREE}
+    (tmp_path / "m.yaml").write_text(yaml.safe_dump({"datasets": {"p": content}}))
+    with pytest.raises(AevlpError, match="`label_form: vector` or `label_form: numbers`"):
+        load_images(load_manifest(tmp_path / "m.yaml")["p"])
+
+
+@pytest.mark.parametrize("cells", [[[2, 2], ["cat"]], [[1, 0, 1], ["cat"]], ["2;2", "cat"]])
+def test_names_beside_repeated_numbers_are_refused(tmp_path: Path, cells: list) -> None:
+    assert "write them in one form" in refused(tmp_path, cells, classes=THREE)
+
+
+@pytest.mark.parametrize("cell", ["tensor([1, 0, 1])", "{cat,dog}", "array(['cat'], dtype=object)"])
+def test_a_text_that_is_a_piece_of_code_is_one_line_of_that(tmp_path: Path, cell: str) -> None:
+    faults: list = []
+    load_images(load_manifest(entry(tmp_path, [cell, "car", "cat,dog"]))["p"], report=faults.append)
+    assert [fault.kind for fault in faults] == ["doubtful class"]
+    assert "look like pieces of a list or an object" in str(faults[0]) and cell[:3] in str(faults[0])
 
 
 def test_the_key_settles_what_may_be_both(tmp_path: Path) -> None:
@@ -163,8 +209,9 @@ def test_numbers_of_a_class_label_are_numbers_unless_they_look_like_vectors(tmp_
 
     assert np.asarray(load([[0, 1], [1, 0]]).truth).tolist() == [[1, 1], [1, 1]]
     assert np.asarray(load([[1], []]).truth).tolist() == [[0, 1], [0, 0]]
-    with pytest.raises(AevlpError, match="`label_form: vector` or `label_form: numbers`"):
-        load([[1, 1], [0, 1]])
+    for cells in ([[1, 1], [0, 1]], [[1, 1], []], [[0, 0], [1]]):
+        with pytest.raises(AevlpError, match="`label_form: vector` or `label_form: numbers`"):
+            load(cells)
 
 
 # Values that say present, absent or not known

@@ -21,8 +21,9 @@ def doubts(rows: Sequence[Sequence[str]], separator: str, from_text: frozenset[s
     """
     used = Counter(name for row in rows for name in dict.fromkeys(row))
     names = sorted(used)
+    if syntax := _syntax(names):  # what else is strange follows from it
+        return [syntax]
     found = [
-        _syntax(names),
         _separators(names, rows, separator, from_text),
         _numerals(names),
         _one_a_row(used, rows, separator),
