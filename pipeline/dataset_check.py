@@ -18,7 +18,7 @@ from .datasets.near_names import hints
 from .errors import AevlpError, ImageError
 from .image_formats import MAX_PIXELS
 from .images import read_image
-from .label_codes import POSITIVE
+from .label_codes import NEGATIVE, POSITIVE
 from .specs import DatasetSpec
 from .splits import SPLITS
 
@@ -101,11 +101,13 @@ def check_dataset(
 
     try:
         images = load_images(spec, root, report=faults.append)
+        failed = None
     except AevlpError as error:
-        images = None
-        found("cannot be read", str(error))
+        images, failed = None, error
     for fault in faults:
         found(fault.kind, str(fault))
+    if failed is not None:  # after the faults, of which it may come
+        found("cannot be read", str(failed))
     if images is None:
         return result
     for remark in images.remarks:
@@ -200,9 +202,12 @@ def _check_labels(
     labels = images.observed == POSITIVE if images.truth is None else images.truth == 1
     training = images.split == "train"
     positives = labels.sum(axis=1)
-    for name in images.ids[positives == 0].tolist():
+    absent = (images.observed == NEGATIVE).any(axis=1) & (images.truth is None)
+    for row in (positives == 0).nonzero()[0].tolist():
+        name = str(images.ids[row])
         if name not in misread:  # of which an unknown class was said already
-            found("without a positive", f"{name}: it has no label")
+            what = "every label it has is absent" if absent[row] else "it has no label"
+            found("without a positive", f"{name}: {what}")
     present = [split for split in SPLITS if split != "val" or (images.split == split).any()]
     for split in present:
         rows = images.split == split

@@ -412,7 +412,7 @@ def test_an_export_with_class_columns_for_each_split_is_read(tmp_path: Path) -> 
     ("second", "expected"),
     [
         ("filename, cat, dog, bird", "the column bird is not in"),
-        ("filename, cat", "unknown column 'dog'"),
+        ("filename, cat", "there is no column for the class 'dog', its columns are filename, cat: add the column"),
         ("filename, cat, god", ""),
     ],
 )

@@ -32,10 +32,11 @@ def labels_in_cells(keys: LabelKeys, column: Column, rows: Sequence[Row], report
 
 
 def named_rows(
-    keys: LabelKeys, column: Column, rows: Sequence[Row], report: Report
+    keys: LabelKeys, column: Column, rows: Sequence[Row], report: Report, one_each: bool = False
 ) -> tuple[list[Row], list[list[str]]]:
-    """Return the rows that are not faulty, and the names of their labels."""
-    names = names_of(keys, column, [row.labels for row in rows], [(row.where, row.image) for row in rows], report)
+    """Return the rows that are not faulty, and the names of their labels; one_each: as `names_of` has it."""
+    places = [(row.where, row.image) for row in rows]
+    names = names_of(keys, column, [row.labels for row in rows], places, report, one_each)
     kept = [(row, found) for row, found in zip(rows, names, strict=True) if found is not None]
     return [row for row, _ in kept], [found for _, found in kept]
 

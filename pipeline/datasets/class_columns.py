@@ -1,14 +1,14 @@
 """A table with a column for each class -> which columns those are, and the codes in them."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from ..errors import AevlpError, unknown_name
-from ..label_words import as_yaml
+from ..label_words import NOTHING, as_yaml
 from ..specs import TableSpec
 from .class_list_check import doubts
 from .faults import DataError, Report
@@ -59,12 +59,19 @@ class ClassColumns:
         numbers = bytearray()
         for column in self.columns:
             if column not in record:
-                raise AevlpError(f"{where}: {unknown_name('column', column, record)}")
+                raise self._lacks(column, record, where)
             number = self.presence.number(record[column])
             if number is None and self.known:
                 raise self.presence.refused(record[column], f"{where}: the column {column}")
             numbers.append(_OTHER if number is None else number)
         return bytes(numbers)
+
+    def _lacks(self, column: str, record: Mapping[str, Any], where: str) -> AevlpError:
+        key = "label_columns" if self.spec.label_columns is not None or self.known is None else "classes"
+        return AevlpError(
+            f"{where}: there is no column for the class {column!r}, its columns are {_shown(list(record))}: add the column, or "
+            f"leave the class out of `{key}`"
+        )
 
     def labels(self, rows: Sequence[Row], report: Report) -> Labels:
         """Return the labels of rows whose `labels` is what `take` returned."""
@@ -88,17 +95,47 @@ class ClassColumns:
             certain = telling[:, n].any() and not _UNNAMED.fullmatch(name) and name.casefold() not in _NO_CLASS
             (fit if certain and not (column == _OTHER).any() else others).append(name)
         if not fit:
-            raise AevlpError(f"{self.where}: {unknown_name('column', self.spec.label_column, self.columns)}")
+            raise no_labels(self.spec, self.columns, self.where)
         if others or len(fit) == 1:
             more = f", and {', '.join(others[:6])}{', ...' * (len(others) > 6)} hold something else" if others else ""
-            one = f" or `label_column: {fit[0]}`" if len(fit) == 1 else ""
+            meant = _labels_by_name(self.spec, self.columns) or (fit if len(fit) == 1 else [])
+            one = f" or `label_column: {meant[0]}`" if len(meant) == 1 else ""
+            classes = [name for name in fit if name.casefold() not in NOTHING] or fit
             raise AevlpError(
                 f"{self.where}: no column {self.spec.label_column}; these may be columns of classes: {', '.join(fit[:12])}"
-                f"{', ...' * (len(fit) > 12)}{more}: say which are, such as `label_columns: {as_yaml(fit[:12])}`{one}"
+                f"{', ...' * (len(fit) > 12)}{more}: say which are, such as `label_columns: {as_yaml(classes[:12])}`{one}"
             )
+        if nothing := [name for name in fit if name.casefold() in NOTHING]:
+            classes = [name for name in fit if name not in nothing]
+            text = (
+                f"{place}: {nothing[0]!r} may be a class or stand for no label: say `label_columns: {as_yaml(classes or fit)}`, "
+                f"or list it there too"
+            )
+            report(DataError("doubtful class", text))
         for line in doubts([fit], self.spec.label_separator):
             report(DataError("doubtful class", f"{place}: {line.replace('`classes`', '`label_columns`')}"))
         return tuple(fit)
+
+
+def no_labels(spec: TableSpec, columns: Iterable[str], where: str) -> AevlpError:
+    """Return the error for a table without the column of labels, and without columns that can only be classes."""
+    meant = _labels_by_name(spec, columns)
+    key = (
+        f"say `label_column: {meant[0]}`"
+        if len(meant) == 1
+        else "say which column holds the labels as `label_column`; or, with a column for each class, which these are as "
+        "`label_columns`, and what their values stand for as `label_values`"
+    )
+    return AevlpError(f"{where}: {unknown_name('column', spec.label_column, columns)}: {key}")
+
+
+def _labels_by_name(spec: TableSpec, columns: Iterable[str]) -> list[str]:
+    places = (spec.image_column, spec.split_column)
+    return [name for name in columns if name.casefold() in LABEL_COLUMNS and name not in places]
+
+
+def _shown(names: Sequence[str]) -> str:
+    return ", ".join(names[:12]) + (f", ... ({len(names)} in all)" if len(names) > 12 else "")
 
 
 def _stated(
@@ -111,7 +148,10 @@ def _stated(
     assert columns is not None
     for name in columns:
         if name not in record:
-            raise AevlpError(f"{where}: {unknown_name('column', name, record)}")
+            key = "classes" if spec.label_columns is None else "label_columns"
+            raise AevlpError(
+                f"{where}: {unknown_name('column', name, record)}: `{key}` names it, so add the column, or leave it out there"
+            )
     if twice := [name for n, name in enumerate(columns) if name in columns[:n]]:
         raise AevlpError(f"{spec.name}: `label_columns` names {twice[0]} twice")
     if classes is None or classes == columns:

@@ -13,11 +13,11 @@ _SYNTAX = re.compile(r"""[\[\]{}]|^["'(]|["']$|["']\s*[:,]|[:=]\s*(-?[\d.]+|true
 _LISTED = "if these are the names, list them under `classes`"
 
 
-def doubts(rows: Sequence[Sequence[str]], separator: str, from_text: frozenset[str] = frozenset()) -> list[str]:
+def doubts(rows: Sequence[Sequence[str]], separator: str | None, from_text: frozenset[str] = frozenset()) -> list[str]:
     """Return what is strange about the names in rows, a line each that names the manifest's key; [] where nothing is.
 
-    rows: the labels of each image. separator: what the labels of a text are cut at. from_text: the names that were cut out of
-    a text, at a separator that nobody named.
+    rows: the labels of each image. separator: what the labels of a text are cut at, None where each text is one label.
+    from_text: the names that were cut out of a text, at a separator that nobody named.
     """
     used = Counter(name for row in rows for name in dict.fromkeys(row))
     names = sorted(used)
@@ -80,17 +80,22 @@ def _syntax(names: list[str]) -> str | None:
 
 
 def _separators(
-    names: list[str], rows: Sequence[Sequence[str]], separator: str, from_text: frozenset[str]
+    names: list[str], rows: Sequence[Sequence[str]], separator: str | None, from_text: frozenset[str]
 ) -> str | None:
     for other in SEPARATORS:
         pieces = {name: parts for name in names if other in name and len(parts := cut(name, other)) > 1}
         parted = Counter(part for parts in pieces.values() for part in set(parts))
         alone = set(names)
         certain = from_text if other in ",;|\t\n" else frozenset()
+        if separator is None:  # ids such as /m/0k4j have parts too, that are no labels
+            odd = [n for n, parts in pieces.items() if n in certain or all(p in alone for p in parts)]
+            if odd:
+                return f"classes made of others: {_shown(odd)}: expected one label in a row: give each a row; {_LISTED}"
+            continue
         odd = [n for n, parts in pieces.items() if n in certain or any(p in alone or parted[p] > 1 for p in parts)]
         if odd:
             return f"classes made of others: {_shown(odd)}: did you mean {suggested(other)}? Or {_LISTED}"
-    if separator.strip() and all(len(row) < 2 for row in rows):
+    if separator is not None and separator.strip() and all(len(row) < 2 for row in rows):
         return _blanks(names)
     return None
 
@@ -113,9 +118,14 @@ def _numerals(names: list[str]) -> str | None:
     return None
 
 
-def _one_a_row(used: Counter[str], rows: Sequence[Sequence[str]], separator: str) -> str | None:
+def _one_a_row(used: Counter[str], rows: Sequence[Sequence[str]], separator: str | None) -> str | None:
     labelled = sum(bool(row) for row in rows)
     if labelled >= _ROWS and len(used) >= labelled and max(used.values()) == 1:
+        if separator is None:
+            return (
+                f"each of the {labelled} rows has a class of its own, such as {_shown(list(used)[:2])}: is this the column of "
+                f"labels? Say which is as `label_column`; {_LISTED}"
+            )
         return (
             f"each of the {labelled} labelled images has a class of its own, such as {_shown(list(used)[:2])}: is this the "
             f"column of labels, and {suggested(separator)} between them? Or {_LISTED}"

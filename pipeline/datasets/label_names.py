@@ -28,12 +28,18 @@ class _Found:
 
 
 def names_of(
-    keys: LabelKeys, column: Column, cells: Sequence[Cell], places: Sequence[tuple[str, str]], report: Report
+    keys: LabelKeys,
+    column: Column,
+    cells: Sequence[Cell],
+    places: Sequence[tuple[str, str]],
+    report: Report,
+    one_each: bool = False,
 ) -> list[list[str] | None]:
     """Return the names of the classes in each cell, None for one that is no label or list of labels, which is reported.
 
-    places: of each cell, where it stands and its image's id. A number counts the classes from 0. An unknown class, and a word
-    that may stand for no label, are reported and left out; so are names that are found, not listed, and strange.
+    places: of each cell, where it stands and its image's id. one_each: whether a cell is one label, cut nowhere. A number
+    counts the classes from 0. An unknown class, and a word that may stand for no label, are reported and left out; so are
+    names that are found, not listed, and strange.
     Raises AevlpError where a number has no name or is a name too, and where a text may be cut in two ways.
     """
     reader = _Reader(keys, column, cells)
@@ -41,14 +47,14 @@ def names_of(
     for cell, (where, _) in zip(cells, places, strict=True):
         if cell not in found:
             found[cell] = reader.read(cell, where)
-    _report_columns(keys, column, found, dict(zip(reversed(cells), reversed(places), strict=True)), report)
+    _report_columns(keys, column, found, dict(zip(reversed(cells), reversed(places), strict=True)), report, one_each)
     for cell, (where, image) in zip(cells, places, strict=True):
         for kind, text in found[cell].faults:
             report(DataError(kind, f"{where}: {text}", None if found[cell].faulty else image))
     if column.classes is None:
         said = "label_separator" in keys.model_fields_set
         texts = frozenset(n for cell, of in found.items() for n in of.names if not (said or cell.listed))
-        for line in doubts([found[cell].names for cell in cells], keys.label_separator, texts):
+        for line in doubts([found[cell].names for cell in cells], None if one_each else keys.label_separator, texts):
             report(DataError("doubtful class", f"{column.place}: {line}"))
     return [None if found[cell].faulty else found[cell].names for cell in cells]
 
@@ -157,7 +163,12 @@ class _Reader:
 
 
 def _report_columns(
-    keys: LabelKeys, column: Column, found: dict[Cell, _Found], places: dict[Cell, tuple[str, str]], report: Report
+    keys: LabelKeys,
+    column: Column,
+    found: dict[Cell, _Found],
+    places: dict[Cell, tuple[str, str]],
+    report: Report,
+    one_each: bool,
 ) -> None:
     """Report what is wrong with many cells alike, a line for all of them."""
     if nothing := [(word, cell) for cell, of in found.items() for word in of.nothing]:
@@ -168,7 +179,7 @@ def _report_columns(
         )
         report(DataError("doubtful class", text))
     known = frozenset(column.classes or ())
-    for separator in (*SEPARATORS, " "):
+    for separator in () if one_each else (*SEPARATORS, " "):
         wrong = [
             (name, cell)
             for cell, of in found.items()

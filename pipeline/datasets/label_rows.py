@@ -79,7 +79,7 @@ class LabelRows:
         """
         cells = [replace(row, labels=row.labels.cell) for row in rows]
         codes_at = {row.where: row.labels.code for row in rows}
-        kept, names = named_rows(self.spec, column, cells, report)
+        kept, names = named_rows(self.spec, column, cells, report, one_each=True)
         classes = classes_of(column, names)
         place = {name: n for n, name in enumerate(classes)}
         first: dict[str, tuple[int, Row]] = {}
@@ -128,7 +128,9 @@ def confidence_column(spec: TableSpec, record: Mapping[str, Any], where: str) ->
     if "confidence_column" in spec.model_fields_set:
         name = spec.confidence_column
         if name is not None and name.strip() not in record:
-            raise AevlpError(f"{where}: {unknown_name('column', name, record)}")
+            raise AevlpError(
+                f"{where}: {unknown_name('column', name, record)}: `confidence_column` says which column it is"
+            )
         return name and name.strip()
     named = [name for name in record if name.casefold() == _FOUND and name != spec.label_column]
     return named[0] if len(named) == 1 else None

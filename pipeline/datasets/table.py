@@ -8,7 +8,7 @@ from ..image_formats import ENDINGS
 from ..specs import TableSpec
 from ..splits import expected_words, split_of
 from .cell_labels import labels_in_cells
-from .class_columns import ClassColumns, class_columns_of
+from .class_columns import ClassColumns, class_columns_of, no_labels
 from .delimited_text import TableForm
 from .faults import DataError, Remark, Report, image_name, not_there
 from .image_rows import Labels, Row, distinct, listings
@@ -19,6 +19,7 @@ from .label_rows import LabelRows, confidence_column
 from .table_files import open_table
 from .table_images import tables_of, with_places
 from .text_lists import class_list
+from .unnamed_columns import UnnamedColumns, sure_by_name
 
 
 def read(spec: TableSpec, root: Path, report: Report) -> Listings:
@@ -35,10 +36,18 @@ def read(spec: TableSpec, root: Path, report: Report) -> Listings:
     source: _Source | None = None
     tables: list[tuple[Path, list[Row]]] = []
     remarks: list[Remark] = []
+    seen = 0
+
+    def counted(error: DataError) -> None:
+        nonlocal seen
+        seen += 1
+        report(error)
+
     for path, split in files.items():
         table = open_table(path, spec.image_column.strip(), TableForm(spec.delimiter, spec.encoding, spec.columns))
         found: list[Row] = []
-        for where, record in table.records(report):
+        for where, record in table.records(counted):
+            seen += 1
             place = f"{path}, {where}"
             try:
                 if source is None or record.keys() != source.columns:
@@ -51,7 +60,8 @@ def read(spec: TableSpec, root: Path, report: Report) -> Listings:
         remarks += table.remarks
     rows, said = with_places(spec, root, tables, report)
     if source is None or not rows:
-        raise AevlpError(f"{', '.join(map(str, files))}: the table has no rows, at least one image is needed")
+        none = f"no row of {seen:,} can be read" if seen else "the table has no rows, at least one image is needed"
+        raise AevlpError(f"{', '.join(map(str, files))}: {none}")
     listed = listings(root, list(files), source.labels(rows, report))
     listed.remarks += remarks + said
     return listed
@@ -67,17 +77,34 @@ class _Source:
         if self.image_column not in record:  # of every row alike: nothing could be read
             named = [name for name, value in record.items() if str(value).strip().lower().endswith(tuple(ENDINGS))]
             hint = f"; did you mean `image_column: {named[0]}`?" if len(named) == 1 else ""
-            raise AevlpError(f"{where}: {unknown_name('column', self.image_column, record)}{hint}")
+            key = hint or ": say which column holds the images' paths as `image_column`"
+            raise AevlpError(f"{where}: {unknown_name('column', self.image_column, record)}{key}")
         self.beside = class_columns_of(spec, record)
         self.many: ClassColumns | LabelRows | None = None
         if self.label_column not in record or spec.label_columns is not None:
             if "label_column" in spec.model_fields_set and spec.label_columns is None:
-                raise AevlpError(f"{where}: {unknown_name('column', self.label_column, record)}")
+                raise no_labels(spec, record, where)
             self.many = ClassColumns(spec, record, classes, where)
         else:
             confidence = confidence_column(spec, record, where)
             if spec.rows == "label" or confidence is not None:
                 self.many = LabelRows(spec, confidence)
+        self.unnamed = self._unnamed(record)
+
+    def _unnamed(self, record: dict[str, Any]) -> UnnamedColumns:
+        """Return the columns that the manifest names in no way; AevlpError where one says how sure a row's label is."""
+        spec, many = self.spec, self.many
+        named = {self.image_column, self.split_column, *(spec.label_columns or ())}
+        if isinstance(many, ClassColumns):
+            named |= set(many.known or ())
+        else:
+            named |= {self.label_column, many.confidence if many else None}
+        names = [name for name in record if name not in named]
+        cells = not isinstance(many, ClassColumns) and spec.label_form != "vector"
+        unsure = cells and "confidence_column" not in spec.model_fields_set and not (many and many.confidence)
+        if unsure and (error := sure_by_name(names, self.where)):
+            raise error
+        return UnnamedColumns(names, self.where, unsure and many is not None, isinstance(spec.table, dict))
 
     def row(self, record: dict[str, Any], where: str, split: str | None) -> Row:
         """Return a record's row; DataError where it names no image or no split, or its labels cannot be read.
@@ -86,7 +113,9 @@ class _Source:
         """
         for column in (self.image_column, self.split_column):
             if column is not None and column not in record:
-                raise AevlpError(f"{where}: {unknown_name('column', column, record)}")
+                key = "image_column" if column == self.image_column else "split_column"
+                raise AevlpError(f"{where}: {unknown_name('column', column, record)}: `{key}` says which column it is")
+        self.unnamed.look(record, where, split)
         image, split = self._image(record, where), split or self._split(record, where)
         if isinstance(self.many, ClassColumns):
             if self.many.known is None and (more := record.keys() - self.columns):
@@ -95,13 +124,16 @@ class _Source:
                 )
             return Row(where, image, self.many.take(record, where), split)
         if self.label_column not in record:
-            raise AevlpError(f"{where}: {unknown_name('column', self.label_column, record)}")
+            raise no_labels(self.spec, record, where)
         if isinstance(self.many, LabelRows):
             return Row(where, image, self.many.take(record, where), split)
         return Row(where, image, parsed(record[self.label_column], self.spec.label_separator, where), split)
 
     def labels(self, rows: list[Row], report: Report) -> Labels:
-        """Return the labels of all rows of the table."""
+        """Return the labels of all rows of the table; AevlpError where a column that nobody named may change them."""
+        if "split_column" not in self.spec.model_fields_set:
+            self.unnamed.insist_on_split()
+        self.unnamed.insist_on_sure()
         place = f"{self.where.rpartition(', ')[0]}, the column {self.label_column}"
         column = Column(place, self.label_column, self.classes, beside=self.beside)
         if isinstance(self.many, LabelRows):

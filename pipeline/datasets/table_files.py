@@ -1,6 +1,7 @@
 """A table file, CSV, JSON lines or Parquet -> its rows as records, with the words that say where each stands."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -58,10 +59,16 @@ def open_table(path: Path, image_column: str, form: TableForm = AS_WRITTEN) -> T
             if form.encoding is not None:
                 raise AevlpError(f"{path}: `encoding` says how text is written, and this is no text: leave it out")
             return ParquetRows(path)
+    if suffix == ".json":
+        raise _no_lines(path)
     raise AevlpError(
         f"{path}: a table is a {', '.join(TEXT_ENDINGS)}, {', '.join(JSON_ENDINGS)} or .parquet file; save a "
         f"spreadsheet as CSV"
     )
+
+
+def _no_lines(path: Path) -> AevlpError:
+    return AevlpError(f"{path}: a table in JSON has one object a line: write it as .jsonl (JSON lines)")
 
 
 class JsonLines:
@@ -78,9 +85,13 @@ class JsonLines:
 
     def records(self, report: Report) -> Records:
         with reading(self.path), text_errors(self.path, self.encoding), self.path.open(encoding=self.encoding) as file:
+            first = True
             for number, line in enumerate(file, 1):
                 if not line.strip():
                     continue
+                if first and _is_array(line):
+                    raise _no_lines(self.path)
+                first = False
                 where = f"line {number}"
                 try:
                     yield where, _json_object(line)
@@ -90,6 +101,11 @@ class JsonLines:
                 except TypeError:
                     text = f"{self.path}, {where}: expected a JSON object, found {line.strip()[:60]}"
                     report(DataError("bad row", text))
+
+
+def _is_array(line: str) -> bool:
+    """Return whether a file that begins so is one array of objects, on one line or on several."""
+    return line.strip() == "[" or re.match(r"\s*\[\s*\{", line) is not None
 
 
 def _json_object(line: str) -> dict[str, Any]:

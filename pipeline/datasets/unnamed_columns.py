@@ -1,0 +1,93 @@
+"""Columns of a table that the manifest does not name -> those that say a split, or whether a row's label is present."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from ..errors import AevlpError
+from ..label_words import BLANK, YES_OR_NO, number, word
+from ..splits import split_of
+from .class_list_check import key_of
+
+_SPLIT = {"split", "splits", "set", "subset", "partition", "fold", "datasplit"}
+_SURE = {"confidence", "conf", "score", "probability", "prob", "certainty", "likelihood", "value", "labelvalue"} | {
+    *("confidencescore", "labelconfidence", "labelscore", "present", "ispresent", "presence", "positive", "ispositive"),
+    *("verified", "isverified", "relevant", "isrelevant", "relevance"),
+}
+
+
+def sure_by_name(names: Collection[str], where: str) -> AevlpError | None:
+    """Return the error for the first name that speaks of how sure a label is, None where none does."""
+    return next((_sure(name, where, "may say") for name in names if key_of(name) in _SURE), None)
+
+
+class UnnamedColumns:
+    """Looks at the cells of columns, record by record, and keeps what all of them may be.
+
+    sure: whether a column of 0 and 1, or of fractions, may say of a row's label that it is absent: in a table with a row a
+    label. of_file: whether each file is of one split.
+    """
+
+    def __init__(self, names: Collection[str], where: str, sure: bool, of_file: bool) -> None:
+        self.names, self.where, self.of_file = tuple(names), where, of_file
+        self.splits: dict[str, set[str]] = {name: set() for name in names}
+        self.disagree: dict[str, str] = {}
+        self.sure: dict[str, bool] = dict.fromkeys(names, False) if sure else {}  # whether a cell says anything
+
+    def look(self, record: Mapping[str, Any], where: str, split: str | None) -> None:
+        """Take notice of a record; split: that of its file."""
+        for name in list(self.splits):
+            value = record.get(name)
+            if word(value) in BLANK:
+                continue
+            said = split_of(value) if isinstance(value, str) else None
+            if said is None:
+                del self.splits[name]
+                continue
+            self.splits[name].add(said)
+            if split is not None and said != split:
+                text = f"{where}: the column {name} says {value!r} in the file of {split}"
+                self.disagree.setdefault(name, text)
+        for name in list(self.sure):
+            value = record.get(name)
+            if word(value) in BLANK:
+                continue
+            if _says_presence(value):
+                self.sure[name] = True
+            else:
+                del self.sure[name]
+
+    def insist_on_split(self) -> None:
+        """Raise AevlpError for the first column that says the split of an image."""
+        for name in self.names:
+            said = self.splits.get(name)  # None: other words stand there
+            named = key_of(name) in _SPLIT
+            if self.of_file:
+                if said and name in self.disagree and (named or len(said) > 1):
+                    raise AevlpError(
+                        f"{self.disagree[name]}: move the rows, or say `split_column: null` to take no notice of {name}"
+                    )
+            elif (said is None and named) or (said and (len(said) > 1 or (named and said != {"train"}))):
+                what = "says" if said else "may say"
+                raise AevlpError(
+                    f"{self.where}: the column {name} {what} which split an image is of, and the manifest does not name it: say "
+                    f"`split_column: {name}`, or `split_column: null` to take no notice of it"
+                )
+
+    def insist_on_sure(self) -> None:
+        """Raise AevlpError for the first column that holds 0 and 1 or fractions alone."""
+        for name, says in self.sure.items():
+            if says:
+                raise _sure(name, self.where, "holds 0 and 1, or fractions, alone: it may say")
+
+
+def _says_presence(value: Any) -> bool:
+    text = word(value)
+    found = number(text)
+    return text in YES_OR_NO if found is None else found == -1 or 0 <= found <= 1
+
+
+def _sure(name: str, where: str, what: str) -> AevlpError:
+    return AevlpError(
+        f"{where}: the column {name} {what} whether a row's label is present or absent, and the manifest does not name it: say "
+        f"`confidence_column: {name}`, or `confidence_column: null` to take no notice of it"
+    )
