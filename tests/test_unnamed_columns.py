@@ -129,6 +129,19 @@ def test_a_column_beside_a_file_a_split_has_to_agree(tmp_path: Path, said: str, 
     assert len(read(tmp_path, lines, table=table, split_column=None)) == 3
 
 
+@pytest.mark.parametrize(
+    ("more", "key"),
+    [({"split": "test"}, "split_column: split"), ({"part": "val"}, ""), ({"score": 0}, "confidence_column: score")],
+)
+def test_a_key_that_later_objects_alone_have_is_seen_too(tmp_path: Path, more: dict[str, Any], key: str) -> None:
+    rows = [{"image": "0.jpg", "labels": ["cat"]}, {"image": "1.jpg", "labels": ["dog"], **more}]
+    (tmp_path / "t.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    if key:
+        assert f"`{key}`" in refused(tmp_path, "image,labels", table="t.jsonl")
+    else:  # one word is no list of splits
+        assert len(read(tmp_path, "image,labels", table="t.jsonl")) == 2
+
+
 # Columns of classes
 
 

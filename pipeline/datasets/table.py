@@ -19,7 +19,7 @@ from .label_rows import LabelRows, confidence_column
 from .table_files import open_table
 from .table_images import tables_of, with_places
 from .text_lists import class_list
-from .unnamed_columns import UnnamedColumns, sure_by_name
+from .unnamed_columns import UnnamedColumns
 
 
 def read(spec: TableSpec, root: Path, report: Report) -> Listings:
@@ -89,22 +89,21 @@ class _Source:
             confidence = confidence_column(spec, record, where)
             if spec.rows == "label" or confidence is not None:
                 self.many = LabelRows(spec, confidence)
-        self.unnamed = self._unnamed(record)
+        self.unnamed = self._unnamed()
+        self.unnamed.add(record, where)
 
-    def _unnamed(self, record: dict[str, Any]) -> UnnamedColumns:
-        """Return the columns that the manifest names in no way; AevlpError where one says how sure a row's label is."""
+    def _unnamed(self) -> UnnamedColumns:
+        """Return what looks at the columns that the manifest names in no way."""
         spec, many = self.spec, self.many
         named = {self.image_column, self.split_column, *(spec.label_columns or ())}
         if isinstance(many, ClassColumns):
             named |= set(many.known or ())
         else:
-            named |= {self.label_column, many.confidence if many else None}
-        names = [name for name in record if name not in named]
+            named |= {self.label_column, many and many.confidence}
         cells = not isinstance(many, ClassColumns) and spec.label_form != "vector"
-        unsure = cells and "confidence_column" not in spec.model_fields_set and not (many and many.confidence)
-        if unsure and (error := sure_by_name(names, self.where)):
-            raise error
-        return UnnamedColumns(names, self.where, unsure and many is not None, isinstance(spec.table, dict))
+        rows = isinstance(many, LabelRows)
+        unsure = cells and "confidence_column" not in spec.model_fields_set and not (rows and many.confidence)
+        return UnnamedColumns(named, self.where, unsure, rows, isinstance(spec.table, dict))
 
     def row(self, record: dict[str, Any], where: str, split: str | None) -> Row:
         """Return a record's row; DataError where it names no image or no split, or its labels cannot be read.
@@ -115,6 +114,8 @@ class _Source:
             if column is not None and column not in record:
                 key = "image_column" if column == self.image_column else "split_column"
                 raise AevlpError(f"{where}: {unknown_name('column', column, record)}: `{key}` says which column it is")
+        if record.keys() != self.columns:
+            self.unnamed.add(record, where)
         self.unnamed.look(record, where, split)
         image, split = self._image(record, where), split or self._split(record, where)
         if isinstance(self.many, ClassColumns):

@@ -1,6 +1,6 @@
 """Columns of a table that the manifest does not name -> those that say a split, or whether a row's label is present."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from ..errors import AevlpError
@@ -15,26 +15,35 @@ _SURE = {"confidence", "conf", "score", "probability", "prob", "certainty", "lik
 }
 
 
-def sure_by_name(names: Collection[str], where: str) -> AevlpError | None:
-    """Return the error for the first name that speaks of how sure a label is, None where none does."""
-    return next((_sure(name, where, "may say") for name in names if key_of(name) in _SURE), None)
-
-
 class UnnamedColumns:
     """Looks at the cells of columns, record by record, and keeps what all of them may be.
 
-    sure: whether a column of 0 and 1, or of fractions, may say of a row's label that it is absent: in a table with a row a
-    label. of_file: whether each file is of one split.
+    named: the columns that are none of these. sure: whether a column may say how sure a row's label is; with a_label also one
+    of 0 and 1, or of fractions, of any name: of a table with a row a label. of_file: whether each file is of one split.
     """
 
-    def __init__(self, names: Collection[str], where: str, sure: bool, of_file: bool) -> None:
-        self.names, self.where, self.of_file = tuple(names), where, of_file
-        self.splits: dict[str, set[str]] = {name: set() for name in names}
+    def __init__(self, named: Collection[str | None], where: str, sure: bool, a_label: bool, of_file: bool) -> None:
+        self.named, self.where, self.of_file = named, where, of_file
+        self.by_name, self.by_cells = sure, sure and a_label
+        self.names: list[str] = []
+        self.splits: dict[str, set[str]] = {}
         self.disagree: dict[str, str] = {}
-        self.sure: dict[str, bool] = dict.fromkeys(names, False) if sure else {}  # whether a cell says anything
+        self.sure: dict[str, bool] = {}  # whether a cell says anything
+
+    def add(self, columns: Iterable[str], where: str) -> None:
+        """Take notice of a record's columns; AevlpError where the name of one speaks of how sure a label is."""
+        for name in columns:
+            if name in self.named or name in self.names:
+                continue
+            if self.by_name and key_of(name) in _SURE:
+                raise _sure(name, where, "may say")
+            self.names.append(name)
+            self.splits[name] = set()
+            if self.by_cells:
+                self.sure[name] = False
 
     def look(self, record: Mapping[str, Any], where: str, split: str | None) -> None:
-        """Take notice of a record; split: that of its file."""
+        """Take notice of the cells of a record; split: that of its file."""
         for name in list(self.splits):
             value = record.get(name)
             if word(value) in BLANK:
