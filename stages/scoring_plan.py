@@ -153,6 +153,7 @@ def make_plan(options: Options, spec: DatasetSpec) -> ScoringPlan:
     for remark in images.remarks:
         say(remark.text)
     _note_single_labels(images)
+    _note_unlabelled(images, spec)
     if options.limit is not None:
         images = images.take(slice(options.limit))
     note_missing(spec, images)
@@ -205,6 +206,17 @@ def _note_unpublished_clip(options: Options, source: ClipSource) -> None:
         say(
             f"--compat published: the published program runs with OpenAI's CLIP alone, so what other weights give matches "
             f"nothing published; here they are {source.weights}, not the tag {OPENAI}."
+        )
+
+
+def _note_unlabelled(images: ImageTable, spec: DatasetSpec) -> None:
+    """Say where images without a label are taken to show none of the classes, and nobody said that labels are complete."""
+    if images.truth is None or "labels" not in type(spec).model_fields or "labels" in spec.model_fields_set:
+        return
+    if empty := int((images.truth == 0).all(axis=1).sum()):
+        say(
+            f"{empty:,} of {len(images):,} images have no label and are taken to show none of the classes: say "
+            f"`labels: observed` in the manifest entry if nobody looked for all of them, `labels: complete` if that is so"
         )
 
 

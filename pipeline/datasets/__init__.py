@@ -11,7 +11,7 @@ from ..errors import AevlpError
 from ..locations import forget_listings, location
 from ..specs import DatasetSpec
 from ..splits import SPLITS
-from .faults import DataError, Remark, Report, refuse
+from .faults import DataError, Report, refuse
 from .image_table import ImageTable, Listings, path_array
 
 __all__ = ["DataError", "ImageTable", "load_images"]
@@ -87,20 +87,8 @@ def _joined(spec: DatasetSpec, root: Path, listings: Listings, asked: dict[str, 
         image_root=listings.image_root,
         observation=regime,
         label_files=tuple(listings.label_files),
-        remarks=(*listings.remarks, *_unlabelled(spec, listings.complete, labels)),
+        remarks=tuple(listings.remarks),
     )
-
-
-def _unlabelled(spec: DatasetSpec, complete: bool, labels: np.ndarray) -> list[Remark]:
-    """Return a remark where images without a label are taken to show none of the classes, and nobody said that they do."""
-    empty = int((labels == 0).all(axis=1).sum())
-    if not (complete and empty and "labels" in type(spec).model_fields and "labels" not in spec.model_fields_set):
-        return []
-    text = (
-        f"{empty:,} of {len(labels):,} images have no label and are taken to show none of the classes: say `labels: observed` if "
-        f"nobody looked for all of them, `labels: complete` if that is so"
-    )
-    return [Remark("read differently", text)]
 
 
 def _observed(spec: DatasetSpec, name: str, regime: dict[str, Any], part: Any) -> np.ndarray:
