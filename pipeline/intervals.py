@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import stdtr, stdtrit  # Student's t: the probability below a value, and the value of a probability
 
 from .errors import AevlpError
 from .left_out import left_out_precision
@@ -23,6 +24,7 @@ from .metrics import average_precision, checked
 LEVEL = 0.95
 FEWEST = 5  # positives of a class: with fewer the intervals of a simulation hold the truth less often than they say
 FEWEST_IN_ALL = 20  # degrees of freedom that the positives give
+MOST_FREEDOM = 1000.0  # from here on Student's t is the normal distribution
 TOO_FEW = "too few positives"
 
 
@@ -127,8 +129,8 @@ def difference_interval(judged: Judged, baseline: Judged, level: float = LEVEL) 
     """Return the interval of a method's mean mAP less a baseline's, on the same images and seeds, in [-1, 1]; it holds that.
 
     Where one has more trainings, the first ones are compared, as many as both have. What images and seeds do to both at once is
-    no part of it. When there is none, and what is raised: as for `map_interval`, but
-    that two methods that rank alike have the interval from 0 to 0. AevlpError too where images or classes differ.
+    no part of it. When there is none, and what is raised: as for `map_interval`, but that two methods that rank alike have the
+    interval from 0 to 0. AevlpError too where images or classes differ.
     """
     _check_level(level)
     if judged.influences.shape[1:] != baseline.influences.shape[1:] or not np.array_equal(
@@ -183,34 +185,12 @@ def _error(left_out: np.ndarray, influences: np.ndarray) -> tuple[float, float]:
         shared = max(0.0, 1 - own / variance)
         between = float(left_out.var(ddof=1)) / count
         variance, unsure = variance * shared + between, unsure * shared**2 + between**2 / (count - 1)
-    return float(np.sqrt(variance)), variance**2 / unsure if unsure > 0 else np.inf
+    freedom = variance**2 / unsure if unsure > 0 else MOST_FREEDOM
+    return float(np.sqrt(variance)), min(max(freedom, 1.0), MOST_FREEDOM)
 
 
 def _reach(middle: float, error: float, freedom: float, estimate: float, level: float) -> tuple[float, float]:
     """Return how many errors an interval goes below and above `middle`, by Student's t: alike but where `estimate` is outside."""
-    student = _Student(freedom)
     tail, off = (1 - level) / 2, (estimate - middle) / error
-    down, up = (student.quantile(2 * tail - min(tail, student.above(side))) for side in (off, -off))
-    return down, up
-
-
-class _Student:
-    """Student's t, degrees of freedom held to 1..1000: the angle whose tangent is t / sqrt(freedom) has a power of its cosine."""
-
-    def __init__(self, freedom: float) -> None:
-        freedom = min(max(freedom, 1.0), 1000.0)
-        self.root = np.sqrt(freedom)
-        self.angles = np.linspace(0, np.pi / 2, 20_001)
-        density = np.cos(self.angles) ** (freedom - 1)
-        shares = np.append(0, np.cumsum(density[1:] + density[:-1]))
-        self.shares = 0.5 + 0.5 * shares / shares[-1]
-
-    def above(self, value: float) -> float:
-        """Return the probability of more than `value`."""
-        share = float(np.interp(np.arctan(abs(value) / self.root), self.angles, self.shares))
-        return 1 - share if value > 0 else share
-
-    def quantile(self, tail: float) -> float:
-        """Return what is exceeded with probability `tail`, in 0..1."""
-        value = float(self.root * np.tan(np.interp(max(tail, 1 - tail), self.shares, self.angles)))
-        return value if tail < 0.5 else -value
+    down, up = (-stdtrit(freedom, 2 * tail - min(tail, stdtr(freedom, -side))) for side in (off, -off))
+    return float(down), float(up)

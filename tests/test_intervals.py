@@ -8,7 +8,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.stats import t as student
 
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.intervals import Interval, Judged, NoInterval, _Student, difference_interval, judge, map_interval
+from aevlp.pipeline.intervals import Interval, Judged, NoInterval, difference_interval, judge, map_interval
 from aevlp.pipeline.left_out import left_out_precision
 from aevlp.pipeline.metrics import mean_average_precision
 
@@ -56,17 +56,6 @@ def test_a_single_positive_has_a_precision_of_its_own() -> None:
         assert found == slow_left_out(np.array([3.0, 2.0, 1.0]), positive) == expected
         assert np.isfinite(influences).all()
     assert left_out_precision(np.zeros(1), np.ones(1, dtype=bool))[0] == 1
-
-
-def test_students_t_is_that_of_scipy() -> None:
-    for freedom in (1, 1.5, 3.2, 10, 100, 1000):
-        found = _Student(freedom)
-        for tail in (0.4, 0.1, 0.025, 0.005):
-            expected = float(student.isf(tail, freedom))
-            assert found.quantile(tail) == pytest.approx(expected, rel=1e-4)
-            assert found.quantile(1 - tail) == pytest.approx(-expected, rel=1e-4)
-            assert found.above(expected) == pytest.approx(tail, rel=1e-4)
-            assert found.above(-expected) == pytest.approx(1 - tail, rel=1e-4)
 
 
 def random_run(images: int, classes: int, trainings: int, seed: int = 0) -> tuple[list[np.ndarray], np.ndarray]:
