@@ -205,7 +205,7 @@ def _note_unpublished_clip(options: Options, source: ClipSource) -> None:
     if options.compat == "published" and source.weights != OPENAI:
         say(
             f"--compat published: the published program runs with OpenAI's CLIP alone, so what other weights give matches "
-            f"nothing published; here they are {source.weights}, not the tag {OPENAI}."
+            f"nothing published; here they are {source.weights or source.model}, not the tag {OPENAI}."
         )
 
 
