@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from aevlp.pipeline.datasets import DataError, load_images
+from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.manifest import load_manifest
 from aevlp.pipeline.specs import DatasetSpec
 
@@ -87,5 +88,5 @@ def test_the_same_class_in_two_spellings_of_two_files_stops(tmp_path: Path) -> N
     (tmp_path / "a.json").write_text(json.dumps(content))
     for n in range(2):
         draw(tmp_path / f"new{n}.png")
-    with pytest.raises(Exception, match="'Cat'"):
+    with pytest.raises(AevlpError, match=r"is 'Cat' in .*a\.json and 'cat' in .*b\.json, and neither file has"):
         load_images(entry(tmp_path, "format: coco_json, annotations: {train: a.json, test: b.json}"), tmp_path)

@@ -83,7 +83,9 @@ def test_no_decoder_that_is_not_on_the_list_sees_a_byte(tmp_path: Path, monkeypa
 
 
 def test_nothing_in_the_package_opens_a_picture_past_the_list() -> None:
-    for path in (*(ROOT / "pipeline").rglob("*.py"), *(ROOT / "stages").rglob("*.py")):
+    files = [*(ROOT / "pipeline").rglob("*.py"), *(ROOT / "stages").rglob("*.py")]
+    assert len(files) > 50
+    for path in files:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func) in ("Image.open", "PIL.Image.open"):
                 assert any(given.arg == "formats" for given in node.keywords), f"{path}, line {node.lineno}"
@@ -185,8 +187,6 @@ def test_every_ending_of_a_format_is_one_of_the_list() -> None:
 def test_heic_is_read_where_its_decoder_is_installed(tmp_path: Path) -> None:
     heif = pytest.importorskip("pillow_heif")
     heif.from_pillow(scene()).save(tmp_path / "photo.heic", quality=-1, chroma=444)
-    with pytest.raises(ImageError):
-        read_image(tmp_path / "photo.png")
     pixels = np.asarray(read_image(tmp_path / "photo.heic")).astype(int)
     assert np.abs(pixels - np.asarray(scene())).max() <= 8
     assert format_of((tmp_path / "photo.heic").read_bytes()[:HEAD]) == "HEIF"
@@ -274,6 +274,7 @@ def test_a_check_of_files_of_every_kind_starts_no_program_and_reads_or_names_eac
         capture_output=True,
         text=True,
         check=True,
+        timeout=300,
         env={"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin", "PYTHONPATH": ":".join(sys.path), "HOME": str(tmp_path)},
     )
     before, after = json.loads(done.stderr.splitlines()[-1])

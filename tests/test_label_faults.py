@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,8 @@ def test_lists_that_can_only_be_numbers_count_the_classes_from_0(
 )
 def test_lists_that_may_be_both_need_the_key(tmp_path: Path, cells: list, classes: list[str]) -> None:
     found = refused(tmp_path, cells, classes=classes)
-    assert "`label_form: vector` or `label_form: numbers`" in found and "t." in found
+    assert "`label_form: vector` or `label_form: numbers`" in found
+    assert found.startswith(f"{tmp_path / ('t.csv' if isinstance(cells[0], str) else 't.jsonl')}, the column labels: ")
 
 
 @pytest.mark.parametrize("cells", [[[1, 1, 0], [], [0, 0, 1]], ["[1,1,0]", "[]", "[0,0,1]"], ["1 1 0", "", "0 0 1"]])
@@ -233,11 +235,20 @@ def test_what_is_not_known_makes_the_labels_observed_and_is_said(tmp_path: Path,
     assert "`labels: complete`" in refused(tmp_path, cells, classes=THREE, labels="complete")
 
 
-@pytest.mark.parametrize("cells", [[[1, -1, -1], [-1, 1, -1]], [[1, -1, None], [1, 1, 1]], [[0, 0, -1], [0, 0, 0]]])
-def test_1_and_minus_1_alone_may_mean_two_things(tmp_path: Path, cells: list) -> None:
+@pytest.mark.parametrize(
+    ("cells", "read_back", "expected"),
+    [
+        ([[1, -1, -1], [-1, 1, -1]], truth, [[1, 0, 0], [0, 1, 0]]),
+        ([[1, -1, None], [1, 1, 1]], observed, [[1, -1, 0], [1, 1, 1]]),
+        ([[0, 0, -1], [0, 0, 0]], observed, [[0, 0, -1], [0, 0, 0]]),
+    ],
+)
+def test_1_and_minus_1_alone_may_mean_two_things(
+    tmp_path: Path, cells: list, read_back: Callable[..., list], expected: list
+) -> None:
     assert "`label_values: {'1': present, '-1': absent" in refused(tmp_path, cells, classes=THREE)
     values = {1: "present", -1: "absent", 0: "unknown"}
-    read(tmp_path, cells, classes=THREE, label_values=values)
+    assert read_back(tmp_path, cells, classes=THREE, label_values=values) == expected
 
 
 def test_label_values_settle_every_coding(tmp_path: Path) -> None:
@@ -325,7 +336,7 @@ def test_lists_and_objects_in_every_form_are_parsed(tmp_path: Path, cells: list)
 def test_pieces_of_lists_are_no_names(tmp_path: Path, cells: list[str]) -> None:
     found = refused(tmp_path, cells)
     assert "`classes`" in found
-    assert len(read(tmp_path, cells, classes=cells)) == 2
+    assert truth(tmp_path, cells, classes=cells) == [[1, 0], [0, 1]]
 
 
 @pytest.mark.parametrize(
@@ -375,7 +386,7 @@ def test_names_that_are_nearly_one_are_refused_if_nobody_listed_them(
 ) -> None:
     found = refused(tmp_path, cells)
     assert f"may be one: {pair}" in found and "`classes`" in found
-    assert len(read(tmp_path, cells, classes=cells)) == len(cells)
+    assert truth(tmp_path, cells, classes=cells) == np.eye(len(cells), dtype=int).tolist()
 
 
 @pytest.mark.parametrize("cells", [["cat", "CAT"], ["fire truck", "fire_truck"], ["cat", "cats"]])

@@ -29,11 +29,11 @@ from aevlp.stages.verify import find_faults
 from fakes import random_cache
 
 HOLDER = """
-import sys, time, fcntl, h5py
+import sys, fcntl, h5py
 path = sys.argv[1]
 {opening}
 print("open", flush=True)
-time.sleep(60)
+sys.stdin.read()
 """
 READ_WRITE = "file = h5py.File(path, 'r+')"
 OPENINGS = {
@@ -72,14 +72,15 @@ def path(tmp_path: Path) -> Path:
 def held(path: Path, opening: str) -> Iterator[None]:
     """Have another process open the file, and kill it afterwards."""
     program = HOLDER.format(opening=opening)
-    holder = subprocess.Popen([sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE)
-    assert holder.stdout is not None
+    holder = subprocess.Popen([sys.executable, "-c", program, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert holder.stdin is not None and holder.stdout is not None
     try:
         assert holder.stdout.readline() == b"open\n"
         yield
     finally:
         holder.kill()
         holder.wait()
+        holder.stdin.close()
         holder.stdout.close()
 
 

@@ -2,13 +2,14 @@
 
 import io
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from aevlp.pipeline.datasets.delimited_text import TableForm
@@ -240,21 +241,16 @@ def test_a_key_or_column_that_stands_twice_in_other_files_is_refused(tmp_path: P
         open_table(tmp_path / "t.parquet", "image")
 
 
-@pytest.mark.parametrize(
-    ("row", "expected"),
-    [
-        ("a.jpg,cat,train,dog", "expected 3 fields as in the header"),
-        ("a.jpg,cat", "expected 3 fields as in the header"),
-        ("a.jpg", "expected 3 fields as in the header"),
-    ],
-)
-def test_a_row_of_another_length_is_reported_and_the_rest_read(tmp_path: Path, row: str, expected: str) -> None:
+@pytest.mark.parametrize("row", ["a.jpg,cat,train,dog", "a.jpg,cat", "a.jpg"])
+def test_a_row_of_another_length_is_reported_and_the_rest_read(tmp_path: Path, row: str) -> None:
     path = tmp_path / "t.csv"
     path.write_text(f"image,labels,split\n{row}\nb.jpg,dog,train\n")
     faults: list[DataError] = []
     records = [record for _, record in open_table(path, "image").records(faults.append)]
     assert records == [{"image": "b.jpg", "labels": "dog", "split": "train"}]
-    assert [(fault.kind, str(fault)) for fault in faults] == [("bad row", f"{path}, line 2: {expected}")]
+    assert [(fault.kind, str(fault)) for fault in faults] == [
+        ("bad row", f"{path}, line 2: expected 3 fields as in the header")
+    ]
 
 
 def test_a_label_below_no_name_is_not_dropped(tmp_path: Path) -> None:
@@ -340,26 +336,29 @@ def test_a_table_written_by_any_program_reads_back_as_its_records(
     assert read(tmp_path / "t.csv", content) == records
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=MANY)
-@given(
-    st.lists(
-        st.lists(st.text("ab.jpg,;\t| ", min_size=1, max_size=8).filter(str.strip), min_size=2, max_size=2), min_size=1
-    ),
-    st.sampled_from(",;\t|"),
-)
-def test_a_table_without_a_header_is_read_as_it_was_written_or_refused(
-    tmp_path: Path, rows: list[list[str]], delimiter: str
-) -> None:
+UNQUOTED = st.text("ab.jpg,;\t| ", min_size=1, max_size=8).filter(str.strip)
+
+
+def test_a_table_without_a_header_is_read_as_it_was_written_or_refused(tmp_path: Path) -> None:
     """Unquoted cells, in which other delimiters stand: never is another one taken than the one that the rows have."""
-    rows = [[cell.strip().replace(delimiter, "_") for cell in row] for row in rows]
-    content = "".join(f"{delimiter.join(row)}\n" for row in rows)
-    expected = [dict(zip(("image", "labels"), row, strict=True)) for row in rows]
-    try:
-        found = read(tmp_path / "t.csv", content, columns=("image", "labels"))
-    except AevlpError as error:
-        assert "`delimiter" in str(error) or "`columns`" in str(error)
-    else:
-        assert found == expected
+    seen: Counter[str] = Counter()
+
+    @settings(max_examples=120, deadline=None, derandomize=True, database=None)
+    @given(st.lists(st.lists(UNQUOTED, min_size=2, max_size=2), min_size=1), st.sampled_from(",;\t|"))
+    def holds(rows: list[list[str]], delimiter: str) -> None:
+        rows = [[cell.strip().replace(delimiter, "_") for cell in row] for row in rows]
+        content = "".join(f"{delimiter.join(row)}\n" for row in rows)
+        try:
+            found = read(tmp_path / "t.csv", content, columns=("image", "labels"))
+        except AevlpError as error:
+            assert "\n" not in str(error) and ("`delimiter" in str(error) or "`columns`" in str(error))
+            seen["refused"] += 1
+        else:
+            assert found == [dict(zip(("image", "labels"), row, strict=True)) for row in rows]
+            seen["read"] += 1
+
+    holds()
+    assert seen["read"] >= 60, seen
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=MANY)
@@ -368,10 +367,8 @@ def test_a_table_without_a_header_is_read_as_it_was_written_or_refused(
     st.sampled_from(["latin-1", "cp1252", "cp1251", "gb18030", "shift_jis"]),
 )
 def test_another_encoding_is_never_guessed(tmp_path: Path, name: str, codec: str) -> None:
-    try:
-        content = f"image,labels\na.jpg,{name}\n".encode(codec)
-    except UnicodeEncodeError:
-        return
+    assume(name.encode(codec, "ignore").decode(codec) == name)  # the encoding has all of its characters
+    content = f"image,labels\na.jpg,{name}\n".encode(codec)
     try:
         found = read(tmp_path / "t.csv", content)
     except AevlpError as error:
