@@ -13,8 +13,8 @@ from conftest import TINY_CLIP, call, draw_blocks, stage_one, stage_two
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from open_clip import pretrained
+from plain_cosines import plain_cosines
 from safetensors.torch import save_file
-from test_stage_one import plain_cosines
 
 from aevlp.pipeline import pixel_statistics
 from aevlp.pipeline.as_trained import as_trained

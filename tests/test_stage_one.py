@@ -12,37 +12,16 @@ import open_clip
 import pytest
 import torch
 from conftest import draw_blocks, stage_one
-from PIL import Image, ImageOps
+from plain_cosines import plain_cosines
 
 from aevlp.pipeline.encoder import ClipEncoder, ClipSource
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.pseudo_labels import damp_codes, damp_scores
 from aevlp.pipeline.score_cache import open_cache, write_cache
-from aevlp.pipeline.views import view_boxes, view_pixels
 from aevlp.stages.inspect import cached_settings
 from aevlp.stages.scoring_plan import Options, _note_unpublished_clip
 from aevlp.stages.verify import find_faults
 from fakes import random_cache
-
-
-def plain_cosines(
-    folder: Path, path: str, prompts: list[str], grid: int, mean=None, std=None, model=None
-) -> np.ndarray:
-    """One image, one view at a time, straight from the definition: (F, V, C)."""
-    encoder = ClipEncoder(ClipSource(str(folder / "tiny-clip.json"), "random"), torch.device("cpu"))
-    mean, std, model = mean or encoder.mean, std or encoder.std, model or encoder.model
-    tokens = open_clip.get_tokenizer("tiny-clip")(prompts)
-    image = ImageOps.exif_transpose(Image.open(folder / path)).convert("RGB")
-    with torch.no_grad():
-        text = model.encode_text(tokens, normalize=True)
-        rows = [
-            [
-                model.encode_image(torch.from_numpy(view_pixels(image, box, 32, flip, mean, std))[None])[0]
-                for box in view_boxes(*image.size, grid)
-            ]
-            for flip in (False, True)
-        ]
-    return np.array([[(v / v.norm() @ text.T).numpy() for v in flip] for flip in rows])
 
 
 def test_cosines_equal_a_plain_loop(blocks: Path, cache_path: Path) -> None:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from aevlp.pipeline.dataset_check import check_dataset
 from aevlp.pipeline.datasets import DataError, ImageTable, load_images
+from aevlp.pipeline.encoder import ClipEncoder
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.manifest import load_manifest
 from aevlp.pipeline.specs import DatasetSpec
@@ -330,8 +331,14 @@ def test_no_file_is_named_that_another_row_has(tmp_path: Path) -> None:
     ],
 )
 def test_stage_one_says_it_before_any_work(
-    tmp_path: Path, capsys: pytest.CaptureFixture, files: list[str], names: list[str], expected: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+    files: list[str],
+    names: list[str],
+    expected: str,
 ) -> None:
+    monkeypatch.setattr(ClipEncoder, "__init__", lambda *_, **__: pytest.fail("a model was built"))
     draw(tmp_path, *files)
     write(tmp_path, "t.csv", names)
     entry(tmp_path, "table: t.csv")
@@ -413,7 +420,7 @@ def test_an_export_with_class_columns_for_each_split_is_read(tmp_path: Path) -> 
     [
         ("filename, cat, dog, bird", "the column bird is not in"),
         ("filename, cat", "there is no column for the class 'dog', its columns are filename, cat: add the column"),
-        ("filename, cat, god", ""),
+        ("filename, cat, god", "the column god is not in"),
     ],
 )
 def test_class_columns_that_one_split_alone_has_are_refused(tmp_path: Path, second: str, expected: str) -> None:

@@ -38,8 +38,8 @@ for command in json.loads(sys.argv[1]):
 
 
 @pytest.fixture(scope="module")
-def commands(tmp_path_factory: pytest.TempPathFactory) -> list[list[str]]:
-    """Commands about a data set whose classes have accents."""
+def commands(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
+    """Commands about a data set whose classes have accents, by what they show."""
     folder = tmp_path_factory.mktemp("accents")
     draw_blocks(folder)
     for file in (folder / "labels.csv", folder / "blocks.yaml"):
@@ -49,35 +49,43 @@ def commands(tmp_path_factory: pytest.TempPathFactory) -> list[list[str]]:
         file.write_text(text, encoding="utf-8")
     cache = str(stage_one(folder, folder / "c.h5"))
     manifest = str(folder / "blocks.yaml")
-    return [
-        ["--help"],
-        ["pseudolabel", "--help"],
-        ["cache", "--help"],
-        ["losses"],
-        ["losses", "--json"],
-        ["inspect", cache],
-        ["inspect", cache, "--json"],
-        ["verify", cache],
-        ["check", "blocks", "--manifest", manifest, "--data-root", str(folder)],
-        ["cache", "diff", cache, cache],
-        ["cache", "select", cache, str(folder / "x.h5"), "--classes", "rouge"],
-        ["sweep", cache, "--top", "2"],
-        ["train", "--cache", "nothing-é.h5"],
-    ]
+    return {
+        "help": ["--help"],
+        "help of a command": ["pseudolabel", "--help"],
+        "help of several": ["cache", "--help"],
+        "losses": ["losses"],
+        "losses, JSON": ["losses", "--json"],
+        "inspect": ["inspect", cache],
+        "inspect, JSON": ["inspect", cache, "--json"],
+        "verify": ["verify", cache],
+        "check": ["check", "blocks", "--manifest", manifest, "--data-root", str(folder)],
+        "diff": ["cache", "diff", cache, cache],
+        "an unknown class": ["cache", "select", cache, str(folder / "x.h5"), "--classes", "rouge"],
+        "sweep": ["sweep", cache, "--top", "2"],
+        "no cache": ["train", "--cache", "nothing-é.h5"],
+    }
 
 
-def printed(commands: list[list[str]], environment: dict[str, str]) -> tuple[list[str], str]:
-    """Return what each command printed on standard output, as text of UTF-8, and all of standard error."""
+REFUSED = {"an unknown class", "no cache"}  # of the commands
+
+
+def printed(commands: dict[str, list[str]], environment: dict[str, str]) -> tuple[dict[str, str], str]:
+    """Return what each command printed on standard output, and all of standard error; those alone fail that are to be refused."""
     env = {
         key: value for key, value in os.environ.items() if not key.startswith(("PYTHONIO", "PYTHONUTF8", "LC_", "LANG"))
     }
     done = subprocess.run(
-        [sys.executable, "-c", ALL, json.dumps(commands)],
+        [sys.executable, "-c", ALL, json.dumps([*commands.values()])],
         env={**env, "COLUMNS": "400", **environment}, capture_output=True, timeout=300,
     )  # fmt: skip
     encoding = environment.get("PYTHONIOENCODING", "ascii").partition(":")[0]
     assert done.returncode == 0, done.stderr
-    return done.stdout.decode(encoding).split("=====\n")[1:], done.stderr.decode(encoding)
+    texts = done.stdout.decode(encoding).split("=====\n")[1:]
+    shown = {}
+    for name, text in zip(commands, texts, strict=True):
+        shown[name], _, code = text.rpartition("exit ")
+        assert code == ("1\n" if name in REFUSED else "0\n"), (name, text)
+    return shown, done.stderr.decode(encoding)
 
 
 def words(text: str, encoding: str) -> list[str]:
@@ -89,25 +97,26 @@ def words(text: str, encoding: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def expected(commands: list[list[str]]) -> list[str]:
+def expected(commands: dict[str, list[str]]) -> dict[str, str]:
     """What each command prints on a terminal of UTF-8."""
     return printed(commands, {"PYTHONIOENCODING": "utf-8"})[0]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ENCODINGS)
-def test_no_command_fails_and_no_word_is_lost(commands: list[list[str]], expected: list[str], name: str) -> None:
+def test_no_command_fails_and_no_word_is_lost(
+    commands: dict[str, list[str]], expected: dict[str, str], name: str
+) -> None:
     environment = ENCODINGS[name]
     encoding = environment.get("PYTHONIOENCODING", "ascii").partition(":")[0]
     found, said = printed(commands, environment)
     assert "Traceback" not in said and "UnicodeEncodeError" not in said
-    assert len(found) == len(expected) == len(commands)
-    for command, mine, theirs in zip(commands, found, expected, strict=True):
-        if "--json" in command:
-            assert json.loads(mine.rpartition("exit")[0]) == json.loads(theirs.rpartition("exit")[0])
+    for command, mine in found.items():
+        if "JSON" in command:
+            assert json.loads(mine) == json.loads(expected[command])
         else:
-            assert words(mine, encoding) == words(theirs, encoding), command
-    table = found[5]
+            assert words(mine, encoding) == words(expected[command], encoding), command
+    table = found["inspect"]
     assert ("rouge-é" in table) is (encoding != "ascii")
     assert "\\u84dd" in table
     assert ("rouge-\\xe9" in table) is (encoding == "ascii")
@@ -129,8 +138,8 @@ def test_any_text_is_shown_and_what_the_encoding_has_is_kept(text: str, encoding
     assert kept == [c for c in text if c.encode(encoding, "ignore")]
 
 
-def test_tables_stay_straight_in_ascii(commands: list[list[str]]) -> None:
-    [table], _ = printed([commands[5]], ASCII)
-    lines = [line for line in table.splitlines() if line.startswith(("|", "+"))]
+def test_tables_stay_straight_in_ascii(commands: dict[str, list[str]]) -> None:
+    shown, _ = printed({"inspect": commands["inspect"]}, ASCII)
+    lines = [line for line in shown["inspect"].splitlines() if line.startswith(("|", "+"))]
     first = lines[: next(n for n, line in enumerate(lines) if n and line.startswith("+")) + 1]
     assert len(first) > 10 and len({len(line.rstrip()) for line in first}) == 1

@@ -175,6 +175,9 @@ def test_words_in_class_columns_need_two_keys(tmp_path: Path, cells: tuple) -> N
 def test_an_unknown_column_is_said_with_the_key_that_names_it(tmp_path: Path, key: str) -> None:
     found = refused(tmp_path, "image,labels|0.jpg,cat|1.jpg,dog", **{key: "absent"})
     assert "unknown column 'absent'" in found and f"`{key}" in found
+
+
+def test_columns_that_are_not_there_are_said_with_their_keys(tmp_path: Path) -> None:
     assert "`label_columns`" in refused(tmp_path, "image,cat|0.jpg,1", label_columns=["dog"])
     assert "`image_column`" in refused(tmp_path, "file,labels|0,cat")
 
