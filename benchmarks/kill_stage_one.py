@@ -29,7 +29,8 @@ import numpy as np
 import open_clip  # noqa: F401  once, for the processes that are forked from this one
 
 from aevlp.pipeline import part_store
-from aevlp.pipeline.part_store import PartStore, Shard, parts_folder
+from aevlp.pipeline.part_store import PartStore
+from aevlp.pipeline.score_cache.unfinished import Shard, parts_folder
 from aevlp.pipeline.scoring import Scorer
 from aevlp.stages import cli, pseudolabel
 

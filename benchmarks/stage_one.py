@@ -25,8 +25,8 @@ from measuring import Bench, Timed, cores, flops, matrix_rate, middle, parser, r
 
 from aevlp.pipeline.encoder import PRECISIONS, RANDOM
 from aevlp.pipeline.manifest import load_manifest
-from aevlp.pipeline.part_store import remove_parts
 from aevlp.pipeline.score_cache import write_cache
+from aevlp.pipeline.score_cache.unfinished import remove_parts
 from aevlp.pipeline.scoring import one_thread_each
 from aevlp.pipeline.time_spent import TimeSpent
 from aevlp.stages.console import silent

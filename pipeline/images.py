@@ -1,6 +1,5 @@
 """A path -> RGB pixels, or an error that says in a word and in a line why there are none."""
 
-import errno
 import io
 import warnings
 from pathlib import Path
@@ -11,18 +10,12 @@ from PIL import Image
 
 from . import containers, decoders
 from .errors import AevlpError, ImageError
-from .file_stamp import identity_of
 from .image_formats import MAX_PIXELS
 from .image_opening import opened
 from .levels import eight_bit
 from .locations import RemoteError, RemotePath
+from .stamps import require_files_own
 from .upright import orientation_of, turned
-
-# What is wrong with a file, or its name. All else is of the machine, a disk or a network, and says nothing of the image.
-FILES_OWN = {
-    errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL, errno.EILSEQ, errno.EISDIR, errno.ENXIO,
-    errno.ENODEV, errno.EACCES, errno.EPERM,
-}  # fmt: skip
 
 
 def read_image(path: Path, upright: bool = True, max_pixels: int = MAX_PIXELS) -> Image.Image:
@@ -49,7 +42,7 @@ def read_image(path: Path, upright: bool = True, max_pixels: int = MAX_PIXELS) -
         raise ImageError(error.status, f"{path}: {error}") from error
     except Exception as error:  # decoders meet damaged files with exceptions of many kinds
         if isinstance(error, OSError) and error.errno:
-            _insist_on_files_own(path, error)
+            require_files_own(path, error)
             raise ImageError("unreadable", f"{path}: {error.strerror}") from error
         found = " ".join((str(error) or repr(error)).split())
         raise ImageError("unreadable", f"{path}: cannot be decoded: {found}") from error
@@ -74,37 +67,6 @@ def read_pixels(path: Path, upright: bool = True, decoder: str = "pillow", max_p
     return np.array(read_image(path, upright, max_pixels))
 
 
-def file_size(path: Path) -> int | None:
-    """Return the size in bytes of a file, also of one inside a container (`pipeline.containers`).
-
-    None where there is no such file, a name too long for the file system and a damaged container included. Raises
-    AevlpError where the machine, its disk or a remote store does not say whether there is one.
-    """
-    identity = file_identity(path)
-    return identity and identity[0]
-
-
-def file_identity(path: Path) -> tuple[int, str] | None:
-    """Return the size in bytes of a file and a text that changes when it is written anew; None where `file_size` is None.
-
-    The text is the time of change in nanoseconds, in a remote store what that gives, such as an ETag, and for a file inside
-    a container that of the container. Raises AevlpError as `file_size` does.
-    """
-    try:
-        if path.is_file():
-            return identity_of(path)
-        place = containers.locate(path)
-        size = containers.size(path) if place else None
-        return (size, identity_of(place[0])[1]) if place and size is not None else None
-    except RemoteError:
-        raise
-    except OSError as error:
-        _insist_on_files_own(path, error)
-        return None
-    except AevlpError:
-        return None
-
-
 def _source(path: Path) -> Path | io.BytesIO:
     """Return what Pillow opens: a local file by its path, all else as bytes; ImageError where there is no such file."""
     try:
@@ -114,15 +76,7 @@ def _source(path: Path) -> Path | io.BytesIO:
     except RemoteError:
         raise
     except OSError as error:
-        _insist_on_files_own(path, error)
+        require_files_own(path, error)
         raise ImageError("missing", f"{path}: no such file") from error
     except AevlpError as error:
         raise ImageError("unreadable", f"{path}: {error}") from error
-
-
-def _insist_on_files_own(path: Path, error: OSError) -> None:
-    if error.errno is not None and error.errno not in FILES_OWN:
-        raise AevlpError(
-            f"cannot read {path}: {error.strerror}; mend that, or delete the file if it alone is at fault, and run the same "
-            f"command again"
-        ) from error

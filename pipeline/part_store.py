@@ -8,13 +8,9 @@ process that holds them.
 
 import hashlib
 import json
-import re
-import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
 from functools import partial
-from glob import escape
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -28,25 +24,16 @@ from .score_cache import CacheHeader, CacheRows
 from .score_cache.hdf5 import Hdf5Store, to_bytes
 from .score_cache.open_elsewhere import USER_BLOCK, as_closed
 from .score_cache.reader import ScoreCache
-from .score_cache.remote import local_place
 from .score_cache.schema import joined
-
-# Parts, locks, settings, what is being written, and what a network's file system keeps of a file that is still open.
-OURS = re.compile(r"part-\d+\.h5|claim-\d+\.lock|settings\.json|\.(part-\d+\.h5|settings\.json)\.\d+\.tmp|\.nfs.*")
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Consecutive rows of the image list: those from start up to, but without, stop."""
-
-    number: int
-    start: int
-    stop: int
-
-
-def cut(rows: int, size: int) -> list[Shard]:
-    """Return the shards of a list of images: `size` rows each, the last one what remains."""
-    return [Shard(n, start, min(start + size, rows)) for n, start in enumerate(range(0, rows, size))]
+from .score_cache.unfinished import (
+    Shard,
+    exclusive,
+    is_held,
+    parts_folder,
+    remove_leftovers,
+    remove_parts,
+    require_ours,
+)
 
 
 class PartStore:
@@ -68,8 +55,8 @@ class PartStore:
         unless the parts are to go into the target that is there.
         """
         with exclusive(self.target):
-            _insist_on_ours(self.folder)
-            _remove_leftovers(self.target)
+            require_ours(self.folder)
+            remove_leftovers(self.target)
             if not self.exists():
                 if self.target.exists() and not self.extends:
                     return
@@ -108,7 +95,7 @@ class PartStore:
 
     def is_free(self, shard: Shard) -> bool:
         """Return whether nobody holds a shard at this moment."""
-        return not _held(self._lock(shard))
+        return not is_held(self._lock(shard))
 
     @contextmanager
     def claim(self, shard: Shard) -> Iterator[bool]:
@@ -198,131 +185,3 @@ def _user_block(mark: str, content: bytes | memoryview) -> bytes:
     digest = hashlib.sha256(mark.encode())
     digest.update(content)
     return f"{mark}\n{digest.hexdigest()}\n".encode().ljust(USER_BLOCK, b"\0")
-
-
-def parts_folder(target: Path) -> Path:
-    """Return the folder of a cache's parts."""
-    return _beside(target, "{}.parts")
-
-
-def recorded_settings(target: Path) -> dict[str, Any] | None:
-    """Return the settings that the parts of a cache were made with; None where there are none that can be read."""
-    try:
-        settings = json.loads((parts_folder(target) / "settings.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return settings if isinstance(settings, dict) else None
-
-
-def progress(target: Path) -> str | None:
-    """Return how far a cache is that is being made of parts, as a sentence; None where there are no parts of it."""
-    made_with = recorded_settings(target)
-    try:
-        images, size = int(made_with["images"]), int(made_with["shard_size"])  # type: ignore[index]
-        dataset = made_with["dataset"]["name"]  # type: ignore[index]
-    except (TypeError, KeyError, ValueError):
-        return None
-    shards = {f"part-{shard.number:06d}.h5": shard for shard in cut(images, size)}
-    there = [shards[part.name] for part in parts_folder(target).glob("part-*.h5") if part.name in shards]
-    done = f"{sum(shard.stop - shard.start for shard in there):,} of {images:,} images are scored"
-    if in_use(target):
-        return f"{target} is unfinished: {done}, and a process is at it"
-    return f"{target} is unfinished: {done}; the same command goes on (aevlp pseudolabel --dataset {dataset} …)"
-
-
-def in_use(target: Path) -> bool:
-    """Return whether a process is scoring into the parts of a cache now."""
-    return any(map(_held, parts_folder(target).glob("claim-*.lock")))
-
-
-def _held(lock: Path) -> bool:
-    if not lock.exists():
-        return False
-    try:
-        with FileLock(lock, blocking=False):
-            return False
-    except Timeout:
-        return True
-    except OSError as error:
-        raise AevlpError(f"cannot lock files in {lock.parent}: {error.strerror or error}") from error
-
-
-def remove_parts(target: Path) -> None:
-    """Delete a cache's parts, at once for everybody who looks, and what killed processes left beside them.
-
-    Raises AevlpError where the folder cannot be deleted, or holds what is no part.
-    """
-    _remove_leftovers(target)
-    folder = parts_folder(target)
-    if folder.exists():
-        _insist_on_ours(folder)
-        try:
-            folder.rename(_retired(target))
-        except OSError as error:
-            raise AevlpError(f"cannot delete {folder}: {error.strerror or error}") from error
-    shutil.rmtree(_retired(target), ignore_errors=True)
-
-
-def leftovers(target: Path) -> list[Path]:
-    """Return what killed processes left beside a cache, other than its parts; a process that is at work looks alike."""
-    lock = _exclusive_lock(target)
-    return [*_temporaries(target), *(path for path in (_retired(target), lock) if path.exists())]
-
-
-def _insist_on_ours(folder: Path) -> None:
-    """Raise AevlpError where the folder holds what would be deleted with the parts, and is none."""
-    if folder.exists() and not folder.is_dir():
-        raise AevlpError(f"{folder} is a file, where the parts are to go: move it away, or choose another --cache")
-    strange = [path.name for path in folder.glob("*") if not OURS.fullmatch(path.name)]
-    if strange:
-        raise AevlpError(
-            f"{folder} is deleted once its parts are used, and holds {min(strange)!r}, which is no part: move that away first"
-        )
-
-
-def _remove_leftovers(target: Path) -> None:
-    """Delete what was left by processes that were killed while they deleted the parts or wrote the cache."""
-    shutil.rmtree(_retired(target), ignore_errors=True)
-    for left in _temporaries(target):
-        if left.is_dir():
-            shutil.rmtree(left, ignore_errors=True)
-        else:
-            left.unlink(missing_ok=True)
-
-
-def _temporaries(target: Path) -> list[Path]:
-    place = local_place(target)
-    return list(place.parent.glob(f".{escape(place.name)}.*.tmp"))
-
-
-def _retired(target: Path) -> Path:
-    return _beside(target, ".{}.parts.old")
-
-
-def _exclusive_lock(target: Path) -> Path:
-    return _beside(target, ".{}.lock")
-
-
-def _beside(target: Path, name: str) -> Path:
-    """Return a path beside a cache, `name` with the cache's own in it; on the local disk, where locks hold."""
-    place = local_place(target)
-    return place.with_name(name.format(place.name))
-
-
-@contextmanager
-def exclusive(target: Path) -> Iterator[None]:
-    """Hold the lock of a cache, waiting for who holds it: for changing its settings, and for making it of its parts."""
-    path = _exclusive_lock(target)
-    lock = FileLock(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()  # filelock waits for ever for a file that cannot be made
-        lock.acquire()
-    except OSError as error:
-        raise AevlpError(f"cannot lock {target}: {error.strerror or error}") from error
-    try:
-        yield
-    finally:
-        with suppress(OSError):  # what went wrong before is what the user should read
-            path.unlink(missing_ok=True)  # whoever waits for it sees that it is gone, and makes a new one
-        lock.release()

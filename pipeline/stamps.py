@@ -1,10 +1,19 @@
 """An image file -> a stamp, a text that tells this version of it from any other: its size and time of change, or its hash."""
 
+import errno
 import hashlib
 from pathlib import Path
 
 from . import containers
-from .images import file_identity
+from .errors import AevlpError
+from .file_stamp import identity_of
+from .locations import RemoteError
+
+# What is wrong with a file, or its name. All else is of the machine, a disk or a network, and says nothing of the image.
+FILES_OWN = {
+    errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL, errno.EILSEQ, errno.EISDIR, errno.ENXIO,
+    errno.ENODEV, errno.EACCES, errno.EPERM,
+}  # fmt: skip
 
 
 def stamp(path: Path, hashed: bool) -> str:
@@ -30,3 +39,43 @@ def is_hashed(text: str) -> bool:
 def stamped_size(text: str) -> int | None:
     """Return the size in bytes that a stamp says; None for that of a file that was not there."""
     return int(text.split(" ")[0]) if text else None
+
+
+def file_size(path: Path) -> int | None:
+    """Return the size in bytes of a file, also of one inside a container (`pipeline.containers`).
+
+    None where there is no such file, a name too long for the file system and a damaged container included. Raises
+    AevlpError where the machine, its disk or a remote store does not say whether there is one.
+    """
+    identity = file_identity(path)
+    return identity and identity[0]
+
+
+def file_identity(path: Path) -> tuple[int, str] | None:
+    """Return the size in bytes of a file and a text that changes when it is written anew; None where `file_size` is None.
+
+    The text is the time of change in nanoseconds, in a remote store what that gives, such as an ETag, and for a file inside
+    a container that of the container. Raises AevlpError as `file_size` does.
+    """
+    try:
+        if path.is_file():
+            return identity_of(path)
+        place = containers.locate(path)
+        size = containers.size(path) if place else None
+        return (size, identity_of(place[0])[1]) if place and size is not None else None
+    except RemoteError:
+        raise
+    except OSError as error:
+        require_files_own(path, error)
+        return None
+    except AevlpError:
+        return None
+
+
+def require_files_own(path: Path, error: OSError) -> None:
+    """Raise AevlpError where an error is of the machine, a disk or a network, and says nothing of the file."""
+    if error.errno is not None and error.errno not in FILES_OWN:
+        raise AevlpError(
+            f"cannot read {path}: {error.strerror}; mend that, or delete the file if it alone is at fault, and run the same "
+            f"command again"
+        ) from error

@@ -8,15 +8,21 @@ from pathlib import Path
 
 from ..pipeline.errors import AevlpError, UnreadableNow
 from ..pipeline.file_stamp import identity_of
-from ..pipeline.images import file_size
 from ..pipeline.manifest import load_manifest
-from ..pipeline.part_store import exclusive, in_use, leftovers, parts_folder, recorded_settings, remove_parts
 from ..pipeline.provenance import difference
 from ..pipeline.ranks import Rank, this_rank
 from ..pipeline.score_cache import ScoreCache, check_suffix, open_cache, remove_cache, write_cache
 from ..pipeline.score_cache.remote import check_writable, local_place
+from ..pipeline.score_cache.unfinished import (
+    exclusive,
+    in_use,
+    leftovers,
+    parts_folder,
+    recorded_settings,
+    remove_parts,
+)
 from ..pipeline.scoring import one_thread_each
-from ..pipeline.stamps import is_hashed, stamp, stamped_size
+from ..pipeline.stamps import file_size, is_hashed, stamp, stamped_size
 from ..pipeline.time_spent import TOWER
 from .console import let_speak, out, print_result, say
 from .part_scoring import Scored, score

@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from ..pipeline.errors import AevlpError
 from ..pipeline.manifest import load_manifest
-from ..pipeline.part_store import PartStore, Shard
+from ..pipeline.part_store import PartStore
+from ..pipeline.score_cache.unfinished import Shard
 from ..pipeline.scoring import one_thread_each
 from ..pipeline.time_spent import TimeSpent
 from .console import err, out

@@ -17,12 +17,13 @@ from ..pipeline.errors import AevlpError
 from ..pipeline.image_formats import MAX_PIXELS
 from ..pipeline.label_graph import HIDDEN, TextGraph, graph_weights, load_relation
 from ..pipeline.observation import checked, parsed
-from ..pipeline.part_store import PartStore, cut
+from ..pipeline.part_store import PartStore
 from ..pipeline.prompts import class_names, class_prompts
 from ..pipeline.provenance import arrays_sha256, versions, without_origins
 from ..pipeline.ranks import this_rank
 from ..pipeline.resizing import FAST, described
 from ..pipeline.score_cache import CacheHeader
+from ..pipeline.score_cache.unfinished import cut
 from ..pipeline.scoring import FLIPS, Scorer, Threads
 from ..pipeline.seeding import derive
 from ..pipeline.shard_scoring import ShardScoring

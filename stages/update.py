@@ -13,10 +13,8 @@ import numpy as np
 from ..pipeline.datasets import ImageTable
 from ..pipeline.errors import AevlpError
 from ..pipeline.image_formats import MAX_PIXELS
-from ..pipeline.images import file_size
 from ..pipeline.locations import location
 from ..pipeline.manifest import load_manifest
-from ..pipeline.part_store import exclusive, recorded_settings, remove_parts
 from ..pipeline.provenance import difference
 from ..pipeline.pseudo_labels import DampSettings
 from ..pipeline.ranks import this_rank
@@ -25,9 +23,10 @@ from ..pipeline.score_cache import CacheHeader, CacheRows, ScoreCache, open_cach
 from ..pipeline.score_cache.remote import check_writable
 from ..pipeline.score_cache.schema import ROWS_A_BLOCK, joined
 from ..pipeline.score_cache.scores import with_scores
+from ..pipeline.score_cache.unfinished import exclusive, recorded_settings, remove_parts
 from ..pipeline.scoring import one_thread_each
 from ..pipeline.specs import PACKAGED
-from ..pipeline.stamps import is_hashed, stamp, stamped_size
+from ..pipeline.stamps import file_size, is_hashed, stamp, stamped_size
 from ..pipeline.towers import TORCH
 from .console import let_speak, out, print_result
 from .inspect import cached_settings

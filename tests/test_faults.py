@@ -24,8 +24,9 @@ from conftest import call, draw_blocks, stage_one, stage_two
 
 from aevlp.pipeline import atomic_write, images, part_store
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.part_store import PartStore, Shard
-from aevlp.pipeline.score_cache import ScoreCache, open_cache, unfailing_file
+from aevlp.pipeline.part_store import PartStore
+from aevlp.pipeline.score_cache import ScoreCache, open_cache, unfailing_file, unfinished
+from aevlp.pipeline.score_cache.unfinished import Shard
 from aevlp.pipeline.scoring import Scorer
 from aevlp.stages import part_scoring
 from aevlp.stages.verify import find_faults
@@ -142,7 +143,7 @@ def insist_on_whole(cache: Path, like: Path | None = None) -> ScoreCache:
 
 def parts(cache: Path) -> list[str]:
     """Return the names of the parts that are published."""
-    return sorted(path.name for path in part_store.parts_folder(cache).glob("part-*.h5"))
+    return sorted(path.name for path in unfinished.parts_folder(cache).glob("part-*.h5"))
 
 
 def go_on(data: Path, cache: Path, **options) -> Path:
@@ -451,7 +452,7 @@ def test_workers_that_outlive_kill_9_hold_no_lock(blocks: Path, place: Path) -> 
         process.wait()
         try:
             assert len(workers) == 2 and all(map(is_running, workers))
-            assert not part_store.in_use(cache)
+            assert not unfinished.in_use(cache)
             go_on(blocks, cache, **BIG)
             insist_on_whole(cache)
         finally:
@@ -857,7 +858,7 @@ def test_restart_is_refused_while_another_process_scores(blocks: Path, place: Pa
     cache = place / "c.h5"
     with stopped_after(2):
         go_on(blocks, cache)
-    store = PartStore(cache, {}, part_store.cut(IMAGES, SHARD))
+    store = PartStore(cache, {}, unfinished.cut(IMAGES, SHARD))
     ready, write = os.pipe()
     pid = os.fork()
     if not pid:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from conftest import call, draw_blocks, stage_one
 
-from aevlp.pipeline.part_store import parts_folder
+from aevlp.pipeline.score_cache.unfinished import parts_folder
 
 HARNESS = Path(__file__).parents[1] / "benchmarks" / "kill_stage_one.py"
 SHARDS = 8  # of two images

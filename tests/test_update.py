@@ -8,8 +8,8 @@ import pytest
 from conftest import call, draw_blocks, stage_one, stage_two
 
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.part_store import parts_folder
 from aevlp.pipeline.score_cache import ScoreCache, open_cache
+from aevlp.pipeline.score_cache.unfinished import parts_folder
 from aevlp.pipeline.scoring import Scorer
 from aevlp.stages import training_plan, update
 from aevlp.stages.run_folder import RunFolder

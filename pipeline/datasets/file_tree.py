@@ -11,8 +11,8 @@ from urllib.parse import unquote
 
 from ..errors import AevlpError
 from ..image_formats import ENDINGS
-from ..images import FILES_OWN
 from ..locations import RemotePath
+from ..stamps import FILES_OWN
 
 
 def spelling(name: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..images import file_size
+from ..stamps import file_size
 from .faults import Remark
 
 

@@ -11,6 +11,7 @@ from .reader import ScoreCache
 from .recovery import recovered
 from .remote import on_disk, remove_local, uploading
 from .schema import CacheHeader, CacheRows
+from .unfinished import progress
 
 __all__ = [
     "CacheHeader",
@@ -45,8 +46,6 @@ def open_whole_cache(path: Path | str) -> ScoreCache:
 def _opened(path: Path | str, *, whole: bool) -> ScoreCache:
     path = check_suffix(location(path))
     if not path.exists():
-        from ..part_store import progress  # whose parts are small caches
-
         raise AevlpError(
             progress(path) or f"no cache {path}: make it with aevlp pseudolabel --dataset NAME --cache {path}"
         )
