@@ -96,7 +96,7 @@ def _image_field(file: Path, column: str) -> str | None:
 def _part(file: Path, part: int, column: str, field: str | None) -> Iterator[Any]:
     import pyarrow.compute as pc
 
-    with _reading(file):
+    with reading(file):
         for array in _opened(file, stamp_of(file)).part(part, column, field):
             array.validate(full=True)  # an Arrow file is mapped as it is, offsets that lead out of it included
             yield array if field is None else pc.call_function("struct_field", [array], pc.StructFieldOptions(field))
@@ -104,12 +104,13 @@ def _part(file: Path, part: int, column: str, field: str | None) -> Iterator[Any
 
 @cache
 def _opened(file: Path, stamp: tuple[int, ...]) -> "_Parquet | _Arrow":
-    with _reading(file):
+    with reading(file):
         return _Arrow(file) if file.suffix.lower() == ".arrow" else _Parquet(file)
 
 
 @contextmanager
-def _reading(file: Path) -> Iterator[None]:
+def reading(file: Path) -> Iterator[None]:
+    """Raise AevlpError, in one line, for what goes wrong in reading a Parquet or Arrow file."""
     import pyarrow as pa
 
     try:
@@ -117,6 +118,19 @@ def _reading(file: Path) -> Iterator[None]:
     except (OSError, pa.ArrowException) as error:
         kind = "an Arrow" if file.suffix.lower() == ".arrow" else "a Parquet"
         raise AevlpError(f"{file} is not {kind} file that can be read: {' '.join(str(error).split())}") from error
+
+
+def values(file: Path, column: str, array: Any) -> list[Any]:
+    """Return the Python values of some cells of a column; AevlpError where one has none, such as a date beyond the year 9999."""
+    import pyarrow as pa
+
+    try:
+        return array.to_pylist()
+    except (ValueError, OverflowError, pa.ArrowException) as error:
+        found = " ".join(str(error).split())
+        raise AevlpError(
+            f"{file}: a cell of the column {column} cannot be read: {found}: write the column anew, as text, or leave it out"
+        ) from error
 
 
 class _Parquet:

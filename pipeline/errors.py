@@ -1,6 +1,6 @@
 """Every error that a user can meet."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import SequenceMatcher
 
 
@@ -27,5 +27,9 @@ class ImageError(AevlpError):
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> AevlpError:
     """Return the error for a name that is not known, which lists the known ones, nearest first."""
     nearest = sorted(known, key=lambda k: -SequenceMatcher(None, name.lower(), k.lower()).ratio())
-    more = f", … ({len(nearest)} in all)" if len(nearest) > 12 else ""
-    return AevlpError(f"unknown {kind} {name!r}: known are {', '.join(nearest[:12])}{more}")
+    return AevlpError(f"unknown {kind} {name!r}: known are {some(nearest, 12)}")
+
+
+def some(names: Sequence[str], shown: int) -> str:
+    """Return the first of some names as words, and how many there are in all where that is more."""
+    return ", ".join(names[:shown]) + (f", … ({len(names):,} in all)" if len(names) > shown else "")

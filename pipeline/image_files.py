@@ -7,6 +7,7 @@ from pathlib import Path
 
 from .image_formats import ENDINGS, HEAD, format_of
 from .locations import RemoteError
+from .whole_text import is_whole
 
 # What systems, browsers and stores of photographs leave in a folder: copies and notes of theirs, no pictures of the user's.
 SYSTEM_NAMES = {
@@ -77,7 +78,7 @@ def _left_out_as(path: Path, parts: tuple[str, ...]) -> str | None:
     """Return the kind under which a file is left out, None for a picture."""
     if any(map(is_systems, parts)):
         return HIDDEN
-    if any("\ud800" <= c <= "\udfff" for part in parts for c in part):
+    if not all(map(is_whole, parts)):  # which stand for bytes that are no UTF-8
         return NOT_TEXT
     ending = path.suffix.lower()
     if ending in ENDINGS:

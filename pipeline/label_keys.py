@@ -1,11 +1,11 @@
 """The keys of a manifest's entry that say what a cell of labels means."""
 
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from .label_words import by_word
-from .spec_sections import Section
+from .spec_sections import Names, Section
 
 
 class LabelKeys(Section, frozen=True):
@@ -20,9 +20,10 @@ class LabelKeys(Section, frozen=True):
 
     label_separator: str = Field(default=";", min_length=1)
     label_form: Literal["names", "numbers", "vector"] | None = None
-    label_values: dict[str, Literal["present", "absent", "unknown"]] | None = None
+    # Each word is a byte, beside a few of its own.
+    label_values: dict[str, Literal["present", "absent", "unknown"]] | None = Field(default=None, max_length=250)
     label_threshold: float | None = Field(default=None, gt=0, le=1)
-    no_label: tuple[str, ...] = ()
+    no_label: Names = ()
     labels: Literal["complete", "observed"] = "complete"
 
     @field_validator("label_values", mode="before")
@@ -39,11 +40,3 @@ class LabelKeys(Section, frozen=True):
     @classmethod
     def _compared_without_case(cls, words: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(word.strip().casefold() for word in words)
-
-    @model_validator(mode="after")
-    def _one_form(self) -> Self:
-        classes = getattr(self, "classes", None)
-        listed = {name.casefold() for name in classes} if isinstance(classes, tuple) else set()
-        if both := sorted(listed.intersection(self.no_label)):
-            raise ValueError(f"{both[0]!r} is listed under `classes` and under `no_label`: it is one of them")
-        return self

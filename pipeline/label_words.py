@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
@@ -20,36 +21,25 @@ MEANING = {
 YES_OR_NO = {"0", "1", "true", "false", "yes", "no", "y", "n", "t", "f", "present", "absent"}
 # Words that may stand for no label, or be a class of their own.
 NOTHING = {
-    *(
-        "nan",
-        "none",
-        "null",
-        "nil",
-        "n/a",
-        "na",
-        "<na>",
-        "#n/a",
-        "-",
-        "--",
-        "\u2013",
-        "\u2014",
-        "?",
-        "[]",
-        "{}",
-        "nothing",
-        "empty",
-        "blank",
-    ),
-    *("no finding", "no findings", "nofinding", "no_finding", "no-finding", "no label", "no labels", "no_label"),
-    *("unlabeled", "unlabelled", "not labeled", "not labelled", "undefined", "unknown", "missing"),
-}
+    "nan", "none", "null", "nil", "n/a", "na", "<na>", "#n/a", "-", "--", "\u2013", "\u2014", "?", "[]", "{}", "nothing", "empty",
+    "blank", "no finding", "no findings", "nofinding", "no_finding", "no-finding", "no label", "no labels", "no_label",
+    "unlabeled", "unlabelled", "not labeled", "not labelled", "undefined", "unknown", "missing",
+}  # fmt: skip
 _PLAIN = re.compile(r"[^\W\d_][\w.]*(?: [\w.]+)*")
 _YAML_WORDS = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
 _NUMBER = re.compile(r"[+-]?(?:(?:0|[1-9][0-9]*)(\.[0-9]*)?|(\.[0-9]+))")
 
 
+def plain(value: Any) -> Any:
+    """Return a decimal number, as some columns hold, as an int where it is whole, else as a float; all else as it is."""
+    if not isinstance(value, Decimal):
+        return value
+    return int(value) if value == value.to_integral_value() else float(value)
+
+
 def word(value: Any) -> str:
     """Return how a value is compared: numbers as short as they are, "1" for 1.0; text and truth values in small letters."""
+    value = plain(value)
     if value is None:
         return "null"
     if isinstance(value, bool):

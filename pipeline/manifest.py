@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 from .errors import AevlpError, unknown_name
 from .spec_sections import Section
 from .specs import PACKAGED, AnySpec, DatasetSpec
+from .whole_text import is_whole
 
 
 class Manifest(Section, frozen=True):
@@ -71,7 +72,7 @@ def _read(path: Path) -> Manifest:
 
 
 class _SafeLoader(yaml.SafeLoader):
-    """PyYAML's safe loader, except that a key which stands twice is a mistake instead of the last one winning."""
+    """PyYAML's safe loader, except that a key which stands twice, and half a character, are mistakes."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value if not key.tag.endswith(":merge")]
@@ -79,6 +80,14 @@ class _SafeLoader(yaml.SafeLoader):
         if twice is not None:
             raise yaml.MarkedYAMLError(problem=f"the key {twice!r} stands twice", problem_mark=node.start_mark)
         return super().construct_mapping(node, deep)
+
+    def construct_scalar(self, node: yaml.ScalarNode | yaml.MappingNode) -> Any:
+        value = super().construct_scalar(node)
+        if isinstance(value, str) and not is_whole(value):  # "\ud800"
+            raise yaml.MarkedYAMLError(
+                problem=f"the text {value!r} holds half a character", problem_mark=node.start_mark
+            )
+        return value
 
 
 def _mistake(error: Any) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
 
 from .clip_names import may_bring_weights
 from .errors import AevlpError
@@ -24,6 +24,14 @@ def known_splits(names: dict[str, str]) -> dict[str, str]:
     return {split: found[split] for split in SPLITS if split in found}
 
 
+def listed_names(names: Any) -> Any:
+    """Return a list of names; ValueError for anything else, such as a bare 1 or no in YAML, which is no text."""
+    if not (isinstance(names, list | tuple) and all(isinstance(name, str) for name in names)):
+        raise ValueError("expected a list of names; quote a name that YAML reads otherwise, as 'no' or '1'")
+    return names
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(listed_names)]
 SplitNames = Annotated[dict[str, str], AfterValidator(known_splits)]
 
 

@@ -10,7 +10,7 @@ from .label_keys import LabelKeys
 from .locations import RemotePath, location
 from .observation import checked
 from .spec_sections import Clip, Damp, Download, Expected, Recipe, Section, SplitNames, TextGraphConstants
-from .table_keys import TableKeys
+from .table_keys import ColumnKeys, ColumnName, ColumnNames, TableKeys
 
 PACKAGED = Path(__file__).resolve().parent.parent / "data_manifest.yaml"
 
@@ -133,7 +133,7 @@ class VocSpec(DatasetSpec, frozen=True):
     splits: SplitNames = Field(default={"train": "train", "test": "val"}, min_length=1)
 
 
-class TableSpec(LabelKeys, TableKeys, DatasetSpec, frozen=True):
+class TableSpec(LabelKeys, ColumnKeys, TableKeys, DatasetSpec, frozen=True):
     """Images listed in a CSV, JSON-lines or Parquet file: a row an image, or with `rows: label` a row a label.
 
     label_columns: a column for each class, instead of `label_column`. confidence_column: says of a row's label whether it is
@@ -144,21 +144,20 @@ class TableSpec(LabelKeys, TableKeys, DatasetSpec, frozen=True):
         "folder": "the folder of its images is `images`, that of all its files `root`"
     }
     format: Literal["table"]
-    image_column: str = "image"
-    label_column: str = "labels"
-    label_columns: tuple[str, ...] | None = Field(default=None, min_length=1)
-    split_column: str | None = None
+    label_columns: ColumnNames | None = None
+    split_column: ColumnName | None = None
     rows: Literal["image", "label"] = "image"
-    confidence_column: str | None = None
+    confidence_column: ColumnName | None = None
+
+    def of_a_column_of_labels(self) -> list[str]:
+        """Return the keys of the manifest that say something of a column of labels, and nothing of columns of classes."""
+        keys = [key for key in ("label_column", "label_form", "confidence_column", "no_label") if getattr(self, key)]
+        return [key for key in keys if key in self.model_fields_set] + ["rows: label"] * (self.rows == "label")
 
     @model_validator(mode="after")
     def _labels_in_one_place(self) -> Self:
-        if self.label_columns is not None:
-            for key in ("label_column", "label_form", "confidence_column"):
-                if key in self.model_fields_set and getattr(self, key) is not None:
-                    raise ValueError(f"label_columns and {key} exclude each other: leave one of them out")
-            if self.rows == "label":
-                raise ValueError("label_columns are of a table with a row an image: leave `rows: label` out")
+        if self.label_columns is not None and (keys := self.of_a_column_of_labels()):
+            raise ValueError(f"`label_columns` and `{keys[0]}` exclude each other: leave one of them out")
         if self.rows == "label" and self.label_form == "vector":
             raise ValueError(
                 "a vector is of a table with a row an image: leave `rows: label` or `label_form: vector` out"
@@ -266,7 +265,7 @@ class WebDatasetSpec(LabelKeys, DatasetSpec, frozen=True):
         return extension
 
 
-class HuggingFaceSpec(LabelKeys, DatasetSpec, frozen=True):
+class HuggingFaceSpec(LabelKeys, ColumnKeys, DatasetSpec, frozen=True):
     """What Hugging Face `datasets` wrote: for each split a folder of `save_to_disk`, or a glob pattern of Parquet or Arrow files.
 
     image_column: Image features, bytes, or paths below the data set's folder. label_column: names or numbers, one or a list,
@@ -276,8 +275,6 @@ class HuggingFaceSpec(LabelKeys, DatasetSpec, frozen=True):
     not_read: ClassVar[dict[str, str]] = {"folder": "write it into `files`, or as `root`"}
     format: Literal["huggingface"]
     files: SplitNames = Field(min_length=1)
-    image_column: str = "image"
-    label_column: str = "labels"
 
 
 AnySpec = Annotated[

@@ -1,11 +1,12 @@
 """The keys of a manifest's entry that say where a table and its images are, and how it is written."""
 
 from pathlib import PurePosixPath
-from typing import Annotated, Any
+from posixpath import normpath
+from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, field_validator
+from pydantic import BeforeValidator, Field, StringConstraints, field_validator, model_validator
 
-from .spec_sections import Section, known_splits
+from .spec_sections import Section, known_splits, listed_names
 
 
 def _one_or_each(value: Any) -> Any:
@@ -17,6 +18,29 @@ def _one_or_each(value: Any) -> Any:
 
 
 OneOrEach = Annotated[str | dict[str, str], BeforeValidator(_one_or_each)]
+ColumnName = Annotated[str, StringConstraints(strip_whitespace=True)]
+ColumnNames = Annotated[tuple[ColumnName, ...], BeforeValidator(listed_names), Field(min_length=1)]
+
+
+class ColumnKeys(Section, frozen=True):
+    """Which column holds the images, and which their labels."""
+
+    image_column: ColumnName = "image"
+    label_column: ColumnName = "labels"
+
+    @model_validator(mode="after")
+    def _each_for_one_thing(self) -> Self:
+        labels = "label_columns" if getattr(self, "label_columns", None) else "label_column"
+        first: dict[str, str] = {}
+        for key in ("image_column", labels, "split_column", "confidence_column"):
+            value = getattr(self, key, None) or ()
+            for column in (value,) if isinstance(value, str) else value:
+                if first.get(column) == key:
+                    raise ValueError(f"`{key}` names {column} twice")
+                if column in first:
+                    raise ValueError(f"`{first[column]}` and `{key}` are both {column}: each is a column of its own")
+                first[column] = key
+        return self
 
 
 class TableKeys(Section, frozen=True):
@@ -31,12 +55,12 @@ class TableKeys(Section, frozen=True):
     images: OneOrEach | None = None
     delimiter: str | None = None
     encoding: str | None = None
-    columns: tuple[str, ...] | None = Field(default=None, min_length=1)
+    columns: ColumnNames | None = None
 
     @field_validator("table")
     @classmethod
     def _a_file_each(cls, table: str | dict[str, str]) -> str | dict[str, str]:
-        files = [PurePosixPath(name) for name in table.values()] if isinstance(table, dict) else []
+        files = [normpath(name) for name in table.values()] if isinstance(table, dict) else []
         if len(set(files)) < len(files):
             raise ValueError("one file stands for two splits: name it once, and its column of splits as `split_column`")
         return table

@@ -434,7 +434,7 @@ def test_a_path_that_stands_twice_is_reported(
     [
         ({"image_column": "img"}, "a.parquet: unknown column 'img': known are image, labels"),
         ({"label_column": "label"}, "a.parquet: unknown column 'label': known are labels, image"),
-        ({"image_column": "labels"}, "a.parquet: the column labels is list<"),
+        ({"image_column": "labels", "label_column": "image"}, "a.parquet: the column labels is list<"),
         ({"files": {"train": "b*.parquet"}}, "no {root}/b*.parquet: pass the folder"),
         ({"files": {"train": "none"}}, "no {root}/none: pass the folder"),
         ({"files": {"train": "../*.parquet"}}, "is no pattern for files below"),

@@ -415,7 +415,7 @@ def test_a_word_that_may_stand_for_no_label_has_to_be_said(tmp_path: Path, word:
 
 def test_a_word_for_no_label_stands_alone(tmp_path: Path) -> None:
     assert "stands beside others" in refused(tmp_path, ["none;cat", "cat"], no_label=["none"])
-    with pytest.raises(AevlpError, match="`classes` and under `no_label`"):
+    with pytest.raises(AevlpError, match="'None' is one of the classes, and stands under `no_label`"):
         read(tmp_path, ["none", "cat"], no_label=["none"], classes=["None", "cat"])
 
 

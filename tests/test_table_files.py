@@ -278,7 +278,7 @@ def test_an_encoding_is_refused_of_a_parquet_file(tmp_path: Path) -> None:
         ("encoding: base64", "encoding: expected a text encoding such as utf-8"),
         ("columns: [image, image]", "columns: expected a name for each column of the table, each once"),
         ("columns: [image, '']", "columns: expected a name for each column of the table, each once"),
-        ("columns: []", "columns: Tuple should have at least 1 item"),
+        ("columns: []", "columns: Value should have at least 1 item"),
     ],
 )
 def test_a_key_of_another_form_is_one_clear_line(tmp_path: Path, key: str, expected: str) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..errors import AevlpError
 from ..label_keys import LabelKeys
-from .faults import DataError, Remark, Report
+from .faults import DataError, Remark, Report, counted
 from .image_rows import Labels, Row
 from .label_cells import Cell
 from .label_forms import Column, are_vectors
@@ -28,7 +28,7 @@ def labels_in_cells(keys: LabelKeys, column: Column, rows: Sequence[Row], report
     codes = np.zeros((len(kept), len(classes)), dtype=np.int8)
     for code, found in zip(codes, names, strict=True):
         code[[place[name] for name in found]] = 1
-    return Labels(classes, kept, codes, keys.labels == "complete", _said_of_nothing(column, kept))
+    return Labels(classes, kept, codes, keys.labels == "complete", said_of_nothing(column, kept))
 
 
 def named_rows(
@@ -51,6 +51,11 @@ def classes_of(column: Column, names: Sequence[Sequence[str]]) -> tuple[str, ...
 
 def _vectors(keys: LabelKeys, column: Column, rows: Sequence[Row], report: Report) -> Labels:
     assert column.classes is not None
+    if column.otherwise:
+        raise AevlpError(
+            f"{column.place}: it holds vectors, and `classes` lists the ClassLabel names in another order or with others: leave "
+            f"`classes` out, the file's are taken"
+        )
     presence = Presence(keys)
     kept, numbers = [], []
     for row in rows:
@@ -76,9 +81,10 @@ def _vector(presence: Presence, cell: Cell, classes: tuple[str, ...], where: str
     return bytes(n for n in numbers if n is not None)
 
 
-def _said_of_nothing(column: Column, rows: Sequence[Row]) -> list[Remark]:
+def said_of_nothing(column: Column, rows: Sequence[Row]) -> list[Remark]:
+    """Return what is to be said of rows whose cell is null or NaN, an empty text is none of them."""
     empty = [row for row in rows if row.labels.blank and row.labels.text is None]
     if not empty:
         return []
-    text = f"{column.place}: null or NaN {len(empty):,} times, first {empty[0].where}: read as no label"
+    text = f"{column.place}: null or NaN {counted(len(empty), 'time')}, first {empty[0].where}: read as no label"
     return [Remark("read differently", text)]

@@ -2,40 +2,19 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from ..errors import AevlpError, unknown_name
+from ..errors import AevlpError, some, unknown_name
 from ..label_words import NOTHING, as_yaml
 from ..specs import TableSpec
-from .class_list_check import doubts
+from .class_list_check import doubts, key_of
+from .column_words import LABELS, NO_CLASS
 from .faults import DataError, Report
 from .image_rows import Labels, Row
-from .label_forms import LABEL_COLUMNS
 from .presence import Presence
 
-# Columns of 0 and 1, or of numbers from 0, that are no class; of one so named it has to be said.
-_NO_CLASS = LABEL_COLUMNS | {
-    *("id", "index", "idx", "row", "no", "nr", "#", "image_id", "img_id", "number", "key", "split", "set", "subset"),
-    *("fold", "partition", "phase", "train", "training", "val", "valid", "validation", "test", "is_train", "is_valid"),
-    *(
-        "is_val",
-        "is_test",
-        "width",
-        "height",
-        "w",
-        "h",
-        "sex",
-        "gender",
-        "age",
-        "confidence",
-        "score",
-        "weight",
-        "count",
-    ),
-}
 _UNNAMED = re.compile(r"|Unnamed: \d+")  # as pandas writes its own numbers of rows
 _OTHER = 255  # of a value that says nothing of a class
 
@@ -58,20 +37,26 @@ class ClassColumns:
         """Return the values of a record, a byte for each of `columns`; DataError for one that says nothing of its class."""
         numbers = bytearray()
         for column in self.columns:
-            if column not in record:
-                raise self._lacks(column, record, where)
             number = self.presence.number(record[column])
             if number is None and self.known:
                 raise self.presence.refused(record[column], f"{where}: the column {column}")
             numbers.append(_OTHER if number is None else number)
         return bytes(numbers)
 
-    def _lacks(self, column: str, record: Mapping[str, Any], where: str) -> AevlpError:
-        key = "label_columns" if self.spec.label_columns is not None or self.known is None else "classes"
-        return AevlpError(
-            f"{where}: there is no column for the class {column!r}, its columns are {_shown(list(record))}: add the column, or "
-            f"leave the class out of `{key}`"
-        )
+    def check(self, record: Mapping[str, Any], where: str) -> None:
+        """Raise AevlpError where a record has not the columns of the first: one of a class is missing, or may be one more."""
+        places = {self.spec.image_column, self.spec.split_column}
+        if self.known is None and (more := record.keys() - places - set(self.columns)):
+            raise AevlpError(
+                f"{where}: the column {min(more)} is not in {self.where}: say which columns are classes as `label_columns`"
+            )
+        for column in self.columns:
+            if column not in record:
+                key = "label_columns" if self.spec.label_columns is not None or self.known is None else "classes"
+                raise AevlpError(
+                    f"{where}: there is no column for the class {column!r}, its columns are {some(list(record), 12)}: add the "
+                    f"column, or leave the class out of `{key}`"
+                )
 
     def labels(self, rows: Sequence[Row], report: Report) -> Labels:
         """Return the labels of rows whose `labels` is what `take` returned."""
@@ -82,7 +67,7 @@ class ClassColumns:
             chosen = [self.columns.index(name) for name in classes]
             numbers = [bytes(values[n] for n in chosen) for values in numbers]
         codes, complete, remarks = self.presence.codes(numbers, len(classes), place)
-        return Labels(classes, [replace(row, labels=None) for row in rows], codes, complete, remarks)
+        return Labels(classes, rows, codes, complete, remarks)
 
     def _found(self, rows: Sequence[Row], place: str, report: Report) -> tuple[str, ...]:
         values = np.frombuffer(b"".join(row.labels for row in rows), dtype=np.uint8).reshape(len(rows), -1)
@@ -92,18 +77,18 @@ class ClassColumns:
             column = values[:, n]
             if _UNNAMED.fullmatch(name) and ((column == _OTHER).any() or not telling[:, n].any()):
                 continue
-            certain = telling[:, n].any() and not _UNNAMED.fullmatch(name) and name.casefold() not in _NO_CLASS
+            certain = telling[:, n].any() and not _UNNAMED.fullmatch(name) and key_of(name) not in NO_CLASS
             (fit if certain and not (column == _OTHER).any() else others).append(name)
         if not fit:
             raise no_labels(self.spec, self.columns, self.where)
         if others or len(fit) == 1:
-            more = f", and {', '.join(others[:6])}{', ...' * (len(others) > 6)} hold something else" if others else ""
+            more = f", and {some(others, 6)} hold something else" if others else ""
             meant = _labels_by_name(self.spec, self.columns) or (fit if len(fit) == 1 else [])
             one = f" or `label_column: {meant[0]}`" if len(meant) == 1 else ""
             classes = [name for name in fit if name.casefold() not in NOTHING] or fit
             raise AevlpError(
-                f"{self.where}: no column {self.spec.label_column}; these may be columns of classes: {', '.join(fit[:12])}"
-                f"{', ...' * (len(fit) > 12)}{more}: say which are, such as `label_columns: {as_yaml(classes[:12])}`{one}"
+                f"{self.where}: no column {self.spec.label_column}; these may be columns of classes: {some(fit, 12)}"
+                f"{more}: say which are, such as `label_columns: {as_yaml(classes[:12])}`{one}"
             )
         if nothing := [name for name in fit if name.casefold() in NOTHING]:
             classes = [name for name in fit if name not in nothing]
@@ -126,16 +111,14 @@ def no_labels(spec: TableSpec, columns: Iterable[str], where: str) -> AevlpError
         else "say which column holds the labels as `label_column`; or, with a column for each class, which these are as "
         "`label_columns`, and what their values stand for as `label_values`"
     )
-    return AevlpError(f"{where}: {unknown_name('column', spec.label_column, columns)}: {key}")
+    stated = [f"`{key}`" for key in spec.of_a_column_of_labels() if key != "label_column"]
+    more = f"; where each class has a column, leave {' and '.join(stated)} out" if stated else ""
+    return AevlpError(f"{where}: {unknown_name('column', spec.label_column, columns)}: {key}{more}")
 
 
 def _labels_by_name(spec: TableSpec, columns: Iterable[str]) -> list[str]:
     places = (spec.image_column, spec.split_column)
-    return [name for name in columns if name.casefold() in LABEL_COLUMNS and name not in places]
-
-
-def _shown(names: Sequence[str]) -> str:
-    return ", ".join(names[:12]) + (f", ... ({len(names)} in all)" if len(names) > 12 else "")
+    return [name for name in columns if key_of(name) in LABELS and name not in places]
 
 
 def _stated(
@@ -144,7 +127,7 @@ def _stated(
     """Return the columns that the manifest names, as `label_columns` or by their classes; None where it names none."""
     if spec.label_columns is None and (classes is None or not set(classes).intersection(record)):
         return None
-    columns = classes if spec.label_columns is None else tuple(name.strip() for name in spec.label_columns)
+    columns = classes if spec.label_columns is None else spec.label_columns
     assert columns is not None
     for name in columns:
         if name not in record:
@@ -152,8 +135,6 @@ def _stated(
             raise AevlpError(
                 f"{where}: {unknown_name('column', name, record)}: `{key}` names it, so add the column, or leave it out there"
             )
-    if twice := [name for n, name in enumerate(columns) if name in columns[:n]]:
-        raise AevlpError(f"{spec.name}: `label_columns` names {twice[0]} twice")
     if classes is None or classes == columns:
         return columns
     if set(classes) != set(columns):
@@ -171,5 +152,5 @@ def class_columns_of(spec: TableSpec, record: Mapping[str, Any]) -> tuple[str, .
     return tuple(
         name
         for name, value in record.items()
-        if name not in places and name.casefold() not in _NO_CLASS and presence.number(value) in presence.telling()
+        if name not in places and key_of(name) not in NO_CLASS and presence.number(value) in presence.telling()
     )

@@ -5,6 +5,7 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
+from ..errors import some
 from ..label_words import NOTHING
 
 SEPARATORS = (",", ";", "|", "/", "\t", "\n", ":", "&", "+")
@@ -63,8 +64,7 @@ def _quoted(separator: str) -> str:
 
 
 def _shown(names: Iterable[str]) -> str:
-    shown = [repr(name if len(name) < 60 else f"{name[:57]}...") for name in names]
-    return ", ".join(shown[:4]) + (f", ... ({len(shown)} in all)" if len(shown) > 4 else "")
+    return some([repr(name if len(name) < 60 else f"{name[:57]}...") for name in names], 4)
 
 
 def _syntax(names: list[str]) -> str | None:
@@ -142,6 +142,5 @@ def _alike(names: list[str]) -> str | None:
             if len(key) > 2 and plural in groups:
                 groups[key] += groups.pop(plural)
     if odd := [" and ".join(map(repr, group)) for group in groups.values() if len(group) > 1]:
-        more = f", ... ({len(odd)} in all)" if len(odd) > 4 else ""
-        return f"classes that may be one: {', '.join(odd[:4])}{more}: write each class in one way; {_LISTED}"
+        return f"classes that may be one: {some(odd, 4)}: write each class in one way; {_LISTED}"
     return None

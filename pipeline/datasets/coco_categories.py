@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import AevlpError, unknown_name
+from ..whole_text import is_whole
 from .coco_file import Category, id_text
 from .faults import Remark
 
@@ -49,7 +50,7 @@ def category_table(path: Path, categories: Sequence[Category]) -> CategoryTable:
             raise AevlpError(
                 f"{path}: the category {category.name!r} has the id {category.id!r}, expected a whole number"
             )
-        if any("\ud800" <= c <= "\udfff" for c in category.name):
+        if not is_whole(category.name):
             raise AevlpError(f"{path}: the category {category.name!r} holds half a character: write its name anew")
         if (first := place.setdefault(found, n)) != n:
             raise AevlpError(

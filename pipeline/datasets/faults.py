@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from ..errors import AevlpError
 from ..specs import DatasetSpec
+from ..whole_text import is_whole
 
 
 class DataError(AevlpError):
@@ -61,7 +62,7 @@ def image_name(image: str, where: str) -> str:
     """Return an image's name as a label file writes it; DataError where no file can have it."""
     if not image.strip():
         raise DataError("bad row", f"{where}: no image is named, its path is needed")
-    if "\0" in image or (not image.isascii() and any("\ud800" <= c <= "\udfff" for c in image)):
+    if "\0" in image or not is_whole(image):
         raise DataError("bad row", f"{where}: the image {image!r} holds a character that no file name can have")
     return image
 

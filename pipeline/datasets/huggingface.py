@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..column_files import chunks, holds_bytes, lengths, schema
-from ..errors import AevlpError, unknown_name
+from ..column_files import chunks, holds_bytes, lengths, schema, values
+from ..errors import AevlpError, some, unknown_name
 from ..specs import HuggingFaceSpec
 from .cell_labels import labels_in_cells
 from .faults import DataError, Remark, Report, counted, image_below_root, image_name
@@ -18,7 +18,7 @@ from .file_tree import FileTree
 from .image_rows import Labels, Row, distinct, listings
 from .image_table import Listings
 from .label_cells import parsed
-from .label_forms import Column, are_vectors
+from .label_forms import Column
 from .split_files import in_one_split, matching
 from .table_images import placed
 from .text_lists import class_list
@@ -56,12 +56,8 @@ def read(spec: HuggingFaceSpec, root: Path, report: Report) -> Listings:
         raise AevlpError(f"{spec.name}: the files hold no row with an image, at least one is needed")
     typed = any(file.names for file in files)
     rows, unlabelled = _without_unlabelled(spec, rows) if typed else (rows, [])
-    column = Column(f"{spec.name}, the column {spec.label_column}", spec.label_column, classes, typed)
-    if stated and classes and stated != classes and are_vectors(spec, column, [row.labels for row in rows]):
-        raise AevlpError(
-            f"{column.place}: it holds vectors, and `classes` lists the ClassLabel names in another order or with others: leave "
-            f"`classes` out, the file's are taken"
-        )
+    otherwise = stated is not None and stated != classes
+    column = Column(f"{spec.name}, the column {spec.label_column}", spec.label_column, classes, typed, otherwise)
     listed = listings(root, [], _in_order(labels_in_cells(spec, column, rows, report), stated))
     listed.remarks += said + unlabelled
     return listed
@@ -184,8 +180,7 @@ def _class_names(files: list[_File], stated: tuple[str, ...] | None) -> tuple[st
 
 
 def _few(names: list[str]) -> str:
-    more = f", ... ({len(names)} in all)" if len(names) > 4 else ""
-    return ", ".join(map(repr, names[:4])) + more
+    return some([repr(name) for name in names], 4)
 
 
 def _rows(spec: HuggingFaceSpec, root: Path, file: _File, report: Report) -> Iterator[Row]:
@@ -211,4 +206,4 @@ def _rows(spec: HuggingFaceSpec, root: Path, file: _File, report: Report) -> Ite
 
 def _cells(path: Path, column: str, field: str | None = None) -> Iterator[Any]:
     for chunk in chunks(path, column, field):
-        yield from chunk.to_pylist()
+        yield from values(path, column, chunk)

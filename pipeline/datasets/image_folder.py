@@ -9,6 +9,7 @@ from ..errors import AevlpError, unknown_name
 from ..image_files import NOT_TEXT, counted, find_pictures, is_systems
 from ..specs import ImageFolderSpec
 from ..splits import split_of
+from ..whole_text import is_whole
 from .class_list_check import doubts_of_classes
 from .faults import DataError, Remark, Report
 from .image_table import Listing, Listings
@@ -74,7 +75,7 @@ def _class_folders(spec: ImageFolderSpec, folder: Path) -> list[str]:
     if not folder.is_dir():
         holds = "it" if spec.splits else "a folder for each class"
         raise AevlpError(f"{spec.name}: no folder {folder}: pass the folder that holds {holds} as --data-root")
-    names = [path.name for path in sorted(folder.glob("*")) if path.is_dir() and _is_text(path.name)]
+    names = [path.name for path in sorted(folder.glob("*")) if path.is_dir() and is_whole(path.name)]
     names = [name for name in names if not is_systems(name)]
     if not spec.splits and names and all(map(split_of, names)):
         raise AevlpError(
@@ -84,8 +85,3 @@ def _class_folders(spec: ImageFolderSpec, folder: Path) -> list[str]:
     if not names:
         raise AevlpError(f"{spec.name}: {folder} holds no folders: each class needs one, named for it")
     return names
-
-
-def _is_text(name: str) -> bool:
-    """Return whether a name is text; one with bytes that are no UTF-8 has halves of characters in their place."""
-    return not any("\ud800" <= c <= "\udfff" for c in name)

@@ -1,7 +1,6 @@
 """What stands in one cell -> the labels in it, as they are written; what they mean is decided for a whole column."""
 
 import ast
-import json
 import math
 import re
 import tokenize
@@ -12,47 +11,23 @@ from io import StringIO
 from itertools import pairwise
 from typing import Any
 
+from ..label_words import plain
+from ..whole_text import is_whole
+from .class_list_check import key_of
+from .column_words import SURE
 from .faults import DataError
+from .json_text import RepeatedKey, json_value
 
 _NAME_FIELDS = ("label", "name", "class", "category", "label_name", "class_name", "category_name", "tag")
 _LIST_FIELDS = ("choices", "labels")  # of Label Studio, and of many
-_SURE_FIELDS = ("confidence", "score", "probability", "prob", "present", "value")  # which may say that it is absent
 _PLACE_FIELDS = {
-    *(
-        "id",
-        "image_id",
-        "category_id",
-        "class_id",
-        "label_id",
-        "x",
-        "y",
-        "w",
-        "h",
-        "width",
-        "height",
-        "x1",
-        "y1",
-        "x2",
-        "y2",
-    ),
-    *(
-        "xmin",
-        "ymin",
-        "xmax",
-        "ymax",
-        "bbox",
-        "box",
-        "bounding_box",
-        "area",
-        "points",
-        "polygon",
-        "segmentation",
-        "rotation",
-    ),
-    *("color", "supercategory", "iscrowd"),
-}
+    "id", "image_id", "category_id", "class_id", "label_id", "x", "y", "w", "h", "width", "height", "x1", "y1", "x2", "y2",
+    "xmin", "ymin", "xmax", "ymax", "bbox", "box", "bounding_box", "area", "points", "polygon", "segmentation", "rotation",
+    "color", "supercategory", "iscrowd",
+}  # fmt: skip
 _QUOTES_THAT_MEET = re.compile(r"""['"][\s\\]*[bBuUrR]*['"]""")
 _VALUE = re.compile(r"[-+.\w?]+")
+_LARGEST = 2**63  # number: a longer one is no class's, and may be too long to be written
 Item = str | int | float | bool | None
 
 
@@ -120,17 +95,18 @@ def _from_value(value: Any) -> tuple[bool, list[Item]]:
 
 
 def _item(value: Any) -> Item:
-    if value.__class__ is int:
+    value = _decoded(value) if isinstance(value, bytes) else plain(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, int):
+        if abs(value) > _LARGEST:
+            raise _NoLabel(value)
         return value
-    if isinstance(value, bytes):
-        value = _decoded(value)
     if isinstance(value, str):
-        if any("\ud800" <= c <= "\udfff" for c in value):  # JSON may hold halves of a character
+        if not is_whole(value):
             raise _NoLabel(value)
         return value.strip()
-    if isinstance(value, float) and not math.isnan(value) and value.is_integer():
-        return int(value)
-    if value is not None and not isinstance(value, int | float):
+    if value is not None and not isinstance(value, float):
         raise _NoLabel(value)
     return value
 
@@ -149,16 +125,16 @@ def _named(thing: dict[Any, Any]) -> Item:
     doubtful = [
         field
         for field in others
-        if field not in _PLACE_FIELDS and not (field in _SURE_FIELDS and thing[field] in (1, True))
+        if field not in _PLACE_FIELDS and not (key_of(field) in SURE and thing[field] in (1, True))
     ]
     if len(names) != 1 or not isinstance(thing[names[0]], str) or doubtful:
-        said = f", whose {doubtful[0]} may say more" if len(names) == 1 and doubtful else ""
+        said = f", whose {doubtful[0]!r} may say more" if len(names) == 1 and doubtful else ""
         raise _NoLabel(thing, f"{said}: write a list of the names alone")
     return _item(thing[names[0]])
 
 
 def _from_text(text: str, separator: str | None, lines: bool) -> Cell:
-    if any("\ud800" <= c <= "\udfff" for c in text):
+    if not is_whole(text):
         raise _NoLabel(text)
     return _text_cell(text, separator, lines)
 
@@ -179,7 +155,9 @@ def _text_cell(text: str, separator: str | None, lines: bool) -> Cell:
 def _literal(text: str) -> Any:
     """Return the list or object that a text writes, as JSON, Python, or NumPy print it; None where it writes none."""
     try:
-        return json.loads(text, object_pairs_hook=_distinct)
+        return json_value(text)
+    except RepeatedKey as error:
+        raise _NoLabel(text, f", in which {error}") from error
     except (ValueError, RecursionError):
         pass
     if text[0] == "[" and text[-1] == "]" and text.count("[") == 1:
@@ -192,17 +170,18 @@ def _literal(text: str) -> Any:
             return _numpy_texts(text)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            value = ast.literal_eval(text)
+            tree = ast.parse(text, mode="eval")
+            if any(_repeats(node) for node in ast.walk(tree)):
+                raise _NoLabel(text, ", in which a field stands twice")
+            value = ast.literal_eval(tree)
+        return sorted(value, key=repr) if isinstance(value, set) else value
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError, tokenize.TokenError, Warning):
         return None
-    return sorted(value, key=repr) if isinstance(value, set) else value
 
 
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise _NoLabel(found, ", in which a field stands twice")
-    return found
+def _repeats(node: ast.AST) -> bool:
+    keys = [ast.dump(key) for key in node.keys if key] if isinstance(node, ast.Dict) else []
+    return len(set(keys)) < len(keys)
 
 
 def _tokens(text: str) -> list[tokenize.TokenInfo]:
@@ -238,4 +217,7 @@ def _loose(text: str) -> tuple[Item, ...]:
 
 
 def _short(value: Any) -> str:
-    return repr(str(value)[:60])
+    try:
+        return repr(str(value)[:60])
+    except ValueError:  # of a number
+        return "more digits than Python writes"

@@ -6,22 +6,10 @@ from dataclasses import dataclass
 from ..errors import AevlpError
 from ..label_keys import LabelKeys
 from ..label_words import YES_OR_NO, as_yaml, number, word
+from .class_list_check import key_of
+from .column_words import LABELS
 from .label_cells import Cell, Item
 from .presence import Presence
-
-LABEL_COLUMNS = {"label", "labels", "class", "classes", "category", "target", "targets", "tag", "tags", "y"} | {
-    *(
-        "class_id",
-        "category_id",
-        "label_id",
-        "classid",
-        "class_number",
-        "label_number",
-        "label_idx",
-        "class_idx",
-        "cls",
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -29,13 +17,16 @@ class Column:
     """What is known of a column of labels beside its cells.
 
     place: where it is, in words. name: its header. classes: None where none are listed. typed: whether the file itself says
-    that its numbers are those of classes. beside: this and other columns of a table that may each be of one class.
+    that its numbers are those of classes. otherwise: whether the manifest lists the file's classes in another order, or with
+    others, so that the places of a vector are not certain. beside: this and other columns of a table that may each be of one
+    class.
     """
 
     place: str
     name: str
     classes: tuple[str, ...] | None
     typed: bool = False
+    otherwise: bool = False
     beside: tuple[str, ...] = ()
 
 
@@ -45,10 +36,10 @@ def are_vectors(keys: LabelKeys, column: Column, cells: Sequence[Cell]) -> bool:
     Raises AevlpError that names the key `label_form`, or `classes`, where both can be meant or the one that is meant cannot
     be read.
     """
-    values = [key for key in ("label_values", "label_threshold") if getattr(keys, key) is not None]
-    if values and keys.label_form in ("names", "numbers"):
+    given = [key for key in ("label_values", "label_threshold") if getattr(keys, key) is not None]
+    if given and keys.label_form in ("names", "numbers"):
         raise AevlpError(
-            f"{column.place}: `{values[0]}` is of a value for each class, and the manifest says `label_form: {keys.label_form}`: "
+            f"{column.place}: `{given[0]}` is of a value for each class, and the manifest says `label_form: {keys.label_form}`: "
             f"leave one of them out"
         )
     if keys.label_form == "vector" or keys.label_values or keys.label_threshold is not None:
@@ -59,7 +50,7 @@ def are_vectors(keys: LabelKeys, column: Column, cells: Sequence[Cell]) -> bool:
         return True
     if keys.label_form is not None:
         return False
-    distinct = list(dict.fromkeys(cell for cell in cells if cell.parts))  # an empty list is an empty cell
+    distinct = [cell for cell in dict.fromkeys(cells) if cell.parts]  # an empty list is an empty cell
     presence = Presence(keys)
     values = [found for cell in distinct if (found := _values(cell, column.classes, presence)) is not None]
     lone = [cell for cell in distinct if not cell.listed and len(cell.items) == 1 and len(cell.parts) == 1]
@@ -119,7 +110,7 @@ def _decided(column: Column, values: list[_Values], named: bool) -> bool:
     alike = len(lengths) == 1 and max(lengths) > 1
     example = ", ".join(lists[0].words)
     if named:
-        if odd := [v for v in lists if v.repeats or (v.presence and 1 < len(v.words) == count)]:
+        if odd := _unlike_numbers(lists, count):
             form = "0/1 vectors" if odd[0].presence else "repeated numbers"
             example = ", ".join(odd[0].words)
             raise AevlpError(f"{place}: names in some cells, {form} in others ({example}): write them in one form")
@@ -158,7 +149,7 @@ def _decided(column: Column, values: list[_Values], named: bool) -> bool:
             f"{place}: these look like vectors of length {found} ({example}), and `classes` lists {count} names: they must be as "
             f"many"
         )
-    odd = [v for v in lists if v.repeats or (v.presence and 1 < len(v.words) == count)]
+    odd = _unlike_numbers(lists, count)
     if column.typed:  # the file says numbers: a box each, where nothing looks like a vector
         odd = [v for v in odd if v.repeats and (presence or alike or len(v.words) == count)]
     if odd:
@@ -166,6 +157,11 @@ def _decided(column: Column, values: list[_Values], named: bool) -> bool:
         found = " and ".join(map(str, sorted(lengths)[:3]))
         raise _both(column, f"of length {found}{repeated}", ", ".join(odd[0].words))
     return False
+
+
+def _unlike_numbers(lists: list[_Values], count: int | None) -> list[_Values]:
+    """Return those that repeat a number, or may be a vector of the classes, `count` of them."""
+    return [v for v in lists if v.repeats or (v.presence and 1 < len(v.words) == count)]
 
 
 def _is_padded(values: _Values) -> bool:
@@ -188,7 +184,7 @@ def _insist_on_labels(keys: LabelKeys, column: Column, cells: list[Cell]) -> Non
     classes = column.classes
     if not words or not words <= YES_OR_NO or (classes and all(cell.items[0] in classes for cell in cells)):
         return
-    plain = column.name.casefold() in LABEL_COLUMNS
+    plain = key_of(column.name) in LABELS
     if words <= {"0", "1"} and (plain if classes is None else column.typed or (plain and len(classes) > 1)):
         return
     found = " and ".join(sorted(words))

@@ -64,6 +64,10 @@ class _Reader:
         self.keys, self.column = keys, column
         self.classes = column.classes
         self.known = frozenset(column.classes or ())
+        if both := sorted(name for name in self.known if name.casefold() in keys.no_label):
+            raise AevlpError(
+                f"{column.place}: {both[0]!r} is one of the classes, and stands under `no_label`: it is one of them"
+            )
         self.cut_classes = {name: parts for name in self.known if len(parts := cut(name, keys.label_separator)) > 1}
         numerals = [name for name in self.known if number(name) is not None]
         self.numerals = bool(numerals)
@@ -136,7 +140,7 @@ class _Reader:
         elif 0 <= value < len(self.classes):
             found.names.append(self.classes[int(value)])
         else:
-            text = f"unknown class number {value:g}: known are 0 to {len(self.classes) - 1}"
+            text = f"unknown class number {int(value)}: known are 0 to {len(self.classes) - 1}"
             found.faults.append(("unknown class", text))
 
     def _insist_on_one_cut(self, cell: Cell, where: str) -> None:

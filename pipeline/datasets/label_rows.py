@@ -10,7 +10,7 @@ from ..errors import AevlpError, unknown_name
 from ..label_codes import NEGATIVE, POSITIVE, UNKNOWN
 from ..label_words import ABSENT, PRESENT
 from ..specs import TableSpec
-from .cell_labels import classes_of, named_rows
+from .cell_labels import classes_of, named_rows, said_of_nothing
 from .faults import DataError, Remark, Report
 from .image_rows import Labels, Row, image_of, place_beside
 from .label_cells import Cell, parsed
@@ -31,8 +31,15 @@ class _SureCell:
 class LabelRows:
     """Takes the records of a table one by one; the rows of one image become one."""
 
-    def __init__(self, spec: TableSpec, confidence: str | None) -> None:
+    def __init__(self, spec: TableSpec, confidence: str | None, where: str) -> None:
+        """Raise AevlpError where the manifest says what the values of a column of confidence are, and there is none."""
         self.spec, self.confidence = spec, confidence
+        given = [key for key in ("label_values", "label_threshold") if getattr(spec, key) is not None]
+        if given and confidence is None:
+            raise AevlpError(
+                f"{where}: `{given[0]}` is of a column that says how sure a row's label is: name it as `confidence_column`, or "
+                f"leave `{given[0]}` out"
+            )
         self.presence = Presence(spec)
         self.found = "confidence_column" not in spec.model_fields_set
 
@@ -98,7 +105,9 @@ class LabelRows:
                     report(DataError("labels disagree", text, row.image))
                 codes[number, place[name]] = code or codes[number, place[name]]
         images = [row for _, row in first.values()]
-        return self._complete(classes, images, codes[: len(images)], column)
+        found = self._complete(classes, images, codes[: len(images)], column)
+        found.remarks.extend(said_of_nothing(column, kept))
+        return found
 
     def _complete(self, classes: tuple[str, ...], images: list[Row], codes: np.ndarray, column: Column) -> Labels:
         absent, unknown = (int((codes == code).sum()) for code in (NEGATIVE, UNKNOWN))
@@ -127,11 +136,11 @@ def confidence_column(spec: TableSpec, record: Mapping[str, Any], where: str) ->
     """Return the column of a table that says how sure a row's label is, None where it has none."""
     if "confidence_column" in spec.model_fields_set:
         name = spec.confidence_column
-        if name is not None and name.strip() not in record:
+        if name is not None and name not in record:
             raise AevlpError(
                 f"{where}: {unknown_name('column', name, record)}: `confidence_column` says which column it is"
             )
-        return name and name.strip()
+        return name
     named = [name for name in record if name.casefold() == _FOUND and name != spec.label_column]
     return named[0] if len(named) == 1 else None
 

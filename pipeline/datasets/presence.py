@@ -1,18 +1,18 @@
 """A value for each class, as vectors and class columns have them -> codes: present, absent, or not known."""
 
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
 
-from ..errors import AevlpError
+from ..errors import AevlpError, some
 from ..label_codes import NEGATIVE, POSITIVE, UNKNOWN
 from ..label_keys import LabelKeys
 from ..label_words import ABSENT, BLANK, MEANING, PRESENT, word
-from .faults import DataError, Remark
+from .faults import DataError, Remark, counted
 
 FRACTION = "a fraction"
 _CODES = {PRESENT: POSITIVE, ABSENT: NEGATIVE}
-_FULL = 250  # words at most: a byte
 
 
 class Presence:
@@ -39,15 +39,13 @@ class Presence:
             return found
 
     def _number(self, value: Any) -> int | None:
-        if value is not None and not isinstance(value, (str, int, float)):
+        if value is not None and not isinstance(value, str | int | float | Decimal):
             return None
         text = word(value)
         if text not in self._meaning:
             text = self._fraction(text) or ""
             if not text:
                 return None
-        if len(self._numbers) == _FULL and text not in self._numbers:
-            return None
         return self._numbers.setdefault(text, len(self._numbers))
 
     def _fraction(self, text: str) -> str | None:
@@ -80,7 +78,7 @@ class Presence:
         """Return the error for a value that says nothing of a class, in a row and column."""
         expected = "present (1), absent (0) or not known"
         if self._keys.label_values:
-            expected = f"one of those under `label_values` ({', '.join(self._keys.label_values)})"
+            expected = f"one of those under `label_values` ({some(list(self._keys.label_values), 12)})"
         example = "" if self._keys.label_values else ", and what each value stands for under `label_values`"
         return DataError("bad row", f"{place} holds {str(value)[:60]!r}, expected {expected}{example}")
 
@@ -91,14 +89,14 @@ class Presence:
         Raises AevlpError that names the manifest's key where what a value stands for is not certain.
         """
         numbers = np.frombuffer(b"".join(rows), dtype=np.uint8).reshape(len(rows), width)
-        counted = np.bincount(numbers.ravel(), minlength=len(self._numbers))
-        counts = {text: int(counted[n]) for text, n in self._numbers.items() if counted[n]}
+        found = np.bincount(numbers.ravel(), minlength=len(self._numbers))
+        counts = {text: int(found[n]) for text, n in self._numbers.items() if found[n]}
         given = "labels" in self._keys.model_fields_set
         self._insist_on_certain(counts, place, given and self._keys.labels == "observed")
         meaning, remarks = self._meaning, []
         unknown = {text: count for text, count in counts.items() if meaning[text] == "unknown"}
         absent = {text: count for text, count in counts.items() if meaning[text] == ABSENT}
-        listed = ", ".join(f"{count:,} times {text or 'empty'}" for text, count in unknown.items())
+        listed = ", ".join(f"{counted(count, 'time')} {text or 'empty'}" for text, count in unknown.items())
         if given and self._keys.labels == "complete" and unknown:
             raise AevlpError(
                 f"{place}: not every label is known ({listed}), and the manifest says `labels: complete`: leave it out, or say "

@@ -1,12 +1,15 @@
 """A CSV, JSON-lines or Parquet file with a row an image: a data set of one's own."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from ..errors import AevlpError, unknown_name
 from ..image_formats import ENDINGS
+from ..label_words import plain
 from ..specs import TableSpec
 from ..splits import expected_words, split_of
+from ..whole_text import is_whole
 from .cell_labels import labels_in_cells
 from .class_columns import ClassColumns, class_columns_of, no_labels
 from .delimited_text import TableForm
@@ -37,6 +40,8 @@ def read(spec: TableSpec, root: Path, report: Report) -> Listings:
     tables: list[tuple[Path, list[Row]]] = []
     remarks: list[Remark] = []
     seen = 0
+    written: Any = None  # the columns of the record before
+    names: dict[str, str] = {}
 
     def counted(error: DataError) -> None:
         nonlocal seen
@@ -44,15 +49,19 @@ def read(spec: TableSpec, root: Path, report: Report) -> Listings:
         report(error)
 
     for path, split in files.items():
-        table = open_table(path, spec.image_column.strip(), TableForm(spec.delimiter, spec.encoding, spec.columns))
+        table = open_table(path, spec.image_column, TableForm(spec.delimiter, spec.encoding, spec.columns))
         found: list[Row] = []
         for where, record in table.records(counted):
             seen += 1
             place = f"{path}, {where}"
             try:
-                if source is None or record.keys() != source.columns:
-                    record = _stripped(record, place)
+                if differs := record.keys() != written:
+                    written, names = record.keys(), _names(record, place)
+                if names:
+                    record = {names[name]: value for name, value in record.items()}
                 source = source or _Source(spec, record, classes, place)
+                if differs:
+                    source.check(record, place)
                 found.append(source.row(record, place, split))
             except DataError as error:
                 report(error)
@@ -71,9 +80,12 @@ class _Source:
     """Where the records of a table hold an image, its labels and its split, as the first record has it."""
 
     def __init__(self, spec: TableSpec, record: dict[str, Any], classes: tuple[str, ...] | None, where: str) -> None:
-        self.spec, self.where, self.classes, self.columns = spec, where, classes, record.keys()
-        self.image_column, self.label_column = spec.image_column.strip(), spec.label_column.strip()
-        self.split_column = spec.split_column and spec.split_column.strip()
+        self.spec, self.where, self.classes = spec, where, classes
+        self.image_column, self.label_column, self.split_column = (
+            spec.image_column,
+            spec.label_column,
+            spec.split_column,
+        )
         if self.image_column not in record:  # of every row alike: nothing could be read
             named = [name for name, value in record.items() if str(value).strip().lower().endswith(tuple(ENDINGS))]
             hint = f"; did you mean `image_column: {named[0]}`?" if len(named) == 1 else ""
@@ -82,15 +94,14 @@ class _Source:
         self.beside = class_columns_of(spec, record)
         self.many: ClassColumns | LabelRows | None = None
         if self.label_column not in record or spec.label_columns is not None:
-            if "label_column" in spec.model_fields_set and spec.label_columns is None:
+            if spec.of_a_column_of_labels():
                 raise no_labels(spec, record, where)
             self.many = ClassColumns(spec, record, classes, where)
         else:
             confidence = confidence_column(spec, record, where)
             if spec.rows == "label" or confidence is not None:
-                self.many = LabelRows(spec, confidence)
+                self.many = LabelRows(spec, confidence, where)
         self.unnamed = self._unnamed()
-        self.unnamed.add(record, where)
 
     def _unnamed(self) -> UnnamedColumns:
         """Return what looks at the columns that the manifest names in no way."""
@@ -105,28 +116,27 @@ class _Source:
         unsure = cells and "confidence_column" not in spec.model_fields_set and not (rows and many.confidence)
         return UnnamedColumns(named, self.where, unsure, rows, isinstance(spec.table, dict))
 
+    def check(self, record: dict[str, Any], where: str) -> None:
+        """Take notice of a record's columns, where they are not those of the one before; AevlpError where one lacks."""
+        confidence = self.many.confidence if isinstance(self.many, LabelRows) else None
+        places = {"image_column": self.image_column, "split_column": self.split_column, "confidence_column": confidence}
+        for key, column in places.items():
+            if column is not None and column not in record:
+                raise AevlpError(f"{where}: {unknown_name('column', column, record)}: `{key}` says which column it is")
+        if isinstance(self.many, ClassColumns):
+            self.many.check(record, where)
+        elif self.label_column not in record:
+            raise no_labels(self.spec, record, where)
+        self.unnamed.add(record, where)
+
     def row(self, record: dict[str, Any], where: str, split: str | None) -> Row:
         """Return a record's row; DataError where it names no image or no split, or its labels cannot be read.
 
         split: that of its table, None where a column says it.
         """
-        for column in (self.image_column, self.split_column):
-            if column is not None and column not in record:
-                key = "image_column" if column == self.image_column else "split_column"
-                raise AevlpError(f"{where}: {unknown_name('column', column, record)}: `{key}` says which column it is")
-        if record.keys() != self.columns:
-            self.unnamed.add(record, where)
         self.unnamed.look(record, where, split)
         image, split = self._image(record, where), split or self._split(record, where)
-        if isinstance(self.many, ClassColumns):
-            if self.many.known is None and (more := record.keys() - self.columns):
-                raise AevlpError(
-                    f"{where}: the column {min(more)} is not in {self.where}: say which columns are classes as `label_columns`"
-                )
-            return Row(where, image, self.many.take(record, where), split)
-        if self.label_column not in record:
-            raise no_labels(self.spec, record, where)
-        if isinstance(self.many, LabelRows):
+        if self.many is not None:
             return Row(where, image, self.many.take(record, where), split)
         return Row(where, image, parsed(record[self.label_column], self.spec.label_separator, where), split)
 
@@ -146,7 +156,7 @@ class _Source:
         return labels_in_cells(self.spec, column, rows, report)
 
     def _image(self, record: dict[str, Any], where: str) -> str:
-        value = record[self.image_column]
+        value = plain(record[self.image_column])
         if isinstance(value, int) and not isinstance(value, bool):  # an id
             value = str(value)
         if not isinstance(value, str | None):
@@ -169,13 +179,13 @@ class _Source:
         return split
 
 
-def _stripped(record: dict[str, Any], where: str) -> dict[str, Any]:
-    """Return a record by the names of its columns without blanks around them."""
-    if all(name == name.strip() for name in record):
-        return record
-    found = {name.strip(): value for name, value in record.items()}
-    if len(found) < len(record):
+def _names(columns: Iterable[str], where: str) -> dict[str, str]:
+    """Return the names of columns without blanks around them, {} where none has any."""
+    names = {name: name.strip() for name in columns}
+    if odd := [name for name in names if not is_whole(name)]:
+        raise AevlpError(f"{where}: the column {odd[0]!r} holds half a character: write its name anew")
+    if len(set(names.values())) < len(names):
         raise AevlpError(
-            f"{where}: two columns have one name, but for the blanks around it: {', '.join(map(repr, record))}"
+            f"{where}: two columns have one name, but for the blanks around it: {', '.join(map(repr, names))}"
         )
-    return found
+    return names if any(name != stripped for name, stripped in names.items()) else {}

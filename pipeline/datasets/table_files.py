@@ -8,9 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
+from .. import column_files
 from ..errors import AevlpError
 from .delimited_text import DelimitedText, TableForm
 from .faults import DataError, Remark, Report
+from .json_text import json_value
 from .text_encoding import encoding_of, head_of, text_errors
 
 TEXT_ENDINGS = (".csv", ".tsv", ".tab", ".txt")
@@ -110,18 +112,10 @@ def _is_array(line: str) -> bool:
 
 def _json_object(line: str) -> dict[str, Any]:
     """Return the object of a line; ValueError for what is no JSON, or has a key twice, TypeError for what is no object."""
-    value = json.loads(line, object_pairs_hook=_distinct)
+    value = json_value(line)
     if not isinstance(value, dict):
         raise TypeError
     return value
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        name = next(name for name, count in Counter(name for name, _ in pairs).items() if count > 1)
-        raise ValueError(f"the key {name!r} stands twice")
-    return found
 
 
 class ParquetRows:
@@ -131,7 +125,7 @@ class ParquetRows:
         import pyarrow.parquet
 
         self.path, self.remarks = path, list[Remark]()
-        with path.open("rb") as file:
+        with column_files.reading(path), path.open("rb") as file:
             self.columns = tuple(pyarrow.parquet.ParquetFile(file).schema_arrow.names)
         if twice := sorted(name for name, count in Counter(self.columns).items() if count > 1):
             raise AevlpError(f"{path}: columns that stand twice: {', '.join(map(repr, twice))}; each may stand once")
@@ -140,10 +134,14 @@ class ParquetRows:
         import pyarrow.parquet
 
         start = 0
-        with reading(self.path), self.path.open("rb") as file:
+        with column_files.reading(self.path), self.path.open("rb") as file:
             for batch in pyarrow.parquet.ParquetFile(file).iter_batches():
-                for number, record in enumerate(batch.to_pylist(), start + 1):
-                    yield f"row {number}", record
+                columns = [
+                    column_files.values(self.path, name, array)
+                    for name, array in zip(self.columns, batch.columns, strict=True)
+                ]
+                for number, cells in enumerate(zip(*columns, strict=True), start + 1):
+                    yield f"row {number}", dict(zip(self.columns, cells, strict=True))
                 start += batch.num_rows
 
 
@@ -152,7 +150,7 @@ def reading(path: Path) -> Iterator[None]:
     """Raise AevlpError, in one line, for what goes wrong in reading a table."""
     try:
         yield
-    except OSError as error:  # pyarrow's errors derive from it
+    except OSError as error:
         raise AevlpError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
     except ValueError as error:
         raise AevlpError(f"{path}: not a valid {path.suffix} file: {' '.join(str(error).split())}") from error

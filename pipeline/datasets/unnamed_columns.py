@@ -7,12 +7,7 @@ from ..errors import AevlpError
 from ..label_words import BLANK, YES_OR_NO, number, word
 from ..splits import split_of
 from .class_list_check import key_of
-
-_SPLIT = {"split", "splits", "set", "subset", "partition", "fold", "datasplit"}
-_SURE = {"confidence", "conf", "score", "probability", "prob", "certainty", "likelihood", "value", "labelvalue"} | {
-    *("confidencescore", "labelconfidence", "labelscore", "present", "ispresent", "presence", "positive", "ispositive"),
-    *("verified", "isverified", "relevant", "isrelevant", "relevance"),
-}
+from .column_words import SPLIT, SURE
 
 
 class UnnamedColumns:
@@ -25,7 +20,7 @@ class UnnamedColumns:
     def __init__(self, named: Collection[str | None], where: str, sure: bool, a_label: bool, of_file: bool) -> None:
         self.named, self.where, self.of_file = named, where, of_file
         self.by_name, self.by_cells = sure, sure and a_label
-        self.names: list[str] = []
+        self.names: dict[str, None] = {}
         self.splits: dict[str, set[str]] = {}
         self.disagree: dict[str, str] = {}
         self.sure: dict[str, bool] = {}  # whether a cell says anything
@@ -35,9 +30,9 @@ class UnnamedColumns:
         for name in columns:
             if name in self.named or name in self.names:
                 continue
-            if self.by_name and key_of(name) in _SURE:
+            if self.by_name and key_of(name) in SURE:
                 raise _sure(name, where, "may say")
-            self.names.append(name)
+            self.names[name] = None
             self.splits[name] = set()
             if self.by_cells:
                 self.sure[name] = False
@@ -69,7 +64,7 @@ class UnnamedColumns:
         """Raise AevlpError for the first column that says the split of an image."""
         for name in self.names:
             said = self.splits.get(name)  # None: other words stand there
-            named = key_of(name) in _SPLIT
+            named = key_of(name) in SPLIT
             if self.of_file:
                 if said and name in self.disagree and (named or len(said) > 1):
                     raise AevlpError(

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..errors import AevlpError
+from ..errors import AevlpError, some
 from .text_lists import read_lines
 
 NAMED = 5  # ids in a message
@@ -62,11 +62,6 @@ def read_set(path: Path) -> list[str]:
     return [_unquoted(line.strip()) for line in read_lines(path, "a list") if line.strip()]
 
 
-def some(images: list[str]) -> str:
-    """Return the first of some image ids as words."""
-    return ", ".join(images[:NAMED]) + (f", … ({len(images):,} in all)" if len(images) > NAMED else "")
-
-
 def _flags(path: Path, known: set[str] | None) -> dict[str, bool]:
     flags: dict[str, bool] = {}
     for number, line in enumerate(read_lines(path, "a list"), 1):
@@ -80,7 +75,7 @@ def _flags(path: Path, known: set[str] | None) -> dict[str, bool]:
             image = _unquoted(line.strip().rpartition(fields[-1])[0].strip())  # a name with blanks
         flags[image] = flags.get(image, False) or fields[-1] == "1"
     if known is not None and (odd := [image for image in flags if image not in known]):
-        raise AevlpError(f"{path} names images that the list of the whole set does not: {some(odd)}")
+        raise AevlpError(f"{path} names images that the list of the whole set does not: {some(odd, NAMED)}")
     return flags
 
 

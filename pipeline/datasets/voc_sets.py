@@ -4,11 +4,11 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from ..errors import AevlpError, unknown_name
+from ..errors import AevlpError, some, unknown_name
 from ..specs import VocSpec
 from .faults import DataError, Remark, Report, counted
 from .voc_folder import LabelledFolder
-from .voc_lists import ClassLists, read_class_lists, read_set, some
+from .voc_lists import NAMED, ClassLists, read_class_lists, read_set
 from .voc_xml import Annotation, read_annotation
 
 MAIN = Path("ImageSets", "Main")
@@ -63,7 +63,7 @@ def _images_of_xml(spec: VocSpec, split: str, beside: LabelledFolder) -> list[st
         return inside
     if lists := sorted(path.name for path in main.glob("*.txt")):
         raise AevlpError(
-            f"{spec.name}: no list {main / image_set}.txt: there are {some(lists)}: write the one of the {split} split as "
+            f"{spec.name}: no list {main / image_set}.txt: there are {some(lists, NAMED)}: write the one of the {split} split as "
             f"splits: {{{split}: {Path(lists[0]).stem}}}"
         )
     named = beside.split_folders()
@@ -100,8 +100,8 @@ def _by_xml(
             _compare(found.shown[name], lists, image, beside.xml[name])
     for of, lacked in cut.items():
         raise AevlpError(
-            f"{lists.path(of)} lacks images that other lists name: {some(lacked)}: give each a line with 1 or -1, or fetch the "
-            f"list again"
+            f"{lists.path(of)} lacks images that other lists name: {some(lacked, NAMED)}: give each a line with 1 or -1, or "
+            f"fetch the list again"
         )
     return found
 
@@ -141,8 +141,8 @@ def _said(found: ImageSet, images: list[str], lists: ClassLists, beside: Labelle
     silent = [image for image in images if image not in found.shown and beside.id_of(image) is None]
     if silent:
         text = f"{counted(len(silent), 'image')} of the {split} split without a label, in no class's list and without an XML file"
-        remarks.append(Remark("left out", f"{text}: {some(silent)}"))
+        remarks.append(Remark("left out", f"{text}: {some(silent, NAMED)}"))
     if empty := [name for name in found.annotations if not found.shown[name]]:
-        text = f"{counted(len(empty), 'image')} of the {split} split without an object that is not difficult: {some(empty)}"
-        remarks.append(Remark("left out", text))
+        text = f"{counted(len(empty), 'image')} of the {split} split without an object that is not difficult"
+        remarks.append(Remark("left out", f"{text}: {some(empty, NAMED)}"))
     return remarks

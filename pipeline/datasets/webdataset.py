@@ -1,6 +1,5 @@
 """WebDataset shards: plain tar files in which the files of one sample, its image and its labels, share the name up to a dot."""
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from .cell_labels import labels_in_cells
 from .faults import DataError, Remark, Report, image_below_root
 from .image_rows import Row, listings
 from .image_table import Listings
+from .json_text import json_value
 from .label_cells import Cell, parsed
 from .label_forms import Column
 from .split_files import in_one_split, matching
@@ -109,7 +109,7 @@ def _labels(spec: WebDatasetSpec, where: str, content: bytes) -> Cell:
         text = content.decode("utf-8-sig")
         if kind == "cls" and (not text.strip() or "\n" in text.strip()):
             raise ValueError(f"expected one class, found {text[:60]!r}")
-        value = json.loads(text) if kind == "json" else text
+        value = json_value(text) if kind == "json" else text
     except (ValueError, RecursionError) as error:
         raise DataError("bad row", f"{where}: its .{spec.label_extension} cannot be read: {error}") from error
     if kind == "cls":
