@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from ..constants import check, keyword_constants
 from ..errors import AevlpError, unknown_name
+from ..plugins import check, keyword_constants
 from . import foreign
 from .interface import READABLE, Targets, TrainingLoss
 

@@ -5,8 +5,8 @@ from importlib import import_module
 from inspect import Parameter
 from typing import Any
 
-from ..constants import check, keyword_constants
 from ..errors import AevlpError, unknown_name
+from ..plugins import check, keyword_constants
 from .interface import Known, Labels, Policy
 
 __all__ = ["TABLE", "Known", "Labels", "Policy", "PolicyEntry", "constants", "create", "names", "parameters"]
