@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from . import policies
-from .atomic_write import replacing
 from .errors import AevlpError
+from .files.atomic_write import replacing
 from .label_codes import POSITIVE
 from .policies.view_quality import fit_view_quality, log_probabilities
 from .score_cache import ScoreCache

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from . import heads
 from .encoder import IMAGENET_STATISTICS, ClipEncoder, image_tower, quiet
 from .errors import AevlpError, unknown_name
-from .hub import Absent, absent_from_hub
+from .files.absent_files import Absent, absent_from_hub
 from .resizing import EXACT
 
 PRETRAINED, RANDOM = "pretrained", "random"

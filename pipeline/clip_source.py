@@ -12,9 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from . import hub
 from .clip_names import CONFIG, HUB, HUB_FILES, LOCAL, RANDOM
 from .errors import AevlpError, unknown_name
+from .files import absent_files as hub
 from .pixel_statistics import OPENAI, Three
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 from .datasets import DataError, ImageTable, load_images
 from .datasets.near_names import hints
 from .errors import AevlpError, ImageError
-from .image_formats import MAX_PIXELS
+from .files.image_formats import MAX_PIXELS
 from .images import read_image
 from .label_codes import NEGATIVE, POSITIVE
 from .specs import DatasetSpec

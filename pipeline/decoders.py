@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from .errors import ImageError
-from .image_formats import HEAD, MAX_PIXELS, format_of
+from .files.image_formats import HEAD, MAX_PIXELS, format_of
 from .image_opening import opened
 from .upright import orientation_of, turned
 

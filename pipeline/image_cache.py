@@ -20,8 +20,8 @@ import PIL
 import torch
 from filelock import FileLock
 
-from .atomic_write import replacing
 from .errors import AevlpError
+from .files.atomic_write import replacing
 
 IMAGES, ROWS, ABOUT = "images.npy", "rows.npy", "about.json"
 _ROW = np.dtype([("source", "<u8"), ("crc", "<u4")])  # all zeros where there is no image
@@ -56,7 +56,7 @@ class ImageCache:
             raise self._unwritable(error) from error
 
     def read(self, row: int, stamp: str) -> np.ndarray | None:
-        """Return the image of a row, None where there is none of the file with this stamp (`pipeline.stamps`)."""
+        """Return the image of a row, None where there is none of the file with this stamp (`pipeline.files.stamps`)."""
         images, rows = self._open()
         image = np.empty((self._size, self._size, 3), dtype=np.uint8)
         try:

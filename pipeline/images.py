@@ -8,22 +8,23 @@ from typing import IO
 import numpy as np
 from PIL import Image
 
-from . import containers, decoders
+from . import decoders
 from .errors import AevlpError, ImageError
-from .image_formats import MAX_PIXELS
+from .files import containers
+from .files.image_formats import MAX_PIXELS
+from .files.locations import RemoteError, RemotePath
+from .files.stamps import require_files_own
 from .image_opening import opened
 from .levels import eight_bit
-from .locations import RemoteError, RemotePath
-from .stamps import require_files_own
 from .upright import orientation_of, turned
 
 
 def read_image(path: Path, upright: bool = True, max_pixels: int = MAX_PIXELS) -> Image.Image:
     """Return the image as 8-bit RGB, turned upright by its EXIF orientation unless `upright` is false.
 
-    path: a file, or a path that leads through a tar, Parquet or Arrow file (`pipeline.containers`).
+    path: a file, or a path that leads through a tar, Parquet or Arrow file (`pipeline.files.containers`).
     max_pixels: width times height of the largest image that is decoded.
-    Only formats in `pipeline.image_formats` are opened, by their first bytes; of several pictures in a file the first is read.
+    Only formats in `pipeline.files.image_formats` are opened, by their first bytes; of several pictures in a file the first is read.
     CMYK, palette, grey and deeper files are converted (`pipeline.levels`); an alpha channel is dropped.
     Raises ImageError with status "missing" where there is no file, "unreadable" where there is no whole image in it,
     and another AevlpError where the machine, its disk or a remote store does not say which.

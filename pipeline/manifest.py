@@ -8,9 +8,9 @@ import yaml
 from pydantic import Field, ValidationError
 
 from .errors import AevlpError, unknown_name
+from .files.whole_text import is_whole
 from .spec_sections import Section
 from .specs import PACKAGED, AnySpec, DatasetSpec
-from .whole_text import is_whole
 
 
 class Manifest(Section, frozen=True):

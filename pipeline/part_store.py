@@ -17,8 +17,8 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from .atomic_write import replacing
 from .errors import AevlpError
+from .files.atomic_write import replacing
 from .provenance import difference
 from .score_cache import CacheHeader, CacheRows
 from .score_cache.hdf5 import Hdf5Store, to_bytes

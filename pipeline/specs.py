@@ -6,8 +6,8 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from .errors import AevlpError
+from .files.locations import RemotePath, location
 from .label_keys import LabelKeys
-from .locations import RemotePath, location
 from .observation import checked
 from .spec_sections import Clip, Damp, Download, Expected, Recipe, Section, SplitNames, TextGraphConstants
 from .table_keys import ColumnKeys, ColumnName, ColumnNames, TableKeys

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from .decoders import PILLOW
 from .errors import AevlpError, ImageError
-from .image_formats import MAX_PIXELS
+from .files.image_formats import MAX_PIXELS
 from .images import read_pixels
 from .resizing import EXACT, resized_views
 

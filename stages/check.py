@@ -7,7 +7,7 @@ from typing import Any
 
 from ..pipeline.dataset_check import KINDS, Checked, Finding, check_dataset
 from ..pipeline.errors import AevlpError
-from ..pipeline.image_formats import MAX_PIXELS
+from ..pipeline.files.image_formats import MAX_PIXELS
 from ..pipeline.manifest import load_manifest
 from ..pipeline.prompts import class_names
 from ..pipeline.specs import DatasetSpec

@@ -13,8 +13,8 @@ from typing import Annotated, Any
 import typer
 
 from ..pipeline.errors import AevlpError, Notice
-from ..pipeline.image_formats import MAX_PIXELS
-from ..pipeline.locations import location
+from ..pipeline.files.image_formats import MAX_PIXELS
+from ..pipeline.files.locations import location
 from ..pipeline.ranks import this_rank
 from . import cache_commands, training_commands
 from .interrupted import forget, what_is_kept

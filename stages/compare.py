@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ..pipeline import losses
-from ..pipeline.atomic_write import replacing
 from ..pipeline.errors import AevlpError
-from ..pipeline.image_formats import MAX_PIXELS
+from ..pipeline.files.atomic_write import replacing
+from ..pipeline.files.image_formats import MAX_PIXELS
 from ..pipeline.intervals import LEVEL, Interval, Judged, difference_interval, judge, map_interval
 from ..pipeline.provenance import versions
 from ..pipeline.score_cache import ScoreCache, open_whole_cache

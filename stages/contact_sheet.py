@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from ..pipeline.atomic_write import replacing
+from ..pipeline.files.atomic_write import replacing
 from ..pipeline.images import read_image
 
 PICTURE, TEXT, GAP, COLUMNS = 192, 250, 14, 3

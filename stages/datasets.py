@@ -3,16 +3,16 @@
 from pathlib import Path
 from typing import Any
 
-from ..pipeline.atomic_write import replacing
 from ..pipeline.datasets import load_images
 from ..pipeline.datasets.formatted import export
-from ..pipeline.download import fetch
 from ..pipeline.errors import AevlpError
+from ..pipeline.files.atomic_write import replacing
+from ..pipeline.files.download import fetch
+from ..pipeline.files.stamps import file_size
+from ..pipeline.files.unpack import unpack
 from ..pipeline.manifest import load_manifest
 from ..pipeline.spec_sections import Download
 from ..pipeline.specs import DatasetSpec, ScenesSpec
-from ..pipeline.stamps import file_size
-from ..pipeline.unpack import unpack
 from .console import byte_progress, out, print_json, print_table, say
 from .interrupted import keeping
 

@@ -9,9 +9,9 @@ import torch
 
 from ..pipeline.device import find_device
 from ..pipeline.errors import AevlpError
-from ..pipeline.image_formats import MAX_PIXELS
+from ..pipeline.files.image_formats import MAX_PIXELS
+from ..pipeline.files.locations import location
 from ..pipeline.intervals import LEVEL, Interval, NoInterval, judge, map_interval
-from ..pipeline.locations import location
 from ..pipeline.metrics import (
     F1Scores,
     average_precision,

@@ -5,8 +5,8 @@ import numpy as np
 from ..pipeline.datasets import ImageTable
 from ..pipeline.datasets.near_names import hints
 from ..pipeline.errors import AevlpError
+from ..pipeline.files.stamps import file_size
 from ..pipeline.specs import DatasetSpec
-from ..pipeline.stamps import file_size
 from .console import say
 
 SHOWN = 3

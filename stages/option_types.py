@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..pipeline.locations import location
+from ..pipeline.files.locations import location
 from ..pipeline.pixel_statistics import parsed
 
 Manifest = Annotated[

@@ -12,13 +12,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ..pipeline.atomic_write import replacing
 from ..pipeline.classifier import Architecture
 from ..pipeline.decoders import fastest
 from ..pipeline.device import find_device
 from ..pipeline.errors import AevlpError
-from ..pipeline.image_files import counted, find_pictures
-from ..pipeline.image_formats import MAX_PIXELS
+from ..pipeline.files.atomic_write import replacing
+from ..pipeline.files.file_reading import counted, find_pictures
+from ..pipeline.files.image_formats import MAX_PIXELS
 from ..pipeline.image_tower import features_of
 from ..pipeline.specs import PACKAGED
 from ..pipeline.training_data import normalized, scaling

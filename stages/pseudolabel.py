@@ -7,7 +7,8 @@ from collections import Counter
 from pathlib import Path
 
 from ..pipeline.errors import AevlpError, UnreadableNow
-from ..pipeline.file_stamp import identity_of
+from ..pipeline.files.identity import identity_of
+from ..pipeline.files.stamps import file_size, is_hashed, stamp, stamped_size
 from ..pipeline.manifest import load_manifest
 from ..pipeline.provenance import difference
 from ..pipeline.ranks import Rank, this_rank
@@ -22,7 +23,6 @@ from ..pipeline.score_cache.unfinished import (
     remove_parts,
 )
 from ..pipeline.scoring import one_thread_each
-from ..pipeline.stamps import file_size, is_hashed, stamp, stamped_size
 from ..pipeline.time_spent import TOWER
 from .console import let_speak, out, print_result, say
 from .part_scoring import Scored, score

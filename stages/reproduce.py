@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from ..pipeline import classifier, encoder
-from ..pipeline.atomic_write import replacing
 from ..pipeline.encoder import ClipSource
 from ..pipeline.errors import AevlpError
-from ..pipeline.hub import Absent
+from ..pipeline.files.absent_files import Absent
+from ..pipeline.files.atomic_write import replacing
 from ..pipeline.manifest import load_manifest
 from ..pipeline.provenance import versions
 from ..pipeline.score_cache import open_cache

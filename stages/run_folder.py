@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 
-from ..pipeline.atomic_write import replacing
 from ..pipeline.checkpoint import load_description, load_tensors, load_tree, save_tensors, save_tree
 from ..pipeline.classifier import Architecture, Classifier, build
 from ..pipeline.encoder import image_tower
 from ..pipeline.errors import AevlpError
+from ..pipeline.files.atomic_write import replacing
 from ..pipeline.provenance import difference
 from .console import say
 

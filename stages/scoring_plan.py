@@ -14,7 +14,7 @@ from ..pipeline.datasets import ImageTable, load_images
 from ..pipeline.device import find_device
 from ..pipeline.encoder import RANDOM, ClipEncoder, ClipSource
 from ..pipeline.errors import AevlpError
-from ..pipeline.image_formats import MAX_PIXELS
+from ..pipeline.files.image_formats import MAX_PIXELS
 from ..pipeline.label_graph import HIDDEN, TextGraph, graph_weights, load_relation
 from ..pipeline.observation import checked, parsed
 from ..pipeline.part_store import PartStore

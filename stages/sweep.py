@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ..pipeline import policies
-from ..pipeline.atomic_write import replacing
 from ..pipeline.errors import AevlpError
+from ..pipeline.files.atomic_write import replacing
 from ..pipeline.provenance import versions
 from ..pipeline.score_cache import ScoreCache, open_whole_cache
 from ..pipeline.specs import DatasetSpec

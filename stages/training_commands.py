@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from ..pipeline.image_formats import MAX_PIXELS
-from ..pipeline.locations import location
+from ..pipeline.files.image_formats import MAX_PIXELS
+from ..pipeline.files.locations import location
 from .option_types import (
     Backbone,
     Cache,

@@ -15,11 +15,11 @@ from ..pipeline.compiler import insist_on_compiler
 from ..pipeline.device import mixed_precision
 from ..pipeline.encoder import ClipEncoder, ClipSource
 from ..pipeline.errors import AevlpError, unknown_name
+from ..pipeline.files.image_formats import MAX_PIXELS
+from ..pipeline.files.locations import location
 from ..pipeline.image_cache import ImageCache
-from ..pipeline.image_formats import MAX_PIXELS
 from ..pipeline.label_codes import NEGATIVE, POSITIVE, effective
 from ..pipeline.labelling import label
-from ..pipeline.locations import location
 from ..pipeline.losses import LossEntry, check_constants, constants, create, entry
 from ..pipeline.losses.foreign import is_named, source_sha256
 from ..pipeline.losses.interface import Scheduled, Watching

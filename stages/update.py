@@ -12,8 +12,9 @@ import numpy as np
 
 from ..pipeline.datasets import ImageTable
 from ..pipeline.errors import AevlpError
-from ..pipeline.image_formats import MAX_PIXELS
-from ..pipeline.locations import location
+from ..pipeline.files.image_formats import MAX_PIXELS
+from ..pipeline.files.locations import location
+from ..pipeline.files.stamps import file_size, is_hashed, stamp, stamped_size
 from ..pipeline.manifest import load_manifest
 from ..pipeline.provenance import difference
 from ..pipeline.pseudo_labels import DampSettings
@@ -26,7 +27,6 @@ from ..pipeline.score_cache.scores import with_scores
 from ..pipeline.score_cache.unfinished import exclusive, recorded_settings, remove_parts
 from ..pipeline.scoring import one_thread_each
 from ..pipeline.specs import PACKAGED
-from ..pipeline.stamps import file_size, is_hashed, stamp, stamped_size
 from ..pipeline.towers import TORCH
 from .console import let_speak, out, print_result
 from .inspect import cached_settings

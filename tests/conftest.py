@@ -12,7 +12,7 @@ from PIL import Image
 from s3_store import S3Store, s3_store
 
 from aevlp.pipeline import towers
-from aevlp.pipeline.locations import forget_listings
+from aevlp.pipeline.files.locations import forget_listings
 from aevlp.stages import cli, pseudolabel, train
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has what it starts in the background ignore it

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from aevlp.pipeline.atomic_write import replacing
 from aevlp.pipeline.errors import AevlpError
+from aevlp.pipeline.files.atomic_write import replacing
 
 
 def names(folder: Path) -> list[str]:

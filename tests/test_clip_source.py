@@ -18,10 +18,10 @@ import torch
 from conftest import TINY_CLIP, call, draw_blocks, stage_one, stage_two
 from safetensors.torch import save_file
 
-from aevlp.pipeline import hub
 from aevlp.pipeline.clip_source import ClipSource
 from aevlp.pipeline.encoder import ClipEncoder, absent_weights
 from aevlp.pipeline.errors import AevlpError
+from aevlp.pipeline.files import absent_files as hub
 from aevlp.pipeline.score_cache import ScoreCache, open_cache
 from aevlp.stages import check, reproduce
 from aevlp.stages.training_plan import scoring_encoder

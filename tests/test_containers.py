@@ -20,10 +20,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aevlp.pipeline.column_files import chunks, lengths, schema
-from aevlp.pipeline.containers import locate, read_bytes, size
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.tar_files import tar_members
+from aevlp.pipeline.files.arrow_files import chunks, lengths, schema
+from aevlp.pipeline.files.containers import locate, read_bytes, size
+from aevlp.pipeline.files.tar_files import tar_members
 
 FORMATS = {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}
 CELLS = [b"first", None, b"", b"\0\xff" * 300, b"fifth", b"sixth", None]
@@ -277,7 +277,7 @@ def test_the_images_of_a_file_are_never_all_in_memory(tmp_path: Path, name: str)
     WRITERS[name](tmp_path / name, table("struct", [np.random.default_rng(n).bytes(100_000) for n in range(60)]))
     program = (
         "import sys; from pathlib import Path; import pyarrow\n"
-        "from aevlp.pipeline.column_files import lengths\nfrom aevlp.pipeline.containers import read_bytes\n"
+        "from aevlp.pipeline.files.arrow_files import lengths\nfrom aevlp.pipeline.files.containers import read_bytes\n"
         "file = Path(sys.argv[1])\n"
         "assert lengths(file, 'a.b image').tolist() == [100_000] * 60\n"
         "assert all(len(read_bytes(file / 'a.b image' / str(n))) == 100_000 for n in range(60))\n"
@@ -307,7 +307,7 @@ def test_every_process_reads_the_same(tmp_path: Path, start: str) -> None:
 def test_a_tar_is_read_without_pyarrow(tmp_path: Path) -> None:
     write_tar(tmp_path / "a.tar", {"1.jpg": b"x"})
     program = (
-        "import sys; from pathlib import Path; from aevlp.pipeline.containers import read_bytes\n"
+        "import sys; from pathlib import Path; from aevlp.pipeline.files.containers import read_bytes\n"
         "assert read_bytes(Path(sys.argv[1])) == b'x'; print('pyarrow' in sys.modules)"
     )
     assert output(program, tmp_path / "a.tar" / "1.jpg") == "False"

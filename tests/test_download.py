@@ -18,9 +18,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aevlp.pipeline import download
-from aevlp.pipeline.download import WAITS, fetch
 from aevlp.pipeline.errors import AevlpError
+from aevlp.pipeline.files import download
+from aevlp.pipeline.files.download import WAITS, fetch
 
 CONTENT = bytes(range(256)) * 8
 OTHER = bytes(reversed(CONTENT))

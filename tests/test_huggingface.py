@@ -18,11 +18,11 @@ from PIL import Image
 from aevlp.pipeline.dataset_check import check_dataset
 from aevlp.pipeline.datasets import DataError, ImageTable, load_images
 from aevlp.pipeline.errors import AevlpError
+from aevlp.pipeline.files.stamps import file_size
 from aevlp.pipeline.images import read_image
 from aevlp.pipeline.manifest import load_manifest
 from aevlp.pipeline.score_cache import open_cache
 from aevlp.pipeline.specs import DatasetSpec, HuggingFaceSpec
-from aevlp.pipeline.stamps import file_size
 from aevlp.pipeline.view_loading import ViewDataset, load_views
 from aevlp.stages.run_folder import RunFolder
 

@@ -13,10 +13,10 @@ from PIL import Image
 
 from aevlp.pipeline.datasets import load_images
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.image_files import HIDDEN, NO_PICTURE, counted, find_pictures
-from aevlp.pipeline.image_formats import ENDINGS
+from aevlp.pipeline.files.file_reading import HIDDEN, NO_PICTURE, counted, find_pictures
+from aevlp.pipeline.files.image_formats import ENDINGS
+from aevlp.pipeline.files.tar_files import tar_members
 from aevlp.pipeline.manifest import load_manifest
-from aevlp.pipeline.tar_files import tar_members
 from aevlp.stages import predict
 
 SAVED = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif", "BMP": ".bmp", "TIFF": ".tif", "AVIF": ".avif",

@@ -12,9 +12,9 @@ import pytest
 from picture_files import LFS_POINTER, POSTSCRIPT, exif, of_every_format, of_no_image_format, saved, scene
 from PIL import Image
 
-from aevlp.pipeline import foreign_files
 from aevlp.pipeline.errors import ImageError
-from aevlp.pipeline.image_formats import ENDINGS, FORMATS, HEAD, format_of
+from aevlp.pipeline.files import foreign_files
+from aevlp.pipeline.files.image_formats import ENDINGS, FORMATS, HEAD, format_of
 from aevlp.pipeline.images import read_image, read_pixels
 
 ROOT = Path(__file__).resolve().parent.parent

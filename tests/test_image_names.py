@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aevlp.pipeline.datasets.image_names import find_images
-from aevlp.pipeline.locations import location
+from aevlp.pipeline.files.locations import location
 
 
 def make(root: Path, *files: str) -> None:

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from aevlp.pipeline.errors import AevlpError, ImageError
+from aevlp.pipeline.files.stamps import file_identity, file_size
 from aevlp.pipeline.images import read_image
-from aevlp.pipeline.stamps import file_identity, file_size
 
 ORIENTATION = 0x0112  # EXIF tag
 UPRIGHT = {

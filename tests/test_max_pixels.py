@@ -14,7 +14,7 @@ from PIL import Image
 
 from aevlp.pipeline import image_opening
 from aevlp.pipeline.errors import ImageError
-from aevlp.pipeline.image_formats import MAX_PIXELS
+from aevlp.pipeline.files.image_formats import MAX_PIXELS
 from aevlp.pipeline.images import read_image, read_pixels
 from aevlp.pipeline.score_cache import open_cache
 from aevlp.pipeline.view_loading import ViewDataset, load_views

@@ -17,16 +17,16 @@ from conftest import call, stage_one
 from PIL import Image
 from s3_store import PAGE, S3Store
 
-from aevlp.pipeline.containers import read_bytes
 from aevlp.pipeline.dataset_check import check_dataset
 from aevlp.pipeline.datasets import DataError, ImageTable, load_images
 from aevlp.pipeline.errors import AevlpError, ImageError
+from aevlp.pipeline.files.containers import read_bytes
+from aevlp.pipeline.files.locations import RemoteError, RemotePath, forget_listings, location
+from aevlp.pipeline.files.stamps import file_identity, file_size
 from aevlp.pipeline.images import read_image
-from aevlp.pipeline.locations import RemoteError, RemotePath, forget_listings, location
 from aevlp.pipeline.manifest import load_manifest
 from aevlp.pipeline.score_cache import open_cache
 from aevlp.pipeline.specs import DatasetSpec
-from aevlp.pipeline.stamps import file_identity, file_size
 from aevlp.pipeline.view_loading import ViewDataset, load_views
 
 MANIFEST = """

@@ -10,7 +10,7 @@ from conftest import call, stage_one
 from s3_store import S3Store
 
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.locations import RemoteError, forget_listings, location
+from aevlp.pipeline.files.locations import RemoteError, forget_listings, location
 from aevlp.pipeline.score_cache import open_cache, parquet, write_cache
 from aevlp.pipeline.score_cache.comparing import compare
 from aevlp.pipeline.score_cache.remote import check_writable, on_disk

@@ -8,8 +8,8 @@ import pytest
 from conftest import call, draw_blocks
 from sklearn.metrics import average_precision_score
 
-from aevlp.pipeline import hub
 from aevlp.pipeline.errors import AevlpError
+from aevlp.pipeline.files import absent_files as hub
 from aevlp.pipeline.score_cache import open_cache
 from aevlp.stages import reproduce, train
 from aevlp.stages.run_folder import RunFolder

@@ -18,9 +18,10 @@ import torch
 from conftest import call, stage_two
 from safetensors import SafetensorError
 
-from aevlp.pipeline import atomic_write, checkpoint
+from aevlp.pipeline import checkpoint
 from aevlp.pipeline.checkpoint import load_tree
 from aevlp.pipeline.errors import AevlpError
+from aevlp.pipeline.files import atomic_write
 from aevlp.pipeline.generators import generator_states, restore_generators
 from aevlp.pipeline.interruption import Interruption
 from aevlp.pipeline.losses import Targets, create

@@ -18,9 +18,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aevlp.pipeline import unpack as module
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.unpack import unpack
+from aevlp.pipeline.files import unpack as module
+from aevlp.pipeline.files.unpack import unpack
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 FILES = {

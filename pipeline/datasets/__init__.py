@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import observation as regimes
 from ..errors import AevlpError
-from ..locations import forget_listings, location
+from ..files.locations import forget_listings, location
 from ..specs import DatasetSpec
 from ..splits import SPLITS
 from .faults import DataError, Report, refuse
@@ -41,7 +41,7 @@ def load_images(
 ) -> ImageTable:
     """Return the images of a data set, training rows first, each split in its published order.
 
-    root: the data set's own folder, also of a remote store (`pipeline.locations`), which is listed anew; None for its usual
+    root: the data set's own folder, also of a remote store (`pipeline.files.locations`), which is listed anew; None for its usual
     place. split: "train", "val" or "test" for one of them alone.
     observation: the regime that observes full labels, as `pipeline.observation.checked` returns it; None for the
     manifest's, or else the labels that the data set gives as observed, or else one positive an image (seed 1200).

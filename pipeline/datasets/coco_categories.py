@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import AevlpError, unknown_name
-from ..whole_text import is_whole
+from ..files.whole_text import is_whole
 from .coco_file import Category, id_text
 from .faults import Remark
 

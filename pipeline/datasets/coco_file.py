@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from ..errors import AevlpError
-from ..file_stamp import identity_of
-from ..locations import RemotePath
+from ..files.identity import identity_of
+from ..files.locations import RemotePath
 
 Id = int | float | str
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # which some editors write

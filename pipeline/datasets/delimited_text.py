@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path, PurePosixPath
 
 from ..errors import AevlpError, unknown_name
-from ..image_formats import ENDINGS
+from ..files.image_formats import ENDINGS
 from .faults import DataError, Remark, Report
 from .text_encoding import decoded, encoding_of, head_of, reads_as_utf8_too, text_errors
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ..errors import AevlpError
+from ..files.whole_text import is_whole
 from ..specs import DatasetSpec
-from ..whole_text import is_whole
 
 
 class DataError(AevlpError):

@@ -10,9 +10,9 @@ from posixpath import join, splitext
 from urllib.parse import unquote
 
 from ..errors import AevlpError
-from ..image_formats import ENDINGS
-from ..locations import RemotePath
-from ..stamps import FILES_OWN
+from ..files.image_formats import ENDINGS
+from ..files.locations import RemotePath
+from ..files.stamps import FILES_OWN
 
 
 def spelling(name: str) -> str:

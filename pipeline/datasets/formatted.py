@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..atomic_write import replacing
 from ..errors import AevlpError
+from ..files.atomic_write import replacing
 from ..specs import DatasetSpec, FormattedSpec
 from .faults import Report, image_below_root, not_there
 from .image_table import ImageTable, Listing, Listings

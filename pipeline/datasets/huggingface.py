@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..column_files import chunks, holds_bytes, lengths, schema, values
 from ..errors import AevlpError, some, unknown_name
+from ..files.arrow_files import chunks, holds_bytes, lengths, schema, values
 from ..specs import HuggingFaceSpec
 from .cell_labels import labels_in_cells
 from .faults import DataError, Remark, Report, counted, image_below_root, image_name

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote
 
-from ..containers import ENDINGS as CONTAINERS
+from ..files.containers import ENDINGS as CONTAINERS
 from .faults import Remark
 from .file_tree import FileTree, image_ending, spelling
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..stamps import file_size
+from ..files.stamps import file_size
 from .faults import Remark
 
 

@@ -11,8 +11,8 @@ from io import StringIO
 from itertools import pairwise
 from typing import Any
 
+from ..files.whole_text import is_whole
 from ..label_words import plain
-from ..whole_text import is_whole
 from .class_list_check import key_of
 from .column_words import SURE
 from .faults import DataError

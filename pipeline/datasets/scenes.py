@@ -5,8 +5,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from ..atomic_write import replacing
 from ..errors import AevlpError
+from ..files.atomic_write import replacing
 from ..scene_pictures import CLASSES, draw_scene
 from ..specs import ScenesSpec, TableSpec
 from . import table

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import AevlpError, unknown_name
-from ..image_formats import ENDINGS
+from ..files.image_formats import ENDINGS
+from ..files.whole_text import is_whole
 from ..label_words import plain
 from ..specs import TableSpec
 from ..splits import expected_words, split_of
-from ..whole_text import is_whole
 from .cell_labels import labels_in_cells
 from .class_columns import ClassColumns, class_columns_of, no_labels
 from .delimited_text import TableForm

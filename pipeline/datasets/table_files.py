@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from .. import column_files
 from ..errors import AevlpError
+from ..files import arrow_files as column_files
 from .delimited_text import DelimitedText, TableForm
 from .faults import DataError, Remark, Report
 from .json_text import json_value

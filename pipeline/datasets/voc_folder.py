@@ -5,8 +5,8 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from ..errors import AevlpError
-from ..image_files import find_pictures, is_systems
-from ..image_formats import ENDINGS
+from ..files.file_reading import find_pictures, is_systems
+from ..files.image_formats import ENDINGS
 from ..splits import SPLITS, split_of
 from .faults import DataError
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import AevlpError, unknown_name
-from ..image_files import HIDDEN, counted, is_systems
-from ..image_formats import ENDINGS
+from ..files.file_reading import HIDDEN, counted, is_systems
+from ..files.image_formats import ENDINGS
+from ..files.tar_files import tar_members
 from ..specs import WebDatasetSpec
-from ..tar_files import tar_members
 from .cell_labels import labels_in_cells
 from .faults import DataError, Remark, Report, image_below_root
 from .image_rows import Row, listings

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from ..atomic_write import replacing
 from ..errors import AevlpError
-from ..locations import RemotePath, location
+from ..files.atomic_write import replacing
+from ..files.locations import RemotePath, location
 from . import hdf5, parquet
 from .reader import ScoreCache
 from .recovery import recovered

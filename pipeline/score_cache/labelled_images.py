@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..datasets.image_table import data_fingerprint
-from ..stamps import stamped_size
+from ..files.stamps import stamped_size
 from .reader import ScoreCache
 from .schema import CacheHeader
 

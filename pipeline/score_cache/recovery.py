@@ -6,8 +6,8 @@ import warnings
 from functools import partial
 from pathlib import Path
 
-from ..atomic_write import replacing
 from ..errors import AevlpError, Notice
+from ..files.atomic_write import replacing
 from . import hdf5
 from .open_elsewhere import AsClosed, close_again, closed_superblock, insist_on_free
 from .reader import ScoreCache

@@ -11,9 +11,9 @@ from tempfile import TemporaryDirectory
 
 from filelock import FileLock
 
-from ..atomic_write import replacing
 from ..errors import AevlpError
-from ..locations import RemoteError, RemotePath, forget_listings
+from ..files.atomic_write import replacing
+from ..files.locations import RemoteError, RemotePath, forget_listings
 
 
 def local_place(target: Path) -> Path:

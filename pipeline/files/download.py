@@ -12,7 +12,7 @@ from time import sleep
 from typing import Any
 from urllib.error import HTTPError, URLError
 
-from .errors import AevlpError
+from ..errors import AevlpError
 
 Progress = Callable[[int, int | None], None]
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from .errors import AevlpError
-from .file_stamp import stamp_of
+from ..errors import AevlpError
+from .identity import stamp_of
 from .locations import RemotePath
 
 ROWS_AT_ONCE = 256

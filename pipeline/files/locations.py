@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path, PurePath
 from typing import Any
 
-from .errors import AevlpError
+from ..errors import AevlpError
 
 BLOCK = 8 << 20  # bytes fetched at a time of a file that is read through
 BUFFER = 1 << 16

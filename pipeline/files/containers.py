@@ -5,7 +5,7 @@ A tar holds its members by name; a Parquet or Arrow file holds a cell by column 
 
 from pathlib import Path
 
-from .column_files import address, cell, holds_images, lengths
+from .arrow_files import address, cell, holds_images, lengths
 from .tar_files import member, tar_members
 
 ENDINGS = (".tar", ".parquet", ".arrow")

@@ -4,9 +4,9 @@ import errno
 import hashlib
 from pathlib import Path
 
+from ..errors import AevlpError
 from . import containers
-from .errors import AevlpError
-from .file_stamp import identity_of
+from .identity import identity_of
 from .locations import RemoteError
 
 # What is wrong with a file, or its name. All else is of the machine, a disk or a network, and says nothing of the image.
@@ -42,7 +42,7 @@ def stamped_size(text: str) -> int | None:
 
 
 def file_size(path: Path) -> int | None:
-    """Return the size in bytes of a file, also of one inside a container (`pipeline.containers`).
+    """Return the size in bytes of a file, also of one inside a container (`pipeline.files.containers`).
 
     None where there is no such file, a name too long for the file system and a damaged container included. Raises
     AevlpError where the machine, its disk or a remote store does not say whether there is one.

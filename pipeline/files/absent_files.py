@@ -7,7 +7,7 @@ from pathlib import Path
 from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError
 
-from .errors import AevlpError
+from ..errors import AevlpError
 
 SECONDS = 5  # for the first answer of the hub
 

@@ -5,8 +5,8 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from .errors import AevlpError
-from .file_stamp import stamp_of
+from ..errors import AevlpError
+from .identity import stamp_of
 from .locations import RemotePath
 
 
