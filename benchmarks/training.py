@@ -27,12 +27,12 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from aevlp.pipeline.classifier import Outputs
-from aevlp.pipeline.device import mixed_precision
 from aevlp.pipeline.encoder import RANDOM
 from aevlp.pipeline.epoch_labels import EpochLabels
 from aevlp.pipeline.losses import Targets, create
 from aevlp.pipeline.losses.interface import Scheduled
 from aevlp.pipeline.process_group import Processes, joined
+from aevlp.pipeline.runtime.device import mixed_precision
 from aevlp.pipeline.training_data import sent
 from aevlp.pipeline.training_loop import Batches, autocast, train_epoch
 from aevlp.pipeline.training_state import Progress

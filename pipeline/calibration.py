@@ -14,8 +14,8 @@ from .errors import AevlpError
 from .files.atomic_write import replacing
 from .label_codes import POSITIVE
 from .policies.view_quality import fit_view_quality, log_probabilities
+from .runtime.seeding import derive
 from .score_cache import ScoreCache
-from .seeding import derive
 
 KEYS = {
     "policy": str,

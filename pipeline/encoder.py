@@ -20,7 +20,7 @@ from .files import absent_files as hub
 from .files.absent_files import Absent, absent_from_hub
 from .image_tower import image_tower_of
 from .quiet import first_line, quiet
-from .seeding import seed_everything
+from .runtime.seeding import seed_everything
 from .tokenizing import tokenizer_of
 from .towers import Tower
 

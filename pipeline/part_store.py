@@ -19,7 +19,7 @@ from filelock import FileLock, Timeout
 
 from .errors import AevlpError
 from .files.atomic_write import replacing
-from .provenance import difference
+from .runtime.provenance import difference
 from .score_cache import CacheHeader, CacheRows
 from .score_cache.hdf5 import Hdf5Store, to_bytes
 from .score_cache.open_elsewhere import USER_BLOCK, as_closed

@@ -15,9 +15,9 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from .device import find_device
 from .errors import AevlpError
-from .ranks import Rank, this_rank
+from .runtime.device import find_device
+from .runtime.ranks import Rank, this_rank
 from .shared_statistics import share_statistics
 
 PATIENCE = timedelta(hours=2)  # how long the others wait while one process saves, or fetches weights

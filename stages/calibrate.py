@@ -24,8 +24,8 @@ from ..pipeline.labelling import label
 from ..pipeline.policies.cap import observed_frequencies
 from ..pipeline.policies.threshold import Threshold
 from ..pipeline.pseudo_labels import DampSettings
+from ..pipeline.runtime.seeding import derive
 from ..pipeline.score_cache import ScoreCache, open_whole_cache
-from ..pipeline.seeding import derive
 from ..pipeline.specs import DatasetSpec, TableSpec
 from .console import out, print_json, print_result, print_table, say
 from .new_cache import check_unused

@@ -15,7 +15,7 @@ import typer
 from ..pipeline.errors import AevlpError, Notice
 from ..pipeline.files.image_formats import MAX_PIXELS
 from ..pipeline.files.locations import location
-from ..pipeline.ranks import this_rank
+from ..pipeline.runtime.ranks import this_rank
 from . import cache_commands, training_commands
 from .interrupted import forget, what_is_kept
 from .option_types import Cache, DataRoot, Device, Json, Manifest, MaxPixels, Mean, Std, listed

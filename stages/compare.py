@@ -14,7 +14,7 @@ from ..pipeline.errors import AevlpError
 from ..pipeline.files.atomic_write import replacing
 from ..pipeline.files.image_formats import MAX_PIXELS
 from ..pipeline.intervals import LEVEL, Interval, Judged, difference_interval, judge, map_interval
-from ..pipeline.provenance import versions
+from ..pipeline.runtime.provenance import versions
 from ..pipeline.score_cache import ScoreCache, open_whole_cache
 from . import train
 from .console import out, print_json, print_table, results_aside, say

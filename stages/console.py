@@ -23,7 +23,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from ..pipeline.ranks import Rank
+from ..pipeline.runtime.ranks import Rank
 from .terminal import shown
 
 out = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)

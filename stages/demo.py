@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..pipeline.device import find_device
 from ..pipeline.errors import AevlpError
+from ..pipeline.runtime.device import find_device
 from ..pipeline.score_cache import ScoreCache, open_cache
 from ..pipeline.training_loop import autocast
 from . import pseudolabel, train

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..pipeline.errors import AevlpError
-from ..pipeline.provenance import difference
+from ..pipeline.runtime.provenance import difference
 from .console import say
 from .methods import Method
 from .run_folder import RunFolder

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..pipeline.device import find_device
 from ..pipeline.errors import AevlpError
 from ..pipeline.files.image_formats import MAX_PIXELS
 from ..pipeline.files.locations import location
@@ -21,6 +20,7 @@ from ..pipeline.metrics import (
     predicted_top_k,
     top_k_quality,
 )
+from ..pipeline.runtime.device import find_device
 from ..pipeline.score_cache import open_cache
 from ..pipeline.training_loop import autocast
 from .console import out, print_json, print_table, say

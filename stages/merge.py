@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..pipeline.errors import AevlpError
-from ..pipeline.provenance import difference
+from ..pipeline.runtime.provenance import difference
 from ..pipeline.score_cache import ScoreCache, open_cache, write_cache
 from ..pipeline.score_cache.merging import merged
 from .console import out

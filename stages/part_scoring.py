@@ -9,7 +9,7 @@ from ..pipeline.datasets.image_table import Fingerprint
 from ..pipeline.errors import AevlpError
 from ..pipeline.files.stamps import stamp, stamped_size
 from ..pipeline.part_store import PartStore
-from ..pipeline.ranks import Rank
+from ..pipeline.runtime.ranks import Rank
 from ..pipeline.score_cache import CacheHeader, CacheRows, ScoreCache
 from ..pipeline.score_cache.unfinished import Shard, exclusive
 from ..pipeline.scoring import Threads

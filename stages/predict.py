@@ -14,12 +14,12 @@ from torch.nn import functional
 
 from ..pipeline.classifier import Architecture
 from ..pipeline.decoders import fastest
-from ..pipeline.device import find_device
 from ..pipeline.errors import AevlpError
 from ..pipeline.files.atomic_write import replacing
 from ..pipeline.files.file_reading import counted, find_pictures
 from ..pipeline.files.image_formats import MAX_PIXELS
 from ..pipeline.image_tower import features_of
+from ..pipeline.runtime.device import find_device
 from ..pipeline.specs import PACKAGED
 from ..pipeline.training_data import normalized, scaling
 from ..pipeline.training_loop import predict_logits

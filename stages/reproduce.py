@@ -13,7 +13,7 @@ from ..pipeline.errors import AevlpError
 from ..pipeline.files.absent_files import Absent
 from ..pipeline.files.atomic_write import replacing
 from ..pipeline.manifest import load_manifest
-from ..pipeline.provenance import versions
+from ..pipeline.runtime.provenance import versions
 from ..pipeline.score_cache import open_cache
 from ..pipeline.specs import DatasetSpec
 from . import datasets, pseudolabel, train

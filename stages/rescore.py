@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from ..pipeline.device import find_device
 from ..pipeline.encoder import ClipEncoder
 from ..pipeline.errors import AevlpError
 from ..pipeline.label_graph import TextGraph
 from ..pipeline.prompts import class_names, class_prompts
+from ..pipeline.runtime.device import find_device
 from ..pipeline.score_cache import ScoreCache, open_cache, write_cache
 from ..pipeline.score_cache.rescoring import rescored
 from ..pipeline.scoring import one_thread_each

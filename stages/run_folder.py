@@ -21,7 +21,7 @@ from ..pipeline.classifier import Architecture, Classifier, build
 from ..pipeline.encoder import image_tower
 from ..pipeline.errors import AevlpError
 from ..pipeline.files.atomic_write import replacing
-from ..pipeline.provenance import difference
+from ..pipeline.runtime.provenance import difference
 from .console import say
 
 STATES_KEPT = 2

@@ -11,7 +11,6 @@ import torch
 
 from ..pipeline import decoders, towers
 from ..pipeline.datasets import ImageTable, load_images
-from ..pipeline.device import find_device
 from ..pipeline.encoder import RANDOM, ClipEncoder, ClipSource
 from ..pipeline.errors import AevlpError
 from ..pipeline.files.image_formats import MAX_PIXELS
@@ -19,13 +18,14 @@ from ..pipeline.label_graph import HIDDEN, TextGraph, graph_weights, load_relati
 from ..pipeline.observation import checked, parsed
 from ..pipeline.part_store import PartStore
 from ..pipeline.prompts import class_names, class_prompts
-from ..pipeline.provenance import arrays_sha256, versions, without_origins
-from ..pipeline.ranks import this_rank
 from ..pipeline.resizing import FAST, described
+from ..pipeline.runtime.device import find_device
+from ..pipeline.runtime.provenance import arrays_sha256, versions, without_origins
+from ..pipeline.runtime.ranks import this_rank
+from ..pipeline.runtime.seeding import derive
 from ..pipeline.score_cache import CacheHeader
 from ..pipeline.score_cache.unfinished import cut
 from ..pipeline.scoring import FLIPS, Scorer, Threads
-from ..pipeline.seeding import derive
 from ..pipeline.shard_scoring import ShardScoring
 from ..pipeline.spec_sections import TextGraphConstants
 from ..pipeline.specs import PACKAGED, DatasetSpec

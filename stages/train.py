@@ -16,12 +16,12 @@ from ..pipeline.encoder import ClipSource, absent_weights
 from ..pipeline.epoch_labels import EpochLabels
 from ..pipeline.errors import AevlpError
 from ..pipeline.generators import generator_states, restore_generators
-from ..pipeline.interruption import Interruption
 from ..pipeline.losses import Targets, create
 from ..pipeline.losses.interface import Scheduled, Watching
 from ..pipeline.metrics import classes_without_positives, mean_average_precision
 from ..pipeline.process_group import Processes, joined
-from ..pipeline.seeding import derive, seed_everything
+from ..pipeline.runtime.interruption import Interruption
+from ..pipeline.runtime.seeding import derive, seed_everything
 from ..pipeline.training_data import Inputs, sent
 from ..pipeline.training_loop import Batches, autocast, predict_logits, train_epoch
 from ..pipeline.training_state import Progress, TrainingState

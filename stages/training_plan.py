@@ -11,8 +11,6 @@ import torch
 from ..pipeline import classifier as classifiers
 from ..pipeline import heads, policies
 from ..pipeline.classifier import Architecture, Classifier
-from ..pipeline.compiler import insist_on_compiler
-from ..pipeline.device import mixed_precision
 from ..pipeline.encoder import ClipEncoder, ClipSource
 from ..pipeline.errors import AevlpError, unknown_name
 from ..pipeline.files.image_formats import MAX_PIXELS
@@ -25,12 +23,14 @@ from ..pipeline.losses.foreign import is_named, source_sha256
 from ..pipeline.losses.interface import Scheduled, Watching
 from ..pipeline.manifest import load_manifest
 from ..pipeline.process_group import own_device
-from ..pipeline.provenance import versions
-from ..pipeline.ranks import this_rank
 from ..pipeline.resizing import resize_of
+from ..pipeline.runtime.compiler import insist_on_compiler
+from ..pipeline.runtime.device import mixed_precision
+from ..pipeline.runtime.provenance import versions
+from ..pipeline.runtime.ranks import this_rank
+from ..pipeline.runtime.seeding import derive, seed_everything
 from ..pipeline.score_cache import ScoreCache, open_whole_cache
 from ..pipeline.score_cache.schema import ROWS_A_BLOCK
-from ..pipeline.seeding import derive, seed_everything
 from ..pipeline.single_positive import split_train_val
 from ..pipeline.specs import DatasetSpec
 from ..pipeline.training_data import EmbeddingInputs, Inputs, PixelInputs

@@ -20,9 +20,9 @@ import numpy as np
 import torch
 
 from ..pipeline.errors import AevlpError
-from ..pipeline.interruption import Interruption
 from ..pipeline.intervals import Interval, NoInterval, judge, map_interval
 from ..pipeline.losses import entry
+from ..pipeline.runtime.interruption import Interruption
 from ..pipeline.score_cache import ScoreCache
 from . import train
 from .console import out, print_table, say, silent

@@ -16,10 +16,10 @@ from ..pipeline.files.image_formats import MAX_PIXELS
 from ..pipeline.files.locations import location
 from ..pipeline.files.stamps import file_size, is_hashed, stamp, stamped_size
 from ..pipeline.manifest import load_manifest
-from ..pipeline.provenance import difference
 from ..pipeline.pseudo_labels import DampSettings
-from ..pipeline.ranks import this_rank
 from ..pipeline.resizing import resize_of
+from ..pipeline.runtime.provenance import difference
+from ..pipeline.runtime.ranks import this_rank
 from ..pipeline.score_cache import CacheHeader, CacheRows, ScoreCache, open_cache, write_cache
 from ..pipeline.score_cache.remote import check_writable
 from ..pipeline.score_cache.schema import ROWS_A_BLOCK, joined

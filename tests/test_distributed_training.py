@@ -15,7 +15,7 @@ from conftest import draw_blocks, stage_one, stage_two
 from aevlp.pipeline.checkpoint import load_tensors
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.process_group import Processes, own_device
-from aevlp.pipeline.ranks import Rank
+from aevlp.pipeline.runtime.ranks import Rank
 from aevlp.pipeline.training_data import EmbeddingInputs, PixelInputs
 from aevlp.stages.run_folder import RunFolder
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from aevlp.pipeline.errors import AevlpError, ImageError, unknown_name
-from aevlp.pipeline.seeding import derive, seed_everything
+from aevlp.pipeline.runtime.seeding import derive, seed_everything
 
 
 def test_an_unknown_name_lists_the_known_ones_nearest_first() -> None:

@@ -23,7 +23,7 @@ from aevlp.pipeline.labelling import label
 from aevlp.pipeline.losses import Targets
 from aevlp.pipeline.losses.interface import Scheduled
 from aevlp.pipeline.process_group import Processes
-from aevlp.pipeline.ranks import Rank
+from aevlp.pipeline.runtime.ranks import Rank
 from aevlp.pipeline.score_cache import open_cache
 from aevlp.pipeline.training_data import PixelInputs, normalized, scaling
 from aevlp.pipeline.training_loop import predict_logits, train_epoch

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from aevlp.pipeline.provenance import PACKAGES
+from aevlp.pipeline.runtime.provenance import PACKAGES
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aevlp.pipeline.provenance import arrays_sha256, difference, versions
+from aevlp.pipeline.runtime.provenance import arrays_sha256, difference, versions
 
 SCALARS = st.none() | st.booleans() | st.integers(-3, 3) | st.floats(-1, 1) | st.text(max_size=3)
 KEYS = st.sampled_from(["clip", "grid", "seed", "mean"])

@@ -23,8 +23,8 @@ from aevlp.pipeline.checkpoint import load_tree
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.files import atomic_write
 from aevlp.pipeline.generators import generator_states, restore_generators
-from aevlp.pipeline.interruption import Interruption
 from aevlp.pipeline.losses import Targets, create
+from aevlp.pipeline.runtime.interruption import Interruption
 from aevlp.stages import train
 from aevlp.stages.run_folder import RunFolder
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ..provenance import without_origins
+from ..runtime.provenance import without_origins
 from .labelled_images import class_places
 from .reader import ScoreCache
 from .schema import ROWS_A_BLOCK, CacheHeader

@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 
 from ..errors import AevlpError, UnreadableNow
-from ..interruption import Interruption
+from ..runtime.interruption import Interruption
 from .checksums import Checksums, block_checksums, header_checksum
 from .open_elsewhere import USER_BLOCK, closed_superblock, insist_on_free
 from .schema import ROWS_A_BLOCK, TEXT_COLUMNS, CacheHeader, CacheRows, array_columns, in_blocks

@@ -2,7 +2,7 @@
 
 import torch
 
-from .errors import AevlpError
+from ..errors import AevlpError
 
 
 def find_device(name: str | None) -> torch.device:

@@ -4,7 +4,7 @@ import logging
 import os
 from shutil import which
 
-from .errors import AevlpError
+from ..errors import AevlpError
 
 COMPILERS = ("g++", "clang++")  # what torch looks for, unless CXX names another
 

@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 
-from .errors import AevlpError
+from ..errors import AevlpError
 
 
 @dataclass(frozen=True)
