@@ -19,9 +19,9 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from aevlp.pipeline.encoder import IMAGENET_STATISTICS
-from aevlp.pipeline.resizing import EXACT, FAST
-from aevlp.pipeline.view_loading import ViewDataset
-from aevlp.pipeline.views import view_boxes
+from aevlp.pipeline.images.resizing import EXACT, FAST
+from aevlp.pipeline.images.view_loading import ViewDataset
+from aevlp.pipeline.images.views import view_boxes
 
 FLIPS = 2
 

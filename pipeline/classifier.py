@@ -11,7 +11,7 @@ from . import heads
 from .encoder import IMAGENET_STATISTICS, ClipEncoder, image_tower, quiet
 from .errors import AevlpError, unknown_name
 from .files.absent_files import Absent, absent_from_hub
-from .resizing import EXACT
+from .images.resizing import EXACT
 
 PRETRAINED, RANDOM = "pretrained", "random"
 

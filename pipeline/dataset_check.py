@@ -17,7 +17,7 @@ from .datasets import DataError, ImageTable, load_images
 from .datasets.near_names import hints
 from .errors import AevlpError, ImageError
 from .files.image_formats import MAX_PIXELS
-from .images import read_image
+from .images.read import read_image
 from .label_codes import NEGATIVE, POSITIVE
 from .specs import DatasetSpec
 from .splits import SPLITS

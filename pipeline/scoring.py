@@ -13,11 +13,11 @@ from torch import Tensor
 from .datasets import ImageTable
 from .encoder import ClipEncoder
 from .errors import AevlpError
+from .images.view_loading import ViewBatch, ViewDataset
 from .pass_size import PassSize
 from .pseudo_labels import DampSettings, codes_from_scores, damp_scores
 from .score_cache import CacheHeader, CacheRows
 from .score_cache.reader import cosines
-from .view_loading import ViewBatch, ViewDataset
 
 FLIPS = 2  # plain and mirrored
 Vectors = list[tuple[Tensor, Tensor]]  # of each pass: unit vectors (n, D) and cosines (n, C)

@@ -13,17 +13,17 @@ from torch import nn
 from torch.nn import functional
 
 from ..pipeline.classifier import Architecture
-from ..pipeline.decoders import fastest
 from ..pipeline.errors import AevlpError
 from ..pipeline.files.atomic_write import replacing
 from ..pipeline.files.file_reading import counted, find_pictures
 from ..pipeline.files.image_formats import MAX_PIXELS
 from ..pipeline.image_tower import features_of
+from ..pipeline.images.decoders import fastest
+from ..pipeline.images.view_loading import ViewBatch, ViewDataset, load_views
 from ..pipeline.runtime.device import find_device
 from ..pipeline.specs import PACKAGED
 from ..pipeline.training_data import normalized, scaling
 from ..pipeline.training_loop import predict_logits
-from ..pipeline.view_loading import ViewBatch, ViewDataset, load_views
 from .console import Rate, out, print_json, print_table, progress_bar, say
 from .new_cache import check_unused
 from .run_folder import RunFolder

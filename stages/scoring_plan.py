@@ -9,16 +9,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..pipeline import decoders, towers
+from ..pipeline import towers
 from ..pipeline.datasets import ImageTable, load_images
 from ..pipeline.encoder import RANDOM, ClipEncoder, ClipSource
 from ..pipeline.errors import AevlpError
 from ..pipeline.files.image_formats import MAX_PIXELS
+from ..pipeline.images import decoders
+from ..pipeline.images.resizing import FAST, described
+from ..pipeline.images.view_loading import ViewDataset
 from ..pipeline.label_graph import HIDDEN, TextGraph, graph_weights, load_relation
 from ..pipeline.observation import checked, parsed
 from ..pipeline.part_store import PartStore
 from ..pipeline.prompts import class_names, class_prompts
-from ..pipeline.resizing import FAST, described
 from ..pipeline.runtime.device import find_device
 from ..pipeline.runtime.provenance import arrays_sha256, versions, without_origins
 from ..pipeline.runtime.ranks import this_rank
@@ -29,7 +31,6 @@ from ..pipeline.scoring import FLIPS, Scorer, Threads
 from ..pipeline.shard_scoring import ShardScoring
 from ..pipeline.spec_sections import TextGraphConstants
 from ..pipeline.specs import PACKAGED, DatasetSpec
-from ..pipeline.view_loading import ViewDataset
 from . import scoring_model
 from .console import say
 from .missing_images import note_missing

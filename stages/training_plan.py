@@ -15,7 +15,8 @@ from ..pipeline.encoder import ClipEncoder, ClipSource
 from ..pipeline.errors import AevlpError, unknown_name
 from ..pipeline.files.image_formats import MAX_PIXELS
 from ..pipeline.files.locations import location
-from ..pipeline.image_cache import ImageCache
+from ..pipeline.images.image_cache import ImageCache
+from ..pipeline.images.resizing import resize_of
 from ..pipeline.label_codes import NEGATIVE, POSITIVE, effective
 from ..pipeline.labelling import label
 from ..pipeline.losses import LossEntry, check_constants, constants, create, entry
@@ -23,7 +24,6 @@ from ..pipeline.losses.foreign import is_named, source_sha256
 from ..pipeline.losses.interface import Scheduled, Watching
 from ..pipeline.manifest import load_manifest
 from ..pipeline.process_group import own_device
-from ..pipeline.resizing import resize_of
 from ..pipeline.runtime.compiler import insist_on_compiler
 from ..pipeline.runtime.device import mixed_precision
 from ..pipeline.runtime.provenance import versions

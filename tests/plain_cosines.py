@@ -8,7 +8,7 @@ import torch
 from PIL import Image, ImageOps
 
 from aevlp.pipeline.encoder import ClipEncoder, ClipSource
-from aevlp.pipeline.views import view_boxes, view_pixels
+from aevlp.pipeline.images.views import view_boxes, view_pixels
 
 
 def plain_cosines(

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aevlp.pipeline import decoders
-from aevlp.pipeline.decoders import PILLOW, SIMPLEJPEG, fastest, jpeg_pixels
 from aevlp.pipeline.errors import ImageError
-from aevlp.pipeline.images import read_image, read_pixels
-from aevlp.pipeline.upright import ORIENTATION
+from aevlp.pipeline.images import decoders
+from aevlp.pipeline.images.decoders import PILLOW, SIMPLEJPEG, fastest, jpeg_pixels
+from aevlp.pipeline.images.read import read_image, read_pixels
+from aevlp.pipeline.images.upright import ORIENTATION
 
 RANDOM = np.random.default_rng(8)
 

@@ -15,7 +15,7 @@ from test_stage_two import without_times
 from aevlp.pipeline import training_data
 from aevlp.pipeline.checkpoint import load_tensors
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.image_cache import ImageCache
+from aevlp.pipeline.images.image_cache import ImageCache
 from aevlp.pipeline.training_data import PixelInputs
 from aevlp.stages import train
 from aevlp.stages.run_folder import RunFolder

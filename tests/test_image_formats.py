@@ -15,7 +15,7 @@ from PIL import Image
 from aevlp.pipeline.errors import ImageError
 from aevlp.pipeline.files import foreign_files
 from aevlp.pipeline.files.image_formats import ENDINGS, FORMATS, HEAD, format_of
-from aevlp.pipeline.images import read_image, read_pixels
+from aevlp.pipeline.images.read import read_image, read_pixels
 
 ROOT = Path(__file__).resolve().parent.parent
 READ = set(FORMATS) - {"HEIF"}  # by Pillow itself

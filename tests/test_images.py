@@ -12,7 +12,7 @@ from PIL import Image
 
 from aevlp.pipeline.errors import AevlpError, ImageError
 from aevlp.pipeline.files.stamps import file_identity, file_size
-from aevlp.pipeline.images import read_image
+from aevlp.pipeline.images.read import read_image
 
 ORIENTATION = 0x0112  # EXIF tag
 UPRIGHT = {

@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 
 from aevlp.pipeline.encoder import ClipEncoder, ClipSource
 from aevlp.pipeline.errors import AevlpError
+from aevlp.pipeline.images.views import view_boxes, view_pixels
 from aevlp.pipeline.label_graph import (
     TextGraph,
     cosines,
@@ -28,7 +29,6 @@ from aevlp.pipeline.label_graph import (
     relation_matrices,
 )
 from aevlp.pipeline.score_cache import ScoreCache, open_cache
-from aevlp.pipeline.views import view_boxes, view_pixels
 from aevlp.stages import verify
 from goldens import load
 

@@ -12,7 +12,7 @@ from picture_files import png, tiff
 from PIL import Image
 
 from aevlp.pipeline.errors import ImageError
-from aevlp.pipeline.images import read_image
+from aevlp.pipeline.images.read import read_image
 
 SHAPES = st.tuples(st.integers(1, 5), st.integers(1, 6))
 FEW = settings(max_examples=20, deadline=None)

@@ -12,12 +12,12 @@ from conftest import call, draw_blocks
 from picture_files import scene, tiff
 from PIL import Image
 
-from aevlp.pipeline import image_opening
 from aevlp.pipeline.errors import ImageError
 from aevlp.pipeline.files.image_formats import MAX_PIXELS
-from aevlp.pipeline.images import read_image, read_pixels
+from aevlp.pipeline.images import image_opening
+from aevlp.pipeline.images.read import read_image, read_pixels
+from aevlp.pipeline.images.view_loading import ViewDataset, load_views
 from aevlp.pipeline.score_cache import open_cache
-from aevlp.pipeline.view_loading import ViewDataset, load_views
 from aevlp.stages.option_types import pixels
 
 

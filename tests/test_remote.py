@@ -23,11 +23,11 @@ from aevlp.pipeline.errors import AevlpError, ImageError
 from aevlp.pipeline.files.containers import read_bytes
 from aevlp.pipeline.files.locations import RemoteError, RemotePath, forget_listings, location
 from aevlp.pipeline.files.stamps import file_identity, file_size
-from aevlp.pipeline.images import read_image
+from aevlp.pipeline.images.read import read_image
+from aevlp.pipeline.images.view_loading import ViewDataset, load_views
 from aevlp.pipeline.manifest import load_manifest
 from aevlp.pipeline.score_cache import open_cache
 from aevlp.pipeline.specs import DatasetSpec
-from aevlp.pipeline.view_loading import ViewDataset, load_views
 
 MANIFEST = """
 datasets:

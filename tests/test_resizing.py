@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.resizing import EXACT, FAST, RESIZES, described, resize_of, resized_image, resized_views
-from aevlp.pipeline.resizing import stretched_in_float as in_float
-from aevlp.pipeline.view_loading import ViewDataset, load_views
-from aevlp.pipeline.views import view_boxes, view_bytes
+from aevlp.pipeline.images.resizing import EXACT, FAST, RESIZES, described, resize_of, resized_image, resized_views
+from aevlp.pipeline.images.resizing import stretched_in_float as in_float
+from aevlp.pipeline.images.view_loading import ViewDataset, load_views
+from aevlp.pipeline.images.views import view_boxes, view_bytes
 
 sides = st.integers(1, 60)
 

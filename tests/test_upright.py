@@ -10,8 +10,8 @@ import pytest
 from picture_files import exif, scene, tiff
 from PIL import Image, ImageOps
 
-from aevlp.pipeline.images import read_image, read_pixels
-from aevlp.pipeline.upright import ORIENTATION
+from aevlp.pipeline.images.read import read_image, read_pixels
+from aevlp.pipeline.images.upright import ORIENTATION
 
 SHORT, LONG, BYTE, TEXT, RATIONAL, UNDEFINED, DOUBLE = 3, 4, 1, 2, 5, 7, 12
 Entry = tuple[int, int, int, bytes]

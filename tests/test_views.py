@@ -9,7 +9,7 @@ from PIL import Image
 from torch.nn.functional import interpolate
 
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.views import tile_boxes, view_boxes, view_bytes, view_pixels
+from aevlp.pipeline.images.views import tile_boxes, view_boxes, view_bytes, view_pixels
 from goldens import load
 
 GOLDEN = load("tiling")

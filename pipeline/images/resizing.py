@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from .errors import AevlpError
+from ..errors import AevlpError
 from .views import view_boxes, view_bytes
 
 FAST, EXACT = "fast", "exact"

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from .errors import ImageError
-from .files.image_formats import HEAD, MAX_PIXELS, format_of
+from ..errors import ImageError
+from ..files.image_formats import HEAD, MAX_PIXELS, format_of
 from .image_opening import opened
 from .upright import orientation_of, turned
 

@@ -9,9 +9,9 @@ import PIL
 from PIL import Image
 from PIL.ImageFile import ImageFile
 
-from .errors import ImageError
-from .files import foreign_files
-from .files.image_formats import FORMATS, HEAD, MAX_PIXELS, format_of
+from ..errors import ImageError
+from ..files import foreign_files
+from ..files.image_formats import FORMATS, HEAD, MAX_PIXELS, format_of
 
 logging.getLogger("PIL").addHandler(logging.NullHandler())  # of a damaged file, what is raised says enough
 

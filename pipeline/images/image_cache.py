@@ -20,8 +20,8 @@ import PIL
 import torch
 from filelock import FileLock
 
-from .errors import AevlpError
-from .files.atomic_write import replacing
+from ..errors import AevlpError
+from ..files.atomic_write import replacing
 
 IMAGES, ROWS, ABOUT = "images.npy", "rows.npy", "about.json"
 _ROW = np.dtype([("source", "<u8"), ("crc", "<u4")])  # all zeros where there is no image
@@ -29,7 +29,7 @@ _HEADER = 128  # bytes of a .npy header, as numpy pads it
 
 
 class ImageCache:
-    """Images (size, size, 3) uint8 by row, of the files `names` (N,), resized as `resize` says (`pipeline.resizing`).
+    """Images (size, size, 3) uint8 by row, of the files `names` (N,), resized as `resize` says (`pipeline.images.resizing`).
 
     It is handed to worker processes, each of which opens the files itself.
     """

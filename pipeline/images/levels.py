@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 from PIL.ImageFile import ImageFile
 
-from .errors import ImageError
+from ..errors import ImageError
 
 _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339  # TIFF tags
 _WHITE_IS_ZERO, _SIGNED = 0, 2

@@ -8,12 +8,12 @@ from typing import IO
 import numpy as np
 from PIL import Image
 
+from ..errors import AevlpError, ImageError
+from ..files import containers
+from ..files.image_formats import MAX_PIXELS
+from ..files.locations import RemoteError, RemotePath
+from ..files.stamps import require_files_own
 from . import decoders
-from .errors import AevlpError, ImageError
-from .files import containers
-from .files.image_formats import MAX_PIXELS
-from .files.locations import RemoteError, RemotePath
-from .files.stamps import require_files_own
 from .image_opening import opened
 from .levels import eight_bit
 from .upright import orientation_of, turned
@@ -25,7 +25,7 @@ def read_image(path: Path, upright: bool = True, max_pixels: int = MAX_PIXELS) -
     path: a file, or a path that leads through a tar, Parquet or Arrow file (`pipeline.files.containers`).
     max_pixels: width times height of the largest image that is decoded.
     Only formats in `pipeline.files.image_formats` are opened, by their first bytes; of several pictures in a file the first is read.
-    CMYK, palette, grey and deeper files are converted (`pipeline.levels`); an alpha channel is dropped.
+    CMYK, palette, grey and deeper files are converted (`pipeline.images.levels`); an alpha channel is dropped.
     Raises ImageError with status "missing" where there is no file, "unreadable" where there is no whole image in it,
     and another AevlpError where the machine, its disk or a remote store does not say which.
     """
@@ -59,7 +59,7 @@ def _decoded(content: IO[bytes], upright: bool, max_pixels: int) -> Image.Image:
 def read_pixels(path: Path, upright: bool = True, decoder: str = "pillow", max_pixels: int = MAX_PIXELS) -> np.ndarray:
     """Return the pixels of `read_image`, (H, W, 3) uint8; what is raised is the same.
 
-    decoder: "pillow", or "simplejpeg" for what it decodes to the same pixels, faster (`pipeline.decoders`).
+    decoder: "pillow", or "simplejpeg" for what it decodes to the same pixels, faster (`pipeline.images.decoders`).
     """
     if decoder == "simplejpeg":
         pixels = decoders.jpeg_pixels(_source(path), upright, max_pixels)

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
+from ..errors import AevlpError, ImageError
+from ..files.image_formats import MAX_PIXELS
 from .decoders import PILLOW
-from .errors import AevlpError, ImageError
-from .files.image_formats import MAX_PIXELS
-from .images import read_pixels
+from .read import read_pixels
 from .resizing import EXACT, resized_views
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from .errors import AevlpError
+from ..errors import AevlpError
 
 Box = tuple[int, int, int, int]
 COMPAT = ("paper", "published")
