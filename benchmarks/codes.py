@@ -16,7 +16,7 @@ from statistics import median
 import numpy as np
 from measuring import Bench, new_file, positive, run
 
-from aevlp.pipeline.pseudo_labels import DampSettings
+from aevlp.pipeline.labels.damp import DampSettings
 from aevlp.pipeline.score_cache import CacheHeader, CacheRows, open_cache, write_cache
 
 BLOCK, FLIPS, WIDTH = 1024, 2, 4

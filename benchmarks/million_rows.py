@@ -21,8 +21,8 @@ from typing import Any
 import numpy as np
 
 from aevlp.pipeline.datasets.image_table import ImageTable, path_array
+from aevlp.pipeline.labels.damp import DampSettings, codes_from_scores, damp_scores
 from aevlp.pipeline.part_store import PartStore
-from aevlp.pipeline.pseudo_labels import DampSettings, codes_from_scores, damp_scores
 from aevlp.pipeline.score_cache import CacheHeader, CacheRows, open_cache, write_cache
 from aevlp.pipeline.score_cache.unfinished import Shard, cut
 from aevlp.stages import part_scoring, verify

@@ -9,11 +9,11 @@ import sys
 import numpy as np
 import torch
 
+from aevlp.pipeline.labels.damp import DampSettings
+from aevlp.pipeline.labels.single_positive import split_train_val
 from aevlp.pipeline.losses import Targets, create
 from aevlp.pipeline.metrics import mean_average_precision
-from aevlp.pipeline.pseudo_labels import DampSettings
 from aevlp.pipeline.score_cache import open_cache
-from aevlp.pipeline.single_positive import split_train_val
 
 EPOCHS, BATCH = 10, 32
 

@@ -12,7 +12,7 @@ import torch
 from . import policies
 from .errors import AevlpError
 from .files.atomic_write import replacing
-from .label_codes import POSITIVE
+from .labels.codes import POSITIVE
 from .policies.view_quality import fit_view_quality, log_probabilities
 from .runtime.seeding import derive
 from .score_cache import ScoreCache

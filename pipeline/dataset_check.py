@@ -18,9 +18,9 @@ from .datasets.near_names import hints
 from .errors import AevlpError, ImageError
 from .files.image_formats import MAX_PIXELS
 from .images.read import read_image
-from .label_codes import NEGATIVE, POSITIVE
+from .labels.codes import NEGATIVE, POSITIVE
+from .labels.splits import SPLITS
 from .specs import DatasetSpec
-from .splits import SPLITS
 
 # Whether training would go wrong with a fault of this kind, by what is said of it.
 KINDS = {

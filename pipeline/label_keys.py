@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from .label_words import by_word
+from .labels.label_words import by_word
 from .spec_sections import Names, Section
 
 

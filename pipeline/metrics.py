@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .errors import AevlpError
-from .label_codes import NEGATIVE, POSITIVE
+from .labels.codes import NEGATIVE, POSITIVE
 
 
 def average_precision(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:

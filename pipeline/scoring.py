@@ -14,8 +14,8 @@ from .datasets import ImageTable
 from .encoder import ClipEncoder
 from .errors import AevlpError
 from .images.view_loading import ViewBatch, ViewDataset
+from .labels.damp import DampSettings, codes_from_scores, damp_scores
 from .pass_size import PassSize
-from .pseudo_labels import DampSettings, codes_from_scores, damp_scores
 from .score_cache import CacheHeader, CacheRows
 from .score_cache.reader import cosines
 

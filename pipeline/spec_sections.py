@@ -6,9 +6,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_va
 
 from .clip_names import may_bring_weights
 from .errors import AevlpError
+from .labels.damp import DampSettings
+from .labels.splits import SPLITS, split_of
 from .pixel_statistics import Three, checked
-from .pseudo_labels import DampSettings
-from .splits import SPLITS, split_of
 
 
 def known_splits(names: dict[str, str]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from pydantic import Field, PrivateAttr, field_validator, model_validator
 from .errors import AevlpError
 from .files.locations import RemotePath, location
 from .label_keys import LabelKeys
-from .observation import checked
+from .labels.observation import checked
 from .spec_sections import Clip, Damp, Download, Expected, Recipe, Section, SplitNames, TextGraphConstants
 from .table_keys import ColumnKeys, ColumnName, ColumnNames, TableKeys
 

@@ -21,9 +21,9 @@ from ..pipeline.datasets import table as tables
 from ..pipeline.datasets.faults import refuse
 from ..pipeline.errors import AevlpError, unknown_name
 from ..pipeline.labelling import label
+from ..pipeline.labels.damp import DampSettings
 from ..pipeline.policies.cap import observed_frequencies
 from ..pipeline.policies.threshold import Threshold
-from ..pipeline.pseudo_labels import DampSettings
 from ..pipeline.runtime.seeding import derive
 from ..pipeline.score_cache import ScoreCache, open_whole_cache
 from ..pipeline.specs import DatasetSpec, TableSpec

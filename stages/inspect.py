@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from ..pipeline.errors import AevlpError
-from ..pipeline.label_codes import NEGATIVE, POSITIVE
+from ..pipeline.labels.codes import NEGATIVE, POSITIVE
+from ..pipeline.labels.damp import DampSettings
+from ..pipeline.labels.splits import SPLITS
 from ..pipeline.metrics import PseudoLabelQuality, pseudo_label_quality
 from ..pipeline.pixel_statistics import written
-from ..pipeline.pseudo_labels import DampSettings
 from ..pipeline.score_cache import ScoreCache, open_whole_cache
-from ..pipeline.splits import SPLITS
 from .console import out, print_json, print_table
 
 

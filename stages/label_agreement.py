@@ -8,7 +8,7 @@ import numpy as np
 from ..pipeline.datasets import ImageTable, load_images
 from ..pipeline.errors import AevlpError
 from ..pipeline.files.stamps import file_size, stamped_size
-from ..pipeline.observation import checked
+from ..pipeline.labels.observation import checked
 from ..pipeline.score_cache import CacheRows, ScoreCache
 from ..pipeline.score_cache.labelled_images import class_places
 from .train import data_root, dataset_of

@@ -8,7 +8,7 @@ import numpy as np
 from ..pipeline.datasets import ImageTable, load_images
 from ..pipeline.errors import AevlpError
 from ..pipeline.files.stamps import file_size
-from ..pipeline.observation import checked
+from ..pipeline.labels.observation import checked
 from ..pipeline.score_cache import ScoreCache
 from ..pipeline.score_cache.labelled_images import LabelledImages
 from ..pipeline.specs import DatasetSpec

@@ -18,7 +18,7 @@ from ..pipeline.images import decoders
 from ..pipeline.images.resizing import FAST, described
 from ..pipeline.images.view_loading import ViewDataset
 from ..pipeline.label_graph import HIDDEN, TextGraph, graph_weights, load_relation
-from ..pipeline.observation import checked, parsed
+from ..pipeline.labels.observation import checked, parsed
 from ..pipeline.part_store import PartStore
 from ..pipeline.prompts import class_names, class_prompts
 from ..pipeline.runtime.device import find_device

@@ -17,8 +17,9 @@ from ..pipeline.files.image_formats import MAX_PIXELS
 from ..pipeline.files.locations import location
 from ..pipeline.images.image_cache import ImageCache
 from ..pipeline.images.resizing import resize_of
-from ..pipeline.label_codes import NEGATIVE, POSITIVE, effective
 from ..pipeline.labelling import label
+from ..pipeline.labels.codes import NEGATIVE, POSITIVE, effective
+from ..pipeline.labels.single_positive import split_train_val
 from ..pipeline.losses import LossEntry, check_constants, constants, create, entry
 from ..pipeline.losses.foreign import is_named, source_sha256
 from ..pipeline.losses.interface import Scheduled, Watching
@@ -31,7 +32,6 @@ from ..pipeline.runtime.ranks import this_rank
 from ..pipeline.runtime.seeding import derive, seed_everything
 from ..pipeline.score_cache import ScoreCache, open_whole_cache
 from ..pipeline.score_cache.schema import ROWS_A_BLOCK
-from ..pipeline.single_positive import split_train_val
 from ..pipeline.specs import DatasetSpec
 from ..pipeline.training_data import EmbeddingInputs, Inputs, PixelInputs
 from .console import say

@@ -16,8 +16,8 @@ from ..pipeline.files.image_formats import MAX_PIXELS
 from ..pipeline.files.locations import location
 from ..pipeline.files.stamps import file_size, is_hashed, stamp, stamped_size
 from ..pipeline.images.resizing import resize_of
+from ..pipeline.labels.damp import DampSettings
 from ..pipeline.manifest import load_manifest
-from ..pipeline.pseudo_labels import DampSettings
 from ..pipeline.runtime.provenance import difference
 from ..pipeline.runtime.ranks import this_rank
 from ..pipeline.score_cache import CacheHeader, CacheRows, ScoreCache, open_cache, write_cache

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from aevlp.pipeline.pseudo_labels import DampSettings, codes_from_scores, damp_scores
+from aevlp.pipeline.labels.damp import DampSettings, codes_from_scores, damp_scores
+from aevlp.pipeline.labels.single_positive import observe
 from aevlp.pipeline.score_cache import CacheHeader, CacheRows
-from aevlp.pipeline.single_positive import observe
 
 SETTINGS = DampSettings(temperature=0.1, eta=0.2, threshold=0.2, top_k=2, negative_ratio=0.3)
 

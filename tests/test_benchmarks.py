@@ -12,8 +12,8 @@ import torch
 from conftest import TINY_CLIP
 
 from aevlp.pipeline.errors import AevlpError
+from aevlp.pipeline.labels.damp import DampSettings, codes_from_scores, damp_scores
 from aevlp.pipeline.losses import Targets, create
-from aevlp.pipeline.pseudo_labels import DampSettings, codes_from_scores, damp_scores
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 

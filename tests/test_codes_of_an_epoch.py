@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from aevlp.pipeline import pseudo_labels
-from aevlp.pipeline.pseudo_labels import DampSettings, damp_scores, lowest
+from aevlp.pipeline.labels import damp as pseudo_labels
+from aevlp.pipeline.labels.damp import DampSettings, damp_scores, lowest
 from aevlp.pipeline.score_cache import ScoreCache, hdf5, open_cache, parquet, reader, write_cache
 from aevlp.pipeline.score_cache.reader import single
 from fakes import SETTINGS, blocks, random_cache

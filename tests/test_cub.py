@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from aevlp.pipeline.datasets import load_images
 from aevlp.pipeline.datasets.formatted import export
 from aevlp.pipeline.errors import AevlpError
+from aevlp.pipeline.labels.single_positive import observe
 from aevlp.pipeline.manifest import load_manifest
-from aevlp.pipeline.single_positive import observe
 from aevlp.pipeline.specs import DatasetSpec, FormattedSpec
 from goldens import load
 

@@ -14,9 +14,9 @@ from hypothesis.extra.numpy import arrays
 from aevlp.pipeline.datasets import ImageTable, load_images
 from aevlp.pipeline.datasets.formatted import export
 from aevlp.pipeline.errors import AevlpError
+from aevlp.pipeline.labels.observation import checked
+from aevlp.pipeline.labels.single_positive import observe
 from aevlp.pipeline.manifest import load_manifest
-from aevlp.pipeline.observation import checked
-from aevlp.pipeline.single_positive import observe
 from aevlp.pipeline.specs import DatasetSpec, FormattedSpec
 from goldens import load
 

@@ -13,8 +13,8 @@ from PIL import Image
 from aevlp.pipeline.datasets import DataError, load_images
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.images.read import read_image
+from aevlp.pipeline.labels.observation import checked
 from aevlp.pipeline.manifest import load_manifest
-from aevlp.pipeline.observation import checked
 from aevlp.pipeline.specs import DatasetSpec, ImageFolderSpec
 
 MANIFEST = """

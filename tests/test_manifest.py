@@ -13,8 +13,8 @@ from torchvision.datasets.voc import DATASET_YEAR_DICT
 
 from aevlp.pipeline.datasets import READERS, load_images
 from aevlp.pipeline.errors import AevlpError
+from aevlp.pipeline.labels.damp import DampSettings
 from aevlp.pipeline.manifest import Manifest, load_manifest
-from aevlp.pipeline.pseudo_labels import DampSettings
 from aevlp.pipeline.scene_pictures import CLASSES
 from aevlp.pipeline.specs import PACKAGED, DatasetSpec, ScenesSpec, TableSpec, VocSpec
 

@@ -15,10 +15,10 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from aevlp.pipeline.datasets import load_images
 from aevlp.pipeline.errors import AevlpError
+from aevlp.pipeline.labels.observation import REGIMES, apply, checked, parsed
+from aevlp.pipeline.labels.single_positive import observe
 from aevlp.pipeline.manifest import load_manifest
-from aevlp.pipeline.observation import REGIMES, apply, checked, parsed
 from aevlp.pipeline.score_cache import ScoreCache, open_cache, write_cache
-from aevlp.pipeline.single_positive import observe
 from aevlp.stages import train, verify
 from aevlp.stages.run_folder import RunFolder
 from aevlp.stages.verify import find_faults

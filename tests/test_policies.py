@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from aevlp.pipeline import policies
 from aevlp.pipeline.errors import AevlpError
+from aevlp.pipeline.labels.damp import DampSettings, damp_codes, damp_scores
 from aevlp.pipeline.policies import Known, Labels, Policy, create
 from aevlp.pipeline.policies.view_quality import fit_view_quality, log_probabilities
 from aevlp.pipeline.policies.vlpl import vlpl_codes
-from aevlp.pipeline.pseudo_labels import DampSettings, damp_codes, damp_scores
 from goldens import load
 
 VLPL = {name: case for name, case in load("vlpl").items() if name.startswith("vlpl_policy")}

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.label_codes import effective
-from aevlp.pipeline.pseudo_labels import DampSettings, codes_from_scores, damp_codes, damp_scores
+from aevlp.pipeline.labels.codes import effective
+from aevlp.pipeline.labels.damp import DampSettings, codes_from_scores, damp_codes, damp_scores
 from goldens import load
 
 GOLDEN = load("pseudo_labels")

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.pseudo_labels import DampSettings, damp_codes
+from aevlp.pipeline.labels.damp import DampSettings, damp_codes
 from aevlp.pipeline.score_cache import (
     CacheHeader,
     CacheRows,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.single_positive import observe, split_train_val, subsample
+from aevlp.pipeline.labels.single_positive import observe, split_train_val, subsample
 from goldens import load
 
 GOLDEN = load("protocol")

@@ -16,7 +16,7 @@ from plain_cosines import plain_cosines
 
 from aevlp.pipeline.encoder import ClipEncoder, ClipSource
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.pseudo_labels import damp_codes, damp_scores
+from aevlp.pipeline.labels.damp import damp_codes, damp_scores
 from aevlp.pipeline.score_cache import open_cache, write_cache
 from aevlp.stages.inspect import cached_settings
 from aevlp.stages.scoring_plan import Options, _note_unpublished_clip

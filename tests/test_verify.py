@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.pseudo_labels import DampSettings, codes_from_scores, damp_scores
+from aevlp.pipeline.labels.damp import DampSettings, codes_from_scores, damp_scores
 from aevlp.pipeline.score_cache import (
     CacheRows,
     hdf5,

@@ -14,8 +14,8 @@ from PIL import Image
 from aevlp.pipeline.dataset_check import check_dataset
 from aevlp.pipeline.datasets import DataError, ImageTable, load_images
 from aevlp.pipeline.errors import AevlpError
+from aevlp.pipeline.labels.observation import checked
 from aevlp.pipeline.manifest import load_manifest
-from aevlp.pipeline.observation import checked
 from aevlp.pipeline.specs import VocSpec
 
 LARGEST = checked({"regime": "largest"})

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from .. import observation as regimes
 from ..errors import AevlpError
 from ..files.locations import forget_listings, location
+from ..labels import observation as regimes
+from ..labels.splits import SPLITS
 from ..specs import DatasetSpec
-from ..splits import SPLITS
 from .faults import DataError, Report, refuse
 from .image_table import ImageTable, Listings, path_array
 
@@ -43,7 +43,7 @@ def load_images(
 
     root: the data set's own folder, also of a remote store (`pipeline.files.locations`), which is listed anew; None for its usual
     place. split: "train", "val" or "test" for one of them alone.
-    observation: the regime that observes full labels, as `pipeline.observation.checked` returns it; None for the
+    observation: the regime that observes full labels, as `pipeline.labels.observation.checked` returns it; None for the
     manifest's, or else the labels that the data set gives as observed, or else one positive an image (seed 1200).
     report: is told of each faulty row, which is then left out; by default the first is raised.
     Raises AevlpError where the folder or a file in it is not there or not as the format has it.

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import AevlpError, some, unknown_name
-from ..label_words import NOTHING, as_yaml
+from ..labels.label_words import NOTHING, as_yaml
 from ..specs import TableSpec
 from .class_list_check import doubts, key_of
 from .column_words import LABELS, NO_CLASS

@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 from ..errors import some
-from ..label_words import NOTHING
+from ..labels.label_words import NOTHING
 
 SEPARATORS = (",", ";", "|", "/", "\t", "\n", ":", "&", "+")
 _ROWS = 10  # from so many on, a class of its own for each is no list of classes

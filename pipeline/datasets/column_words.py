@@ -1,6 +1,6 @@
 """What people call columns of a table, and fields of an object, by what they hold; words are compared by `key_of`."""
 
-from ..splits import SPELLINGS
+from ..labels.splits import SPELLINGS
 
 LABELS = {
     "label", "labels", "class", "classes", "category", "target", "targets", "tag", "tags", "y", "classid", "categoryid",

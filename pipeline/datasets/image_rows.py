@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..splits import SPLITS
+from ..labels.splits import SPLITS
 from .faults import DataError, Remark, Report
 from .image_table import Listing, Listings
 

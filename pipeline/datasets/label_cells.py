@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 from ..files.whole_text import is_whole
-from ..label_words import plain
+from ..labels.label_words import plain
 from .class_list_check import key_of
 from .column_words import SURE
 from .faults import DataError

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ..errors import AevlpError
 from ..label_keys import LabelKeys
-from ..label_words import YES_OR_NO, as_yaml, number, word
+from ..labels.label_words import YES_OR_NO, as_yaml, number, word
 from .class_list_check import key_of
 from .column_words import LABELS
 from .label_cells import Cell, Item

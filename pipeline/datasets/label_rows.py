@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import AevlpError, unknown_name
-from ..label_codes import NEGATIVE, POSITIVE, UNKNOWN
-from ..label_words import ABSENT, PRESENT
+from ..labels.codes import NEGATIVE, POSITIVE, UNKNOWN
+from ..labels.label_words import ABSENT, PRESENT
 from ..specs import TableSpec
 from .cell_labels import classes_of, named_rows, said_of_nothing
 from .faults import DataError, Remark, Report

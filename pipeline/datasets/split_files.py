@@ -7,8 +7,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..errors import AevlpError
+from ..labels.splits import SPLITS
 from ..specs import DatasetSpec
-from ..splits import SPLITS
 from .faults import not_there
 
 _BRACES = re.compile(r"\{(?:(\d+)\.\.(\d+)|([^{}]*,[^{}]*))\}")

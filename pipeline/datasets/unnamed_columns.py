@@ -4,8 +4,8 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from ..errors import AevlpError
-from ..label_words import BLANK, YES_OR_NO, number, word
-from ..splits import split_of
+from ..labels.label_words import BLANK, YES_OR_NO, number, word
+from ..labels.splits import split_of
 from .class_list_check import key_of
 from .column_words import SPLIT, SURE
 

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from ..errors import AevlpError
 from ..files.file_reading import find_pictures, is_systems
 from ..files.image_formats import ENDINGS
-from ..splits import SPLITS, split_of
+from ..labels.splits import SPLITS, split_of
 from .faults import DataError
 
 # Folders that hold one kind of file and say nothing of what it shows.

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import AevlpError
-from ..label_codes import NEGATIVE, POSITIVE, UNKNOWN
-from ..pseudo_labels import DampSettings, damp_scores
+from ..labels.codes import NEGATIVE, POSITIVE, UNKNOWN
+from ..labels.damp import DampSettings, damp_scores
 from .interface import Known, Labels
 
 MOST_NEGATIVES = 0.998  # share of a class's negatives that may be trusted, in the paper's program

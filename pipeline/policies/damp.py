@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ..pseudo_labels import DampSettings, codes_from_scores, damp_scores
+from ..labels.damp import DampSettings, codes_from_scores, damp_scores
 from .interface import Known, Labels
 
 

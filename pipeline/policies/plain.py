@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from ..errors import AevlpError
-from ..label_codes import NEGATIVE, POSITIVE
-from ..pseudo_labels import DampSettings, codes_from_scores, damp_scores
+from ..labels.codes import NEGATIVE, POSITIVE
+from ..labels.damp import DampSettings, codes_from_scores, damp_scores
 from .interface import Known, Labels
 
 BLOCK_NUMBERS = 1 << 24  # similarities of images held at a time

@@ -1,8 +1,8 @@
 """The best classes of every image, however low their score: where a threshold would leave many images without a label."""
 
 from ..errors import AevlpError
-from ..label_codes import POSITIVE
-from ..pseudo_labels import DampSettings, codes_from_scores, lowest
+from ..labels.codes import POSITIVE
+from ..labels.damp import DampSettings, codes_from_scores, lowest
 from .damp import Damp
 from .interface import Known, Labels
 

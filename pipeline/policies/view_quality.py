@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from ..errors import AevlpError
-from ..pseudo_labels import DampSettings, codes_from_scores
+from ..labels.damp import DampSettings, codes_from_scores
 from .interface import Known, Labels
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 
 from ..errors import AevlpError
-from ..label_codes import NEGATIVE, POSITIVE, UNKNOWN
-from ..pseudo_labels import DampSettings, damp_scores, lowest
+from ..labels.codes import NEGATIVE, POSITIVE, UNKNOWN
+from ..labels.damp import DampSettings, damp_scores, lowest
 from .interface import Known, Labels
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..files.stamps import stamped_size
-from ..pseudo_labels import DampSettings, codes_from_scores, damp_scores
-from ..splits import SPLITS
+from ..labels.damp import DampSettings, codes_from_scores, damp_scores
+from ..labels.splits import SPLITS
 from .schema import CacheHeader, CacheRows
 from .scores import similarity
 

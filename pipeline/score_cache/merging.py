@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ..errors import AevlpError
-from ..splits import SPLITS
+from ..labels.splits import SPLITS
 from .labelled_images import LabelledImages
 from .reader import ScoreCache
 from .schema import CacheHeader, CacheRows

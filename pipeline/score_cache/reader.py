@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..errors import AevlpError
-from ..pseudo_labels import LEAST_IMAGES, DampSettings, damp_codes
+from ..labels.damp import LEAST_IMAGES, DampSettings, damp_codes
 from .checksums import Checksums, damaged_columns, header_checksum
 from .schema import ROWS_A_BLOCK, TEXT_COLUMNS, CacheHeader, CacheRows, array_columns, header_fingerprint
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import AevlpError
-from ..pseudo_labels import DampSettings
+from ..labels.damp import DampSettings
 from .labelled_images import LabelledImages, class_places, relabelled
 from .reader import ScoreCache
 from .schema import CacheHeader, CacheRows

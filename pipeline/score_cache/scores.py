@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..pseudo_labels import DampSettings, codes_from_scores, damp_scores
+from ..labels.damp import DampSettings, codes_from_scores, damp_scores
 from .reader import cosines
 from .schema import CacheHeader, CacheRows
 

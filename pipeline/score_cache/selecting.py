@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..errors import AevlpError, unknown_name
-from ..pseudo_labels import DampSettings
+from ..labels.damp import DampSettings
 from .labelled_images import LabelledImages, class_places, relabelled
 from .reader import ScoreCache
 from .schema import CacheHeader, CacheRows

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from .errors import AevlpError, unknown_name
-from .label_codes import NEGATIVE, POSITIVE
+from ..errors import AevlpError, unknown_name
+from .codes import NEGATIVE, POSITIVE
 from .single_positive import observe
 
 SEED = 1200

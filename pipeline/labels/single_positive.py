@@ -5,8 +5,8 @@ All draws come from NumPy's legacy generator in the published order, so that the
 
 import numpy as np
 
-from .errors import AevlpError
-from .label_codes import NEGATIVE, POSITIVE
+from ..errors import AevlpError
+from .codes import NEGATIVE, POSITIVE
 
 
 def observe(labels: np.ndarray, positives: int = 1, negatives: int = 0, seed: int = 1200) -> np.ndarray:

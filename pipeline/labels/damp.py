@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .errors import AevlpError
-from .label_codes import NEGATIVE, POSITIVE, UNKNOWN
+from ..errors import AevlpError
+from .codes import NEGATIVE, POSITIVE, UNKNOWN
 
 BLOCK_BYTES = 1 << 20  # of probabilities worked on at a time: they stay in the processor's cache
 LEAST_IMAGES = 64  # of a block: with fewer, numpy's loops are too short
