@@ -66,7 +66,7 @@ def generate(root: Path, images: int, annotations: int) -> Path:
 
 def read_with_aevlp(root: Path) -> int:
     from aevlp.pipeline.datasets import load_images
-    from aevlp.pipeline.manifest import load_manifest
+    from aevlp.pipeline.manifest.load import load_manifest
 
     images = load_images(load_manifest()["coco"], root)
     assert images.truth is not None

@@ -20,7 +20,7 @@ from .files.image_formats import MAX_PIXELS
 from .images.read import read_image
 from .labels.codes import NEGATIVE, POSITIVE
 from .labels.splits import SPLITS
-from .specs import DatasetSpec
+from .manifest.formats import DatasetSpec
 
 # Whether training would go wrong with a fault of this kind, by what is said of it.
 KINDS = {

@@ -22,11 +22,11 @@ from ..pipeline.datasets.faults import refuse
 from ..pipeline.errors import AevlpError, unknown_name
 from ..pipeline.labelling import label
 from ..pipeline.labels.damp import DampSettings
+from ..pipeline.manifest.formats import DatasetSpec, TableSpec
 from ..pipeline.policies.cap import observed_frequencies
 from ..pipeline.policies.threshold import Threshold
 from ..pipeline.runtime.seeding import derive
 from ..pipeline.score_cache import ScoreCache, open_whole_cache
-from ..pipeline.specs import DatasetSpec, TableSpec
 from .console import out, print_json, print_result, print_table, say
 from .new_cache import check_unused
 from .training_plan import dataset_of, splits

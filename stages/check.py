@@ -8,9 +8,9 @@ from typing import Any
 from ..pipeline.dataset_check import KINDS, Checked, Finding, check_dataset
 from ..pipeline.errors import AevlpError
 from ..pipeline.files.image_formats import MAX_PIXELS
-from ..pipeline.manifest import load_manifest
+from ..pipeline.manifest.formats import DatasetSpec
+from ..pipeline.manifest.load import load_manifest
 from ..pipeline.prompts import class_names
-from ..pipeline.specs import DatasetSpec
 from .console import Rate, out, print_json, print_table, progress_bar, say
 
 SHOWN = 3  # lines of one kind; --json has all

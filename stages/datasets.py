@@ -10,9 +10,9 @@ from ..pipeline.files.atomic_write import replacing
 from ..pipeline.files.download import fetch
 from ..pipeline.files.stamps import file_size
 from ..pipeline.files.unpack import unpack
-from ..pipeline.manifest import load_manifest
-from ..pipeline.spec_sections import Download
-from ..pipeline.specs import DatasetSpec, ScenesSpec
+from ..pipeline.manifest.formats import DatasetSpec, ScenesSpec
+from ..pipeline.manifest.load import load_manifest
+from ..pipeline.manifest.sections import Download
 from .console import byte_progress, out, print_json, print_table, say
 from .interrupted import keeping
 

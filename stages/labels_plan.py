@@ -10,8 +10,8 @@ from ..pipeline import policies
 from ..pipeline.calibration import read_policy_file
 from ..pipeline.errors import AevlpError, unknown_name
 from ..pipeline.losses import LossEntry
+from ..pipeline.manifest.formats import DatasetSpec
 from ..pipeline.score_cache import ScoreCache
-from ..pipeline.specs import DatasetSpec
 
 LABELS = {"pseudo", "scores"}  # what a policy gives a loss to read
 

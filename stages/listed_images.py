@@ -9,9 +9,9 @@ from ..pipeline.datasets import ImageTable, load_images
 from ..pipeline.errors import AevlpError
 from ..pipeline.files.stamps import file_size
 from ..pipeline.labels.observation import checked
+from ..pipeline.manifest.formats import DatasetSpec
 from ..pipeline.score_cache import ScoreCache
 from ..pipeline.score_cache.labelled_images import LabelledImages
-from ..pipeline.specs import DatasetSpec
 from .console import say
 
 

@@ -6,7 +6,7 @@ from ..pipeline.datasets import ImageTable
 from ..pipeline.datasets.near_names import hints
 from ..pipeline.errors import AevlpError
 from ..pipeline.files.stamps import file_size
-from ..pipeline.specs import DatasetSpec
+from ..pipeline.manifest.formats import DatasetSpec
 from .console import say
 
 SHOWN = 3

@@ -20,8 +20,8 @@ from ..pipeline.files.image_formats import MAX_PIXELS
 from ..pipeline.image_tower import features_of
 from ..pipeline.images.decoders import fastest
 from ..pipeline.images.view_loading import ViewBatch, ViewDataset, load_views
+from ..pipeline.manifest.formats import PACKAGED
 from ..pipeline.runtime.device import find_device
-from ..pipeline.specs import PACKAGED
 from ..pipeline.training_data import normalized, scaling
 from ..pipeline.training_loop import predict_logits
 from .console import Rate, out, print_json, print_table, progress_bar, say

@@ -9,7 +9,7 @@ from pathlib import Path
 from ..pipeline.errors import AevlpError, UnreadableNow
 from ..pipeline.files.identity import identity_of
 from ..pipeline.files.stamps import file_size, is_hashed, stamp, stamped_size
-from ..pipeline.manifest import load_manifest
+from ..pipeline.manifest.load import load_manifest
 from ..pipeline.runtime.provenance import difference
 from ..pipeline.runtime.ranks import Rank, this_rank
 from ..pipeline.score_cache import ScoreCache, check_suffix, open_cache, remove_cache, write_cache

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from ..pipeline.errors import AevlpError
-from ..pipeline.manifest import load_manifest
+from ..pipeline.manifest.load import load_manifest
 from ..pipeline.part_store import PartStore
 from ..pipeline.score_cache.unfinished import Shard
 from ..pipeline.scoring import one_thread_each

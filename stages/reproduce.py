@@ -12,10 +12,10 @@ from ..pipeline.encoder import ClipSource
 from ..pipeline.errors import AevlpError
 from ..pipeline.files.absent_files import Absent
 from ..pipeline.files.atomic_write import replacing
-from ..pipeline.manifest import load_manifest
+from ..pipeline.manifest.formats import DatasetSpec
+from ..pipeline.manifest.load import load_manifest
 from ..pipeline.runtime.provenance import versions
 from ..pipeline.score_cache import open_cache
-from ..pipeline.specs import DatasetSpec
 from . import datasets, pseudolabel, train
 from .console import out, print_json, results_aside, say
 from .interrupted import keeping

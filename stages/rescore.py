@@ -9,12 +9,12 @@ import numpy as np
 from ..pipeline.encoder import ClipEncoder
 from ..pipeline.errors import AevlpError
 from ..pipeline.label_graph import TextGraph
+from ..pipeline.manifest.formats import DatasetSpec
 from ..pipeline.prompts import class_names, class_prompts
 from ..pipeline.runtime.device import find_device
 from ..pipeline.score_cache import ScoreCache, open_cache, write_cache
 from ..pipeline.score_cache.rescoring import rescored
 from ..pipeline.scoring import one_thread_each
-from ..pipeline.specs import DatasetSpec
 from .console import out
 from .inspect import cached_settings
 from .new_cache import check_new, names_of_file

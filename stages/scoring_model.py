@@ -3,12 +3,12 @@
 from typing import TYPE_CHECKING, Any
 
 from ..pipeline.as_trained import ASSUMED, all_tags
-from ..pipeline.clip_names import RANDOM, may_bring_weights
 from ..pipeline.clip_source import ClipSource
 from ..pipeline.encoder import IMAGENET_STATISTICS, ClipEncoder
 from ..pipeline.errors import AevlpError
-from ..pipeline.pixel_statistics import checked, written
-from ..pipeline.spec_sections import Clip
+from ..pipeline.manifest.clip_names import RANDOM, may_bring_weights
+from ..pipeline.manifest.pixel_statistics import checked, written
+from ..pipeline.manifest.sections import Clip
 from .console import say
 
 if TYPE_CHECKING:

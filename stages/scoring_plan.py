@@ -19,6 +19,8 @@ from ..pipeline.images.resizing import FAST, described
 from ..pipeline.images.view_loading import ViewDataset
 from ..pipeline.label_graph import HIDDEN, TextGraph, graph_weights, load_relation
 from ..pipeline.labels.observation import checked, parsed
+from ..pipeline.manifest.formats import PACKAGED, DatasetSpec
+from ..pipeline.manifest.sections import TextGraphConstants
 from ..pipeline.part_store import PartStore
 from ..pipeline.prompts import class_names, class_prompts
 from ..pipeline.runtime.device import find_device
@@ -29,8 +31,6 @@ from ..pipeline.score_cache import CacheHeader
 from ..pipeline.score_cache.unfinished import cut
 from ..pipeline.scoring import FLIPS, Scorer, Threads
 from ..pipeline.shard_scoring import ShardScoring
-from ..pipeline.spec_sections import TextGraphConstants
-from ..pipeline.specs import PACKAGED, DatasetSpec
 from . import scoring_model
 from .console import say
 from .missing_images import note_missing

@@ -11,9 +11,9 @@ from typing import Any
 from ..pipeline import policies
 from ..pipeline.errors import AevlpError
 from ..pipeline.files.atomic_write import replacing
+from ..pipeline.manifest.formats import DatasetSpec
 from ..pipeline.runtime.provenance import versions
 from ..pipeline.score_cache import ScoreCache, open_whole_cache
-from ..pipeline.specs import DatasetSpec
 from ..pipeline.sweeping import Figures, best, check_swept, default_grid, figures, settings_of, tabulate
 from .console import out, print_json, print_table, say
 

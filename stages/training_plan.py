@@ -23,7 +23,8 @@ from ..pipeline.labels.single_positive import split_train_val
 from ..pipeline.losses import LossEntry, check_constants, constants, create, entry
 from ..pipeline.losses.foreign import is_named, source_sha256
 from ..pipeline.losses.interface import Scheduled, Watching
-from ..pipeline.manifest import load_manifest
+from ..pipeline.manifest.formats import DatasetSpec
+from ..pipeline.manifest.load import load_manifest
 from ..pipeline.process_group import own_device
 from ..pipeline.runtime.compiler import insist_on_compiler
 from ..pipeline.runtime.device import mixed_precision
@@ -32,7 +33,6 @@ from ..pipeline.runtime.ranks import this_rank
 from ..pipeline.runtime.seeding import derive, seed_everything
 from ..pipeline.score_cache import ScoreCache, open_whole_cache
 from ..pipeline.score_cache.schema import ROWS_A_BLOCK
-from ..pipeline.specs import DatasetSpec
 from ..pipeline.training_data import EmbeddingInputs, Inputs, PixelInputs
 from .console import say
 from .labels_plan import PolicyPlan, policy_of

@@ -17,7 +17,8 @@ from ..pipeline.files.locations import location
 from ..pipeline.files.stamps import file_size, is_hashed, stamp, stamped_size
 from ..pipeline.images.resizing import resize_of
 from ..pipeline.labels.damp import DampSettings
-from ..pipeline.manifest import load_manifest
+from ..pipeline.manifest.formats import PACKAGED
+from ..pipeline.manifest.load import load_manifest
 from ..pipeline.runtime.provenance import difference
 from ..pipeline.runtime.ranks import this_rank
 from ..pipeline.score_cache import CacheHeader, CacheRows, ScoreCache, open_cache, write_cache
@@ -26,7 +27,6 @@ from ..pipeline.score_cache.schema import ROWS_A_BLOCK, joined
 from ..pipeline.score_cache.scores import with_scores
 from ..pipeline.score_cache.unfinished import exclusive, recorded_settings, remove_parts
 from ..pipeline.scoring import one_thread_each
-from ..pipeline.specs import PACKAGED
 from ..pipeline.towers import TORCH
 from .console import let_speak, out, print_result
 from .inspect import cached_settings

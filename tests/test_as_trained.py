@@ -16,12 +16,12 @@ from open_clip import pretrained
 from plain_cosines import plain_cosines
 from safetensors.torch import save_file
 
-from aevlp.pipeline import pixel_statistics
 from aevlp.pipeline.as_trained import as_trained
 from aevlp.pipeline.clip_source import ClipSource, find_model, find_tag
 from aevlp.pipeline.encoder import ClipEncoder
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.manifest import load_manifest
+from aevlp.pipeline.manifest import pixel_statistics
+from aevlp.pipeline.manifest.load import load_manifest
 from aevlp.pipeline.score_cache import ScoreCache, open_cache
 from aevlp.stages import inspect, update
 from aevlp.stages.run_folder import RunFolder

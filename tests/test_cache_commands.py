@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from aevlp.pipeline.datasets import load_images
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.labels.damp import damp_codes
-from aevlp.pipeline.manifest import load_manifest
+from aevlp.pipeline.manifest.load import load_manifest
 from aevlp.pipeline.score_cache import (
     CacheHeader,
     CacheRows,

@@ -23,7 +23,7 @@ from aevlp.pipeline.calibration import (
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.labelling import label
 from aevlp.pipeline.losses import entry
-from aevlp.pipeline.manifest import load_manifest
+from aevlp.pipeline.manifest.load import load_manifest
 from aevlp.pipeline.policies import create
 from aevlp.pipeline.score_cache import open_cache, write_cache
 from aevlp.stages import calibrate

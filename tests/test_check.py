@@ -11,7 +11,7 @@ from conftest import call, draw_blocks
 from PIL import Image
 
 from aevlp.pipeline.dataset_check import KINDS, check_dataset
-from aevlp.pipeline.manifest import load_manifest
+from aevlp.pipeline.manifest.load import load_manifest
 
 TRAIN, TEST = 24, 8
 

@@ -330,7 +330,7 @@ def test_weights_that_do_not_lie_there(tmp_path: Path) -> None:
 
 
 def test_check_names_a_clip_whose_statistics_must_be_said(tmp_path: Path) -> None:
-    from aevlp.pipeline.manifest import load_manifest
+    from aevlp.pipeline.manifest.load import load_manifest
 
     (tmp_path / "w.pt").write_bytes(b"")
     lines = {

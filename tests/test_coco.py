@@ -14,8 +14,8 @@ from aevlp.pipeline.datasets.formatted import export
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.labels.observation import checked
 from aevlp.pipeline.labels.single_positive import observe
-from aevlp.pipeline.manifest import load_manifest
-from aevlp.pipeline.specs import CocoJsonSpec, DatasetSpec, FormattedSpec
+from aevlp.pipeline.manifest.formats import CocoJsonSpec, DatasetSpec, FormattedSpec
+from aevlp.pipeline.manifest.load import load_manifest
 from goldens import load
 
 GOLDEN = load("formats")["coco"]

@@ -15,7 +15,7 @@ from aevlp.pipeline.dataset_check import check_dataset
 from aevlp.pipeline.datasets import DataError, ImageTable, load_images
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.labels.observation import checked
-from aevlp.pipeline.specs import CocoJsonSpec, CocoSpec
+from aevlp.pipeline.manifest.formats import CocoJsonSpec, CocoSpec
 
 CAT, DOG, COW = {"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}, {"id": 3, "name": "cow"}
 LARGEST = checked({"regime": "largest"})

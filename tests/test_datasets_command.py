@@ -16,7 +16,7 @@ from conftest import call, draw_blocks
 from PIL import Image
 
 from aevlp.pipeline.datasets import load_images
-from aevlp.pipeline.manifest import load_manifest
+from aevlp.pipeline.manifest.load import load_manifest
 from aevlp.stages import datasets
 
 LISTS = {

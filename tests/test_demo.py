@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from aevlp.pipeline import manifest as manifests
-from aevlp.pipeline.manifest import load_manifest
+from aevlp.pipeline.manifest import load as manifests
+from aevlp.pipeline.manifest.load import load_manifest
 from aevlp.pipeline.score_cache import open_cache
 from aevlp.stages import contact_sheet, demo
 from aevlp.stages.contact_sheet import Card, draw_sheet

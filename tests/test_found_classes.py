@@ -8,8 +8,8 @@ from PIL import Image
 
 from aevlp.pipeline.datasets import DataError, load_images
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.manifest import load_manifest
-from aevlp.pipeline.specs import DatasetSpec
+from aevlp.pipeline.manifest.formats import DatasetSpec
+from aevlp.pipeline.manifest.load import load_manifest
 
 STRANGE = [
     (["cat", "Cat"], "classes that may be one: 'Cat' and 'cat'"),

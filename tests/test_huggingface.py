@@ -21,9 +21,9 @@ from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.files.stamps import file_size
 from aevlp.pipeline.images.read import read_image
 from aevlp.pipeline.images.view_loading import ViewDataset, load_views
-from aevlp.pipeline.manifest import load_manifest
+from aevlp.pipeline.manifest.formats import DatasetSpec, HuggingFaceSpec
+from aevlp.pipeline.manifest.load import load_manifest
 from aevlp.pipeline.score_cache import open_cache
-from aevlp.pipeline.specs import DatasetSpec, HuggingFaceSpec
 from aevlp.stages.run_folder import RunFolder
 
 # As in the documentation of the public surface.

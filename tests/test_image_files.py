@@ -16,7 +16,7 @@ from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.files.file_reading import HIDDEN, NO_PICTURE, counted, find_pictures
 from aevlp.pipeline.files.image_formats import ENDINGS
 from aevlp.pipeline.files.tar_files import tar_members
-from aevlp.pipeline.manifest import load_manifest
+from aevlp.pipeline.manifest.load import load_manifest
 from aevlp.stages import predict
 
 SAVED = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif", "BMP": ".bmp", "TIFF": ".tif", "AVIF": ".avif",

@@ -14,8 +14,8 @@ from aevlp.pipeline.datasets import DataError, load_images
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.images.read import read_image
 from aevlp.pipeline.labels.observation import checked
-from aevlp.pipeline.manifest import load_manifest
-from aevlp.pipeline.specs import DatasetSpec, ImageFolderSpec
+from aevlp.pipeline.manifest.formats import DatasetSpec, ImageFolderSpec
+from aevlp.pipeline.manifest.load import load_manifest
 
 MANIFEST = """
 datasets:

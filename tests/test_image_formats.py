@@ -224,7 +224,7 @@ TRACED = """
 import json, sys
 from pathlib import Path
 from aevlp.pipeline.dataset_check import check_dataset
-from aevlp.pipeline.manifest import load_manifest
+from aevlp.pipeline.manifest.load import load_manifest
 from aevlp.stages import check, cli
 whole = sys.argv[1] == "whole"
 if whole:

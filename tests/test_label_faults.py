@@ -16,7 +16,7 @@ from conftest import call
 from aevlp.pipeline.dataset_check import check_dataset
 from aevlp.pipeline.datasets import ImageTable, load_images
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.manifest import load_manifest
+from aevlp.pipeline.manifest.load import load_manifest
 
 THREE = ["cat", "dog", "car"]
 

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from aevlp.pipeline.datasets import ImageTable, load_images
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.manifest import load_manifest
+from aevlp.pipeline.manifest.load import load_manifest
 
 PRESENT, ABSENT, UNKNOWN = 1, 0, -1
 

@@ -11,8 +11,8 @@ from aevlp.pipeline.datasets import ImageTable, load_images
 from aevlp.pipeline.datasets.formatted import export
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.labels.single_positive import observe
-from aevlp.pipeline.manifest import load_manifest
-from aevlp.pipeline.specs import DatasetSpec, FormattedSpec
+from aevlp.pipeline.manifest.formats import DatasetSpec, FormattedSpec
+from aevlp.pipeline.manifest.load import load_manifest
 
 NUS = load_manifest()["nuswide"]
 CONCEPTS = tuple(NUS.classes or ())

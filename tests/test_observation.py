@@ -17,7 +17,7 @@ from aevlp.pipeline.datasets import load_images
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.labels.observation import REGIMES, apply, checked, parsed
 from aevlp.pipeline.labels.single_positive import observe
-from aevlp.pipeline.manifest import load_manifest
+from aevlp.pipeline.manifest.load import load_manifest
 from aevlp.pipeline.score_cache import ScoreCache, open_cache, write_cache
 from aevlp.stages import train, verify
 from aevlp.stages.run_folder import RunFolder

@@ -12,7 +12,7 @@ import yaml
 
 from aevlp.pipeline.datasets import ImageTable, load_images
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.manifest import load_manifest
+from aevlp.pipeline.manifest.load import load_manifest
 
 HALF = "\\ud800"  # as JSON writes half a character
 CLASS_COLUMNS = '{"image": "a.jpg", "cat": 1, "dog": 0}\n{"image": "b.jpg", "cat": 0, "dog": 1}\n'

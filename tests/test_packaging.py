@@ -89,7 +89,7 @@ def test_the_pipeline_never_imports_a_stage() -> None:
                 assert not (node.module or "").startswith("aevlp"), f"{path}, line {node.lineno}"
 
 
-@pytest.mark.parametrize("module", ["aevlp.stages.cli", "aevlp.pipeline.manifest", "aevlp.pipeline.datasets"])
+@pytest.mark.parametrize("module", ["aevlp.stages.cli", "aevlp.pipeline.manifest.load", "aevlp.pipeline.datasets"])
 def test_a_fresh_interpreter_loads_no_heavy_library(module: str) -> None:
     program = f"import {module}, sys; print([name for name in {HEAVY} if name in sys.modules])"
     assert run(program).strip() == "[]"
@@ -108,5 +108,5 @@ except SystemExit as end:
 
 
 def test_the_packaged_manifest_is_found_from_anywhere() -> None:
-    program = "from aevlp.pipeline.manifest import load_manifest; print(*load_manifest().datasets)"
+    program = "from aevlp.pipeline.manifest.load import load_manifest; print(*load_manifest().datasets)"
     assert {"scenes", "voc", "coco", "nuswide", "cub"} <= set(run(program).split())

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from aevlp.pipeline.encoder import ClipEncoder, ClipSource
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.manifest import load_manifest
+from aevlp.pipeline.manifest.load import load_manifest
 from aevlp.pipeline.prompts import attribute_name, class_names, class_prompts
 
 NAMES = st.lists(st.text(min_size=1, max_size=8), max_size=5)

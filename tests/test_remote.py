@@ -25,9 +25,9 @@ from aevlp.pipeline.files.locations import RemoteError, RemotePath, forget_listi
 from aevlp.pipeline.files.stamps import file_identity, file_size
 from aevlp.pipeline.images.read import read_image
 from aevlp.pipeline.images.view_loading import ViewDataset, load_views
-from aevlp.pipeline.manifest import load_manifest
+from aevlp.pipeline.manifest.formats import DatasetSpec
+from aevlp.pipeline.manifest.load import load_manifest
 from aevlp.pipeline.score_cache import open_cache
-from aevlp.pipeline.specs import DatasetSpec
 
 MANIFEST = """
 datasets:

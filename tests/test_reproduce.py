@@ -164,7 +164,7 @@ def test_what_is_missing_is_listed_and_nothing_is_done(
 
 
 def test_weights_in_the_local_cache_are_not_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from aevlp.pipeline.manifest import load_manifest
+    from aevlp.pipeline.manifest.load import load_manifest
 
     spec = load_manifest()["voc"]
     asked = []

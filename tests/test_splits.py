@@ -11,7 +11,7 @@ from PIL import Image
 from aevlp.pipeline.datasets import load_images
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.labels.splits import SPLITS, split_of
-from aevlp.pipeline.manifest import load_manifest
+from aevlp.pipeline.manifest.load import load_manifest
 from aevlp.pipeline.score_cache import open_cache
 from aevlp.stages import pseudolabel
 from aevlp.stages.training_plan import splits

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from aevlp.pipeline.datasets import ImageTable, load_images
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.labels.single_positive import observe
-from aevlp.pipeline.manifest import load_manifest
-from aevlp.pipeline.specs import DatasetSpec, TableSpec
+from aevlp.pipeline.manifest.formats import DatasetSpec, TableSpec
+from aevlp.pipeline.manifest.load import load_manifest
 
 # As in the documentation of the public surface.
 EXAMPLE = """

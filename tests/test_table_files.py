@@ -16,8 +16,8 @@ from aevlp.pipeline.datasets.delimited_text import TableForm
 from aevlp.pipeline.datasets.faults import DataError, refuse
 from aevlp.pipeline.datasets.table_files import open_table
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.manifest import load_manifest
-from aevlp.pipeline.specs import TableSpec
+from aevlp.pipeline.manifest.formats import TableSpec
+from aevlp.pipeline.manifest.load import load_manifest
 
 PLAIN = "image,labels\na.jpg,cat\nb.jpg,dog\n"
 RECORDS = [{"image": "a.jpg", "labels": "cat"}, {"image": "b.jpg", "labels": "dog"}]

@@ -16,8 +16,8 @@ from aevlp.pipeline.dataset_check import check_dataset
 from aevlp.pipeline.datasets import DataError, ImageTable, load_images
 from aevlp.pipeline.encoder import ClipEncoder
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.manifest import load_manifest
-from aevlp.pipeline.specs import DatasetSpec
+from aevlp.pipeline.manifest.formats import DatasetSpec
+from aevlp.pipeline.manifest.load import load_manifest
 
 
 def entry(root: Path, *lines: str, format: str = "table") -> DatasetSpec:

@@ -10,8 +10,8 @@ import yaml
 from aevlp.pipeline.dataset_check import check_dataset
 from aevlp.pipeline.datasets import ImageTable, load_images
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.manifest import load_manifest
-from aevlp.pipeline.specs import DatasetSpec
+from aevlp.pipeline.manifest.formats import DatasetSpec
+from aevlp.pipeline.manifest.load import load_manifest
 
 
 def entry(folder: Path, lines: str, **keys: Any) -> DatasetSpec:

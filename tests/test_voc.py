@@ -15,8 +15,8 @@ from aevlp.pipeline.datasets.formatted import export
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.labels.observation import checked
 from aevlp.pipeline.labels.single_positive import observe
-from aevlp.pipeline.manifest import load_manifest
-from aevlp.pipeline.specs import DatasetSpec, FormattedSpec
+from aevlp.pipeline.manifest.formats import DatasetSpec, FormattedSpec
+from aevlp.pipeline.manifest.load import load_manifest
 from goldens import load
 
 GOLDEN = load("formats")["voc"]

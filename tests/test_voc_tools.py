@@ -15,8 +15,8 @@ from aevlp.pipeline.dataset_check import check_dataset
 from aevlp.pipeline.datasets import DataError, ImageTable, load_images
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.labels.observation import checked
-from aevlp.pipeline.manifest import load_manifest
-from aevlp.pipeline.specs import VocSpec
+from aevlp.pipeline.manifest.formats import VocSpec
+from aevlp.pipeline.manifest.load import load_manifest
 
 LARGEST = checked({"regime": "largest"})
 MAIN = "ImageSets/Main"

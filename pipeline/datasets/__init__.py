@@ -10,7 +10,7 @@ from ..errors import AevlpError
 from ..files.locations import forget_listings, location
 from ..labels import observation as regimes
 from ..labels.splits import SPLITS
-from ..specs import DatasetSpec
+from ..manifest.formats import DatasetSpec
 from .faults import DataError, Report, refuse
 from .image_table import ImageTable, Listings, path_array
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import AevlpError
-from ..label_keys import LabelKeys
+from ..manifest.label_keys import LabelKeys
 from .faults import DataError, Remark, Report, counted
 from .image_rows import Labels, Row
 from .label_cells import Cell

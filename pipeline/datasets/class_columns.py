@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import AevlpError, some, unknown_name
 from ..labels.label_words import NOTHING, as_yaml
-from ..specs import TableSpec
+from ..manifest.formats import TableSpec
 from .class_list_check import doubts, key_of
 from .column_words import LABELS, NO_CLASS
 from .faults import DataError, Report

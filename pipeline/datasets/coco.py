@@ -7,7 +7,7 @@ from posixpath import basename, splitext
 import numpy as np
 
 from ..errors import AevlpError
-from ..specs import CocoJsonSpec, CocoSpec
+from ..manifest.formats import CocoJsonSpec, CocoSpec
 from .class_list_check import doubts_of_classes
 from .coco_categories import category_table, joined_classes
 from .coco_file import AnnotationFile, Id, id_text, parsed

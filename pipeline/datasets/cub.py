@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import AevlpError
-from ..specs import CubSpec
+from ..manifest.formats import CubSpec
 from .faults import Report, image_below_root, not_there
 from .image_table import Listing, Listings
 from .text_lists import distinct_ids, read_lines

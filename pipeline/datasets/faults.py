@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from ..errors import AevlpError
 from ..files.whole_text import is_whole
-from ..specs import DatasetSpec
+from ..manifest.formats import DatasetSpec
 
 
 class DataError(AevlpError):

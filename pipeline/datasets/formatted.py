@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import AevlpError
 from ..files.atomic_write import replacing
-from ..specs import DatasetSpec, FormattedSpec
+from ..manifest.formats import DatasetSpec, FormattedSpec
 from .faults import Report, image_below_root, not_there
 from .image_table import ImageTable, Listing, Listings
 from .text_lists import class_list, distinct_ids

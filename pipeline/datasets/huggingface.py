@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import AevlpError, some, unknown_name
 from ..files.arrow_files import chunks, holds_bytes, lengths, schema, values
-from ..specs import HuggingFaceSpec
+from ..manifest.formats import HuggingFaceSpec
 from .cell_labels import labels_in_cells
 from .faults import DataError, Remark, Report, counted, image_below_root, image_name
 from .file_tree import FileTree

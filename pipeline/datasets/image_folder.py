@@ -9,7 +9,7 @@ from ..errors import AevlpError, unknown_name
 from ..files.file_reading import NOT_TEXT, counted, find_pictures, is_systems
 from ..files.whole_text import is_whole
 from ..labels.splits import split_of
-from ..specs import ImageFolderSpec
+from ..manifest.formats import ImageFolderSpec
 from .class_list_check import doubts_of_classes
 from .faults import DataError, Remark, Report
 from .image_table import Listing, Listings

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..errors import AevlpError
-from ..label_keys import LabelKeys
 from ..labels.label_words import YES_OR_NO, as_yaml, number, word
+from ..manifest.label_keys import LabelKeys
 from .class_list_check import key_of
 from .column_words import LABELS
 from .label_cells import Cell, Item

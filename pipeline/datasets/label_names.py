@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ..errors import AevlpError, unknown_name
-from ..label_keys import LabelKeys
 from ..labels.label_words import NOTHING, as_yaml, number
+from ..manifest.label_keys import LabelKeys
 from .class_list_check import SEPARATORS, cut, doubts, key_of, suggested
 from .faults import DataError, Report
 from .label_cells import Cell, Item

@@ -9,7 +9,7 @@ import numpy as np
 from ..errors import AevlpError, unknown_name
 from ..labels.codes import NEGATIVE, POSITIVE, UNKNOWN
 from ..labels.label_words import ABSENT, PRESENT
-from ..specs import TableSpec
+from ..manifest.formats import TableSpec
 from .cell_labels import classes_of, named_rows, said_of_nothing
 from .faults import DataError, Remark, Report
 from .image_rows import Labels, Row, image_of, place_beside

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from posixpath import basename, dirname, join
 
 from ..labels.splits import SPLITS
-from ..specs import DatasetSpec
+from ..manifest.formats import DatasetSpec
 from .file_tree import FileTree, grouped, image_ending, spelling
 from .image_table import ImageTable
 

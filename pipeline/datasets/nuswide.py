@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import AevlpError
-from ..specs import NusWideSpec
+from ..manifest.formats import NusWideSpec
 from .faults import Report, image_below_root, not_there
 from .formatted import read_formatted
 from .image_table import Listing, Listings

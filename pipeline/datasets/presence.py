@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import AevlpError, some
-from ..label_keys import LabelKeys
 from ..labels.codes import NEGATIVE, POSITIVE, UNKNOWN
 from ..labels.label_words import ABSENT, BLANK, MEANING, PRESENT, word
+from ..manifest.label_keys import LabelKeys
 from .faults import DataError, Remark, counted
 
 FRACTION = "a fraction"

@@ -7,8 +7,8 @@ from PIL import Image
 
 from ..errors import AevlpError
 from ..files.atomic_write import replacing
+from ..manifest.formats import ScenesSpec, TableSpec
 from ..scene_pictures import CLASSES, draw_scene
-from ..specs import ScenesSpec, TableSpec
 from . import table
 from .faults import Report
 from .image_table import Listings

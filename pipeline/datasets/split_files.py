@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import AevlpError
 from ..labels.splits import SPLITS
-from ..specs import DatasetSpec
+from ..manifest.formats import DatasetSpec
 from .faults import not_there
 
 _BRACES = re.compile(r"\{(?:(\d+)\.\.(\d+)|([^{}]*,[^{}]*))\}")

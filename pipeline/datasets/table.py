@@ -9,7 +9,7 @@ from ..files.image_formats import ENDINGS
 from ..files.whole_text import is_whole
 from ..labels.label_words import plain
 from ..labels.splits import expected_words, split_of
-from ..specs import TableSpec
+from ..manifest.formats import TableSpec
 from .cell_labels import labels_in_cells
 from .class_columns import ClassColumns, class_columns_of, no_labels
 from .delimited_text import TableForm

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path, PurePosixPath
 
-from ..specs import TableSpec
+from ..manifest.formats import TableSpec
 from .faults import Remark, Report, outside
 from .file_tree import FileTree
 from .image_names import find_images

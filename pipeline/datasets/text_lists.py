@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ..errors import AevlpError
-from ..specs import DatasetSpec
+from ..manifest.formats import DatasetSpec
 from .faults import DataError, Report, not_there, refuse
 
 

@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from ..errors import AevlpError
-from ..specs import VocSpec
+from ..manifest.formats import VocSpec
 from .class_list_check import doubts_of_classes
 from .faults import DataError, Remark, Report, counted, not_there
 from .image_table import Listing, Listings

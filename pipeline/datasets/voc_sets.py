@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from ..errors import AevlpError, some, unknown_name
-from ..specs import VocSpec
+from ..manifest.formats import VocSpec
 from .faults import DataError, Remark, Report, counted
 from .voc_folder import LabelledFolder
 from .voc_lists import NAMED, ClassLists, read_class_lists, read_set

@@ -9,7 +9,7 @@ from ..errors import AevlpError, unknown_name
 from ..files.file_reading import HIDDEN, counted, is_systems
 from ..files.image_formats import ENDINGS
 from ..files.tar_files import tar_members
-from ..specs import WebDatasetSpec
+from ..manifest.formats import WebDatasetSpec
 from .cell_labels import labels_in_cells
 from .faults import DataError, Remark, Report, image_below_root
 from .image_rows import Row, listings

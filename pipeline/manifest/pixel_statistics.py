@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from .errors import AevlpError
+from ..errors import AevlpError
 
 Three = tuple[float, float, float]
 OPENAI: tuple[Three, Three] = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))

@@ -5,14 +5,14 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
-from .errors import AevlpError
-from .files.locations import RemotePath, location
+from ..errors import AevlpError
+from ..files.locations import RemotePath, location
+from ..labels.observation import checked
 from .label_keys import LabelKeys
-from .labels.observation import checked
-from .spec_sections import Clip, Damp, Download, Expected, Recipe, Section, SplitNames, TextGraphConstants
+from .sections import Clip, Damp, Download, Expected, Recipe, Section, SplitNames, TextGraphConstants
 from .table_keys import ColumnKeys, ColumnName, ColumnNames, TableKeys
 
-PACKAGED = Path(__file__).resolve().parent.parent / "data_manifest.yaml"
+PACKAGED = Path(__file__).resolve().parents[2] / "data_manifest.yaml"
 
 
 class DatasetSpec(Section, frozen=True):

@@ -4,10 +4,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
 
+from ..errors import AevlpError
+from ..labels.damp import DampSettings
+from ..labels.splits import SPLITS, split_of
 from .clip_names import may_bring_weights
-from .errors import AevlpError
-from .labels.damp import DampSettings
-from .labels.splits import SPLITS, split_of
 from .pixel_statistics import Three, checked
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, StringConstraints, field_validator, model_validator
 
-from .spec_sections import Section, known_splits, listed_names
+from .sections import Section, known_splits, listed_names
 
 
 def _one_or_each(value: Any) -> Any:

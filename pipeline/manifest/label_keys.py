@@ -4,8 +4,8 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from .labels.label_words import by_word
-from .spec_sections import Names, Section
+from ..labels.label_words import by_word
+from .sections import Names, Section
 
 
 class LabelKeys(Section, frozen=True):

@@ -7,10 +7,10 @@ from typing import Annotated, Any
 import yaml
 from pydantic import Field, ValidationError
 
-from .errors import AevlpError, unknown_name
-from .files.whole_text import is_whole
-from .spec_sections import Section
-from .specs import PACKAGED, AnySpec, DatasetSpec
+from ..errors import AevlpError, unknown_name
+from ..files.whole_text import is_whole
+from .formats import PACKAGED, AnySpec, DatasetSpec
+from .sections import Section
 
 
 class Manifest(Section, frozen=True):
