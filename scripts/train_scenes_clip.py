@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
-from aevlp.pipeline.scene_pictures import CLASSES, COLORS, SIZE, draw_scene
+from aevlp.pipeline.datasets.scene_pictures import CLASSES, COLORS, SIZE, draw_scene
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 PICTURES_SEED = 1

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..pipeline.dataset_check import KINDS, Checked, Finding, check_dataset
+from ..pipeline.datasets.dataset_check import KINDS, Checked, Finding, check_dataset
 from ..pipeline.errors import AevlpError
 from ..pipeline.files.image_formats import MAX_PIXELS
 from ..pipeline.manifest.formats import DatasetSpec

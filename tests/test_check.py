@@ -10,7 +10,7 @@ import pytest
 from conftest import call, draw_blocks
 from PIL import Image
 
-from aevlp.pipeline.dataset_check import KINDS, check_dataset
+from aevlp.pipeline.datasets.dataset_check import KINDS, check_dataset
 from aevlp.pipeline.manifest.load import load_manifest
 
 TRAIN, TEST = 24, 8

@@ -15,8 +15,8 @@ import torch
 from conftest import stage_one, stage_two
 from PIL import Image
 
-from aevlp.pipeline.dataset_check import check_dataset
 from aevlp.pipeline.datasets import DataError, ImageTable, load_images
+from aevlp.pipeline.datasets.dataset_check import check_dataset
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.files.stamps import file_size
 from aevlp.pipeline.images.read import read_image

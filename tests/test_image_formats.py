@@ -223,7 +223,7 @@ def test_a_format_that_this_pillow_was_built_without_is_named(tmp_path: Path, mo
 TRACED = """
 import json, sys
 from pathlib import Path
-from aevlp.pipeline.dataset_check import check_dataset
+from aevlp.pipeline.datasets.dataset_check import check_dataset
 from aevlp.pipeline.manifest.load import load_manifest
 from aevlp.stages import check, cli
 whole = sys.argv[1] == "whole"

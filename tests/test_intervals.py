@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.stats import t as student
 
+from aevlp.pipeline.datasets.left_out import left_out_precision
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.intervals import Interval, Judged, NoInterval, difference_interval, judge, map_interval
-from aevlp.pipeline.left_out import left_out_precision
 from aevlp.pipeline.metrics import mean_average_precision
 
 

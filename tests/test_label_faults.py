@@ -13,8 +13,8 @@ import pytest
 import yaml
 from conftest import call
 
-from aevlp.pipeline.dataset_check import check_dataset
 from aevlp.pipeline.datasets import ImageTable, load_images
+from aevlp.pipeline.datasets.dataset_check import check_dataset
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.manifest.load import load_manifest
 

@@ -12,11 +12,11 @@ from safetensors import safe_open
 from torchvision.datasets.voc import DATASET_YEAR_DICT
 
 from aevlp.pipeline.datasets import READERS, load_images
+from aevlp.pipeline.datasets.scene_pictures import CLASSES
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.labels.damp import DampSettings
 from aevlp.pipeline.manifest.formats import PACKAGED, DatasetSpec, ScenesSpec, TableSpec, VocSpec
 from aevlp.pipeline.manifest.load import Manifest, load_manifest
-from aevlp.pipeline.scene_pictures import CLASSES
 
 # The method's section 8 and, for `train` and `test`, the protocol's section 3.
 PUBLISHED: dict[str, tuple] = {

@@ -17,8 +17,8 @@ from conftest import call, stage_one
 from PIL import Image
 from s3_store import PAGE, S3Store
 
-from aevlp.pipeline.dataset_check import check_dataset
 from aevlp.pipeline.datasets import DataError, ImageTable, load_images
+from aevlp.pipeline.datasets.dataset_check import check_dataset
 from aevlp.pipeline.errors import AevlpError, ImageError
 from aevlp.pipeline.files.containers import read_bytes
 from aevlp.pipeline.files.locations import RemoteError, RemotePath, forget_listings, location

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aevlp.pipeline import scene_pictures
-from aevlp.pipeline.scene_pictures import CLASSES, COLORS, RADII, SHAPES, SIZE, STEPS, UNIT, draw_scene
+from aevlp.pipeline.datasets import scene_pictures
+from aevlp.pipeline.datasets.scene_pictures import CLASSES, COLORS, RADII, SHAPES, SIZE, STEPS, UNIT, draw_scene
 
 PINNED = {
     (0, 0): "1e2662e7252efb847c11ce9865161fe445eeae6104c1b0796aa38900f2610035",

@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from aevlp.pipeline.datasets import load_images, scenes
+from aevlp.pipeline.datasets.scene_pictures import CLASSES, draw_scene
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.labels.single_positive import observe
 from aevlp.pipeline.manifest.load import DatasetSpec, load_manifest
-from aevlp.pipeline.scene_pictures import CLASSES, draw_scene
 
 TRAIN, TEST, SEED = 6, 4, 7
 

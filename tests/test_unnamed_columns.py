@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-from aevlp.pipeline.dataset_check import check_dataset
 from aevlp.pipeline.datasets import ImageTable, load_images
+from aevlp.pipeline.datasets.dataset_check import check_dataset
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.manifest.formats import DatasetSpec
 from aevlp.pipeline.manifest.load import load_manifest

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from aevlp.pipeline.dataset_check import check_dataset
 from aevlp.pipeline.datasets import DataError, ImageTable, load_images
+from aevlp.pipeline.datasets.dataset_check import check_dataset
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.labels.observation import checked
 from aevlp.pipeline.manifest.formats import VocSpec

@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from aevlp.pipeline.dataset_check import check_dataset
 from aevlp.pipeline.datasets import DataError, ImageTable, load_images
+from aevlp.pipeline.datasets.dataset_check import check_dataset
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.images.read import read_image
 from aevlp.pipeline.images.view_loading import ViewDataset, load_views

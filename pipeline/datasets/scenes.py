@@ -8,10 +8,10 @@ from PIL import Image
 from ..errors import AevlpError
 from ..files.atomic_write import replacing
 from ..manifest.formats import ScenesSpec, TableSpec
-from ..scene_pictures import CLASSES, draw_scene
 from . import table
 from .faults import Report
 from .image_table import Listings
+from .scene_pictures import CLASSES, draw_scene
 
 
 def read(spec: ScenesSpec, root: Path, report: Report) -> Listings:

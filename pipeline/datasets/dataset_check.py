@@ -13,14 +13,14 @@ from typing import Any
 
 from PIL import Image
 
-from .datasets import DataError, ImageTable, load_images
-from .datasets.near_names import hints
-from .errors import AevlpError, ImageError
-from .files.image_formats import MAX_PIXELS
-from .images.read import read_image
-from .labels.codes import NEGATIVE, POSITIVE
-from .labels.splits import SPLITS
-from .manifest.formats import DatasetSpec
+from ..errors import AevlpError, ImageError
+from ..files.image_formats import MAX_PIXELS
+from ..images.read import read_image
+from ..labels.codes import NEGATIVE, POSITIVE
+from ..labels.splits import SPLITS
+from ..manifest.formats import DatasetSpec
+from . import DataError, ImageTable, load_images
+from .near_names import hints
 
 # Whether training would go wrong with a fault of this kind, by what is said of it.
 KINDS = {
