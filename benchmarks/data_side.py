@@ -18,7 +18,7 @@ from measuring import Bench, middle, parser, run
 from PIL import Image
 from torchvision.transforms import v2
 
-from aevlp.pipeline.encoder import IMAGENET_STATISTICS
+from aevlp.pipeline.clip.encoder import IMAGENET_STATISTICS
 from aevlp.pipeline.images.resizing import EXACT, FAST
 from aevlp.pipeline.images.view_loading import ViewDataset
 from aevlp.pipeline.images.views import view_boxes

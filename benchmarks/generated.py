@@ -12,7 +12,7 @@ import open_clip
 import torch
 from PIL import Image
 
-from aevlp.pipeline.encoder import quiet
+from aevlp.pipeline.clip.encoder import quiet
 
 WIDTH, HEIGHT, QUALITY = 500, 375, 92
 

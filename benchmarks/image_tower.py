@@ -15,10 +15,10 @@ from generated import random_clip
 from measuring import Bench, Timed, flops, matrix_rate, middle, parser, run, timed
 from torch import Tensor
 
-from aevlp.pipeline import towers
-from aevlp.pipeline.encoder import PRECISIONS, RANDOM, ClipEncoder, ClipSource
+from aevlp.pipeline.clip import towers
+from aevlp.pipeline.clip.encoder import PRECISIONS, RANDOM, ClipEncoder, ClipSource
+from aevlp.pipeline.clip.micro_batch import PassSize
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.pass_size import PassSize
 from aevlp.pipeline.scoring import Threads, one_thread_each
 
 VIEWS_AN_IMAGE = 34  # grid 4, both flips

@@ -20,7 +20,7 @@ from one_stage import OneStage
 from stage_one import Scored, scored
 from training import StageTwo
 
-from aevlp.pipeline.encoder import RANDOM
+from aevlp.pipeline.clip.encoder import RANDOM
 from aevlp.pipeline.process_group import joined
 from aevlp.pipeline.score_cache import open_cache
 from aevlp.stages import scoring_plan

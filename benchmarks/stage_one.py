@@ -23,7 +23,7 @@ from data_side import FLIPS, plain_transform, plain_views
 from generated import class_names, data_set, images, input_size, random_clip
 from measuring import Bench, Timed, cores, flops, matrix_rate, middle, parser, run, timed
 
-from aevlp.pipeline.encoder import PRECISIONS, RANDOM
+from aevlp.pipeline.clip.encoder import PRECISIONS, RANDOM
 from aevlp.pipeline.manifest.load import load_manifest
 from aevlp.pipeline.score_cache import write_cache
 from aevlp.pipeline.score_cache.unfinished import remove_parts

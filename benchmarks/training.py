@@ -27,7 +27,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from aevlp.pipeline.classifier import Outputs
-from aevlp.pipeline.encoder import RANDOM
+from aevlp.pipeline.clip.encoder import RANDOM
 from aevlp.pipeline.epoch_labels import EpochLabels
 from aevlp.pipeline.losses import Targets, create
 from aevlp.pipeline.losses.interface import Scheduled

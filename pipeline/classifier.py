@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from . import heads
-from .encoder import IMAGENET_STATISTICS, ClipEncoder, image_tower, quiet
+from .clip.encoder import IMAGENET_STATISTICS, ClipEncoder, image_tower, quiet
 from .errors import AevlpError, unknown_name
 from .files.absent_files import Absent, absent_from_hub
 from .images.resizing import EXACT

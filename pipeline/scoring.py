@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .clip.encoder import ClipEncoder
+from .clip.micro_batch import PassSize
 from .datasets import ImageTable
-from .encoder import ClipEncoder
 from .errors import AevlpError
 from .images.view_loading import ViewBatch, ViewDataset
 from .labels.damp import DampSettings, codes_from_scores, damp_scores
-from .pass_size import PassSize
 from .score_cache import CacheHeader, CacheRows
 from .score_cache.reader import cosines
 

@@ -5,12 +5,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ..pipeline.clip.prompts import class_names
 from ..pipeline.datasets.dataset_check import KINDS, Checked, Finding, check_dataset
 from ..pipeline.errors import AevlpError
 from ..pipeline.files.image_formats import MAX_PIXELS
 from ..pipeline.manifest.formats import DatasetSpec
 from ..pipeline.manifest.load import load_manifest
-from ..pipeline.prompts import class_names
 from .console import Rate, out, print_json, print_table, progress_bar, say
 
 SHOWN = 3  # lines of one kind; --json has all
@@ -69,8 +69,9 @@ def _checked(spec: DatasetSpec, root: Path, workers: int | None, max_pixels: int
 
 def refused_settings(spec: DatasetSpec, classes: list[str]) -> list[str]:
     """Return why a stage would refuse what the manifest says of names, models, losses and policies; a line for each."""
-    from ..pipeline import classifier, encoder
-    from ..pipeline.encoder import ClipSource
+    from ..pipeline import classifier
+    from ..pipeline.clip import encoder
+    from ..pipeline.clip.encoder import ClipSource
     from .labels_plan import policy_with
 
     source = ClipSource(**spec.clip.model_dump()).located(spec.manifest_path.parent)

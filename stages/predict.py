@@ -13,11 +13,11 @@ from torch import nn
 from torch.nn import functional
 
 from ..pipeline.classifier import Architecture
+from ..pipeline.clip.image_tower import features_of
 from ..pipeline.errors import AevlpError
 from ..pipeline.files.atomic_write import replacing
 from ..pipeline.files.file_reading import counted, find_pictures
 from ..pipeline.files.image_formats import MAX_PIXELS
-from ..pipeline.image_tower import features_of
 from ..pipeline.images.decoders import fastest
 from ..pipeline.images.view_loading import ViewBatch, ViewDataset, load_views
 from ..pipeline.manifest.formats import PACKAGED

@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..pipeline import classifier, encoder
-from ..pipeline.encoder import ClipSource
+from ..pipeline import classifier
+from ..pipeline.clip import encoder
+from ..pipeline.clip.encoder import ClipSource
 from ..pipeline.errors import AevlpError
 from ..pipeline.files.absent_files import Absent
 from ..pipeline.files.atomic_write import replacing

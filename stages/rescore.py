@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from ..pipeline.encoder import ClipEncoder
+from ..pipeline.clip.encoder import ClipEncoder
+from ..pipeline.clip.prompts import class_names, class_prompts
+from ..pipeline.clip.text_graph import TextGraph
 from ..pipeline.errors import AevlpError
-from ..pipeline.label_graph import TextGraph
 from ..pipeline.manifest.formats import DatasetSpec
-from ..pipeline.prompts import class_names, class_prompts
 from ..pipeline.runtime.device import find_device
 from ..pipeline.score_cache import ScoreCache, open_cache, write_cache
 from ..pipeline.score_cache.rescoring import rescored

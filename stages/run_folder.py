@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from ..pipeline.checkpoint import load_description, load_tensors, load_tree, save_tensors, save_tree
 from ..pipeline.classifier import Architecture, Classifier, build
-from ..pipeline.encoder import image_tower
+from ..pipeline.clip.encoder import image_tower
 from ..pipeline.errors import AevlpError
 from ..pipeline.files.atomic_write import replacing
 from ..pipeline.runtime.provenance import difference

@@ -2,9 +2,9 @@
 
 from typing import TYPE_CHECKING, Any
 
-from ..pipeline.as_trained import ASSUMED, all_tags
-from ..pipeline.clip_source import ClipSource
-from ..pipeline.encoder import IMAGENET_STATISTICS, ClipEncoder
+from ..pipeline.clip.as_trained import ASSUMED, all_tags
+from ..pipeline.clip.encoder import IMAGENET_STATISTICS, ClipEncoder
+from ..pipeline.clip.source import ClipSource
 from ..pipeline.errors import AevlpError
 from ..pipeline.manifest.clip_names import RANDOM, may_bring_weights
 from ..pipeline.manifest.pixel_statistics import checked, written

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from ..pipeline.classifier import Architecture, Classifier, Outputs
-from ..pipeline.encoder import ClipSource, absent_weights
+from ..pipeline.clip.encoder import ClipSource, absent_weights
 from ..pipeline.epoch_labels import EpochLabels
 from ..pipeline.errors import AevlpError
 from ..pipeline.generators import generator_states, restore_generators

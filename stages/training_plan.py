@@ -11,7 +11,7 @@ import torch
 from ..pipeline import classifier as classifiers
 from ..pipeline import heads, policies
 from ..pipeline.classifier import Architecture, Classifier
-from ..pipeline.encoder import ClipEncoder, ClipSource
+from ..pipeline.clip.encoder import ClipEncoder, ClipSource
 from ..pipeline.errors import AevlpError, unknown_name
 from ..pipeline.files.image_formats import MAX_PIXELS
 from ..pipeline.files.locations import location

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..pipeline.clip.towers import TORCH
 from ..pipeline.datasets import ImageTable
 from ..pipeline.errors import AevlpError
 from ..pipeline.files.image_formats import MAX_PIXELS
@@ -27,7 +28,6 @@ from ..pipeline.score_cache.schema import ROWS_A_BLOCK, joined
 from ..pipeline.score_cache.scores import with_scores
 from ..pipeline.score_cache.unfinished import exclusive, recorded_settings, remove_parts
 from ..pipeline.scoring import one_thread_each
-from ..pipeline.towers import TORCH
 from .console import let_speak, out, print_result
 from .inspect import cached_settings
 from .part_scoring import score

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from s3_store import S3Store, s3_store
 
-from aevlp.pipeline import towers
+from aevlp.pipeline.clip import towers
 from aevlp.pipeline.files.locations import forget_listings
 from aevlp.stages import cli, pseudolabel, train
 

@@ -7,7 +7,7 @@ import open_clip
 import torch
 from PIL import Image, ImageOps
 
-from aevlp.pipeline.encoder import ClipEncoder, ClipSource
+from aevlp.pipeline.clip.encoder import ClipEncoder, ClipSource
 from aevlp.pipeline.images.views import view_boxes, view_pixels
 
 

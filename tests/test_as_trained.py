@@ -16,9 +16,9 @@ from open_clip import pretrained
 from plain_cosines import plain_cosines
 from safetensors.torch import save_file
 
-from aevlp.pipeline.as_trained import as_trained
-from aevlp.pipeline.clip_source import ClipSource, find_model, find_tag
-from aevlp.pipeline.encoder import ClipEncoder
+from aevlp.pipeline.clip.as_trained import as_trained
+from aevlp.pipeline.clip.encoder import ClipEncoder
+from aevlp.pipeline.clip.source import ClipSource, find_model, find_tag
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.manifest import pixel_statistics
 from aevlp.pipeline.manifest.load import load_manifest

@@ -18,8 +18,8 @@ import torch
 from conftest import TINY_CLIP, call, draw_blocks, stage_one, stage_two
 from safetensors.torch import save_file
 
-from aevlp.pipeline.clip_source import ClipSource
-from aevlp.pipeline.encoder import ClipEncoder, absent_weights
+from aevlp.pipeline.clip.encoder import ClipEncoder, absent_weights
+from aevlp.pipeline.clip.source import ClipSource
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.files import absent_files as hub
 from aevlp.pipeline.score_cache import ScoreCache, open_cache

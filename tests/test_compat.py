@@ -9,12 +9,12 @@ import torch
 from conftest import draw_blocks, stage_one
 from PIL import Image
 
-from aevlp.pipeline.encoder import IMAGENET_STATISTICS
+from aevlp.pipeline.clip.encoder import IMAGENET_STATISTICS
+from aevlp.pipeline.clip.prompts import attribute_name
 from aevlp.pipeline.images.read import read_image
 from aevlp.pipeline.images.views import tile_boxes
 from aevlp.pipeline.labels.damp import DampSettings, damp_scores
 from aevlp.pipeline.labels.single_positive import split_train_val
-from aevlp.pipeline.prompts import attribute_name
 from aevlp.pipeline.score_cache import ScoreCache, open_cache
 from aevlp.stages import reproduce, train, training_plan
 from aevlp.stages.inspect import cached_settings

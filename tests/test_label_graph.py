@@ -17,10 +17,8 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 from safetensors.torch import save_file
 
-from aevlp.pipeline.encoder import ClipEncoder, ClipSource
-from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.images.views import view_boxes, view_pixels
-from aevlp.pipeline.label_graph import (
+from aevlp.pipeline.clip.encoder import ClipEncoder, ClipSource
+from aevlp.pipeline.clip.text_graph import (
     TextGraph,
     cosines,
     gcn_residual,
@@ -28,6 +26,8 @@ from aevlp.pipeline.label_graph import (
     load_relation,
     relation_matrices,
 )
+from aevlp.pipeline.errors import AevlpError
+from aevlp.pipeline.images.views import view_boxes, view_pixels
 from aevlp.pipeline.score_cache import ScoreCache, open_cache
 from aevlp.stages import verify
 from goldens import load

@@ -11,10 +11,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aevlp.pipeline.encoder import ClipEncoder, ClipSource
+from aevlp.pipeline.clip.encoder import ClipEncoder, ClipSource
+from aevlp.pipeline.clip.prompts import attribute_name, class_names, class_prompts
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.manifest.load import load_manifest
-from aevlp.pipeline.prompts import attribute_name, class_names, class_prompts
 
 NAMES = st.lists(st.text(min_size=1, max_size=8), max_size=5)
 WORDS = st.lists(st.lists(st.text(max_size=8), min_size=1, max_size=3), max_size=4)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from conftest import call, draw_blocks, stage_one
 
-from aevlp.pipeline.encoder import ClipEncoder
+from aevlp.pipeline.clip.encoder import ClipEncoder
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.score_cache import ScoreCache, open_cache
 from aevlp.stages import rescore

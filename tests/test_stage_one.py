@@ -14,7 +14,7 @@ import torch
 from conftest import draw_blocks, stage_one
 from plain_cosines import plain_cosines
 
-from aevlp.pipeline.encoder import ClipEncoder, ClipSource
+from aevlp.pipeline.clip.encoder import ClipEncoder, ClipSource
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.labels.damp import damp_codes, damp_scores
 from aevlp.pipeline.score_cache import open_cache, write_cache

@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from aevlp.pipeline.clip.encoder import ClipEncoder
 from aevlp.pipeline.datasets import DataError, ImageTable, load_images
 from aevlp.pipeline.datasets.dataset_check import check_dataset
-from aevlp.pipeline.encoder import ClipEncoder
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.manifest.formats import DatasetSpec
 from aevlp.pipeline.manifest.load import load_manifest

@@ -17,11 +17,12 @@ from conftest import TINY_CLIP, call, draw_blocks, stage_one
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aevlp.pipeline import pass_size, towers
-from aevlp.pipeline.encoder import ClipEncoder, ClipSource
+from aevlp.pipeline.clip import micro_batch as pass_size
+from aevlp.pipeline.clip import towers
+from aevlp.pipeline.clip.encoder import ClipEncoder, ClipSource
+from aevlp.pipeline.clip.image_tower import LastBlock, image_tower_of
+from aevlp.pipeline.clip.micro_batch import PROBE, PassSize
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.image_tower import LastBlock, image_tower_of
-from aevlp.pipeline.pass_size import PROBE, PassSize
 from aevlp.pipeline.runtime import compiler
 from aevlp.pipeline.score_cache import open_cache
 

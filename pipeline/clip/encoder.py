@@ -11,16 +11,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..errors import AevlpError
+from ..files import absent_files as hub
+from ..files.absent_files import Absent, absent_from_hub
+from ..manifest.clip_names import CONFIG, HUB, HUB_FILES, RANDOM
+from ..quiet import first_line, quiet
+from ..runtime.seeding import seed_everything
 from . import towers
 from .as_trained import QUICK, as_trained
-from .clip_source import ClipModel, ClipSource, find_model, find_tag, hub_files, registered, weights_file
-from .errors import AevlpError
-from .files import absent_files as hub
-from .files.absent_files import Absent, absent_from_hub
 from .image_tower import image_tower_of
-from .manifest.clip_names import CONFIG, HUB, HUB_FILES, RANDOM
-from .quiet import first_line, quiet
-from .runtime.seeding import seed_everything
+from .source import ClipModel, ClipSource, find_model, find_tag, hub_files, registered, weights_file
 from .tokenizing import tokenizer_of
 from .towers import Tower
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .clip_source import ClipModel, ClipSource, config_beside, tags_of
-from .errors import AevlpError
-from .manifest.clip_names import CONFIG, RANDOM
-from .manifest.pixel_statistics import OPENAI, Three, checked, written
+from ..errors import AevlpError
+from ..manifest.clip_names import CONFIG, RANDOM
+from ..manifest.pixel_statistics import OPENAI, Three, checked, written
+from .source import ClipModel, ClipSource, config_beside, tags_of
 
 ASSUMED = "assumed"
 QUICK, PLAIN = "quick_gelu", "gelu"

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
-from .clip_source import ClipModel, registered
-from .errors import AevlpError
-from .files import absent_files as hub
-from .quiet import first_line, quiet
+from ..errors import AevlpError
+from ..files import absent_files as hub
+from ..quiet import first_line, quiet
+from .source import ClipModel, registered
 
 FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")
 

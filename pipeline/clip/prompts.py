@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from .errors import AevlpError, unknown_name
+from ..errors import AevlpError, unknown_name
 
 
 def class_names(

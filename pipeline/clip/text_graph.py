@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import AevlpError
+from ..errors import AevlpError
 
 HIDDEN = 1024
 SLOPE = np.float32(0.2)

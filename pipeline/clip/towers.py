@@ -11,9 +11,9 @@ from importlib.util import find_spec
 import torch
 from torch import Tensor, nn
 
-from .errors import AevlpError, unknown_name
-from .runtime.compiler import insist_on_compiler
-from .runtime.interruption import Interruption
+from ..errors import AevlpError, unknown_name
+from ..runtime.compiler import insist_on_compiler
+from ..runtime.interruption import Interruption
 
 TORCH, COMPILE, OPENVINO = "torch", "compile", "openvino"
 TOWERS = (TORCH, COMPILE, OPENVINO)

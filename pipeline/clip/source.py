@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from .errors import AevlpError, unknown_name
-from .files import absent_files as hub
-from .manifest.clip_names import CONFIG, HUB, HUB_FILES, LOCAL, RANDOM
-from .manifest.pixel_statistics import OPENAI, Three
+from ..errors import AevlpError, unknown_name
+from ..files import absent_files as hub
+from ..manifest.clip_names import CONFIG, HUB, HUB_FILES, LOCAL, RANDOM
+from ..manifest.pixel_statistics import OPENAI, Three
 
 
 @dataclass(frozen=True)
