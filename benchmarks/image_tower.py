@@ -19,7 +19,7 @@ from aevlp.pipeline.clip import towers
 from aevlp.pipeline.clip.encoder import PRECISIONS, RANDOM, ClipEncoder, ClipSource
 from aevlp.pipeline.clip.micro_batch import PassSize
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.scoring import Threads, one_thread_each
+from aevlp.pipeline.scoring.scorer import Threads, one_thread_each
 
 VIEWS_AN_IMAGE = 34  # grid 4, both flips
 

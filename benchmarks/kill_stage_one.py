@@ -28,10 +28,10 @@ import h5py
 import numpy as np
 import open_clip  # noqa: F401  once, for the processes that are forked from this one
 
-from aevlp.pipeline import part_store
-from aevlp.pipeline.part_store import PartStore
 from aevlp.pipeline.score_cache.unfinished import Shard, parts_folder
-from aevlp.pipeline.scoring import Scorer
+from aevlp.pipeline.scoring import parts as part_store
+from aevlp.pipeline.scoring.parts import PartStore
+from aevlp.pipeline.scoring.scorer import Scorer
 from aevlp.stages import cli, pseudolabel
 
 PATIENCE = 180  # seconds that an attempt may take before it counts as hanging

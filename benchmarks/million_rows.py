@@ -22,9 +22,9 @@ import numpy as np
 
 from aevlp.pipeline.datasets.image_table import ImageTable, path_array
 from aevlp.pipeline.labels.damp import DampSettings, codes_from_scores, damp_scores
-from aevlp.pipeline.part_store import PartStore
 from aevlp.pipeline.score_cache import CacheHeader, CacheRows, open_cache, write_cache
 from aevlp.pipeline.score_cache.unfinished import Shard, cut
+from aevlp.pipeline.scoring.parts import PartStore
 from aevlp.stages import part_scoring, verify
 from aevlp.stages.scoring_plan import Options, ScoringPlan
 

@@ -27,8 +27,8 @@ from aevlp.pipeline.clip.encoder import PRECISIONS, RANDOM
 from aevlp.pipeline.manifest.load import load_manifest
 from aevlp.pipeline.score_cache import write_cache
 from aevlp.pipeline.score_cache.unfinished import remove_parts
-from aevlp.pipeline.scoring import one_thread_each
-from aevlp.pipeline.time_spent import TimeSpent
+from aevlp.pipeline.scoring.bottleneck import TimeSpent
+from aevlp.pipeline.scoring.scorer import one_thread_each
 from aevlp.stages.console import silent
 from aevlp.stages.part_scoring import finish
 from aevlp.stages.scoring_plan import Options, make_plan

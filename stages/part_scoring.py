@@ -8,12 +8,12 @@ from functools import partial
 from ..pipeline.datasets.image_table import Fingerprint
 from ..pipeline.errors import AevlpError
 from ..pipeline.files.stamps import stamp, stamped_size
-from ..pipeline.part_store import PartStore
 from ..pipeline.runtime.ranks import Rank
 from ..pipeline.score_cache import CacheHeader, CacheRows, ScoreCache
 from ..pipeline.score_cache.unfinished import Shard, exclusive
-from ..pipeline.scoring import Threads
-from ..pipeline.time_spent import TimeSpent
+from ..pipeline.scoring.bottleneck import TimeSpent
+from ..pipeline.scoring.parts import PartStore
+from ..pipeline.scoring.scorer import Threads
 from .console import Rate, progress_bar, say
 from .interrupted import keeping
 from .scoring_plan import ScoringPlan

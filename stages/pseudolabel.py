@@ -22,8 +22,8 @@ from ..pipeline.score_cache.unfinished import (
     recorded_settings,
     remove_parts,
 )
-from ..pipeline.scoring import one_thread_each
-from ..pipeline.time_spent import TOWER
+from ..pipeline.scoring.bottleneck import TOWER
+from ..pipeline.scoring.scorer import one_thread_each
 from .console import let_speak, out, print_result, say
 from .part_scoring import Scored, score
 from .scoring_plan import Options, ScoringPlan, comparable, make_plan

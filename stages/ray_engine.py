@@ -13,10 +13,10 @@ import pyarrow as pa
 
 from ..pipeline.errors import AevlpError
 from ..pipeline.manifest.load import load_manifest
-from ..pipeline.part_store import PartStore
 from ..pipeline.score_cache.unfinished import Shard
-from ..pipeline.scoring import one_thread_each
-from ..pipeline.time_spent import TimeSpent
+from ..pipeline.scoring.bottleneck import TimeSpent
+from ..pipeline.scoring.parts import PartStore
+from ..pipeline.scoring.scorer import one_thread_each
 from .console import err, out
 from .scoring_plan import Options, ScoringPlan, make_plan
 

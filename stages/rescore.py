@@ -14,7 +14,7 @@ from ..pipeline.manifest.formats import DatasetSpec
 from ..pipeline.runtime.device import find_device
 from ..pipeline.score_cache import ScoreCache, open_cache, write_cache
 from ..pipeline.score_cache.rescoring import rescored
-from ..pipeline.scoring import one_thread_each
+from ..pipeline.scoring.scorer import one_thread_each
 from .console import out
 from .inspect import cached_settings
 from .new_cache import check_new, names_of_file

@@ -22,15 +22,15 @@ from ..pipeline.images.view_loading import ViewDataset
 from ..pipeline.labels.observation import checked, parsed
 from ..pipeline.manifest.formats import PACKAGED, DatasetSpec
 from ..pipeline.manifest.sections import TextGraphConstants
-from ..pipeline.part_store import PartStore
 from ..pipeline.runtime.device import find_device
 from ..pipeline.runtime.provenance import arrays_sha256, versions, without_origins
 from ..pipeline.runtime.ranks import this_rank
 from ..pipeline.runtime.seeding import derive
 from ..pipeline.score_cache import CacheHeader
 from ..pipeline.score_cache.unfinished import cut
-from ..pipeline.scoring import FLIPS, Scorer, Threads
-from ..pipeline.shard_scoring import ShardScoring
+from ..pipeline.scoring.parts import PartStore
+from ..pipeline.scoring.scorer import FLIPS, Scorer, Threads
+from ..pipeline.scoring.shards import ShardScoring
 from . import scoring_model
 from .console import say
 from .missing_images import note_missing

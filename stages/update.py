@@ -27,7 +27,7 @@ from ..pipeline.score_cache.remote import check_writable
 from ..pipeline.score_cache.schema import ROWS_A_BLOCK, joined
 from ..pipeline.score_cache.scores import with_scores
 from ..pipeline.score_cache.unfinished import exclusive, recorded_settings, remove_parts
-from ..pipeline.scoring import one_thread_each
+from ..pipeline.scoring.scorer import one_thread_each
 from .console import let_speak, out, print_result
 from .inspect import cached_settings
 from .part_scoring import score

@@ -22,14 +22,14 @@ import pytest
 import torch
 from conftest import call, draw_blocks, stage_one, stage_two
 
-from aevlp.pipeline import part_store
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.files import atomic_write
 from aevlp.pipeline.images import read as images
-from aevlp.pipeline.part_store import PartStore
 from aevlp.pipeline.score_cache import ScoreCache, open_cache, unfailing_file, unfinished
 from aevlp.pipeline.score_cache.unfinished import Shard
-from aevlp.pipeline.scoring import Scorer
+from aevlp.pipeline.scoring import parts as part_store
+from aevlp.pipeline.scoring.parts import PartStore
+from aevlp.pipeline.scoring.scorer import Scorer
 from aevlp.stages import part_scoring
 from aevlp.stages.verify import find_faults
 

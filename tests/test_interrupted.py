@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from conftest import call
 
-from aevlp.pipeline.scoring import Scorer
+from aevlp.pipeline.scoring.scorer import Scorer
 from aevlp.stages import calibrate, diff, evaluate, inspect, sweep, train, verify
 from aevlp.stages.interrupted import forget, keeping, what_is_kept
 

@@ -22,10 +22,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aevlp.pipeline.errors import AevlpError, Notice, UnreadableNow
-from aevlp.pipeline.part_store import PartStore
 from aevlp.pipeline.score_cache import open_cache, open_elsewhere, open_whole_cache, recovery, write_cache
 from aevlp.pipeline.score_cache.open_elsewhere import USER_BLOCK, as_closed, closed_superblock
 from aevlp.pipeline.score_cache.unfinished import cut
+from aevlp.pipeline.scoring.parts import PartStore
 from aevlp.stages.verify import find_faults
 from fakes import random_cache
 

@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.part_store import PartStore
 from aevlp.pipeline.score_cache import CacheHeader, CacheRows
 from aevlp.pipeline.score_cache.unfinished import Shard, cut, exclusive, in_use, leftovers, remove_parts
+from aevlp.pipeline.scoring.parts import PartStore
 from fakes import random_cache
 
 SETTINGS = {"images": 7, "method": {"grid": 2}, "prompts": ["a photo of a red."], "batch_size": 16}

@@ -21,7 +21,7 @@ SHARDS = 8  # of two images
 SCRIPT = """
 import os, sys, time
 import open_clip  # once, for the processes that are forked
-from aevlp.pipeline.scoring import Scorer
+from aevlp.pipeline.scoring.scorer import Scorer
 from aevlp.stages import cli, pseudolabel
 
 processes, seconds, scored, *arguments = sys.argv[1:]

@@ -16,8 +16,8 @@ from conftest import draw_blocks, stage_one
 
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.manifest.load import load_manifest
-from aevlp.pipeline.part_store import PartStore
 from aevlp.pipeline.score_cache.unfinished import parts_folder
+from aevlp.pipeline.scoring.parts import PartStore
 from aevlp.stages.ray_engine import score_with_ray
 from aevlp.stages.scoring_plan import Options, ScoringPlan, make_plan
 

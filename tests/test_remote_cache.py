@@ -15,7 +15,7 @@ from aevlp.pipeline.score_cache import open_cache, parquet, write_cache
 from aevlp.pipeline.score_cache.comparing import compare
 from aevlp.pipeline.score_cache.remote import check_writable, on_disk
 from aevlp.pipeline.score_cache.schema import ROWS_A_BLOCK
-from aevlp.pipeline.scoring import Scorer
+from aevlp.pipeline.scoring.scorer import Scorer
 from fakes import blocks as in_blocks
 from fakes import random_cache
 

@@ -10,7 +10,7 @@ from conftest import call, draw_blocks, stage_one, stage_two
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.score_cache import ScoreCache, open_cache
 from aevlp.pipeline.score_cache.unfinished import parts_folder
-from aevlp.pipeline.scoring import Scorer
+from aevlp.pipeline.scoring.scorer import Scorer
 from aevlp.stages import training_plan, update
 from aevlp.stages.run_folder import RunFolder
 from aevlp.stages.verify import find_faults
@@ -140,7 +140,7 @@ def test_an_interrupted_append_goes_on_and_stale_parts_are_no_obstacle(
             update.append(path, update.Scoring(workers=0))
     assert scored == new and len(open_cache(path)) == 11
     with monkeypatch.context() as patch:  # killed between the new cache and the removal of its parts
-        patch.setattr("aevlp.pipeline.part_store.PartStore.remove", killed)
+        patch.setattr("aevlp.pipeline.scoring.parts.PartStore.remove", killed)
         with pytest.raises(KeyboardInterrupt):
             update.append(path, update.Scoring(workers=0))
     assert scored == new and len(open_cache(path)) == 16  # nothing twice

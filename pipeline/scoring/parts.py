@@ -17,15 +17,15 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from .errors import AevlpError
-from .files.atomic_write import replacing
-from .runtime.provenance import difference
-from .score_cache import CacheHeader, CacheRows
-from .score_cache.hdf5 import Hdf5Store, to_bytes
-from .score_cache.open_elsewhere import USER_BLOCK, as_closed
-from .score_cache.reader import ScoreCache
-from .score_cache.schema import joined
-from .score_cache.unfinished import (
+from ..errors import AevlpError
+from ..files.atomic_write import replacing
+from ..runtime.provenance import difference
+from ..score_cache import CacheHeader, CacheRows
+from ..score_cache.hdf5 import Hdf5Store, to_bytes
+from ..score_cache.open_elsewhere import USER_BLOCK, as_closed
+from ..score_cache.reader import ScoreCache
+from ..score_cache.schema import joined
+from ..score_cache.unfinished import (
     Shard,
     exclusive,
     is_held,

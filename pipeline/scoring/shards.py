@@ -11,16 +11,16 @@ from typing import TypeVar
 
 import torch
 
-from .datasets import ImageTable
-from .errors import AevlpError
-from .files.stamps import file_identity, stamp
-from .images.view_loading import ViewBatch, load_views
-from .part_store import PartStore
-from .score_cache import CacheHeader, CacheRows
-from .score_cache.schema import in_blocks
-from .score_cache.unfinished import Shard
-from .scoring import Scorer, Vectors
-from .time_spent import DISK, IMAGES, TOWER, TimeSpent
+from ..datasets import ImageTable
+from ..errors import AevlpError
+from ..files.stamps import file_identity, stamp
+from ..images.view_loading import ViewBatch, load_views
+from ..score_cache import CacheHeader, CacheRows
+from ..score_cache.schema import in_blocks
+from ..score_cache.unfinished import Shard
+from .bottleneck import DISK, IMAGES, TOWER, TimeSpent
+from .parts import PartStore
+from .scorer import Scorer, Vectors
 
 T = TypeVar("T")
 
