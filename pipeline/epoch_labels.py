@@ -4,9 +4,9 @@ import threading
 
 import numpy as np
 
-from .labelling import label
 from .losses.interface import Scheduled, Stateful, Watching
 from .policies import Known, Labels, Policy
+from .policies.labelling import label
 from .score_cache import ScoreCache
 
 

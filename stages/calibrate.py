@@ -8,7 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from ..pipeline.calibration import (
+from ..pipeline.datasets import table as tables
+from ..pipeline.datasets.faults import refuse
+from ..pipeline.errors import AevlpError, unknown_name
+from ..pipeline.labels.damp import DampSettings
+from ..pipeline.manifest.formats import DatasetSpec, TableSpec
+from ..pipeline.policies.calibration import (
     expected_by_observed,
     expected_quality,
     fit_temperatures,
@@ -17,13 +22,8 @@ from ..pipeline.calibration import (
     frequency_thresholds,
     write_policy_file,
 )
-from ..pipeline.datasets import table as tables
-from ..pipeline.datasets.faults import refuse
-from ..pipeline.errors import AevlpError, unknown_name
-from ..pipeline.labelling import label
-from ..pipeline.labels.damp import DampSettings
-from ..pipeline.manifest.formats import DatasetSpec, TableSpec
 from ..pipeline.policies.cap import observed_frequencies
+from ..pipeline.policies.labelling import label
 from ..pipeline.policies.threshold import Threshold
 from ..pipeline.runtime.seeding import derive
 from ..pipeline.score_cache import ScoreCache, open_whole_cache

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from ..pipeline import policies
-from ..pipeline.calibration import read_policy_file
 from ..pipeline.errors import AevlpError, unknown_name
 from ..pipeline.losses import LossEntry
 from ..pipeline.manifest.formats import DatasetSpec
+from ..pipeline.policies.calibration import read_policy_file
 from ..pipeline.score_cache import ScoreCache
 
 LABELS = {"pseudo", "scores"}  # what a policy gives a loss to read

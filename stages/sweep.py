@@ -12,9 +12,9 @@ from ..pipeline import policies
 from ..pipeline.errors import AevlpError
 from ..pipeline.files.atomic_write import replacing
 from ..pipeline.manifest.formats import DatasetSpec
+from ..pipeline.policies.sweeping import Figures, best, check_swept, default_grid, figures, settings_of, tabulate
 from ..pipeline.runtime.provenance import versions
 from ..pipeline.score_cache import ScoreCache, open_whole_cache
-from ..pipeline.sweeping import Figures, best, check_swept, default_grid, figures, settings_of, tabulate
 from .console import out, print_json, print_table, say
 
 F1 = "F1 on the validation part"

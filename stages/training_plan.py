@@ -17,7 +17,6 @@ from ..pipeline.files.image_formats import MAX_PIXELS
 from ..pipeline.files.locations import location
 from ..pipeline.images.image_cache import ImageCache
 from ..pipeline.images.resizing import resize_of
-from ..pipeline.labelling import label
 from ..pipeline.labels.codes import NEGATIVE, POSITIVE, effective
 from ..pipeline.labels.single_positive import split_train_val
 from ..pipeline.losses import LossEntry, check_constants, constants, create, entry
@@ -25,6 +24,7 @@ from ..pipeline.losses.foreign import is_named, source_sha256
 from ..pipeline.losses.interface import Scheduled, Watching
 from ..pipeline.manifest.formats import DatasetSpec
 from ..pipeline.manifest.load import load_manifest
+from ..pipeline.policies.labelling import label
 from ..pipeline.process_group import own_device
 from ..pipeline.runtime.compiler import insist_on_compiler
 from ..pipeline.runtime.device import mixed_precision

@@ -11,7 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aevlp.pipeline.calibration import (
+from aevlp.pipeline.errors import AevlpError
+from aevlp.pipeline.losses import entry
+from aevlp.pipeline.manifest.load import load_manifest
+from aevlp.pipeline.policies import create
+from aevlp.pipeline.policies.calibration import (
     expected_by_observed,
     expected_quality,
     fit_temperatures,
@@ -20,11 +24,7 @@ from aevlp.pipeline.calibration import (
     read_policy_file,
     write_policy_file,
 )
-from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.labelling import label
-from aevlp.pipeline.losses import entry
-from aevlp.pipeline.manifest.load import load_manifest
-from aevlp.pipeline.policies import create
+from aevlp.pipeline.policies.labelling import label
 from aevlp.pipeline.score_cache import open_cache, write_cache
 from aevlp.stages import calibrate
 from aevlp.stages.calibrate import Options, read_frequencies

@@ -19,9 +19,9 @@ from aevlp.pipeline import epoch_labels, losses, policies
 from aevlp.pipeline.classifier import Architecture, Classifier, build, create_timm
 from aevlp.pipeline.epoch_labels import EpochLabels
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.labelling import label
 from aevlp.pipeline.losses import Targets
 from aevlp.pipeline.losses.interface import Scheduled
+from aevlp.pipeline.policies.labelling import label
 from aevlp.pipeline.process_group import Processes
 from aevlp.pipeline.runtime.ranks import Rank
 from aevlp.pipeline.score_cache import open_cache

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.labelling import label
 from aevlp.pipeline.policies import Known, Labels, Policy, create
+from aevlp.pipeline.policies.labelling import label
 from aevlp.pipeline.score_cache import CacheRows, ScoreCache, open_cache, reader, write_cache
 from fakes import SETTINGS, random_cache
 

@@ -12,15 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.labelling import label
 from aevlp.pipeline.labels.codes import NEGATIVE, POSITIVE
 from aevlp.pipeline.labels.damp import DampSettings
 from aevlp.pipeline.manifest.load import load_manifest
 from aevlp.pipeline.manifest.sections import Damp
 from aevlp.pipeline.metrics import pseudo_label_quality
 from aevlp.pipeline.policies import create
+from aevlp.pipeline.policies.labelling import label
+from aevlp.pipeline.policies.sweeping import best, default_grid, figures, settings_of, tabulate
 from aevlp.pipeline.score_cache import ScoreCache, open_cache, reader, write_cache
-from aevlp.pipeline.sweeping import best, default_grid, figures, settings_of, tabulate
 from aevlp.stages import sweep
 from aevlp.stages.training_plan import splits
 from fakes import blocks as in_blocks

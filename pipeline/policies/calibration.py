@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from . import policies
-from .errors import AevlpError
-from .files.atomic_write import replacing
-from .labels.codes import POSITIVE
-from .policies.view_quality import fit_view_quality, log_probabilities
-from .runtime.seeding import derive
-from .score_cache import ScoreCache
+from .. import policies
+from ..errors import AevlpError
+from ..files.atomic_write import replacing
+from ..labels.codes import POSITIVE
+from ..runtime.seeding import derive
+from ..score_cache import ScoreCache
+from .view_quality import fit_view_quality, log_probabilities
 
 KEYS = {
     "policy": str,

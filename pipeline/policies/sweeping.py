@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from .errors import AevlpError
-from .policies import Known, create
-from .score_cache import ScoreCache
+from ..errors import AevlpError
+from ..score_cache import ScoreCache
+from . import Known, create
 
 SWEPT = ("damp", "global", "vlpl", "top-k")  # the policies that label an image by what is known of it alone
 SCORING = ("temperature", "eta", "half")  # the constants that make their scores; the others make codes of the scores

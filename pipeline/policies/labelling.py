@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from .errors import AevlpError
-from .policies import Known, Labels, Policy
-from .score_cache import ScoreCache
-from .score_cache.schema import ROWS_A_BLOCK
+from ..errors import AevlpError
+from ..score_cache import ScoreCache
+from ..score_cache.schema import ROWS_A_BLOCK
+from . import Known, Labels, Policy
 
 
 def label(cache: ScoreCache, rows: np.ndarray, policy: Policy, epoch: int | None = None, seed: int = 0) -> Labels:
