@@ -22,7 +22,7 @@ from aevlp.pipeline.losses import (
     remembers_images,
 )
 from aevlp.pipeline.losses.interface import Scheduled, Stateful, Watching
-from aevlp.pipeline.schedules import gpr_schedule
+from aevlp.pipeline.losses.schedules import gpr_schedule
 from goldens import load
 
 GPR = load("gpr")

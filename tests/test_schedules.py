@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.schedules import clean_rate, gpr_schedule
+from aevlp.pipeline.losses.schedules import clean_rate, gpr_schedule
 from goldens import load
 
 GOLDEN = load("schedules")

@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 from ..errors import AevlpError
-from ..schedules import gpr_schedule
 from .interface import Targets, expected_positive_penalty, negative_log, wide
+from .schedules import gpr_schedule
 
 EPSILON = 1e-7
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from ..errors import AevlpError
-from ..schedules import gpr_schedule
 from .generalized_pseudo_label_robust import gpr_entries
 from .interface import Targets, wide
+from .schedules import gpr_schedule
 
 
 class GeneralizedRobust:

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from ..schedules import clean_rate
 from .interface import Targets, check_ranges, rows_of_table, wide
+from .schedules import clean_rate
 
 
 class LargeLossRejection:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from .errors import AevlpError
+from ..errors import AevlpError
 
 
 def gpr_schedule(
