@@ -11,9 +11,9 @@ from typing import Any
 
 from ..pipeline import losses
 from ..pipeline.errors import AevlpError
+from ..pipeline.evaluation.intervals import LEVEL, Interval, Judged, difference_interval, judge, map_interval
 from ..pipeline.files.atomic_write import replacing
 from ..pipeline.files.image_formats import MAX_PIXELS
-from ..pipeline.intervals import LEVEL, Interval, Judged, difference_interval, judge, map_interval
 from ..pipeline.runtime.provenance import versions
 from ..pipeline.score_cache import ScoreCache, open_whole_cache
 from . import train

@@ -8,10 +8,8 @@ import numpy as np
 import torch
 
 from ..pipeline.errors import AevlpError
-from ..pipeline.files.image_formats import MAX_PIXELS
-from ..pipeline.files.locations import location
-from ..pipeline.intervals import LEVEL, Interval, NoInterval, judge, map_interval
-from ..pipeline.metrics import (
+from ..pipeline.evaluation.intervals import LEVEL, Interval, NoInterval, judge, map_interval
+from ..pipeline.evaluation.metrics import (
     F1Scores,
     average_precision,
     f1_scores,
@@ -20,6 +18,8 @@ from ..pipeline.metrics import (
     predicted_top_k,
     top_k_quality,
 )
+from ..pipeline.files.image_formats import MAX_PIXELS
+from ..pipeline.files.locations import location
 from ..pipeline.runtime.device import find_device
 from ..pipeline.score_cache import open_cache
 from ..pipeline.training_loop import autocast

@@ -15,10 +15,10 @@ from ..pipeline.classifier import Architecture, Classifier, Outputs
 from ..pipeline.clip.encoder import ClipSource, absent_weights
 from ..pipeline.epoch_labels import EpochLabels
 from ..pipeline.errors import AevlpError
+from ..pipeline.evaluation.metrics import classes_without_positives, mean_average_precision
 from ..pipeline.generators import generator_states, restore_generators
 from ..pipeline.losses import Targets, create
 from ..pipeline.losses.interface import Scheduled, Watching
-from ..pipeline.metrics import classes_without_positives, mean_average_precision
 from ..pipeline.process_group import Processes, joined
 from ..pipeline.runtime.interruption import Interruption
 from ..pipeline.runtime.seeding import derive, seed_everything

@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from ..pipeline.errors import AevlpError
-from ..pipeline.intervals import Interval, NoInterval, judge, map_interval
+from ..pipeline.evaluation.intervals import Interval, NoInterval, judge, map_interval
 from ..pipeline.losses import entry
 from ..pipeline.runtime.interruption import Interruption
 from ..pipeline.score_cache import ScoreCache

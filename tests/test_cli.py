@@ -11,7 +11,7 @@ import pytest
 from conftest import call, draw_blocks
 from PIL import Image
 
-from aevlp.pipeline.metrics import pseudo_label_quality
+from aevlp.pipeline.evaluation.metrics import pseudo_label_quality
 from aevlp.pipeline.score_cache import open_cache, write_cache
 from aevlp.stages import predict
 

@@ -18,7 +18,7 @@ from sklearn.metrics import average_precision_score
 
 from aevlp.pipeline import losses
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.intervals import Interval, difference_interval, judge, map_interval
+from aevlp.pipeline.evaluation.intervals import Interval, difference_interval, judge, map_interval
 from aevlp.pipeline.score_cache import open_cache
 from aevlp.stages import compare, train
 from aevlp.stages.run_folder import RunFolder

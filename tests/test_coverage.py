@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from aevlp.pipeline.intervals import Interval, NoInterval, difference_interval, judge, map_interval
-from aevlp.pipeline.metrics import average_precision
+from aevlp.pipeline.evaluation.intervals import Interval, NoInterval, difference_interval, judge, map_interval
+from aevlp.pipeline.evaluation.metrics import average_precision
 
 GRID = torch.linspace(-8, 16, 20_001, dtype=torch.float64)
 

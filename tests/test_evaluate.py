@@ -10,7 +10,7 @@ import torch
 from sklearn.metrics import average_precision_score, f1_score, precision_score, recall_score
 
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.intervals import Interval, judge, map_interval
+from aevlp.pipeline.evaluation.intervals import Interval, judge, map_interval
 from aevlp.stages import evaluate, train
 from aevlp.stages.run_folder import RunFolder
 

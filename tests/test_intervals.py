@@ -9,8 +9,8 @@ from scipy.stats import t as student
 
 from aevlp.pipeline.datasets.left_out import left_out_precision
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.intervals import Interval, Judged, NoInterval, difference_interval, judge, map_interval
-from aevlp.pipeline.metrics import mean_average_precision
+from aevlp.pipeline.evaluation.intervals import Interval, Judged, NoInterval, difference_interval, judge, map_interval
+from aevlp.pipeline.evaluation.metrics import mean_average_precision
 
 
 def slow_left_out(scores: np.ndarray, positive: np.ndarray) -> float:

@@ -19,7 +19,7 @@ from sklearn.metrics import (
 )
 
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.metrics import (
+from aevlp.pipeline.evaluation.metrics import (
     average_precision,
     classes_without_positives,
     f1_scores,

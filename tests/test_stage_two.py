@@ -12,7 +12,7 @@ from safetensors import safe_open
 from sklearn.metrics import average_precision_score
 
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.metrics import mean_average_precision
+from aevlp.pipeline.evaluation.metrics import mean_average_precision
 from aevlp.pipeline.score_cache import open_cache
 from aevlp.stages import cli, evaluate, predict, run_folder, train
 from aevlp.stages.run_folder import RunFolder

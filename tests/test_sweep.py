@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aevlp.pipeline.errors import AevlpError
+from aevlp.pipeline.evaluation.metrics import pseudo_label_quality
 from aevlp.pipeline.labels.codes import NEGATIVE, POSITIVE
 from aevlp.pipeline.labels.damp import DampSettings
 from aevlp.pipeline.manifest.load import load_manifest
 from aevlp.pipeline.manifest.sections import Damp
-from aevlp.pipeline.metrics import pseudo_label_quality
 from aevlp.pipeline.policies import create
 from aevlp.pipeline.policies.labelling import label
 from aevlp.pipeline.policies.sweeping import best, default_grid, figures, settings_of, tabulate

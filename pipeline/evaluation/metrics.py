@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .errors import AevlpError
-from .labels.codes import NEGATIVE, POSITIVE
+from ..errors import AevlpError
+from ..labels.codes import NEGATIVE, POSITIVE
 
 
 def average_precision(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:

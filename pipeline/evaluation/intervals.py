@@ -17,8 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import stdtr, stdtrit  # Student's t: the probability below a value, and the value of a probability
 
-from .datasets.left_out import left_out_precision
-from .errors import AevlpError
+from ..datasets.left_out import left_out_precision
+from ..errors import AevlpError
 from .metrics import average_precision, checked
 
 LEVEL = 0.95
