@@ -24,7 +24,7 @@ import timm  # noqa: F401
 import torch
 import yaml
 
-from aevlp.pipeline.checkpoint import load_tensors, load_tree
+from aevlp.pipeline.training.checkpoint import load_tensors, load_tree
 from aevlp.stages import cli, pseudolabel
 from aevlp.stages.run_folder import RunFolder
 

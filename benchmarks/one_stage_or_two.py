@@ -21,8 +21,8 @@ from stage_one import Scored, scored
 from training import StageTwo
 
 from aevlp.pipeline.clip.encoder import RANDOM
-from aevlp.pipeline.process_group import joined
 from aevlp.pipeline.score_cache import open_cache
+from aevlp.pipeline.training.distributed import joined
 from aevlp.stages import scoring_plan
 from aevlp.stages.train import Options
 

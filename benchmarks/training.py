@@ -26,16 +26,16 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from aevlp.pipeline.classifier import Outputs
 from aevlp.pipeline.clip.encoder import RANDOM
-from aevlp.pipeline.epoch_labels import EpochLabels
 from aevlp.pipeline.losses import Targets, create
 from aevlp.pipeline.losses.interface import Scheduled
-from aevlp.pipeline.process_group import Processes, joined
 from aevlp.pipeline.runtime.device import mixed_precision
-from aevlp.pipeline.training_data import sent
-from aevlp.pipeline.training_loop import Batches, autocast, train_epoch
-from aevlp.pipeline.training_state import Progress
+from aevlp.pipeline.training.classifier import Outputs
+from aevlp.pipeline.training.distributed import Processes, joined
+from aevlp.pipeline.training.epoch_labels import EpochLabels
+from aevlp.pipeline.training.inputs import sent
+from aevlp.pipeline.training.loop import Batches, autocast, train_epoch
+from aevlp.pipeline.training.state import Progress
 from aevlp.stages import scoring_plan
 from aevlp.stages.console import silent
 from aevlp.stages.train import Options, classifier_inputs, make_plan

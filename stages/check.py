@@ -69,9 +69,9 @@ def _checked(spec: DatasetSpec, root: Path, workers: int | None, max_pixels: int
 
 def refused_settings(spec: DatasetSpec, classes: list[str]) -> list[str]:
     """Return why a stage would refuse what the manifest says of names, models, losses and policies; a line for each."""
-    from ..pipeline import classifier
     from ..pipeline.clip import encoder
     from ..pipeline.clip.encoder import ClipSource
+    from ..pipeline.training import classifier
     from .labels_plan import policy_with
 
     source = ClipSource(**spec.clip.model_dump()).located(spec.manifest_path.parent)

@@ -9,7 +9,7 @@ import torch
 from ..pipeline.errors import AevlpError
 from ..pipeline.runtime.device import find_device
 from ..pipeline.score_cache import ScoreCache, open_cache
-from ..pipeline.training_loop import autocast
+from ..pipeline.training.loop import autocast
 from . import pseudolabel, train
 from .console import out, say
 from .contact_sheet import Card, draw_sheet

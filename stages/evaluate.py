@@ -22,7 +22,7 @@ from ..pipeline.files.image_formats import MAX_PIXELS
 from ..pipeline.files.locations import location
 from ..pipeline.runtime.device import find_device
 from ..pipeline.score_cache import open_cache
-from ..pipeline.training_loop import autocast
+from ..pipeline.training.loop import autocast
 from .console import out, print_json, print_table, say
 from .run_folder import RunFolder
 from .train import classifier_inputs, data_root, judged, splits

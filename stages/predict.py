@@ -12,7 +12,6 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ..pipeline.classifier import Architecture
 from ..pipeline.clip.image_tower import features_of
 from ..pipeline.errors import AevlpError
 from ..pipeline.files.atomic_write import replacing
@@ -22,8 +21,9 @@ from ..pipeline.images.decoders import fastest
 from ..pipeline.images.view_loading import ViewBatch, ViewDataset, load_views
 from ..pipeline.manifest.formats import PACKAGED
 from ..pipeline.runtime.device import find_device
-from ..pipeline.training_data import normalized, scaling
-from ..pipeline.training_loop import predict_logits
+from ..pipeline.training.classifier import Architecture
+from ..pipeline.training.inputs import normalized, scaling
+from ..pipeline.training.loop import predict_logits
 from .console import Rate, out, print_json, print_table, progress_bar, say
 from .new_cache import check_unused
 from .run_folder import RunFolder

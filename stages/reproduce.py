@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..pipeline import classifier
 from ..pipeline.clip import encoder
 from ..pipeline.clip.encoder import ClipSource
 from ..pipeline.errors import AevlpError
@@ -17,6 +16,7 @@ from ..pipeline.manifest.formats import DatasetSpec
 from ..pipeline.manifest.load import load_manifest
 from ..pipeline.runtime.provenance import versions
 from ..pipeline.score_cache import open_cache
+from ..pipeline.training import classifier
 from . import datasets, pseudolabel, train
 from .console import out, print_json, results_aside, say
 from .interrupted import keeping

@@ -16,12 +16,12 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 
-from ..pipeline.checkpoint import load_description, load_tensors, load_tree, save_tensors, save_tree
-from ..pipeline.classifier import Architecture, Classifier, build
 from ..pipeline.clip.encoder import image_tower
 from ..pipeline.errors import AevlpError
 from ..pipeline.files.atomic_write import replacing
 from ..pipeline.runtime.provenance import difference
+from ..pipeline.training.checkpoint import load_description, load_tensors, load_tree, save_tensors, save_tree
+from ..pipeline.training.classifier import Architecture, Classifier, build
 from .console import say
 
 STATES_KEPT = 2

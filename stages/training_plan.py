@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..pipeline import classifier as classifiers
-from ..pipeline import heads, policies
-from ..pipeline.classifier import Architecture, Classifier
+from ..pipeline import policies
 from ..pipeline.clip.encoder import ClipEncoder, ClipSource
 from ..pipeline.errors import AevlpError, unknown_name
 from ..pipeline.files.image_formats import MAX_PIXELS
@@ -25,7 +23,6 @@ from ..pipeline.losses.interface import Scheduled, Watching
 from ..pipeline.manifest.formats import DatasetSpec
 from ..pipeline.manifest.load import load_manifest
 from ..pipeline.policies.labelling import label
-from ..pipeline.process_group import own_device
 from ..pipeline.runtime.compiler import insist_on_compiler
 from ..pipeline.runtime.device import mixed_precision
 from ..pipeline.runtime.provenance import versions
@@ -33,7 +30,11 @@ from ..pipeline.runtime.ranks import this_rank
 from ..pipeline.runtime.seeding import derive, seed_everything
 from ..pipeline.score_cache import ScoreCache, open_whole_cache
 from ..pipeline.score_cache.schema import ROWS_A_BLOCK
-from ..pipeline.training_data import EmbeddingInputs, Inputs, PixelInputs
+from ..pipeline.training import classifier as classifiers
+from ..pipeline.training import heads
+from ..pipeline.training.classifier import Architecture, Classifier
+from ..pipeline.training.distributed import own_device
+from ..pipeline.training.inputs import EmbeddingInputs, Inputs, PixelInputs
 from .console import say
 from .labels_plan import PolicyPlan, policy_of
 from .listed_images import check_dataset

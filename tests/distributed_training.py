@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from aevlp.pipeline.checkpoint import save_tensors
-from aevlp.pipeline.classifier import Architecture, build
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.losses import Targets
 from aevlp.pipeline.losses.interface import expected_positive_penalty
-from aevlp.pipeline.process_group import Processes, joined
-from aevlp.pipeline.training_loop import train_epoch
-from aevlp.pipeline.training_state import Progress
+from aevlp.pipeline.training.checkpoint import save_tensors
+from aevlp.pipeline.training.classifier import Architecture, build
+from aevlp.pipeline.training.distributed import Processes, joined
+from aevlp.pipeline.training.loop import train_epoch
+from aevlp.pipeline.training.state import Progress
 
 ROWS, CLASSES, WIDTH, BATCH = 13, 3, 5, 4  # the last batch is a single row
 

@@ -9,7 +9,7 @@ import torch.distributed as dist
 from timm.layers.norm_act import BatchNormAct2d
 from torch import nn
 
-from aevlp.pipeline.shared_statistics import share_statistics
+from aevlp.pipeline.training.sync_batch_norm import share_statistics
 
 dist.init_process_group("gloo")
 torch.manual_seed(0)

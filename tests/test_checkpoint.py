@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from aevlp.pipeline.checkpoint import load_tensors, load_tree, save_tensors, save_tree
 from aevlp.pipeline.errors import AevlpError
+from aevlp.pipeline.training.checkpoint import load_tensors, load_tree, save_tensors, save_tree
 
 DTYPES = [torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.int64, torch.int8, torch.uint8, torch.bool]
 

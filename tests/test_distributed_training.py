@@ -12,11 +12,11 @@ import pytest
 import torch
 from conftest import draw_blocks, stage_one, stage_two
 
-from aevlp.pipeline.checkpoint import load_tensors
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.process_group import Processes, own_device
 from aevlp.pipeline.runtime.ranks import Rank
-from aevlp.pipeline.training_data import EmbeddingInputs, PixelInputs
+from aevlp.pipeline.training.checkpoint import load_tensors
+from aevlp.pipeline.training.distributed import Processes, own_device
+from aevlp.pipeline.training.inputs import EmbeddingInputs, PixelInputs
 from aevlp.stages.run_folder import RunFolder
 
 VIT = """

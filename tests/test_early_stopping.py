@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aevlp.pipeline.early_stopping import EarlyStopping
+from aevlp.pipeline.training.early_stopping import EarlyStopping
 
 
 def slow_rule(history: list[float]) -> tuple[list[int], int | None]:

@@ -14,20 +14,21 @@ from conftest import stage_one, stage_two
 from PIL import Image, ImageOps
 from torch import nn
 
-from aevlp.pipeline import classifier as classifiers
-from aevlp.pipeline import epoch_labels, losses, policies
-from aevlp.pipeline.classifier import Architecture, Classifier, build, create_timm
-from aevlp.pipeline.epoch_labels import EpochLabels
+from aevlp.pipeline import losses, policies
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.losses import Targets
 from aevlp.pipeline.losses.interface import Scheduled
 from aevlp.pipeline.policies.labelling import label
-from aevlp.pipeline.process_group import Processes
 from aevlp.pipeline.runtime.ranks import Rank
 from aevlp.pipeline.score_cache import open_cache
-from aevlp.pipeline.training_data import PixelInputs, normalized, scaling
-from aevlp.pipeline.training_loop import predict_logits, train_epoch
-from aevlp.pipeline.training_state import Progress, TrainingState
+from aevlp.pipeline.training import classifier as classifiers
+from aevlp.pipeline.training import epoch_labels
+from aevlp.pipeline.training.classifier import Architecture, Classifier, build, create_timm
+from aevlp.pipeline.training.distributed import Processes
+from aevlp.pipeline.training.epoch_labels import EpochLabels
+from aevlp.pipeline.training.inputs import PixelInputs, normalized, scaling
+from aevlp.pipeline.training.loop import predict_logits, train_epoch
+from aevlp.pipeline.training.state import Progress, TrainingState
 from aevlp.stages import train
 from aevlp.stages.run_folder import RunFolder
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from conftest import call, stage_two
 
-from aevlp.pipeline import heads
-from aevlp.pipeline.classifier import Architecture, build, create_timm
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.training_data import EmbeddingInputs
+from aevlp.pipeline.training import heads
+from aevlp.pipeline.training.classifier import Architecture, build, create_timm
+from aevlp.pipeline.training.inputs import EmbeddingInputs
 from aevlp.stages.run_folder import RunFolder
 
 

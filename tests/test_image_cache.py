@@ -12,11 +12,11 @@ from conftest import call, stage_two
 from PIL import Image
 from test_stage_two import without_times
 
-from aevlp.pipeline import training_data
-from aevlp.pipeline.checkpoint import load_tensors
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.images.image_cache import ImageCache
-from aevlp.pipeline.training_data import PixelInputs
+from aevlp.pipeline.training import inputs as training_data
+from aevlp.pipeline.training.checkpoint import load_tensors
+from aevlp.pipeline.training.inputs import PixelInputs
 from aevlp.stages import train
 from aevlp.stages.run_folder import RunFolder
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from conftest import call, stage_two
 
-from aevlp.pipeline.early_stopping import EarlyStopping
 from aevlp.pipeline.errors import AevlpError
+from aevlp.pipeline.training.early_stopping import EarlyStopping
 from aevlp.stages import calibrate, compare, train
 from aevlp.stages.run_folder import RunFolder
 

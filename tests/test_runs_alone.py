@@ -10,10 +10,10 @@ import timm
 import torch
 from conftest import call, stage_one, stage_two
 
-from aevlp.pipeline import classifier as classifiers
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.labels.single_positive import split_train_val
 from aevlp.pipeline.score_cache import open_cache
+from aevlp.pipeline.training import classifier as classifiers
 from aevlp.stages import train
 from aevlp.stages.training_plan import make_plan, settings_of, splits
 

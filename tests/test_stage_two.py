@@ -281,7 +281,7 @@ def test_weights_of_another_backbone_are_refused(cache_path: Path, tmp_path: Pat
     import timm
     from safetensors.torch import save_file
 
-    from aevlp.pipeline.classifier import create_timm
+    from aevlp.pipeline.training.classifier import create_timm
 
     model = timm.create_model("resnet10t", pretrained=False)
     state = {k: v.contiguous() for k, v in model.state_dict().items()}

@@ -18,13 +18,13 @@ import torch
 from conftest import call, stage_two
 from safetensors import SafetensorError
 
-from aevlp.pipeline import checkpoint
-from aevlp.pipeline.checkpoint import load_tree
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.files import atomic_write
-from aevlp.pipeline.generators import generator_states, restore_generators
 from aevlp.pipeline.losses import Targets, create
 from aevlp.pipeline.runtime.interruption import Interruption
+from aevlp.pipeline.training import checkpoint
+from aevlp.pipeline.training.checkpoint import load_tree
+from aevlp.pipeline.training.random_state import generator_states, restore_generators
 from aevlp.stages import train
 from aevlp.stages.run_folder import RunFolder
 

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..errors import AevlpError
+from ..losses.interface import Targets, TrainingLoss
 from .classifier import Outputs
-from .errors import AevlpError
-from .losses.interface import Targets, TrainingLoss
-from .process_group import Processes
-from .shared_statistics import SharedStatistics
-from .training_state import Progress
+from .distributed import Processes
+from .state import Progress
+from .sync_batch_norm import SharedStatistics
 
 Batches = Iterable[tuple[np.ndarray, Tensor]]
 

@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..errors import AevlpError
+from ..losses.interface import Stateful, TrainingLoss
+from ..policies.interface import Policy
 from .early_stopping import EarlyStopping
-from .errors import AevlpError
-from .losses.interface import Stateful, TrainingLoss
-from .policies.interface import Policy
 
 
 @dataclass

@@ -4,10 +4,10 @@ import threading
 
 import numpy as np
 
-from .losses.interface import Scheduled, Stateful, Watching
-from .policies import Known, Labels, Policy
-from .policies.labelling import label
-from .score_cache import ScoreCache
+from ..losses.interface import Scheduled, Stateful, Watching
+from ..policies import Known, Labels, Policy
+from ..policies.labelling import label
+from ..score_cache import ScoreCache
 
 
 class EpochLabels:

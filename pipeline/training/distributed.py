@@ -15,10 +15,10 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from .errors import AevlpError
-from .runtime.device import find_device
-from .runtime.ranks import Rank, this_rank
-from .shared_statistics import share_statistics
+from ..errors import AevlpError
+from ..runtime.device import find_device
+from ..runtime.ranks import Rank, this_rank
+from .sync_batch_norm import share_statistics
 
 PATIENCE = timedelta(hours=2)  # how long the others wait while one process saves, or fetches weights
 LOST = ("Connection closed by peer", "Connection reset by peer", "Broken pipe", "Socket closed", "recvValue failed")

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .errors import AevlpError, unknown_name
+from ..errors import AevlpError, unknown_name
 
 NAMES = ("linear", "boostlu", "latent")
 BOOST = 5.0  # Kim et al. 2023

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..clip.encoder import IMAGENET_STATISTICS, ClipEncoder, image_tower, quiet
+from ..errors import AevlpError, unknown_name
+from ..files.absent_files import Absent, absent_from_hub
+from ..images.resizing import EXACT
 from . import heads
-from .clip.encoder import IMAGENET_STATISTICS, ClipEncoder, image_tower, quiet
-from .errors import AevlpError, unknown_name
-from .files.absent_files import Absent, absent_from_hub
-from .images.resizing import EXACT
 
 PRETRAINED, RANDOM = "pretrained", "random"
 

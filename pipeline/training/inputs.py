@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
-from .errors import AevlpError, ImageError
-from .files.image_formats import MAX_PIXELS
-from .files.stamps import stamp
-from .images.decoders import fastest
-from .images.image_cache import ImageCache
-from .images.read import read_pixels
-from .images.resizing import EXACT, resized_image
+from ..errors import AevlpError, ImageError
+from ..files.image_formats import MAX_PIXELS
+from ..files.stamps import stamp
+from ..images.decoders import fastest
+from ..images.image_cache import ImageCache
+from ..images.read import read_pixels
+from ..images.resizing import EXACT, resized_image
 
 EVALUATION_BATCH, GPU_EVALUATION_BATCH = 64, 256
 BATCH_BYTES = 64 << 20  # of the pixels of a batch to judge: each worker holds some in shared memory

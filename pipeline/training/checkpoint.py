@@ -9,8 +9,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from .errors import AevlpError
-from .files.atomic_write import replacing
+from ..errors import AevlpError
+from ..files.atomic_write import replacing
 
 
 def save_tensors(path: Path, tensors: dict[str, torch.Tensor], description: dict[str, Any]) -> None:
