@@ -28,7 +28,7 @@ from ..pipeline.policies.threshold import Threshold
 from ..pipeline.runtime.seeding import derive
 from ..pipeline.score_cache import ScoreCache, open_whole_cache
 from .console import out, print_json, print_result, print_table, say
-from .new_cache import check_unused
+from .new_files import check_unused
 from .training_plan import dataset_of, splits
 
 POLICIES = ("threshold", "view-quality")

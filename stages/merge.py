@@ -11,7 +11,7 @@ from ..pipeline.runtime.provenance import difference
 from ..pipeline.score_cache import ScoreCache, open_cache, write_cache
 from ..pipeline.score_cache.merging import merged
 from .console import out
-from .new_cache import check_new
+from .new_files import check_new
 from .scoring_plan import comparable
 
 

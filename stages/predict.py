@@ -25,7 +25,7 @@ from ..pipeline.training.classifier import Architecture
 from ..pipeline.training.inputs import normalized, scaling
 from ..pipeline.training.loop import predict_logits
 from .console import Rate, out, print_json, print_table, progress_bar, say
-from .new_cache import check_unused
+from .new_files import check_unused
 from .run_folder import RunFolder
 from .train import scoring_encoder
 

@@ -17,7 +17,7 @@ from ..pipeline.score_cache.rescoring import rescored
 from ..pipeline.scoring.scorer import one_thread_each
 from .console import out
 from .inspect import cached_settings
-from .new_cache import check_new, names_of_file
+from .new_files import check_new, names_of_file
 from .train import dataset_of, scoring_encoder
 
 

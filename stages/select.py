@@ -9,7 +9,7 @@ from ..pipeline.score_cache import ScoreCache, open_cache, write_cache
 from ..pipeline.score_cache.selecting import selected
 from .console import out
 from .inspect import cached_settings
-from .new_cache import check_new, names_given
+from .new_files import check_new, names_given
 
 
 def run(source: Path, target: Path, classes: str | None, images: str | None, split: str | None) -> None:
