@@ -25,8 +25,9 @@ import torch
 import yaml
 
 from aevlp.pipeline.training.checkpoint import load_tensors, load_tree
-from aevlp.stages import cli, pseudolabel
+from aevlp.stages import cli
 from aevlp.stages.run_folder import RunFolder
+from aevlp.stages.stage_one import pseudolabel
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 IMAGES = {"train": 320, "test": 80}

@@ -25,8 +25,9 @@ from aevlp.pipeline.labels.damp import DampSettings, codes_from_scores, damp_sco
 from aevlp.pipeline.score_cache import CacheHeader, CacheRows, open_cache, write_cache
 from aevlp.pipeline.score_cache.unfinished import Shard, cut
 from aevlp.pipeline.scoring.parts import PartStore
-from aevlp.stages import part_scoring, verify
-from aevlp.stages.scoring_plan import Options, ScoringPlan
+from aevlp.stages import verify
+from aevlp.stages.stage_one import parts as part_scoring
+from aevlp.stages.stage_one.plan import Options, ScoringPlan
 
 SHARD = 256
 VIEWS, FLIPS, WIDTH = 17, 2, 512

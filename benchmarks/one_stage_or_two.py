@@ -23,7 +23,7 @@ from training import StageTwo
 from aevlp.pipeline.clip.encoder import RANDOM
 from aevlp.pipeline.score_cache import open_cache
 from aevlp.pipeline.training.distributed import joined
-from aevlp.stages import scoring_plan
+from aevlp.stages.stage_one import plan as scoring_plan
 from aevlp.stages.train import Options
 
 FLIPS = 2

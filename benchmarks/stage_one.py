@@ -30,8 +30,8 @@ from aevlp.pipeline.score_cache.unfinished import remove_parts
 from aevlp.pipeline.scoring.bottleneck import TimeSpent
 from aevlp.pipeline.scoring.scorer import one_thread_each
 from aevlp.stages.console import silent
-from aevlp.stages.part_scoring import finish
-from aevlp.stages.scoring_plan import Options, make_plan
+from aevlp.stages.stage_one.parts import finish
+from aevlp.stages.stage_one.plan import Options, make_plan
 
 
 class Scored(NamedTuple):

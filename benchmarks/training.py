@@ -36,8 +36,8 @@ from aevlp.pipeline.training.epoch_labels import EpochLabels
 from aevlp.pipeline.training.inputs import sent
 from aevlp.pipeline.training.loop import Batches, autocast, train_epoch
 from aevlp.pipeline.training.state import Progress
-from aevlp.stages import scoring_plan
 from aevlp.stages.console import silent
+from aevlp.stages.stage_one import plan as scoring_plan
 from aevlp.stages.train import Options, classifier_inputs, make_plan
 from aevlp.stages.training_plan import new_classifier, precision
 

@@ -131,7 +131,7 @@ def pseudolabel(
     ):
         if value is not None and value not in known:
             raise typer.BadParameter(f"{value!r} is not one of {', '.join(known)}", param_hint=f"--{name}")
-    from . import pseudolabel as stage
+    from .stage_one import pseudolabel as stage
 
     stage.run(
         stage.Options(

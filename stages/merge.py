@@ -12,7 +12,7 @@ from ..pipeline.score_cache import ScoreCache, open_cache, write_cache
 from ..pipeline.score_cache.merging import merged
 from .console import out
 from .new_files import check_new
-from .scoring_plan import comparable
+from .stage_one.plan import comparable
 
 
 def run(target: Path, sources: Sequence[Path]) -> None:

@@ -30,8 +30,8 @@ from ..pipeline.score_cache.unfinished import exclusive, recorded_settings, remo
 from ..pipeline.scoring.scorer import one_thread_each
 from .console import let_speak, out, print_result
 from .inspect import cached_settings
-from .part_scoring import score
-from .scoring_plan import Options, ScoringPlan, comparable, make_plan
+from .stage_one.parts import score
+from .stage_one.plan import Options, ScoringPlan, comparable, make_plan
 
 
 @dataclass(frozen=True)

@@ -418,7 +418,7 @@ def of_before(provenance: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_caches_of_before_are_gone_on_with(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from aevlp.stages import scoring_plan
+    from aevlp.stages.stage_one import plan as scoring_plan
 
     real = scoring_plan._provenance
     with monkeypatch.context() as patch:

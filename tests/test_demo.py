@@ -19,7 +19,8 @@ def test_demo_on_few_scenes(tmp_path: Path, capsys: pytest.CaptureFixture, monke
     packaged = load_manifest()
     few = packaged["scenes"].model_copy(update={"train": 200, "test": 20})
     monkeypatch.setattr(
-        "aevlp.stages.pseudolabel.load_manifest", lambda _: packaged.model_copy(update={"datasets": {"scenes": few}})
+        "aevlp.stages.stage_one.pseudolabel.load_manifest",
+        lambda _: packaged.model_copy(update={"datasets": {"scenes": few}}),
     )
     monkeypatch.setattr(
         "aevlp.stages.training_plan.load_manifest", lambda _: packaged.model_copy(update={"datasets": {"scenes": few}})

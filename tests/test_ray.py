@@ -18,8 +18,8 @@ from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.manifest.load import load_manifest
 from aevlp.pipeline.score_cache.unfinished import parts_folder
 from aevlp.pipeline.scoring.parts import PartStore
-from aevlp.stages.ray_engine import score_with_ray
-from aevlp.stages.scoring_plan import Options, ScoringPlan, make_plan
+from aevlp.stages.stage_one.plan import Options, ScoringPlan, make_plan
+from aevlp.stages.stage_one.ray_engine import score_with_ray
 
 pytest.importorskip("ray")
 

@@ -152,7 +152,7 @@ def test_towers_and_resizes_agree_on_the_cosines(blocks: Path, tmp_path: Path) -
 @pytest.mark.slow
 @pytest.mark.parametrize("options", [{}, {"tower": "openvino"}, {"tower": "openvino", "resize": "exact"}])
 def test_codes_of_the_scenes_are_those_of_the_plain_path(tmp_path: Path, options: dict) -> None:
-    from aevlp.stages import pseudolabel
+    from aevlp.stages.stage_one import pseudolabel
 
     plain, other = (
         open_cache(pseudolabel.run(pseudolabel.Options("scenes", tmp_path / f"{n}.h5", limit=800, **given)))

@@ -2,17 +2,17 @@
 
 from typing import TYPE_CHECKING, Any
 
-from ..pipeline.clip.as_trained import ASSUMED, all_tags
-from ..pipeline.clip.encoder import IMAGENET_STATISTICS, ClipEncoder
-from ..pipeline.clip.source import ClipSource
-from ..pipeline.errors import AevlpError
-from ..pipeline.manifest.clip_names import RANDOM, may_bring_weights
-from ..pipeline.manifest.pixel_statistics import checked, written
-from ..pipeline.manifest.sections import Clip
-from .console import say
+from ...pipeline.clip.as_trained import ASSUMED, all_tags
+from ...pipeline.clip.encoder import IMAGENET_STATISTICS, ClipEncoder
+from ...pipeline.clip.source import ClipSource
+from ...pipeline.errors import AevlpError
+from ...pipeline.manifest.clip_names import RANDOM, may_bring_weights
+from ...pipeline.manifest.pixel_statistics import checked, written
+from ...pipeline.manifest.sections import Clip
+from ..console import say
 
 if TYPE_CHECKING:
-    from .scoring_plan import Options
+    from .plan import Options
 
 PUBLISHED = "--compat published"
 MODES = {"squash": "stretched", "shortest": "shortest side, then cropped", "longest": "longest side, then padded"}

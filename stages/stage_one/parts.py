@@ -5,18 +5,18 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
-from ..pipeline.datasets.image_table import Fingerprint
-from ..pipeline.errors import AevlpError
-from ..pipeline.files.stamps import stamp, stamped_size
-from ..pipeline.runtime.ranks import Rank
-from ..pipeline.score_cache import CacheHeader, CacheRows, ScoreCache
-from ..pipeline.score_cache.unfinished import Shard, exclusive
-from ..pipeline.scoring.bottleneck import TimeSpent
-from ..pipeline.scoring.parts import PartStore
-from ..pipeline.scoring.scorer import Threads
-from .console import Rate, progress_bar, say
-from .interrupted import keeping
-from .scoring_plan import ScoringPlan
+from ...pipeline.datasets.image_table import Fingerprint
+from ...pipeline.errors import AevlpError
+from ...pipeline.files.stamps import stamp, stamped_size
+from ...pipeline.runtime.ranks import Rank
+from ...pipeline.score_cache import CacheHeader, CacheRows, ScoreCache
+from ...pipeline.score_cache.unfinished import Shard, exclusive
+from ...pipeline.scoring.bottleneck import TimeSpent
+from ...pipeline.scoring.parts import PartStore
+from ...pipeline.scoring.scorer import Threads
+from ..console import Rate, progress_bar, say
+from ..interrupted import keeping
+from .plan import ScoringPlan
 
 POLL_SECONDS = 1.0
 Write = Callable[[CacheHeader, Iterator[CacheRows]], None]

@@ -6,15 +6,15 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from ..pipeline.errors import AevlpError, UnreadableNow
-from ..pipeline.files.identity import identity_of
-from ..pipeline.files.stamps import file_size, is_hashed, stamp, stamped_size
-from ..pipeline.manifest.load import load_manifest
-from ..pipeline.runtime.provenance import difference
-from ..pipeline.runtime.ranks import Rank, this_rank
-from ..pipeline.score_cache import ScoreCache, check_suffix, open_cache, remove_cache, write_cache
-from ..pipeline.score_cache.remote import check_writable, local_place
-from ..pipeline.score_cache.unfinished import (
+from ...pipeline.errors import AevlpError, UnreadableNow
+from ...pipeline.files.identity import identity_of
+from ...pipeline.files.stamps import file_size, is_hashed, stamp, stamped_size
+from ...pipeline.manifest.load import load_manifest
+from ...pipeline.runtime.provenance import difference
+from ...pipeline.runtime.ranks import Rank, this_rank
+from ...pipeline.score_cache import ScoreCache, check_suffix, open_cache, remove_cache, write_cache
+from ...pipeline.score_cache.remote import check_writable, local_place
+from ...pipeline.score_cache.unfinished import (
     exclusive,
     in_use,
     leftovers,
@@ -22,11 +22,11 @@ from ..pipeline.score_cache.unfinished import (
     recorded_settings,
     remove_parts,
 )
-from ..pipeline.scoring.bottleneck import TOWER
-from ..pipeline.scoring.scorer import one_thread_each
-from .console import let_speak, out, print_result, say
-from .part_scoring import Scored, score
-from .scoring_plan import Options, ScoringPlan, comparable, make_plan
+from ...pipeline.scoring.bottleneck import TOWER
+from ...pipeline.scoring.scorer import one_thread_each
+from ..console import let_speak, out, print_result, say
+from .parts import Scored, score
+from .plan import Options, ScoringPlan, comparable, make_plan
 
 __all__ = ["Options", "run"]
 

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from ..pipeline.datasets import ImageTable
-from ..pipeline.datasets.near_names import hints
-from ..pipeline.errors import AevlpError
-from ..pipeline.files.stamps import file_size
-from ..pipeline.manifest.formats import DatasetSpec
-from .console import say
+from ...pipeline.datasets import ImageTable
+from ...pipeline.datasets.near_names import hints
+from ...pipeline.errors import AevlpError
+from ...pipeline.files.stamps import file_size
+from ...pipeline.manifest.formats import DatasetSpec
+from ..console import say
 
 SHOWN = 3
 

@@ -9,30 +9,30 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..pipeline.clip import towers
-from ..pipeline.clip.encoder import RANDOM, ClipEncoder, ClipSource
-from ..pipeline.clip.prompts import class_names, class_prompts
-from ..pipeline.clip.text_graph import HIDDEN, TextGraph, graph_weights, load_relation
-from ..pipeline.datasets import ImageTable, load_images
-from ..pipeline.errors import AevlpError
-from ..pipeline.files.image_formats import MAX_PIXELS
-from ..pipeline.images import decoders
-from ..pipeline.images.resizing import FAST, described
-from ..pipeline.images.view_loading import ViewDataset
-from ..pipeline.labels.observation import checked, parsed
-from ..pipeline.manifest.formats import PACKAGED, DatasetSpec
-from ..pipeline.manifest.sections import TextGraphConstants
-from ..pipeline.runtime.device import find_device
-from ..pipeline.runtime.provenance import arrays_sha256, versions, without_origins
-from ..pipeline.runtime.ranks import this_rank
-from ..pipeline.runtime.seeding import derive
-from ..pipeline.score_cache import CacheHeader
-from ..pipeline.score_cache.unfinished import cut
-from ..pipeline.scoring.parts import PartStore
-from ..pipeline.scoring.scorer import FLIPS, Scorer, Threads
-from ..pipeline.scoring.shards import ShardScoring
+from ...pipeline.clip import towers
+from ...pipeline.clip.encoder import RANDOM, ClipEncoder, ClipSource
+from ...pipeline.clip.prompts import class_names, class_prompts
+from ...pipeline.clip.text_graph import HIDDEN, TextGraph, graph_weights, load_relation
+from ...pipeline.datasets import ImageTable, load_images
+from ...pipeline.errors import AevlpError
+from ...pipeline.files.image_formats import MAX_PIXELS
+from ...pipeline.images import decoders
+from ...pipeline.images.resizing import FAST, described
+from ...pipeline.images.view_loading import ViewDataset
+from ...pipeline.labels.observation import checked, parsed
+from ...pipeline.manifest.formats import PACKAGED, DatasetSpec
+from ...pipeline.manifest.sections import TextGraphConstants
+from ...pipeline.runtime.device import find_device
+from ...pipeline.runtime.provenance import arrays_sha256, versions, without_origins
+from ...pipeline.runtime.ranks import this_rank
+from ...pipeline.runtime.seeding import derive
+from ...pipeline.score_cache import CacheHeader
+from ...pipeline.score_cache.unfinished import cut
+from ...pipeline.scoring.parts import PartStore
+from ...pipeline.scoring.scorer import FLIPS, Scorer, Threads
+from ...pipeline.scoring.shards import ShardScoring
+from ..console import say
 from . import scoring_model
-from .console import say
 from .missing_images import note_missing
 
 OPENAI = "openai"  # the tag of the weights that the published program runs with

@@ -11,14 +11,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from ..pipeline.errors import AevlpError
-from ..pipeline.manifest.load import load_manifest
-from ..pipeline.score_cache.unfinished import Shard
-from ..pipeline.scoring.bottleneck import TimeSpent
-from ..pipeline.scoring.parts import PartStore
-from ..pipeline.scoring.scorer import one_thread_each
-from .console import err, out
-from .scoring_plan import Options, ScoringPlan, make_plan
+from ...pipeline.errors import AevlpError
+from ...pipeline.manifest.load import load_manifest
+from ...pipeline.score_cache.unfinished import Shard
+from ...pipeline.scoring.bottleneck import TimeSpent
+from ...pipeline.scoring.parts import PartStore
+from ...pipeline.scoring.scorer import one_thread_each
+from ..console import err, out
+from .plan import Options, ScoringPlan, make_plan
 
 
 def score_with_ray(
