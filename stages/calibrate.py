@@ -29,7 +29,7 @@ from ..pipeline.runtime.seeding import derive
 from ..pipeline.score_cache import ScoreCache, open_whole_cache
 from .console import out, print_json, print_result, print_table, say
 from .new_files import check_unused
-from .training_plan import dataset_of, splits
+from .stage_two.plan import dataset_of, splits
 
 POLICIES = ("threshold", "view-quality")
 TEMPERATURES = ("keep", "one", "class")

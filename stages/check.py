@@ -72,7 +72,7 @@ def refused_settings(spec: DatasetSpec, classes: list[str]) -> list[str]:
     from ..pipeline.clip import encoder
     from ..pipeline.clip.encoder import ClipSource
     from ..pipeline.training import classifier
-    from .labels_plan import policy_with
+    from .stage_two.labels_plan import policy_with
 
     source = ClipSource(**spec.clip.model_dump()).located(spec.manifest_path.parent)
     settings: list[tuple[str, Callable[[], object]]] = [

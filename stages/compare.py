@@ -16,14 +16,14 @@ from ..pipeline.files.atomic_write import replacing
 from ..pipeline.files.image_formats import MAX_PIXELS
 from ..pipeline.runtime.provenance import versions
 from ..pipeline.score_cache import ScoreCache, open_whole_cache
-from . import train
 from .console import out, print_json, print_table, results_aside, say
 from .earlier_trainings import Trained, earlier_trainings
 from .interrupted import keeping
-from .labels_plan import policy_of
 from .methods import Method, methods_of
-from .run_folder import RunFolder
-from .training_plan import Plan, dataset_of, settings_of
+from .stage_two import train
+from .stage_two.labels_plan import policy_of
+from .stage_two.plan import Plan, dataset_of, settings_of
+from .stage_two.run_folder import RunFolder
 from .trainings import ends, ends_cell, file_name, gpus, scores_on_test, train_at_once, why_none
 
 FULL = "With full labels: upper bounds, and policies fitted to some"

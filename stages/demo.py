@@ -10,13 +10,13 @@ from ..pipeline.errors import AevlpError
 from ..pipeline.runtime.device import find_device
 from ..pipeline.score_cache import ScoreCache, open_cache
 from ..pipeline.training.loop import autocast
-from . import train
 from .console import out, say
 from .contact_sheet import Card, draw_sheet
 from .inspect import cached_settings, print_quality, qualities
 from .interrupted import keeping
-from .run_folder import RunFolder
 from .stage_one import pseudolabel
+from .stage_two import train
+from .stage_two.run_folder import RunFolder
 from .trainings import check_losses, measure, print_results, train_each
 
 CARDS = 12

@@ -10,8 +10,8 @@ from ..pipeline.errors import AevlpError
 from ..pipeline.runtime.provenance import difference
 from .console import say
 from .methods import Method
-from .run_folder import RunFolder
-from .training_plan import Plan, settings_of
+from .stage_two.plan import Plan, settings_of
+from .stage_two.run_folder import RunFolder
 
 # What trainings on equal terms may differ in: their method, their seed, and where things were.
 OWN = ("loss", "loss_sha256", "policy", "seed", "cache", "data_root")

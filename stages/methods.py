@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from ..pipeline import losses
 from ..pipeline.errors import AevlpError
-from .labels_plan import LABELS
+from .stage_two.labels_plan import LABELS
 from .trainings import file_name
 
 ALL = "all"

@@ -17,10 +17,11 @@ from ..pipeline.manifest.load import load_manifest
 from ..pipeline.runtime.provenance import versions
 from ..pipeline.score_cache import open_cache
 from ..pipeline.training import classifier
-from . import datasets, train
+from . import datasets
 from .console import out, print_json, results_aside, say
 from .interrupted import keeping
 from .stage_one import pseudolabel
+from .stage_two import train
 from .trainings import check_losses, measure, print_results, train_each
 
 

@@ -18,7 +18,7 @@ from ..pipeline.scoring.scorer import one_thread_each
 from .console import out
 from .inspect import cached_settings
 from .new_files import check_new, names_of_file
-from .train import dataset_of, scoring_encoder
+from .stage_two.train import dataset_of, scoring_encoder
 
 
 def run(

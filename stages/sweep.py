@@ -49,7 +49,7 @@ def run(options: Options) -> None:
     cache = open_whole_cache(options.cache)
     if not options.json:
         say(f"{options.cache}: {len(cache):,} images, {len(cache.classes)} classes")
-    from .training_plan import dataset_of
+    from .stage_two.plan import dataset_of
 
     spec = dataset_of(cache, options.dataset, options.manifest)
     record = swept(cache, spec, options.policies, parsed_grid(options.grid))
@@ -106,7 +106,7 @@ def swept(
     }
     tried = {name: settings_of(name, own, grids[name]) for name, own in owns.items()}
 
-    from .training_plan import splits
+    from .stage_two.plan import splits
 
     train, val, test = splits(cache, spec.recipe.val_fraction)
     parts = {"train": train.rows, "val": val.rows, **({"test": test.rows} if len(test.rows) else {})}
@@ -148,7 +148,7 @@ def _own(name: str, cache: ScoreCache, spec: DatasetSpec) -> dict[str, Any]:
     """Return all constants that training would take for a policy."""
     check_swept(name)
     from ..pipeline.losses import entry
-    from .labels_plan import policy_of
+    from .stage_two.labels_plan import policy_of
 
     plan = policy_of(name, "gpr", entry("gpr"), cache, spec)
     assert plan is not None

@@ -75,7 +75,7 @@ def train(
     max_pixels: MaxPixels = MAX_PIXELS,
 ) -> None:
     """Stage two: train a classifier from a cache. Under torchrun, several processes share each batch."""
-    from . import train as stage
+    from .stage_two import train as stage
 
     stage.run(
         stage.Options(
@@ -101,7 +101,7 @@ def evaluate(
     """Measure a trained classifier on a split."""
     if split not in ("train", "val", "test"):
         raise typer.BadParameter(f"{split!r} is not one of train, val, test", param_hint="--split")
-    from . import evaluate as stage
+    from .stage_two import evaluate as stage
 
     stage.run(run, split, cache, data_root, device, workers, json, threshold, max_pixels)
 
@@ -117,7 +117,7 @@ def predict(
     json: Json = False,
 ) -> None:
     """Label new images with a trained classifier."""
-    from . import predict as stage
+    from .stage_two import predict as stage
 
     stage.run(run, images, output, threshold, device, workers, json, max_pixels)
 
@@ -257,6 +257,6 @@ def calibrate(
 
 def losses(json: Json = False) -> None:
     """List the losses: paper, year, what each reads of the cache and what it remembers; and the policies that make labels."""
-    from . import losses as stage
+    from .stage_two import list_losses as stage
 
     stage.run(json)

@@ -13,8 +13,9 @@ from s3_store import S3Store, s3_store
 
 from aevlp.pipeline.clip import towers
 from aevlp.pipeline.files.locations import forget_listings
-from aevlp.stages import cli, train
+from aevlp.stages import cli
 from aevlp.stages.stage_one import pseudolabel
+from aevlp.stages.stage_two import train
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has what it starts in the background ignore it
 # Several tests fork, and a fork of a process in which OpenVINO has computed can hang: those about it ask for it.

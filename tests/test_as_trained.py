@@ -24,8 +24,8 @@ from aevlp.pipeline.manifest import pixel_statistics
 from aevlp.pipeline.manifest.load import load_manifest
 from aevlp.pipeline.score_cache import ScoreCache, open_cache
 from aevlp.stages import inspect, update
-from aevlp.stages.run_folder import RunFolder
-from aevlp.stages.training_plan import scoring_encoder
+from aevlp.stages.stage_two.plan import scoring_encoder
+from aevlp.stages.stage_two.run_folder import RunFolder
 
 CPU = torch.device("cpu")
 MODELS = sorted({model for model, _ in open_clip.list_pretrained()})

@@ -13,7 +13,7 @@ from PIL import Image
 
 from aevlp.pipeline.evaluation.metrics import pseudo_label_quality
 from aevlp.pipeline.score_cache import open_cache, write_cache
-from aevlp.stages import predict
+from aevlp.stages.stage_two import predict
 
 
 def test_both_stages_and_every_reading_command(tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch) -> None:
@@ -151,7 +151,7 @@ def test_exit_codes(
 
 
 def test_interrupted_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
-    from aevlp.stages import losses
+    from aevlp.stages.stage_two import list_losses as losses
 
     def interrupt(_: bool) -> None:
         raise KeyboardInterrupt

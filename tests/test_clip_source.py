@@ -24,7 +24,7 @@ from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.files import absent_files as hub
 from aevlp.pipeline.score_cache import ScoreCache, open_cache
 from aevlp.stages import check, reproduce
-from aevlp.stages.training_plan import scoring_encoder
+from aevlp.stages.stage_two.plan import scoring_encoder
 
 CPU = torch.device("cpu")
 REPOSITORY = "someone/tiny-clip"

@@ -23,7 +23,7 @@ def test_demo_on_few_scenes(tmp_path: Path, capsys: pytest.CaptureFixture, monke
         lambda _: packaged.model_copy(update={"datasets": {"scenes": few}}),
     )
     monkeypatch.setattr(
-        "aevlp.stages.training_plan.load_manifest", lambda _: packaged.model_copy(update={"datasets": {"scenes": few}})
+        "aevlp.stages.stage_two.plan.load_manifest", lambda _: packaged.model_copy(update={"datasets": {"scenes": few}})
     )
     monkeypatch.chdir(tmp_path)
     demo.run(1, 1, ["an", "gpr"], Path("cache/scenes.h5"), None, Path("demo.png"), "cpu", 0)

@@ -17,7 +17,7 @@ from aevlp.pipeline.runtime.ranks import Rank
 from aevlp.pipeline.training.checkpoint import load_tensors
 from aevlp.pipeline.training.distributed import Processes, own_device
 from aevlp.pipeline.training.inputs import EmbeddingInputs, PixelInputs
-from aevlp.stages.run_folder import RunFolder
+from aevlp.stages.stage_two.run_folder import RunFolder
 
 VIT = """
 {"embed_dim": 16,

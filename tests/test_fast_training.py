@@ -29,8 +29,8 @@ from aevlp.pipeline.training.epoch_labels import EpochLabels
 from aevlp.pipeline.training.inputs import PixelInputs, normalized, scaling
 from aevlp.pipeline.training.loop import predict_logits, train_epoch
 from aevlp.pipeline.training.state import Progress, TrainingState
-from aevlp.stages import train
-from aevlp.stages.run_folder import RunFolder
+from aevlp.stages.stage_two import train
+from aevlp.stages.stage_two.run_folder import RunFolder
 
 ALONE, CPU = Processes(Rank(0, 1, 0)), torch.device("cpu")
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -17,8 +17,8 @@ from aevlp.pipeline.images.image_cache import ImageCache
 from aevlp.pipeline.training import inputs as training_data
 from aevlp.pipeline.training.checkpoint import load_tensors
 from aevlp.pipeline.training.inputs import PixelInputs
-from aevlp.stages import train
-from aevlp.stages.run_folder import RunFolder
+from aevlp.stages.stage_two import train
+from aevlp.stages.stage_two.run_folder import RunFolder
 
 NAMES = np.array([f"images/{n}.png" for n in range(5)])
 OPTIONS = {"backbone": "clip", "epochs": 2}

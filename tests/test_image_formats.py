@@ -228,7 +228,7 @@ from aevlp.pipeline.manifest.load import load_manifest
 from aevlp.stages import check, cli
 whole = sys.argv[1] == "whole"
 if whole:
-    import timm, aevlp.stages.labels_plan, aevlp.pipeline.clip.encoder, aevlp.pipeline.losses  # torch looks around on the machine
+    import timm, aevlp.stages.stage_two.labels_plan, aevlp.pipeline.clip.encoder, aevlp.pipeline.losses  # torch looks around on the machine
 started = []
 EVENTS = ("subprocess.Popen", "os.exec", "os.posix_spawn", "os.fork", "os.forkpty", "os.system", "os.spawn", "os.startfile")
 sys.addaudithook(lambda event, given: started.append(f"{event} {given}") if event in EVENTS else None)

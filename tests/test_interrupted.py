@@ -9,8 +9,9 @@ import pytest
 from conftest import call
 
 from aevlp.pipeline.scoring.scorer import Scorer
-from aevlp.stages import calibrate, diff, evaluate, inspect, sweep, train, verify
+from aevlp.stages import calibrate, diff, inspect, sweep, verify
 from aevlp.stages.interrupted import forget, keeping, what_is_kept
+from aevlp.stages.stage_two import evaluate, train
 
 LINEAR = ("--backbone", "linear", "--epochs", 2, "--workers", 0)
 

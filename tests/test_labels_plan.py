@@ -10,8 +10,9 @@ from conftest import call, stage_two
 
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.training.early_stopping import EarlyStopping
-from aevlp.stages import calibrate, compare, train
-from aevlp.stages.run_folder import RunFolder
+from aevlp.stages import calibrate, compare
+from aevlp.stages.stage_two import train
+from aevlp.stages.stage_two.run_folder import RunFolder
 
 
 @pytest.fixture

@@ -19,8 +19,9 @@ from aevlp.pipeline.labels.observation import REGIMES, apply, checked, parsed
 from aevlp.pipeline.labels.single_positive import observe
 from aevlp.pipeline.manifest.load import load_manifest
 from aevlp.pipeline.score_cache import ScoreCache, open_cache, write_cache
-from aevlp.stages import train, verify
-from aevlp.stages.run_folder import RunFolder
+from aevlp.stages import verify
+from aevlp.stages.stage_two import train
+from aevlp.stages.stage_two.run_folder import RunFolder
 from aevlp.stages.verify import find_faults
 from goldens import load
 

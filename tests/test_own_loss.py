@@ -16,8 +16,8 @@ from conftest import call, stage_two
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.losses import Targets, create, entry, foreign
 from aevlp.pipeline.losses.foreign_source import written_constants
-from aevlp.stages import train
-from aevlp.stages.run_folder import RunFolder
+from aevlp.stages.stage_two import train
+from aevlp.stages.stage_two.run_folder import RunFolder
 
 DOCS = Path(__file__).parent.parent / "docs" / "own_loss.md"
 FENCED = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
@@ -163,7 +163,7 @@ def test_a_loss_that_remembers_goes_on_as_if_it_had_never_stopped(
     for loss in ("role", "em-apl", "ll-cp", "mime"):
         given = {"em-apl": {"warmup_epoch": 2}, "mime": {"warmup_epoch": 1, "theta": 0.5}}.get(loss, {})
         monkeypatch.setattr(
-            "aevlp.stages.training_plan._loss_constants",
+            "aevlp.stages.stage_two.plan._loss_constants",
             lambda spec, name, *_, given=given: {**given, **({"expected_positives": 1.5} if name == "role" else {})},
         )
         whole = RunFolder(stage_two(cache_path, folder / f"{loss}-whole", loss=loss, **options))

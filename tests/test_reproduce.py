@@ -11,8 +11,9 @@ from sklearn.metrics import average_precision_score
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.files import absent_files as hub
 from aevlp.pipeline.score_cache import open_cache
-from aevlp.stages import reproduce, train
-from aevlp.stages.run_folder import RunFolder
+from aevlp.stages import reproduce
+from aevlp.stages.stage_two import train
+from aevlp.stages.stage_two.run_folder import RunFolder
 
 
 @pytest.fixture

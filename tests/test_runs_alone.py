@@ -14,8 +14,8 @@ from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.labels.single_positive import split_train_val
 from aevlp.pipeline.score_cache import open_cache
 from aevlp.pipeline.training import classifier as classifiers
-from aevlp.stages import train
-from aevlp.stages.training_plan import make_plan, settings_of, splits
+from aevlp.stages.stage_two import train
+from aevlp.stages.stage_two.plan import make_plan, settings_of, splits
 
 SIZES = {"tiny": 0, "pico": 0, "atto": 0, "nano": 0, "small": 1, "18": 1}
 

@@ -14,8 +14,9 @@ from sklearn.metrics import average_precision_score
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.evaluation.metrics import mean_average_precision
 from aevlp.pipeline.score_cache import open_cache
-from aevlp.stages import cli, evaluate, predict, run_folder, train
-from aevlp.stages.run_folder import RunFolder
+from aevlp.stages import cli
+from aevlp.stages.stage_two import evaluate, predict, run_folder, train
+from aevlp.stages.stage_two.run_folder import RunFolder
 
 
 def without_times(run: Path) -> list[dict]:

@@ -25,8 +25,8 @@ from aevlp.pipeline.runtime.interruption import Interruption
 from aevlp.pipeline.training import checkpoint
 from aevlp.pipeline.training.checkpoint import load_tree
 from aevlp.pipeline.training.random_state import generator_states, restore_generators
-from aevlp.stages import train
-from aevlp.stages.run_folder import RunFolder
+from aevlp.stages.stage_two import train
+from aevlp.stages.stage_two.run_folder import RunFolder
 
 TIMES = ("seconds", "waiting")
 OPTIONS = {"backbone": "linear", "epochs": 3, "save_minutes": 0, "lr": 0.01}  # 10 images, 4 a step: 3 steps an epoch

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
-from ..pipeline.datasets import ImageTable, load_images
-from ..pipeline.errors import AevlpError
-from ..pipeline.files.stamps import file_size
-from ..pipeline.labels.observation import checked
-from ..pipeline.manifest.formats import DatasetSpec
-from ..pipeline.score_cache import ScoreCache
-from ..pipeline.score_cache.labelled_images import LabelledImages
-from .console import say
+from ...pipeline.datasets import ImageTable, load_images
+from ...pipeline.errors import AevlpError
+from ...pipeline.files.stamps import file_size
+from ...pipeline.labels.observation import checked
+from ...pipeline.manifest.formats import DatasetSpec
+from ...pipeline.score_cache import ScoreCache
+from ...pipeline.score_cache.labelled_images import LabelledImages
+from ..console import say
 
 
 def check_dataset(cache: ScoreCache, spec: DatasetSpec, root: Path, opened: bool = True) -> np.ndarray:

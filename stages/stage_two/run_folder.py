@@ -16,13 +16,13 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 
-from ..pipeline.clip.encoder import image_tower
-from ..pipeline.errors import AevlpError
-from ..pipeline.files.atomic_write import replacing
-from ..pipeline.runtime.provenance import difference
-from ..pipeline.training.checkpoint import load_description, load_tensors, load_tree, save_tensors, save_tree
-from ..pipeline.training.classifier import Architecture, Classifier, build
-from .console import say
+from ...pipeline.clip.encoder import image_tower
+from ...pipeline.errors import AevlpError
+from ...pipeline.files.atomic_write import replacing
+from ...pipeline.runtime.provenance import difference
+from ...pipeline.training.checkpoint import load_description, load_tensors, load_tree, save_tensors, save_tree
+from ...pipeline.training.classifier import Architecture, Classifier, build
+from ..console import say
 
 STATES_KEPT = 2
 LOCK_SECONDS = 10.0

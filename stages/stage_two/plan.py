@@ -8,34 +8,34 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..pipeline import policies
-from ..pipeline.clip.encoder import ClipEncoder, ClipSource
-from ..pipeline.errors import AevlpError, unknown_name
-from ..pipeline.files.image_formats import MAX_PIXELS
-from ..pipeline.files.locations import location
-from ..pipeline.images.image_cache import ImageCache
-from ..pipeline.images.resizing import resize_of
-from ..pipeline.labels.codes import NEGATIVE, POSITIVE, effective
-from ..pipeline.labels.single_positive import split_train_val
-from ..pipeline.losses import LossEntry, check_constants, constants, create, entry
-from ..pipeline.losses.foreign import is_named, source_sha256
-from ..pipeline.losses.interface import Scheduled, Watching
-from ..pipeline.manifest.formats import DatasetSpec
-from ..pipeline.manifest.load import load_manifest
-from ..pipeline.policies.labelling import label
-from ..pipeline.runtime.compiler import insist_on_compiler
-from ..pipeline.runtime.device import mixed_precision
-from ..pipeline.runtime.provenance import versions
-from ..pipeline.runtime.ranks import this_rank
-from ..pipeline.runtime.seeding import derive, seed_everything
-from ..pipeline.score_cache import ScoreCache, open_whole_cache
-from ..pipeline.score_cache.schema import ROWS_A_BLOCK
-from ..pipeline.training import classifier as classifiers
-from ..pipeline.training import heads
-from ..pipeline.training.classifier import Architecture, Classifier
-from ..pipeline.training.distributed import own_device
-from ..pipeline.training.inputs import EmbeddingInputs, Inputs, PixelInputs
-from .console import say
+from ...pipeline import policies
+from ...pipeline.clip.encoder import ClipEncoder, ClipSource
+from ...pipeline.errors import AevlpError, unknown_name
+from ...pipeline.files.image_formats import MAX_PIXELS
+from ...pipeline.files.locations import location
+from ...pipeline.images.image_cache import ImageCache
+from ...pipeline.images.resizing import resize_of
+from ...pipeline.labels.codes import NEGATIVE, POSITIVE, effective
+from ...pipeline.labels.single_positive import split_train_val
+from ...pipeline.losses import LossEntry, check_constants, constants, create, entry
+from ...pipeline.losses.foreign import is_named, source_sha256
+from ...pipeline.losses.interface import Scheduled, Watching
+from ...pipeline.manifest.formats import DatasetSpec
+from ...pipeline.manifest.load import load_manifest
+from ...pipeline.policies.labelling import label
+from ...pipeline.runtime.compiler import insist_on_compiler
+from ...pipeline.runtime.device import mixed_precision
+from ...pipeline.runtime.provenance import versions
+from ...pipeline.runtime.ranks import this_rank
+from ...pipeline.runtime.seeding import derive, seed_everything
+from ...pipeline.score_cache import ScoreCache, open_whole_cache
+from ...pipeline.score_cache.schema import ROWS_A_BLOCK
+from ...pipeline.training import classifier as classifiers
+from ...pipeline.training import heads
+from ...pipeline.training.classifier import Architecture, Classifier
+from ...pipeline.training.distributed import own_device
+from ...pipeline.training.inputs import EmbeddingInputs, Inputs, PixelInputs
+from ..console import say
 from .labels_plan import PolicyPlan, policy_of
 from .listed_images import check_dataset
 

@@ -4,9 +4,9 @@ import dataclasses
 import inspect
 from typing import Any
 
-from ..pipeline import losses, policies
-from ..pipeline.losses.foreign import installed
-from .console import out, print_json, print_table
+from ...pipeline import losses, policies
+from ...pipeline.losses.foreign import installed
+from ..console import out, print_json, print_table
 
 
 def run(as_json: bool) -> None:

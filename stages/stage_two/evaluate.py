@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..pipeline.errors import AevlpError
-from ..pipeline.evaluation.intervals import LEVEL, Interval, NoInterval, judge, map_interval
-from ..pipeline.evaluation.metrics import (
+from ...pipeline.errors import AevlpError
+from ...pipeline.evaluation.intervals import LEVEL, Interval, NoInterval, judge, map_interval
+from ...pipeline.evaluation.metrics import (
     F1Scores,
     average_precision,
     f1_scores,
@@ -18,12 +18,12 @@ from ..pipeline.evaluation.metrics import (
     predicted_top_k,
     top_k_quality,
 )
-from ..pipeline.files.image_formats import MAX_PIXELS
-from ..pipeline.files.locations import location
-from ..pipeline.runtime.device import find_device
-from ..pipeline.score_cache import open_cache
-from ..pipeline.training.loop import autocast
-from .console import out, print_json, print_table, say
+from ...pipeline.files.image_formats import MAX_PIXELS
+from ...pipeline.files.locations import location
+from ...pipeline.runtime.device import find_device
+from ...pipeline.score_cache import open_cache
+from ...pipeline.training.loop import autocast
+from ..console import out, print_json, print_table, say
 from .run_folder import RunFolder
 from .train import classifier_inputs, data_root, judged, splits
 

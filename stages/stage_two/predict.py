@@ -12,20 +12,20 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ..pipeline.clip.image_tower import features_of
-from ..pipeline.errors import AevlpError
-from ..pipeline.files.atomic_write import replacing
-from ..pipeline.files.file_reading import counted, find_pictures
-from ..pipeline.files.image_formats import MAX_PIXELS
-from ..pipeline.images.decoders import fastest
-from ..pipeline.images.view_loading import ViewBatch, ViewDataset, load_views
-from ..pipeline.manifest.formats import PACKAGED
-from ..pipeline.runtime.device import find_device
-from ..pipeline.training.classifier import Architecture
-from ..pipeline.training.inputs import normalized, scaling
-from ..pipeline.training.loop import predict_logits
-from .console import Rate, out, print_json, print_table, progress_bar, say
-from .new_files import check_unused
+from ...pipeline.clip.image_tower import features_of
+from ...pipeline.errors import AevlpError
+from ...pipeline.files.atomic_write import replacing
+from ...pipeline.files.file_reading import counted, find_pictures
+from ...pipeline.files.image_formats import MAX_PIXELS
+from ...pipeline.images.decoders import fastest
+from ...pipeline.images.view_loading import ViewBatch, ViewDataset, load_views
+from ...pipeline.manifest.formats import PACKAGED
+from ...pipeline.runtime.device import find_device
+from ...pipeline.training.classifier import Architecture
+from ...pipeline.training.inputs import normalized, scaling
+from ...pipeline.training.loop import predict_logits
+from ..console import Rate, out, print_json, print_table, progress_bar, say
+from ..new_files import check_unused
 from .run_folder import RunFolder
 from .train import scoring_encoder
 

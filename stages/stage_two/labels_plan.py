@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..pipeline import policies
-from ..pipeline.errors import AevlpError, unknown_name
-from ..pipeline.losses import LossEntry
-from ..pipeline.manifest.formats import DatasetSpec
-from ..pipeline.policies.calibration import read_policy_file
-from ..pipeline.score_cache import ScoreCache
+from ...pipeline import policies
+from ...pipeline.errors import AevlpError, unknown_name
+from ...pipeline.losses import LossEntry
+from ...pipeline.manifest.formats import DatasetSpec
+from ...pipeline.policies.calibration import read_policy_file
+from ...pipeline.score_cache import ScoreCache
 
 LABELS = {"pseudo", "scores"}  # what a policy gives a loss to read
 

@@ -11,24 +11,23 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..pipeline.clip.encoder import ClipSource, absent_weights
-from ..pipeline.errors import AevlpError
-from ..pipeline.evaluation.metrics import classes_without_positives, mean_average_precision
-from ..pipeline.losses import Targets, create
-from ..pipeline.losses.interface import Scheduled, Watching
-from ..pipeline.runtime.interruption import Interruption
-from ..pipeline.runtime.seeding import derive, seed_everything
-from ..pipeline.training.classifier import Architecture, Classifier, Outputs
-from ..pipeline.training.distributed import Processes, joined
-from ..pipeline.training.epoch_labels import EpochLabels
-from ..pipeline.training.inputs import Inputs, sent
-from ..pipeline.training.loop import Batches, autocast, predict_logits, train_epoch
-from ..pipeline.training.random_state import generator_states, restore_generators
-from ..pipeline.training.state import Progress, TrainingState
-from .console import Rate, out, print_result, progress_bar, say, silent
-from .interrupted import keeping
-from .run_folder import RunFolder
-from .training_plan import (
+from ...pipeline.clip.encoder import ClipSource, absent_weights
+from ...pipeline.errors import AevlpError
+from ...pipeline.evaluation.metrics import classes_without_positives, mean_average_precision
+from ...pipeline.losses import Targets, create
+from ...pipeline.losses.interface import Scheduled, Watching
+from ...pipeline.runtime.interruption import Interruption
+from ...pipeline.runtime.seeding import derive, seed_everything
+from ...pipeline.training.classifier import Architecture, Classifier, Outputs
+from ...pipeline.training.distributed import Processes, joined
+from ...pipeline.training.epoch_labels import EpochLabels
+from ...pipeline.training.inputs import Inputs, sent
+from ...pipeline.training.loop import Batches, autocast, predict_logits, train_epoch
+from ...pipeline.training.random_state import generator_states, restore_generators
+from ...pipeline.training.state import Progress, TrainingState
+from ..console import Rate, out, print_result, progress_bar, say, silent
+from ..interrupted import keeping
+from .plan import (
     Options,
     Plan,
     classifier_inputs,
@@ -41,6 +40,7 @@ from .training_plan import (
     settings_of,
     splits,
 )
+from .run_folder import RunFolder
 
 __all__ = [
     "Options",
