@@ -25,7 +25,7 @@ from aevlp.pipeline.labels.damp import DampSettings, codes_from_scores, damp_sco
 from aevlp.pipeline.score_cache import CacheHeader, CacheRows, open_cache, write_cache
 from aevlp.pipeline.score_cache.unfinished import Shard, cut
 from aevlp.pipeline.scoring.parts import PartStore
-from aevlp.stages import verify
+from aevlp.stages.caches import verify
 from aevlp.stages.stage_one import parts as part_scoring
 from aevlp.stages.stage_one.plan import Options, ScoringPlan
 

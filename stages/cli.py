@@ -157,7 +157,7 @@ for command in (
 @app.command()
 def inspect(cache: Cache, json: Json = False) -> None:
     """Show what a cache holds, what made it, and how good its pseudo-labels are."""
-    from . import inspect as stage
+    from .caches import inspect as stage
 
     stage.run(cache, json)
 
@@ -187,7 +187,7 @@ def rescore(
     device: Device = None,
 ) -> None:
     """Give a cache of view embeddings other classes or prompts, without an image."""
-    from . import rescore as stage
+    from .caches import rescore as stage
 
     stage.run(cache, classes, prompt, target, manifest, device)
 
@@ -200,7 +200,7 @@ def convert(
     ],
 ) -> None:
     """Write a cache in the other format."""
-    from . import convert as stage
+    from .caches import convert as stage
 
     stage.run(source, target)
 

@@ -10,9 +10,9 @@ from ..pipeline.errors import AevlpError
 from ..pipeline.runtime.device import find_device
 from ..pipeline.score_cache import ScoreCache, open_cache
 from ..pipeline.training.loop import autocast
+from .caches.inspect import cached_settings, print_quality, qualities
 from .console import out, say
 from .contact_sheet import Card, draw_sheet
-from .inspect import cached_settings, print_quality, qualities
 from .interrupted import keeping
 from .stage_one import pseudolabel
 from .stage_two import train

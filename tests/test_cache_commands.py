@@ -28,8 +28,8 @@ from aevlp.pipeline.score_cache import (
 )
 from aevlp.pipeline.score_cache.comparing import Comparison, compare
 from aevlp.pipeline.score_cache.schema import joined
-from aevlp.stages import merge, select
-from aevlp.stages.verify import find_faults
+from aevlp.stages.caches import merge, select
+from aevlp.stages.caches.verify import find_faults
 from fakes import SETTINGS, random_cache
 
 STORES = ["cosine", "embedding"]

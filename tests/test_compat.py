@@ -17,11 +17,11 @@ from aevlp.pipeline.labels.damp import DampSettings, damp_scores
 from aevlp.pipeline.labels.single_positive import split_train_val
 from aevlp.pipeline.score_cache import ScoreCache, open_cache
 from aevlp.stages import reproduce
-from aevlp.stages.inspect import cached_settings
+from aevlp.stages.caches.inspect import cached_settings
+from aevlp.stages.caches.verify import find_faults
 from aevlp.stages.stage_two import plan as training_plan
 from aevlp.stages.stage_two import train
 from aevlp.stages.stage_two.plan import make_plan
-from aevlp.stages.verify import find_faults
 
 METHOD = Path(__file__).resolve().parent.parent / "docs" / "method.md"
 NAMES = "    natural_names: {red: crimson red}\n    synonyms: {blue: [azure]}\n"

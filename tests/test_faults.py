@@ -30,8 +30,8 @@ from aevlp.pipeline.score_cache.unfinished import Shard
 from aevlp.pipeline.scoring import parts as part_store
 from aevlp.pipeline.scoring.parts import PartStore
 from aevlp.pipeline.scoring.scorer import Scorer
+from aevlp.stages.caches.verify import find_faults
 from aevlp.stages.stage_one import parts as part_scoring
-from aevlp.stages.verify import find_faults
 
 FORMATS = pytest.mark.parametrize("suffix", ["h5", "parquet"])
 IMAGES, SHARD = 16, 4  # the blocks of conftest, in four shards

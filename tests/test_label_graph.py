@@ -29,7 +29,7 @@ from aevlp.pipeline.clip.text_graph import (
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.images.views import view_boxes, view_pixels
 from aevlp.pipeline.score_cache import ScoreCache, open_cache
-from aevlp.stages import verify
+from aevlp.stages.caches import verify
 from goldens import load
 
 RELATION, GCN = load("relation"), load("gcn")

@@ -26,7 +26,7 @@ from aevlp.pipeline.score_cache import open_cache, open_elsewhere, open_whole_ca
 from aevlp.pipeline.score_cache.open_elsewhere import USER_BLOCK, as_closed, closed_superblock
 from aevlp.pipeline.score_cache.unfinished import cut
 from aevlp.pipeline.scoring.parts import PartStore
-from aevlp.stages.verify import find_faults
+from aevlp.stages.caches.verify import find_faults
 from fakes import random_cache
 
 HOLDER = """

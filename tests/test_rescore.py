@@ -11,8 +11,8 @@ from conftest import call, draw_blocks, stage_one
 from aevlp.pipeline.clip.encoder import ClipEncoder
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.score_cache import ScoreCache, open_cache
-from aevlp.stages import rescore
-from aevlp.stages.verify import find_faults
+from aevlp.stages.caches import rescore
+from aevlp.stages.caches.verify import find_faults
 
 NEW = ["blue", "dark_grey", "red", "green"]
 PROMPTS = ["a picture of {}.", "{} here"]

@@ -18,9 +18,9 @@ from aevlp.pipeline.clip.encoder import ClipEncoder, ClipSource
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.labels.damp import damp_codes, damp_scores
 from aevlp.pipeline.score_cache import open_cache, write_cache
-from aevlp.stages.inspect import cached_settings
+from aevlp.stages.caches.inspect import cached_settings
+from aevlp.stages.caches.verify import find_faults
 from aevlp.stages.stage_one.plan import Options, _note_unpublished_clip
-from aevlp.stages.verify import find_faults
 from fakes import random_cache
 
 

@@ -11,10 +11,10 @@ from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.score_cache import ScoreCache, open_cache
 from aevlp.pipeline.score_cache.unfinished import parts_folder
 from aevlp.pipeline.scoring.scorer import Scorer
-from aevlp.stages import update
+from aevlp.stages.caches import update
+from aevlp.stages.caches.verify import find_faults
 from aevlp.stages.stage_two import plan as training_plan
 from aevlp.stages.stage_two.run_folder import RunFolder
-from aevlp.stages.verify import find_faults
 
 TEXT = ("ids", "paths", "split", "status", "reason", "stamps")
 

@@ -25,8 +25,8 @@ from aevlp.pipeline.score_cache import (
     write_cache,
 )
 from aevlp.pipeline.score_cache.consistency import row_faults
-from aevlp.stages import label_agreement, rescore, select, verify
-from aevlp.stages.verify import find_faults
+from aevlp.stages.caches import label_agreement, rescore, select, verify
+from aevlp.stages.caches.verify import find_faults
 from fakes import SETTINGS, random_cache
 
 STORES = ["cosine", "embedding"]

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from ..pipeline.score_cache import open_cache, write_cache
-from .console import out
-from .new_files import check_new
+from ...pipeline.score_cache import open_cache, write_cache
+from ..console import out
+from ..new_files import check_new
 
 
 def run(source: Path, target: Path) -> None:

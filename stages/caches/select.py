@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ..pipeline.errors import AevlpError
-from ..pipeline.score_cache import ScoreCache, open_cache, write_cache
-from ..pipeline.score_cache.selecting import selected
-from .console import out
+from ...pipeline.errors import AevlpError
+from ...pipeline.score_cache import ScoreCache, open_cache, write_cache
+from ...pipeline.score_cache.selecting import selected
+from ..console import out
+from ..new_files import check_new, names_given
 from .inspect import cached_settings
-from .new_files import check_new, names_given
 
 
 def run(source: Path, target: Path, classes: str | None, images: str | None, split: str | None) -> None:

@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from ..pipeline.errors import AevlpError
-from ..pipeline.evaluation.metrics import PseudoLabelQuality, pseudo_label_quality
-from ..pipeline.labels.codes import NEGATIVE, POSITIVE
-from ..pipeline.labels.damp import DampSettings
-from ..pipeline.labels.splits import SPLITS
-from ..pipeline.manifest.pixel_statistics import written
-from ..pipeline.score_cache import ScoreCache, open_whole_cache
-from .console import out, print_json, print_table
+from ...pipeline.errors import AevlpError
+from ...pipeline.evaluation.metrics import PseudoLabelQuality, pseudo_label_quality
+from ...pipeline.labels.codes import NEGATIVE, POSITIVE
+from ...pipeline.labels.damp import DampSettings
+from ...pipeline.labels.splits import SPLITS
+from ...pipeline.manifest.pixel_statistics import written
+from ...pipeline.score_cache import ScoreCache, open_whole_cache
+from ..console import out, print_json, print_table
 
 
 def run(path: Path, as_json: bool) -> None:

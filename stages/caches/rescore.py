@@ -6,19 +6,19 @@ from typing import Any
 
 import numpy as np
 
-from ..pipeline.clip.encoder import ClipEncoder
-from ..pipeline.clip.prompts import class_names, class_prompts
-from ..pipeline.clip.text_graph import TextGraph
-from ..pipeline.errors import AevlpError
-from ..pipeline.manifest.formats import DatasetSpec
-from ..pipeline.runtime.device import find_device
-from ..pipeline.score_cache import ScoreCache, open_cache, write_cache
-from ..pipeline.score_cache.rescoring import rescored
-from ..pipeline.scoring.scorer import one_thread_each
-from .console import out
+from ...pipeline.clip.encoder import ClipEncoder
+from ...pipeline.clip.prompts import class_names, class_prompts
+from ...pipeline.clip.text_graph import TextGraph
+from ...pipeline.errors import AevlpError
+from ...pipeline.manifest.formats import DatasetSpec
+from ...pipeline.runtime.device import find_device
+from ...pipeline.score_cache import ScoreCache, open_cache, write_cache
+from ...pipeline.score_cache.rescoring import rescored
+from ...pipeline.scoring.scorer import one_thread_each
+from ..console import out
+from ..new_files import check_new, names_of_file
+from ..stage_two.train import dataset_of, scoring_encoder
 from .inspect import cached_settings
-from .new_files import check_new, names_of_file
-from .stage_two.train import dataset_of, scoring_encoder
 
 
 def run(

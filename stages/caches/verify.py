@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..pipeline.errors import AevlpError
-from ..pipeline.score_cache import ScoreCache, open_cache, open_whole_cache
-from ..pipeline.score_cache.consistency import row_faults
-from ..pipeline.score_cache.schema import ROWS_A_BLOCK
-from .console import out, print_json, say
+from ...pipeline.errors import AevlpError
+from ...pipeline.score_cache import ScoreCache, open_cache, open_whole_cache
+from ...pipeline.score_cache.consistency import row_faults
+from ...pipeline.score_cache.schema import ROWS_A_BLOCK
+from ..console import out, print_json, say
 from .inspect import cached_settings
 
 if TYPE_CHECKING:

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from ..pipeline.errors import AevlpError
-from ..pipeline.runtime.provenance import difference
-from ..pipeline.score_cache import ScoreCache, open_cache, write_cache
-from ..pipeline.score_cache.merging import merged
-from .console import out
-from .new_files import check_new
-from .stage_one.plan import comparable
+from ...pipeline.errors import AevlpError
+from ...pipeline.runtime.provenance import difference
+from ...pipeline.score_cache import ScoreCache, open_cache, write_cache
+from ...pipeline.score_cache.merging import merged
+from ..console import out
+from ..new_files import check_new
+from ..stage_one.plan import comparable
 
 
 def run(target: Path, sources: Sequence[Path]) -> None:

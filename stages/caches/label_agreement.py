@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from ..pipeline.datasets import ImageTable, load_images
-from ..pipeline.errors import AevlpError
-from ..pipeline.files.stamps import file_size, stamped_size
-from ..pipeline.labels.observation import checked
-from ..pipeline.score_cache import CacheRows, ScoreCache
-from ..pipeline.score_cache.labelled_images import class_places
-from .stage_two.train import data_root, dataset_of
+from ...pipeline.datasets import ImageTable, load_images
+from ...pipeline.errors import AevlpError
+from ...pipeline.files.stamps import file_size, stamped_size
+from ...pipeline.labels.observation import checked
+from ...pipeline.score_cache import CacheRows, ScoreCache
+from ...pipeline.score_cache.labelled_images import class_places
+from ..stage_two.train import data_root, dataset_of
 
 
 class LabelAgreement:

@@ -10,28 +10,28 @@ from typing import Any
 
 import numpy as np
 
-from ..pipeline.clip.towers import TORCH
-from ..pipeline.datasets import ImageTable
-from ..pipeline.errors import AevlpError
-from ..pipeline.files.image_formats import MAX_PIXELS
-from ..pipeline.files.locations import location
-from ..pipeline.files.stamps import file_size, is_hashed, stamp, stamped_size
-from ..pipeline.images.resizing import resize_of
-from ..pipeline.labels.damp import DampSettings
-from ..pipeline.manifest.formats import PACKAGED
-from ..pipeline.manifest.load import load_manifest
-from ..pipeline.runtime.provenance import difference
-from ..pipeline.runtime.ranks import this_rank
-from ..pipeline.score_cache import CacheHeader, CacheRows, ScoreCache, open_cache, write_cache
-from ..pipeline.score_cache.remote import check_writable
-from ..pipeline.score_cache.schema import ROWS_A_BLOCK, joined
-from ..pipeline.score_cache.scores import with_scores
-from ..pipeline.score_cache.unfinished import exclusive, recorded_settings, remove_parts
-from ..pipeline.scoring.scorer import one_thread_each
-from .console import let_speak, out, print_result
+from ...pipeline.clip.towers import TORCH
+from ...pipeline.datasets import ImageTable
+from ...pipeline.errors import AevlpError
+from ...pipeline.files.image_formats import MAX_PIXELS
+from ...pipeline.files.locations import location
+from ...pipeline.files.stamps import file_size, is_hashed, stamp, stamped_size
+from ...pipeline.images.resizing import resize_of
+from ...pipeline.labels.damp import DampSettings
+from ...pipeline.manifest.formats import PACKAGED
+from ...pipeline.manifest.load import load_manifest
+from ...pipeline.runtime.provenance import difference
+from ...pipeline.runtime.ranks import this_rank
+from ...pipeline.score_cache import CacheHeader, CacheRows, ScoreCache, open_cache, write_cache
+from ...pipeline.score_cache.remote import check_writable
+from ...pipeline.score_cache.schema import ROWS_A_BLOCK, joined
+from ...pipeline.score_cache.scores import with_scores
+from ...pipeline.score_cache.unfinished import exclusive, recorded_settings, remove_parts
+from ...pipeline.scoring.scorer import one_thread_each
+from ..console import let_speak, out, print_result
+from ..stage_one.parts import score
+from ..stage_one.plan import Options, ScoringPlan, comparable, make_plan
 from .inspect import cached_settings
-from .stage_one.parts import score
-from .stage_one.plan import Options, ScoringPlan, comparable, make_plan
 
 
 @dataclass(frozen=True)

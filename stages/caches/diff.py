@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from ..pipeline.score_cache import open_cache
-from ..pipeline.score_cache.comparing import Comparison, compare
-from .console import out, print_json
+from ...pipeline.score_cache import open_cache
+from ...pipeline.score_cache.comparing import Comparison, compare
+from ..console import out, print_json
 
 SHOWN = 3  # names of each list; --json has all
 
