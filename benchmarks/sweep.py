@@ -12,8 +12,8 @@ from measuring import run
 from aevlp.pipeline.evaluation.metrics import pseudo_label_quality
 from aevlp.pipeline.labels.damp import DampSettings
 from aevlp.pipeline.score_cache import open_cache
+from aevlp.stages.experiments.sweep import swept
 from aevlp.stages.stage_two.plan import dataset_of, splits
-from aevlp.stages.sweep import swept
 
 
 def main() -> None:

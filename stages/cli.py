@@ -262,7 +262,7 @@ def demo(
     workers: Annotated[int, typer.Option(min=0)] = 2,
 ) -> None:
     """Run the whole pipeline on generated scenes, offline: both stages, a table and demo.png."""
-    from . import demo as stage
+    from .experiments import demo as stage
 
     stage.run(
         seeds,
@@ -296,7 +296,7 @@ def reproduce(
     """Run the whole protocol of a data set and print the table beside the published row; goes on where it broke off."""
     if compat not in ("paper", "published"):
         raise typer.BadParameter(f"{compat!r} is not one of paper, published", param_hint="--compat")
-    from . import reproduce as stage
+    from .experiments import reproduce as stage
 
     names = listed(losses, "--losses")
     stage.run(stage.Options(dataset, names, seeds, compat, cache, runs, data_root, manifest, device, workers, json))

@@ -157,7 +157,7 @@ def compare(
     json: Json = False,
 ) -> None:
     """Train several losses and policies on equal terms and print one table; the same command again goes on."""
-    from . import compare as stage
+    from .experiments import compare as stage
 
     stage.run(
         stage.Options(
@@ -202,7 +202,7 @@ def sweep(
     json: Json = False,
 ) -> None:
     """Measure pseudo-labels over a grid of settings, without CLIP, and recommend one by the validation part."""
-    from . import sweep as stage
+    from .experiments import sweep as stage
 
     stage.run(
         stage.Options(
@@ -246,7 +246,7 @@ def calibrate(
     json: Json = False,
 ) -> None:
     """Fit a policy's constants to a few labelled images or to class frequencies, and say what quality to expect."""
-    from . import calibrate as stage
+    from .experiments import calibrate as stage
 
     stage.run(
         stage.Options(

@@ -26,8 +26,8 @@ from aevlp.pipeline.policies.calibration import (
 )
 from aevlp.pipeline.policies.labelling import label
 from aevlp.pipeline.score_cache import open_cache, write_cache
-from aevlp.stages import calibrate
-from aevlp.stages.calibrate import Options, read_frequencies
+from aevlp.stages.experiments import calibrate
+from aevlp.stages.experiments.calibrate import Options, read_frequencies
 from aevlp.stages.stage_two.labels_plan import policy_of
 from aevlp.stages.stage_two.plan import splits
 from fakes import random_cache

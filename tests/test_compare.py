@@ -20,10 +20,10 @@ from aevlp.pipeline import losses
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.evaluation.intervals import Interval, difference_interval, judge, map_interval
 from aevlp.pipeline.score_cache import open_cache
-from aevlp.stages import compare
+from aevlp.stages.experiments import compare
+from aevlp.stages.experiments.trainings import devices, file_name, gpus, train_at_once
 from aevlp.stages.stage_two import train
 from aevlp.stages.stage_two.run_folder import RunFolder
-from aevlp.stages.trainings import devices, file_name, gpus, train_at_once
 
 OWN_LOSSES = '''
 import os, signal, time

@@ -16,9 +16,9 @@ from aevlp.pipeline.images.views import tile_boxes
 from aevlp.pipeline.labels.damp import DampSettings, damp_scores
 from aevlp.pipeline.labels.single_positive import split_train_val
 from aevlp.pipeline.score_cache import ScoreCache, open_cache
-from aevlp.stages import reproduce
 from aevlp.stages.caches.inspect import cached_settings
 from aevlp.stages.caches.verify import find_faults
+from aevlp.stages.experiments import reproduce
 from aevlp.stages.stage_two import plan as training_plan
 from aevlp.stages.stage_two import train
 from aevlp.stages.stage_two.plan import make_plan

@@ -9,8 +9,8 @@ import pytest
 from conftest import call
 
 from aevlp.pipeline.scoring.scorer import Scorer
-from aevlp.stages import calibrate, sweep
 from aevlp.stages.caches import diff, inspect, verify
+from aevlp.stages.experiments import calibrate, sweep
 from aevlp.stages.interrupted import forget, keeping, what_is_kept
 from aevlp.stages.stage_two import evaluate, train
 

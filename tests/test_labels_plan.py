@@ -10,7 +10,7 @@ from conftest import call, stage_two
 
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.training.early_stopping import EarlyStopping
-from aevlp.stages import calibrate, compare
+from aevlp.stages.experiments import calibrate, compare
 from aevlp.stages.stage_two import train
 from aevlp.stages.stage_two.run_folder import RunFolder
 

@@ -11,7 +11,7 @@ from sklearn.metrics import average_precision_score
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.files import absent_files as hub
 from aevlp.pipeline.score_cache import open_cache
-from aevlp.stages import reproduce
+from aevlp.stages.experiments import reproduce
 from aevlp.stages.stage_two import train
 from aevlp.stages.stage_two.run_folder import RunFolder
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..pipeline.errors import AevlpError
-from ..pipeline.runtime.provenance import difference
-from .console import say
+from ...pipeline.errors import AevlpError
+from ...pipeline.runtime.provenance import difference
+from ..console import say
+from ..stage_two.plan import Plan, settings_of
+from ..stage_two.run_folder import RunFolder
 from .methods import Method
-from .stage_two.plan import Plan, settings_of
-from .stage_two.run_folder import RunFolder
 
 # What trainings on equal terms may differ in: their method, their seed, and where things were.
 OWN = ("loss", "loss_sha256", "policy", "seed", "cache", "data_root")

@@ -19,14 +19,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..pipeline.errors import AevlpError
-from ..pipeline.evaluation.intervals import Interval, NoInterval, judge, map_interval
-from ..pipeline.losses import entry
-from ..pipeline.runtime.interruption import Interruption
-from ..pipeline.score_cache import ScoreCache
-from .console import out, print_table, say, silent
-from .stage_two import train
-from .stage_two.run_folder import RunFolder
+from ...pipeline.errors import AevlpError
+from ...pipeline.evaluation.intervals import Interval, NoInterval, judge, map_interval
+from ...pipeline.losses import entry
+from ...pipeline.runtime.interruption import Interruption
+from ...pipeline.score_cache import ScoreCache
+from ..console import out, print_table, say, silent
+from ..stage_two import train
+from ..stage_two.run_folder import RunFolder
 
 LOOK_SECONDS = 0.2  # how soon a signal is noticed that comes while trainings run in other processes
 

@@ -9,21 +9,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..pipeline import losses
-from ..pipeline.errors import AevlpError
-from ..pipeline.evaluation.intervals import LEVEL, Interval, Judged, difference_interval, judge, map_interval
-from ..pipeline.files.atomic_write import replacing
-from ..pipeline.files.image_formats import MAX_PIXELS
-from ..pipeline.runtime.provenance import versions
-from ..pipeline.score_cache import ScoreCache, open_whole_cache
-from .console import out, print_json, print_table, results_aside, say
+from ...pipeline import losses
+from ...pipeline.errors import AevlpError
+from ...pipeline.evaluation.intervals import LEVEL, Interval, Judged, difference_interval, judge, map_interval
+from ...pipeline.files.atomic_write import replacing
+from ...pipeline.files.image_formats import MAX_PIXELS
+from ...pipeline.runtime.provenance import versions
+from ...pipeline.score_cache import ScoreCache, open_whole_cache
+from ..console import out, print_json, print_table, results_aside, say
+from ..interrupted import keeping
+from ..stage_two import train
+from ..stage_two.labels_plan import policy_of
+from ..stage_two.plan import Plan, dataset_of, settings_of
+from ..stage_two.run_folder import RunFolder
 from .earlier_trainings import Trained, earlier_trainings
-from .interrupted import keeping
 from .methods import Method, methods_of
-from .stage_two import train
-from .stage_two.labels_plan import policy_of
-from .stage_two.plan import Plan, dataset_of, settings_of
-from .stage_two.run_folder import RunFolder
 from .trainings import ends, ends_cell, file_name, gpus, scores_on_test, train_at_once, why_none
 
 FULL = "With full labels: upper bounds, and policies fitted to some"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from ..pipeline.files.atomic_write import replacing
-from ..pipeline.images.read import read_image
+from ...pipeline.files.atomic_write import replacing
+from ...pipeline.images.read import read_image
 
 PICTURE, TEXT, GAP, COLUMNS = 192, 250, 14, 3
 INK, GREY, RIGHT, WRONG, MISSED = (25, 25, 25), (110, 110, 110), (20, 120, 50), (200, 30, 30), (190, 120, 0)

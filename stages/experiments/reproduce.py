@@ -7,21 +7,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..pipeline.clip import encoder
-from ..pipeline.clip.encoder import ClipSource
-from ..pipeline.errors import AevlpError
-from ..pipeline.files.absent_files import Absent
-from ..pipeline.files.atomic_write import replacing
-from ..pipeline.manifest.formats import DatasetSpec
-from ..pipeline.manifest.load import load_manifest
-from ..pipeline.runtime.provenance import versions
-from ..pipeline.score_cache import open_cache
-from ..pipeline.training import classifier
-from . import datasets
-from .console import out, print_json, results_aside, say
-from .interrupted import keeping
-from .stage_one import pseudolabel
-from .stage_two import train
+from ...pipeline.clip import encoder
+from ...pipeline.clip.encoder import ClipSource
+from ...pipeline.errors import AevlpError
+from ...pipeline.files.absent_files import Absent
+from ...pipeline.files.atomic_write import replacing
+from ...pipeline.manifest.formats import DatasetSpec
+from ...pipeline.manifest.load import load_manifest
+from ...pipeline.runtime.provenance import versions
+from ...pipeline.score_cache import open_cache
+from ...pipeline.training import classifier
+from .. import datasets
+from ..console import out, print_json, results_aside, say
+from ..interrupted import keeping
+from ..stage_one import pseudolabel
+from ..stage_two import train
 from .trainings import check_losses, measure, print_results, train_each
 
 

@@ -8,14 +8,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ..pipeline import policies
-from ..pipeline.errors import AevlpError
-from ..pipeline.files.atomic_write import replacing
-from ..pipeline.manifest.formats import DatasetSpec
-from ..pipeline.policies.sweeping import Figures, best, check_swept, default_grid, figures, settings_of, tabulate
-from ..pipeline.runtime.provenance import versions
-from ..pipeline.score_cache import ScoreCache, open_whole_cache
-from .console import out, print_json, print_table, say
+from ...pipeline import policies
+from ...pipeline.errors import AevlpError
+from ...pipeline.files.atomic_write import replacing
+from ...pipeline.manifest.formats import DatasetSpec
+from ...pipeline.policies.sweeping import Figures, best, check_swept, default_grid, figures, settings_of, tabulate
+from ...pipeline.runtime.provenance import versions
+from ...pipeline.score_cache import ScoreCache, open_whole_cache
+from ..console import out, print_json, print_table, say
 
 F1 = "F1 on the validation part"
 ESTIMATE = (
@@ -49,7 +49,7 @@ def run(options: Options) -> None:
     cache = open_whole_cache(options.cache)
     if not options.json:
         say(f"{options.cache}: {len(cache):,} images, {len(cache.classes)} classes")
-    from .stage_two.plan import dataset_of
+    from ..stage_two.plan import dataset_of
 
     spec = dataset_of(cache, options.dataset, options.manifest)
     record = swept(cache, spec, options.policies, parsed_grid(options.grid))
@@ -106,7 +106,7 @@ def swept(
     }
     tried = {name: settings_of(name, own, grids[name]) for name, own in owns.items()}
 
-    from .stage_two.plan import splits
+    from ..stage_two.plan import splits
 
     train, val, test = splits(cache, spec.recipe.val_fraction)
     parts = {"train": train.rows, "val": val.rows, **({"test": test.rows} if len(test.rows) else {})}
@@ -147,8 +147,8 @@ def swept(
 def _own(name: str, cache: ScoreCache, spec: DatasetSpec) -> dict[str, Any]:
     """Return all constants that training would take for a policy."""
     check_swept(name)
-    from ..pipeline.losses import entry
-    from .stage_two.labels_plan import policy_of
+    from ...pipeline.losses import entry
+    from ..stage_two.labels_plan import policy_of
 
     plan = policy_of(name, "gpr", entry("gpr"), cache, spec)
     assert plan is not None

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..pipeline import losses
-from ..pipeline.errors import AevlpError
-from .stage_two.labels_plan import LABELS
+from ...pipeline import losses
+from ...pipeline.errors import AevlpError
+from ..stage_two.labels_plan import LABELS
 from .trainings import file_name
 
 ALL = "all"

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from ..pipeline.datasets import table as tables
-from ..pipeline.datasets.faults import refuse
-from ..pipeline.errors import AevlpError, unknown_name
-from ..pipeline.labels.damp import DampSettings
-from ..pipeline.manifest.formats import DatasetSpec, TableSpec
-from ..pipeline.policies.calibration import (
+from ...pipeline.datasets import table as tables
+from ...pipeline.datasets.faults import refuse
+from ...pipeline.errors import AevlpError, unknown_name
+from ...pipeline.labels.damp import DampSettings
+from ...pipeline.manifest.formats import DatasetSpec, TableSpec
+from ...pipeline.policies.calibration import (
     expected_by_observed,
     expected_quality,
     fit_temperatures,
@@ -22,14 +22,14 @@ from ..pipeline.policies.calibration import (
     frequency_thresholds,
     write_policy_file,
 )
-from ..pipeline.policies.cap import observed_frequencies
-from ..pipeline.policies.labelling import label
-from ..pipeline.policies.threshold import Threshold
-from ..pipeline.runtime.seeding import derive
-from ..pipeline.score_cache import ScoreCache, open_whole_cache
-from .console import out, print_json, print_result, print_table, say
-from .new_files import check_unused
-from .stage_two.plan import dataset_of, splits
+from ...pipeline.policies.cap import observed_frequencies
+from ...pipeline.policies.labelling import label
+from ...pipeline.policies.threshold import Threshold
+from ...pipeline.runtime.seeding import derive
+from ...pipeline.score_cache import ScoreCache, open_whole_cache
+from ..console import out, print_json, print_result, print_table, say
+from ..new_files import check_unused
+from ..stage_two.plan import dataset_of, splits
 
 POLICIES = ("threshold", "view-quality")
 TEMPERATURES = ("keep", "one", "class")
