@@ -221,7 +221,7 @@ def datasets(
     """List the data sets that the manifest knows: what is on disk and what is missing; fetch one, or write its labels."""
     if name is None and (download or export):
         raise typer.BadParameter("--download and --export need the name of a data set", param_hint="DATASET")
-    from . import datasets as stage
+    from .data import datasets as stage
 
     if name is not None and download:
         stage.download(name, manifest, data_root)
@@ -243,7 +243,7 @@ def check(
     json: Json = False,
 ) -> None:
     """Read a data set once, every image of it, and report what is wrong; exit 1 where training would go wrong."""
-    from . import check as stage
+    from .data import check as stage
 
     stage.run(dataset, manifest, data_root, workers, json, max_pixels)
 

@@ -23,7 +23,7 @@ from aevlp.pipeline.clip.source import ClipSource
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.files import absent_files as hub
 from aevlp.pipeline.score_cache import ScoreCache, open_cache
-from aevlp.stages import check
+from aevlp.stages.data import check
 from aevlp.stages.experiments import reproduce
 from aevlp.stages.stage_two.plan import scoring_encoder
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from aevlp.pipeline.datasets import load_images
 from aevlp.pipeline.manifest.load import load_manifest
-from aevlp.stages import datasets
+from aevlp.stages.data import datasets
 
 LISTS = {
     "cat_train": "2008_01 1\n2008_02 -1\n2008_03 1\n",

@@ -17,8 +17,8 @@ from ...pipeline.manifest.load import load_manifest
 from ...pipeline.runtime.provenance import versions
 from ...pipeline.score_cache import open_cache
 from ...pipeline.training import classifier
-from .. import datasets
 from ..console import out, print_json, results_aside, say
+from ..data import datasets
 from ..interrupted import keeping
 from ..stage_one import pseudolabel
 from ..stage_two import train

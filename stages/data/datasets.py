@@ -3,18 +3,18 @@
 from pathlib import Path
 from typing import Any
 
-from ..pipeline.datasets import load_images
-from ..pipeline.datasets.formatted import export
-from ..pipeline.errors import AevlpError
-from ..pipeline.files.atomic_write import replacing
-from ..pipeline.files.download import fetch
-from ..pipeline.files.stamps import file_size
-from ..pipeline.files.unpack import unpack
-from ..pipeline.manifest.formats import DatasetSpec, ScenesSpec
-from ..pipeline.manifest.load import load_manifest
-from ..pipeline.manifest.sections import Download
-from .console import byte_progress, out, print_json, print_table, say
-from .interrupted import keeping
+from ...pipeline.datasets import load_images
+from ...pipeline.datasets.formatted import export
+from ...pipeline.errors import AevlpError
+from ...pipeline.files.atomic_write import replacing
+from ...pipeline.files.download import fetch
+from ...pipeline.files.stamps import file_size
+from ...pipeline.files.unpack import unpack
+from ...pipeline.manifest.formats import DatasetSpec, ScenesSpec
+from ...pipeline.manifest.load import load_manifest
+from ...pipeline.manifest.sections import Download
+from ..console import byte_progress, out, print_json, print_table, say
+from ..interrupted import keeping
 
 
 def run(name: str | None, manifest: list[Path] | None, root: Path | None, as_json: bool) -> None:

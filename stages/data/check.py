@@ -5,13 +5,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..pipeline.clip.prompts import class_names
-from ..pipeline.datasets.dataset_check import KINDS, Checked, Finding, check_dataset
-from ..pipeline.errors import AevlpError
-from ..pipeline.files.image_formats import MAX_PIXELS
-from ..pipeline.manifest.formats import DatasetSpec
-from ..pipeline.manifest.load import load_manifest
-from .console import Rate, out, print_json, print_table, progress_bar, say
+from ...pipeline.clip.prompts import class_names
+from ...pipeline.datasets.dataset_check import KINDS, Checked, Finding, check_dataset
+from ...pipeline.errors import AevlpError
+from ...pipeline.files.image_formats import MAX_PIXELS
+from ...pipeline.manifest.formats import DatasetSpec
+from ...pipeline.manifest.load import load_manifest
+from ..console import Rate, out, print_json, print_table, progress_bar, say
 
 SHOWN = 3  # lines of one kind; --json has all
 
@@ -69,10 +69,10 @@ def _checked(spec: DatasetSpec, root: Path, workers: int | None, max_pixels: int
 
 def refused_settings(spec: DatasetSpec, classes: list[str]) -> list[str]:
     """Return why a stage would refuse what the manifest says of names, models, losses and policies; a line for each."""
-    from ..pipeline.clip import encoder
-    from ..pipeline.clip.encoder import ClipSource
-    from ..pipeline.training import classifier
-    from .stage_two.labels_plan import policy_with
+    from ...pipeline.clip import encoder
+    from ...pipeline.clip.encoder import ClipSource
+    from ...pipeline.training import classifier
+    from ..stage_two.labels_plan import policy_with
 
     source = ClipSource(**spec.clip.model_dump()).located(spec.manifest_path.parent)
     settings: list[tuple[str, Callable[[], object]]] = [
@@ -95,10 +95,10 @@ def refused_settings(spec: DatasetSpec, classes: list[str]) -> list[str]:
 
 
 def _build_loss(name: str, classes: int, given: dict[str, Any]) -> None:
-    from ..pipeline import losses
-    from ..pipeline.losses.foreign import is_named
-    from ..pipeline.losses.foreign_source import written_constants
-    from ..pipeline.plugins import check
+    from ...pipeline import losses
+    from ...pipeline.losses.foreign import is_named
+    from ...pipeline.losses.foreign_source import written_constants
+    from ...pipeline.plugins import check
 
     if is_named(name):  # a class of the user's own, which is not run before it is trained with
         takes = written_constants(name)
