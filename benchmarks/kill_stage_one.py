@@ -32,7 +32,7 @@ from aevlp.pipeline.score_cache.unfinished import Shard, parts_folder
 from aevlp.pipeline.scoring import parts as part_store
 from aevlp.pipeline.scoring.parts import PartStore
 from aevlp.pipeline.scoring.scorer import Scorer
-from aevlp.stages import cli
+from aevlp.stages.commands import app as cli
 from aevlp.stages.stage_one import pseudolabel
 
 PATIENCE = 180  # seconds that an attempt may take before it counts as hanging

@@ -25,7 +25,7 @@ import torch
 import yaml
 
 from aevlp.pipeline.training.checkpoint import load_tensors, load_tree
-from aevlp.stages import cli
+from aevlp.stages.commands import app as cli
 from aevlp.stages.stage_one import pseudolabel
 from aevlp.stages.stage_two.run_folder import RunFolder
 

@@ -1,5 +1,5 @@
 """python -m aevlp.stages: the same as the command aevlp."""
 
-from .cli import main
+from .commands.app import main
 
 main()

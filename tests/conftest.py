@@ -13,7 +13,7 @@ from s3_store import S3Store, s3_store
 
 from aevlp.pipeline.clip import towers
 from aevlp.pipeline.files.locations import forget_listings
-from aevlp.stages import cli
+from aevlp.stages.commands import app as cli
 from aevlp.stages.stage_one import pseudolabel
 from aevlp.stages.stage_two import train
 

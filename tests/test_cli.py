@@ -168,7 +168,7 @@ def test_missing_data_set_says_where_it_looked_and_how_to_get_it(tmp_path: Path,
 
 def test_help_does_not_import_what_a_command_needs() -> None:
     code = (
-        "import sys\nfrom aevlp.stages.cli import main\n"
+        "import sys\nfrom aevlp.stages.commands.app import main\n"
         "try: main(['--help'])\nexcept SystemExit: pass\n"
         "print([m for m in ('torch', 'open_clip', 'h5py', 'pyarrow', 'numpy', 'timm') if m in sys.modules])"
     )

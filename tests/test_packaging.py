@@ -89,7 +89,9 @@ def test_the_pipeline_never_imports_a_stage() -> None:
                 assert not (node.module or "").startswith("aevlp"), f"{path}, line {node.lineno}"
 
 
-@pytest.mark.parametrize("module", ["aevlp.stages.cli", "aevlp.pipeline.manifest.load", "aevlp.pipeline.datasets"])
+@pytest.mark.parametrize(
+    "module", ["aevlp.stages.commands.app", "aevlp.pipeline.manifest.load", "aevlp.pipeline.datasets"]
+)
 def test_a_fresh_interpreter_loads_no_heavy_library(module: str) -> None:
     program = f"import {module}, sys; print([name for name in {HEAVY} if name in sys.modules])"
     assert run(program).strip() == "[]"
@@ -98,7 +100,7 @@ def test_a_fresh_interpreter_loads_no_heavy_library(module: str) -> None:
 def test_help_loads_no_heavy_library() -> None:
     program = f"""
 import sys
-from aevlp.stages.cli import main
+from aevlp.stages.commands.app import main
 try:
     main(["pseudolabel", "--help"])
 except SystemExit as end:

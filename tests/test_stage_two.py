@@ -14,7 +14,7 @@ from sklearn.metrics import average_precision_score
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.evaluation.metrics import mean_average_precision
 from aevlp.pipeline.score_cache import open_cache
-from aevlp.stages import cli
+from aevlp.stages.commands import app as cli
 from aevlp.stages.stage_two import evaluate, predict, run_folder, train
 from aevlp.stages.stage_two.run_folder import RunFolder
 

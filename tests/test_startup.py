@@ -30,7 +30,7 @@ class Ear:
         return False
 
 sys.stdout = sys.stderr = Ear()
-from aevlp.stages.cli import main
+from aevlp.stages.commands.app import main
 main(sys.argv[1:])
 """
 

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from ..pipeline.files.image_formats import MAX_PIXELS
-from ..pipeline.files.locations import location
-from .option_types import MaxPixels
+from ...pipeline.files.image_formats import MAX_PIXELS
+from ...pipeline.files.locations import location
+from .options import MaxPixels
 
 app = typer.Typer(help="Check, extend, merge, compare and cut caches.", no_args_is_help=True)
 
@@ -48,7 +48,7 @@ def verify(
     json: Json = False,
 ) -> None:
     """Read a cache from end to end and report what is wrong with it."""
-    from .caches import verify as stage
+    from ..caches import verify as stage
 
     stage.run(cache, json, dataset, manifest, data_root)
 
@@ -71,7 +71,7 @@ def append(
     ] = False,
 ) -> None:
     """Score the images that the data set has got since, or that have another size; labels become those of now."""
-    from .caches import update as stage
+    from ..caches import update as stage
 
     stage.append(
         cache, stage.Scoring(data_root, manifest, relation, device, batch_size, workers, changed, max_pixels, prune)
@@ -90,7 +90,7 @@ def retry(
     max_pixels: MaxPixels = MAX_PIXELS,
 ) -> None:
     """Score the images that could not be read."""
-    from .caches import update as stage
+    from ..caches import update as stage
 
     scoring = stage.Scoring(data_root, manifest, relation, device, batch_size, workers, max_pixels=max_pixels)
     stage.retry(cache, scoring)
@@ -106,7 +106,7 @@ def merge(
     """Write one cache of the images of several."""
     if len(caches) < 2:
         raise typer.BadParameter("at least two caches are needed", param_hint="CACHE...")
-    from .caches import merge as stage
+    from ..caches import merge as stage
 
     stage.run(target, caches)
 
@@ -118,7 +118,7 @@ def diff(
     json: Json = False,
 ) -> None:
     """Say where two caches differ: settings, images, labels, cosines, codes; exit 1 where they do."""
-    from .caches import diff as stage
+    from ..caches import diff as stage
 
     if not stage.run(a, b, json):
         raise typer.Exit(1)
@@ -139,6 +139,6 @@ def select(
         raise typer.BadParameter(f"{split!r} is not one of train, val, test", param_hint="--split")
     if classes is None and images is None and split is None:
         raise typer.BadParameter("at least one of --classes, --images and --split is needed")
-    from .caches import select as stage
+    from ..caches import select as stage
 
     stage.run(cache, target, classes, images, split)

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from ..pipeline.files.image_formats import MAX_PIXELS
-from ..pipeline.files.locations import location
-from .option_types import (
+from ...pipeline.files.image_formats import MAX_PIXELS
+from ...pipeline.files.locations import location
+from .options import (
     Backbone,
     Cache,
     DataRoot,
@@ -75,7 +75,7 @@ def train(
     max_pixels: MaxPixels = MAX_PIXELS,
 ) -> None:
     """Stage two: train a classifier from a cache. Under torchrun, several processes share each batch."""
-    from .stage_two import train as stage
+    from ..stage_two import train as stage
 
     stage.run(
         stage.Options(
@@ -101,7 +101,7 @@ def evaluate(
     """Measure a trained classifier on a split."""
     if split not in ("train", "val", "test"):
         raise typer.BadParameter(f"{split!r} is not one of train, val, test", param_hint="--split")
-    from .stage_two import evaluate as stage
+    from ..stage_two import evaluate as stage
 
     stage.run(run, split, cache, data_root, device, workers, json, threshold, max_pixels)
 
@@ -117,7 +117,7 @@ def predict(
     json: Json = False,
 ) -> None:
     """Label new images with a trained classifier."""
-    from .stage_two import predict as stage
+    from ..stage_two import predict as stage
 
     stage.run(run, images, output, threshold, device, workers, json, max_pixels)
 
@@ -157,7 +157,7 @@ def compare(
     json: Json = False,
 ) -> None:
     """Train several losses and policies on equal terms and print one table; the same command again goes on."""
-    from .experiments import compare as stage
+    from ..experiments import compare as stage
 
     stage.run(
         stage.Options(
@@ -202,7 +202,7 @@ def sweep(
     json: Json = False,
 ) -> None:
     """Measure pseudo-labels over a grid of settings, without CLIP, and recommend one by the validation part."""
-    from .experiments import sweep as stage
+    from ..experiments import sweep as stage
 
     stage.run(
         stage.Options(
@@ -246,7 +246,7 @@ def calibrate(
     json: Json = False,
 ) -> None:
     """Fit a policy's constants to a few labelled images or to class frequencies, and say what quality to expect."""
-    from .experiments import calibrate as stage
+    from ..experiments import calibrate as stage
 
     stage.run(
         stage.Options(
@@ -257,6 +257,6 @@ def calibrate(
 
 def losses(json: Json = False) -> None:
     """List the losses: paper, year, what each reads of the cache and what it remembers; and the policies that make labels."""
-    from .stage_two import list_losses as stage
+    from ..stage_two import list_losses as stage
 
     stage.run(json)

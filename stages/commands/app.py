@@ -12,14 +12,15 @@ from typing import Annotated, Any
 
 import typer
 
-from ..pipeline.errors import AevlpError, Notice
-from ..pipeline.files.image_formats import MAX_PIXELS
-from ..pipeline.files.locations import location
-from ..pipeline.runtime.ranks import this_rank
-from . import cache_commands, training_commands
-from .interrupted import forget, what_is_kept
-from .option_types import Cache, DataRoot, Device, Json, Manifest, MaxPixels, Mean, Std, listed
-from .terminal import never_raise
+from ...pipeline.errors import AevlpError, Notice
+from ...pipeline.files.image_formats import MAX_PIXELS
+from ...pipeline.files.locations import location
+from ...pipeline.runtime.ranks import this_rank
+from ..interrupted import forget, what_is_kept
+from ..terminal import never_raise
+from . import caches as cache_commands
+from . import stage_two as training_commands
+from .options import Cache, DataRoot, Device, Json, Manifest, MaxPixels, Mean, Std, listed
 
 app = typer.Typer(
     help="Many images, one label each: train a good multi-label classifier from one cached pass of multi-focus CLIP.",
@@ -131,7 +132,7 @@ def pseudolabel(
     ):
         if value is not None and value not in known:
             raise typer.BadParameter(f"{value!r} is not one of {', '.join(known)}", param_hint=f"--{name}")
-    from .stage_one import pseudolabel as stage
+    from ..stage_one import pseudolabel as stage
 
     stage.run(
         stage.Options(
@@ -157,7 +158,7 @@ for command in (
 @app.command()
 def inspect(cache: Cache, json: Json = False) -> None:
     """Show what a cache holds, what made it, and how good its pseudo-labels are."""
-    from .caches import inspect as stage
+    from ..caches import inspect as stage
 
     stage.run(cache, json)
 
@@ -187,7 +188,7 @@ def rescore(
     device: Device = None,
 ) -> None:
     """Give a cache of view embeddings other classes or prompts, without an image."""
-    from .caches import rescore as stage
+    from ..caches import rescore as stage
 
     stage.run(cache, classes, prompt, target, manifest, device)
 
@@ -200,7 +201,7 @@ def convert(
     ],
 ) -> None:
     """Write a cache in the other format."""
-    from .caches import convert as stage
+    from ..caches import convert as stage
 
     stage.run(source, target)
 
@@ -221,7 +222,7 @@ def datasets(
     """List the data sets that the manifest knows: what is on disk and what is missing; fetch one, or write its labels."""
     if name is None and (download or export):
         raise typer.BadParameter("--download and --export need the name of a data set", param_hint="DATASET")
-    from .data import datasets as stage
+    from ..data import datasets as stage
 
     if name is not None and download:
         stage.download(name, manifest, data_root)
@@ -243,7 +244,7 @@ def check(
     json: Json = False,
 ) -> None:
     """Read a data set once, every image of it, and report what is wrong; exit 1 where training would go wrong."""
-    from .data import check as stage
+    from ..data import check as stage
 
     stage.run(dataset, manifest, data_root, workers, json, max_pixels)
 
@@ -262,7 +263,7 @@ def demo(
     workers: Annotated[int, typer.Option(min=0)] = 2,
 ) -> None:
     """Run the whole pipeline on generated scenes, offline: both stages, a table and demo.png."""
-    from .experiments import demo as stage
+    from ..experiments import demo as stage
 
     stage.run(
         seeds,
@@ -296,7 +297,7 @@ def reproduce(
     """Run the whole protocol of a data set and print the table beside the published row; goes on where it broke off."""
     if compat not in ("paper", "published"):
         raise typer.BadParameter(f"{compat!r} is not one of paper, published", param_hint="--compat")
-    from .experiments import reproduce as stage
+    from ..experiments import reproduce as stage
 
     names = listed(losses, "--losses")
     stage.run(stage.Options(dataset, names, seeds, compat, cache, runs, data_root, manifest, device, workers, json))
@@ -327,7 +328,7 @@ def _show(otherwise: Callable[..., None], message: Any, category: type[Warning],
     if not issubclass(category, Notice):
         otherwise(message, category, *place, **more)
         return
-    from .console import say
+    from ..console import say
 
     say(str(message))
 
