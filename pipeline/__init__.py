@@ -1,0 +1,18 @@
+"""The parts, in wings; each wing imports only wings above it.
+
+files        a file or folder on a disk or in a store
+runtime      the machine: devices, processes, signals, seeds, provenance
+images       a file -> pixels -> views
+labels       what a label matrix is: codes, observed labels, DAMP, splits
+manifest     the entries of data sets and their keys
+datasets     an entry and its files -> image ids, splits, labels
+clip         the model, its image tower, prompts, the text graph
+score_cache  the cache that stage one writes and everything else reads
+scoring      images -> cosines, shard by shard
+policies     cosines -> pseudo-labels
+losses       logits and labels -> a loss
+evaluation   metrics and their intervals
+training     a cache -> a classifier
+
+In the root: `errors`, `plugins` (the hooks and constants of losses and policies) and `quiet` (libraries that talk).
+"""

@@ -190,7 +190,7 @@ def test_a_signal_that_python_cannot_raise_at_once_is_not_lost() -> None:
     """An exception in the callback of a weak reference is swallowed; what ends a job may come there too."""
     program = """
 import os, signal, time, weakref
-from aevlp.stages import cli
+from aevlp.stages.commands import app as cli
 
 class Thing: pass
 

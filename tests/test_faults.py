@@ -367,7 +367,8 @@ def test_a_signal_in_the_merge_ends_it_in_one_line(
 @contextmanager
 def real_run(data: Path, cache: Path) -> Iterator[subprocess.Popen[str]]:
     """Start the program itself, with two workers, in a process group of its own, and go on once a part is published."""
-    program = f"import sys; from aevlp.stages.commands.app import main; main({command(data, cache, '--workers', 2, *BIG_OPTIONS)!r})"
+    arguments = command(data, cache, "--workers", 2, *BIG_OPTIONS)
+    program = f"import sys; from aevlp.stages.commands.app import main; main({arguments!r})"
     process = subprocess.Popen(
         [sys.executable, "-c", program],
         stdout=subprocess.PIPE,

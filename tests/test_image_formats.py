@@ -225,10 +225,12 @@ import json, sys
 from pathlib import Path
 from aevlp.pipeline.datasets.dataset_check import check_dataset
 from aevlp.pipeline.manifest.load import load_manifest
-from aevlp.stages import check, cli
+from aevlp.stages.commands import app as cli
+from aevlp.stages.data import check
 whole = sys.argv[1] == "whole"
 if whole:
-    import timm, aevlp.stages.stage_two.labels_plan, aevlp.pipeline.clip.encoder, aevlp.pipeline.losses  # torch looks around on the machine
+    import timm, aevlp.pipeline.clip.encoder, aevlp.pipeline.losses  # torch looks around on the machine
+    import aevlp.stages.stage_two.labels_plan
 started = []
 EVENTS = ("subprocess.Popen", "os.exec", "os.posix_spawn", "os.fork", "os.forkpty", "os.system", "os.spawn", "os.startfile")
 sys.addaudithook(lambda event, given: started.append(f"{event} {given}") if event in EVENTS else None)

@@ -22,7 +22,8 @@ SCRIPT = """
 import os, sys, time
 import open_clip  # once, for the processes that are forked
 from aevlp.pipeline.scoring.scorer import Scorer
-from aevlp.stages import cli, pseudolabel
+from aevlp.stages.commands import app as cli
+from aevlp.stages.stage_one import pseudolabel
 
 processes, seconds, scored, *arguments = sys.argv[1:]
 log = os.open(scored, os.O_CREAT | os.O_APPEND | os.O_WRONLY)

@@ -27,7 +27,7 @@ ENCODINGS = {
 # One process for all of them: each prints a line that no command prints before it begins.
 ALL = """
 import json, sys
-from aevlp.stages import cli
+from aevlp.stages.commands import app as cli
 for command in json.loads(sys.argv[1]):
     print("=====", flush=True)
     try:

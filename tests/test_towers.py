@@ -202,7 +202,7 @@ def test_what_a_tower_needs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_openvino_is_taken_on_a_cpu_where_it_is_installed_and_reports_nothing(tmp_path: Path) -> None:
     """In another process: the tests' own are told not to take it, for they fork."""
     program = (
-        "import sys, torch; from aevlp.pipeline import towers; cpu, gpu = torch.device('cpu'), torch.device('cuda');"
+        "import sys, torch; from aevlp.pipeline.clip import towers; cpu, gpu = torch.device('cpu'), torch.device('cuda');"
         "print(towers.fitting(cpu, 'fp32'), towers.fitting(cpu, 'bf16'), towers.fitting(gpu, 'fp32'));"
         "print(towers.create('openvino', torch.nn.Flatten(), 2, 1)(torch.ones(1, 3, 2, 2)).sum().item())"
     )

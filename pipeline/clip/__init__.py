@@ -1,0 +1,1 @@
+"""CLIP: the model, its image tower, prompts, and the text graph."""

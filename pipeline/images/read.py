@@ -24,8 +24,8 @@ def read_image(path: Path, upright: bool = True, max_pixels: int = MAX_PIXELS) -
 
     path: a file, or a path that leads through a tar, Parquet or Arrow file (`pipeline.files.containers`).
     max_pixels: width times height of the largest image that is decoded.
-    Only formats in `pipeline.files.image_formats` are opened, by their first bytes; of several pictures in a file the first is read.
-    CMYK, palette, grey and deeper files are converted (`pipeline.images.levels`); an alpha channel is dropped.
+    Only formats in `pipeline.files.image_formats` are opened, by their first bytes; of several pictures in a file the first
+    is read. CMYK, palette, grey and deeper files are converted (`pipeline.images.levels`); an alpha channel is dropped.
     Raises ImageError with status "missing" where there is no file, "unreadable" where there is no whole image in it,
     and another AevlpError where the machine, its disk or a remote store does not say which.
     """

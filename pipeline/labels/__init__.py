@@ -1,0 +1,1 @@
+"""What a label matrix is: codes, observed labels, DAMP's pseudo-labels, splits."""

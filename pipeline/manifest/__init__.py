@@ -1,0 +1,1 @@
+"""The manifest: entries, their keys, and what each key may hold."""

@@ -1,0 +1,1 @@
+"""Images -> cosines, shard by shard."""

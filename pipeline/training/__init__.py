@@ -1,0 +1,1 @@
+"""A cache -> a classifier: inputs, model, loop, state."""

@@ -1,0 +1,1 @@
+"""Data sets: what is there, and what is wrong with it."""

@@ -1,0 +1,1 @@
+"""Several trainings, or several settings, side by side."""

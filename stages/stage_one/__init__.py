@@ -1,0 +1,1 @@
+"""Stage one: a data set -> its cache."""

@@ -1,0 +1,1 @@
+"""Stage two: a cache -> a classifier, and what it says."""
