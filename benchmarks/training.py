@@ -27,7 +27,7 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from aevlp.pipeline.clip.encoder import RANDOM
-from aevlp.pipeline.losses import Targets, create
+from aevlp.pipeline.losses import Targets, create_loss
 from aevlp.pipeline.losses.interface import Scheduled
 from aevlp.pipeline.runtime.device import mixed_precision
 from aevlp.pipeline.training.classifier import Outputs
@@ -65,7 +65,7 @@ class StageTwo:
             self.classifier.compile()
         self.rows = np.arange(len(cache))
         self.observed = torch.from_numpy(cache.observed).to(device)
-        self.loss = create(options.loss, len(cache.classes), self.observed, **plan.constants)
+        self.loss = create_loss(options.loss, len(cache.classes), self.observed, **plan.constants)
         groups = self.classifier.parameter_groups(recipe["lr"], recipe["head_lr_factor"])
         self.optimizer = torch.optim.Adam(groups, fused=True)
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision(plan) is torch.float16)

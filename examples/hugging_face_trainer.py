@@ -16,7 +16,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 from aevlp.pipeline.evaluation.metrics import mean_average_precision
 from aevlp.pipeline.labels.damp import DampSettings
 from aevlp.pipeline.labels.single_positive import split_train_val
-from aevlp.pipeline.losses import Targets, create
+from aevlp.pipeline.losses import Targets, create_loss
 from aevlp.pipeline.score_cache import ScoreCache, open_cache
 
 EPOCHS, BATCH = 10, 32
@@ -79,7 +79,7 @@ def main(path: str, name: str) -> None:
     codes = cache.codes(DampSettings(**method))
     usable = np.flatnonzero((cache.split == "train") & (cache.status == "ok"))
     train, val = (CachedRows(cache, usable[part], codes) for part in split_train_val(len(usable)))
-    loss = create(name, len(cache.classes))
+    loss = create_loss(name, len(cache.classes))
     with tempfile.TemporaryDirectory() as folder:
         trainer = SingleLabelTrainer(
             own_loss=loss,

@@ -12,7 +12,7 @@ import torch
 from aevlp.pipeline.evaluation.metrics import mean_average_precision
 from aevlp.pipeline.labels.damp import DampSettings
 from aevlp.pipeline.labels.single_positive import split_train_val
-from aevlp.pipeline.losses import Targets, create
+from aevlp.pipeline.losses import Targets, create_loss
 from aevlp.pipeline.score_cache import open_cache
 
 EPOCHS, BATCH = 10, 32
@@ -31,7 +31,7 @@ def main(path: str, name: str) -> None:
     observed = torch.from_numpy(cache.observed)
     labels = cache.observed if cache.truth is None else cache.truth
     model = torch.nn.Linear(features.shape[1], len(cache.classes))
-    loss = create(name, len(cache.classes))
+    loss = create_loss(name, len(cache.classes))
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     for epoch in range(1, EPOCHS + 1):
         loss.set_epoch(epoch, EPOCHS)

@@ -13,7 +13,7 @@ from conftest import TINY_CLIP
 
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.labels.damp import DampSettings, codes_from_scores, damp_scores
-from aevlp.pipeline.losses import Targets, create
+from aevlp.pipeline.losses import Targets, create_loss
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -93,7 +93,7 @@ def test_the_one_stage_baseline_has_the_loss_of_aevlp_and_its_gradient() -> None
     one_stage, random = import_module("one_stage"), np.random.default_rng(1)
     logits = torch.from_numpy(random.normal(0, 2, (6, 20)))
     observed, pseudo = (torch.from_numpy(random.integers(least, 2, (6, 20)).astype(np.int8)) for least in (0, -1))
-    loss = create(
+    loss = create_loss(
         "gpr",
         20,
         observed,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.losses import entry
 from aevlp.pipeline.manifest.load import load_manifest
-from aevlp.pipeline.policies import create
+from aevlp.pipeline.policies import create_policy
 from aevlp.pipeline.policies.calibration import (
     expected_by_observed,
     expected_quality,
@@ -185,7 +185,7 @@ def test_thresholds_of_labelled_training_images(given_cache: Options, capsys: py
     assert content["cache_fingerprint"] == cache.fingerprint
     assert content["fitted_on"] == "20 training images whose truth is known, seed 0"
     assert (content["constants"]["temperature"], content["constants"]["eta"]) == (0.1, 0.2)
-    labels = label(cache, np.arange(len(cache)), create(content["policy"], **content["constants"]))
+    labels = label(cache, np.arange(len(cache)), create_policy(content["policy"], **content["constants"]))
     assert (labels.codes == 1).any()
     printed = capsys.readouterr().out
     assert "class_4" in printed and "expected precision" in printed and "--policy" in printed
@@ -257,12 +257,12 @@ def test_frequencies_are_met_over_the_training_images(given_cache: Options, tmp_
     prior.write_text("\n".join(["class,frequency", *lines]))
     anew(replace(given_cache, prior=str(prior)))
     content = read_policy_file(given_cache.output)
-    codes = label(cache, train, create("threshold", **content["constants"])).codes
+    codes = label(cache, train, create_policy("threshold", **content["constants"])).codes
     assert (codes == 1).sum(axis=0).tolist() == [round(frequency * len(train)) for frequency in frequencies]
 
     anew(replace(given_cache, prior="observed"))
     content = read_policy_file(given_cache.output)
-    codes = label(cache, train, create("threshold", **content["constants"])).codes
+    codes = label(cache, train, create_policy("threshold", **content["constants"])).codes
     counts = (cache.observed[train] == 1).sum(axis=0)
     expected = [round(min(1.5 * count / counts.sum(), 1) * len(train)) for count in counts]
     assert (codes == 1).sum(axis=0).tolist() == expected
@@ -277,7 +277,7 @@ def test_what_to_expect_of_frequencies_is_estimated_from_observed_positives(
     assert [line["class"] for line in printed["table"]] == CLASSES
     cache = open_cache(given_cache.cache)
     train = splits(cache, 0.2)[0].rows
-    labels = label(cache, train, create("threshold", **printed["constants"]))
+    labels = label(cache, train, create_policy("threshold", **printed["constants"]))
     positives = (cache.observed[train] == 1).sum(axis=0)
     for c, line in enumerate(printed["table"]):
         reached = [n for n in range(len(train)) if labels.scores[n, c] >= line["threshold"]]
@@ -313,7 +313,7 @@ def test_views_are_weighed_by_observed_positives(given_cache: Options, capsys: p
     assert np.argmax(weights) == 2 and len(weights) == header.views
     assert content["fitted_on"].startswith("the observed positives of ")
     cache = open_cache(given_cache.cache)
-    assert (label(cache, np.arange(60), create("view-quality", **content["constants"])).codes == 1).any()
+    assert (label(cache, np.arange(60), create_policy("view-quality", **content["constants"])).codes == 1).any()
     printed = capsys.readouterr().out
     assert "whole image" in printed and "tile 4" in printed
 

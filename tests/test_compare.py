@@ -308,13 +308,13 @@ def test_a_loss_that_reads_no_labels_is_trained_once() -> None:
         ("vlpl", "vlpl"),
         ("gpr", "damp"),
     ]
-    assert {m.loss for m in compare.methods_of(["all"], None)} == set(losses.names())
+    assert {m.loss for m in compare.methods_of(["all"], None)} == set(losses.loss_names())
 
 
 def test_names_of_folders_are_safe_and_distinct() -> None:
     assert file_name("my.losses:Focal") == "my.losses-Focal"
     assert file_name("../fitted/cap 1.json") == "fitted-cap-1.json"
-    assert [file_name(name) for name in losses.names()] == losses.names()
+    assert [file_name(name) for name in losses.loss_names()] == losses.loss_names()
     with pytest.raises(AevlpError, match=r"would both train into gpr-a-b\.json-seed0"):
         compare.methods_of(["gpr"], ["a/b.json", "a-b.json"])
 
@@ -474,6 +474,6 @@ def test_on_scenes_pseudo_labels_are_worth_their_while(tmp_path: Path, monkeypat
     assert call("compare", "--cache", "cache/scenes.h5", "--losses", "all", *common) == 0
     record = json.loads((tmp_path / "runs" / "compare-scenes-linear" / "results.json").read_text())
     rows = {row["loss"]: row for row in record["methods"]}
-    assert set(rows) == set(losses.names()) - {"iu"} and set(record["left_out"]) == {"iu"}
+    assert set(rows) == set(losses.loss_names()) - {"iu"} and set(record["left_out"]) == {"iu"}
     for name in ("gpr", "an-pl"):
         assert rows[name]["difference_interval"][0] > 0, name

@@ -19,7 +19,7 @@ def rows(title: str) -> dict[str, list[str]]:
 
 def test_every_loss_has_its_row() -> None:
     table = rows("Losses")
-    assert list(table) == losses.names()
+    assert list(table) == losses.loss_names()
     for name, entry in losses.TABLE.items():
         _, paper, reads, state, constants, file = table[name]
         assert (paper, reads, state) == (f"{entry.paper} {entry.year}", ", ".join(entry.reads), entry.state)
@@ -30,7 +30,7 @@ def test_every_loss_has_its_row() -> None:
 
 def test_every_policy_has_its_row() -> None:
     table = rows("Policies")
-    assert list(table) == policies.names()
+    assert list(table) == policies.policy_names()
     for name, entry in policies.TABLE.items():
         _, paper, what, *constants = table[name]
         assert paper == (f"{entry.paper} {entry.year}" if entry.year else "-")

@@ -66,10 +66,10 @@ def step_on_meta(loss: Any, *, latent: bool) -> None:
     )
 
 
-@pytest.mark.parametrize("name", losses.names())
+@pytest.mark.parametrize("name", losses.loss_names())
 def test_no_loss_waits_for_the_device_in_a_step(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # which a device without content has not
-    loss: Any = losses.create(name, CLASSES, torch.zeros(ROWS, CLASSES, dtype=torch.int8))
+    loss: Any = losses.create_loss(name, CLASSES, torch.zeros(ROWS, CLASSES, dtype=torch.int8))
     learned: Any = loss
     if isinstance(loss, nn.Module):
         learned.to("meta")
@@ -122,7 +122,11 @@ def test_images_are_flipped_after_the_resize(blocks: Path) -> None:
 def test_labels_made_ahead_are_the_same(cache_path: Path) -> None:
     cache, rows = open_cache(cache_path), np.arange(1, 11)
     constants = {"temperature": 0.1, "eta": 0.1, "threshold": 0.2, "top_k": 2, "negative_ratio": 0.34}
-    for policy in (policies.create("damp", **constants), policies.create("vlpl"), policies.create("oracle")):
+    for policy in (
+        policies.create_policy("damp", **constants),
+        policies.create_policy("vlpl"),
+        policies.create_policy("oracle"),
+    ):
         labels = EpochLabels(cache, rows, policy, 3, 7)
         for epoch in (1, 2, 3):
             found, expected = labels.of(epoch), label(cache, rows, policy, epoch, 7)

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.policies import Known, Labels, Policy, create
+from aevlp.pipeline.policies import Known, Labels, Policy, create_policy
 from aevlp.pipeline.policies.labelling import label
 from aevlp.pipeline.score_cache import CacheRows, ScoreCache, open_cache, reader, write_cache
 from fakes import SETTINGS, random_cache
@@ -69,7 +69,7 @@ def test_damp_of_some_rows_is_the_cache_s_own_codes_with_the_same_draws(
     expected = cache.codes(SETTINGS, epoch, seed)[rows]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reader, "BLOCK_BYTES", block)
-        labels = label(cache, rows, create("damp", **DAMP), epoch, seed)
+        labels = label(cache, rows, create_policy("damp", **DAMP), epoch, seed)
     np.testing.assert_array_equal(labels.codes, expected)
     assert labels.codes.dtype == np.int8 and labels.scores.dtype == np.float32
 
@@ -79,7 +79,7 @@ def test_damp_of_some_rows_is_the_cache_s_own_codes_with_the_same_draws(
 @pytest.mark.parametrize("epoch", [None, 4])
 def test_fewer_rows_get_the_same_labels(tmp_path: Path, stores: str, name: str, epoch: int | None) -> None:
     cache, _ = cached(tmp_path / "fake.h5", stores=stores)
-    policy, rows = create(name, **ROW_BY_ROW[name]), np.array([1, 2, 8, 15, 22])
+    policy, rows = create_policy(name, **ROW_BY_ROW[name]), np.array([1, 2, 8, 15, 22])
     everything, some = label(cache, np.arange(N), policy, epoch, 3), label(cache, rows, policy, epoch, 3)
     np.testing.assert_array_equal(some.codes, everything.codes[rows])
     np.testing.assert_allclose(some.scores, everything.scores[rows], rtol=1e-6)
@@ -166,7 +166,7 @@ def test_the_test_split_does_not_matter_to_labels_of_the_training_split(tmp_path
     found = []
     for n, rows in enumerate((content, replace(content, observed=observed, similarity=similarity))):
         write_cache(tmp_path / f"{n}.h5", header, [rows])
-        policies: list[Policy] = [create("cap", **FUSED, expected_positives=1.5), create("plain", **DAMP)]
+        policies: list[Policy] = [create_policy("cap", **FUSED, expected_positives=1.5), create_policy("plain", **DAMP)]
         train = np.flatnonzero(~test)
         found.append([label(open_cache(tmp_path / f"{n}.h5"), train, policy).codes for policy in policies])
     np.testing.assert_array_equal(found[0], found[1])
@@ -175,17 +175,17 @@ def test_the_test_split_does_not_matter_to_labels_of_the_training_split(tmp_path
 def test_the_cache_s_own_codes_need_no_row_that_can_be_read(tmp_path: Path) -> None:
     cache, _ = cached(tmp_path / "fake.h5", rows=4, bad=4)
     for rows in (np.arange(4), np.array([], dtype=np.int64)):
-        labels = label(cache, rows, create("damp", **DAMP))
+        labels = label(cache, rows, create_policy("damp", **DAMP))
         assert labels.codes.shape == (len(rows), 5) and not labels.codes.any()
 
 
 def test_truth_that_is_not_known_is_a_mistake(tmp_path: Path) -> None:
     cache, _ = cached(tmp_path / "fake.h5", has_truth=False)
     with pytest.raises(AevlpError, match=r"reads full labels, and .*fake\.h5 has none"):
-        label(cache, np.arange(N), create("oracle"))
+        label(cache, np.arange(N), create_policy("oracle"))
 
 
 @pytest.mark.parametrize("rows", [[2, 1], [1, 1], [3, 0, 3]])
 def test_rows_out_of_order_are_a_mistake(cache: ScoreCache, rows: list[int]) -> None:
     with pytest.raises(AevlpError, match="must ascend"):
-        label(cache, np.array(rows), create("damp", **DAMP))
+        label(cache, np.array(rows), create_policy("damp", **DAMP))

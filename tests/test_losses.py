@@ -17,8 +17,8 @@ from aevlp.pipeline.losses import (
     Targets,
     TrainingLoss,
     constants,
-    create,
-    names,
+    create_loss,
+    loss_names,
     remembers_images,
 )
 from aevlp.pipeline.losses.interface import Scheduled, Stateful, Watching
@@ -37,7 +37,7 @@ SCHEDULES = {
     "cub": ((0, 10, -2, -8), 10),
 }
 SEEDS = st.integers(0, 2**32 - 1)
-ALL = names()
+ALL = loss_names()
 REMEMBERING = [name for name in ALL if remembers_images(name)]
 LABELS = ("observed", "pseudo", "scores", "truth")  # what has a value for each image and class
 NEED_PSEUDO = ("vlpl", "vlpl-asl")
@@ -83,7 +83,7 @@ def made(
     observed = targets.observed if remembers or name == "role" else None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        loss = create(name, classes, observed=observed, **given_)
+        loss = create_loss(name, classes, observed=observed, **given_)
     if isinstance(loss, Scheduled):
         loss.set_epoch(epoch, 10)
     return loss
@@ -120,7 +120,7 @@ def gpr_of(case: dict[str, np.ndarray], **changed: Any) -> TrainingLoss:
     of: dict[str, Any] = {key: float(case[key]) for key in ("q2", "q3", "lam_1", "lam_2", "rho", "reg")}
     of |= {"expected_positives": float(case["expected_num_pos"])}
     of |= {"beta": [w, w, b, b], "alpha": [mu, sigma, mu, sigma]}
-    return create("gpr", int(case["num_classes"]), **(of | changed))
+    return create_loss("gpr", int(case["num_classes"]), **(of | changed))
 
 
 def gpr_targets(case: dict[str, np.ndarray]) -> Targets:
@@ -158,14 +158,16 @@ def test_gpr_follows_the_schedule_of_the_epoch(name: str) -> None:
 
 def test_gpr_starts_as_in_epoch_1_of_8_and_heeds_the_linear_phase() -> None:
     logits, targets = batch(0)
-    fresh, told = create("gpr", 7), create("gpr", 7)
+    fresh, told = create_loss("gpr", 7), create_loss("gpr", 7)
     told.set_epoch(1, 8)
     assert fresh(logits, targets) == told(logits, targets)
 
-    late = create("gpr", 7, linear_init=3)
+    late = create_loss("gpr", 7, linear_init=3)
     late.set_epoch(6, 8)
     w, b, mu, sigma = gpr_schedule(6, 8, linear_init=3)
-    assert late(logits, targets) == create("gpr", 7, beta=[w, w, b, b], alpha=[mu, sigma, mu, sigma])(logits, targets)
+    assert late(logits, targets) == create_loss("gpr", 7, beta=[w, w, b, b], alpha=[mu, sigma, mu, sigma])(
+        logits, targets
+    )
     assert late(logits, targets) != told(logits, targets)
 
 
@@ -173,7 +175,7 @@ def gr_of(case: dict[str, np.ndarray], **changed: Any) -> TrainingLoss:
     w, b, mu, sigma = (float(case[key]) for key in ("w", "b", "mu", "sigma"))
     of: dict[str, Any] = {"q2": float(case["q2"]), "q3": float(case["q3"])}
     of |= {"beta": [w, w, b, b], "alpha": [mu, sigma, mu, sigma]}
-    return create("gr", case["logits"].shape[1], **(of | changed))
+    return create_loss("gr", case["logits"].shape[1], **(of | changed))
 
 
 def test_golden_cases_of_gr_are_there() -> None:
@@ -196,12 +198,14 @@ def test_gr_equals_the_published_loss_and_gradient(name: str) -> None:
 
 def test_gr_follows_its_schedule_from_epoch_1_of_8() -> None:
     logits, targets = batch(0)
-    fresh, told, late = create("gr", 7), create("gr", 7), create("gr", 7, linear_init=3)
+    fresh, told, late = create_loss("gr", 7), create_loss("gr", 7), create_loss("gr", 7, linear_init=3)
     told.set_epoch(1, 8)
     assert fresh(logits, targets) == told(logits, targets)
     late.set_epoch(6, 8)
     w, b, mu, sigma = gpr_schedule(6, 8, linear_init=3)
-    assert late(logits, targets) == create("gr", 7, beta=[w, w, b, b], alpha=[mu, sigma, mu, sigma])(logits, targets)
+    assert late(logits, targets) == create_loss("gr", 7, beta=[w, w, b, b], alpha=[mu, sigma, mu, sigma])(
+        logits, targets
+    )
     assert late(logits, targets) != told(logits, targets)
 
 
@@ -248,11 +252,11 @@ def test_gr_equals_loops_over_entries_and_gpr_without_pseudo_labels_and_penalty(
     logits, targets = batch(seed, *shape)
     w, b, mu, sigma = (of[key] for key in ("w", "b", "mu", "sigma"))
     known: dict[str, Any] = {"q2": of["q2"], "q3": of["q3"], "beta": [w, w, b, b], "alpha": [mu, sigma, mu, sigma]}
-    value, slope = gradient(create("gr", shape[1], **known), logits, targets)
+    value, slope = gradient(create_loss("gr", shape[1], **known), logits, targets)
     expected, expected_slope = slow_gr(logits, targets.observed, of)
     np.testing.assert_allclose(value, expected, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(slope, expected_slope, rtol=1e-8, atol=1e-12)
-    gpr = create("gpr", shape[1], **known, reg=0)
+    gpr = create_loss("gpr", shape[1], **known, reg=0)
     other, other_slope = gradient(gpr, logits, replace(targets, pseudo=None))
     torch.testing.assert_close(other, value, rtol=1e-12, atol=1e-15)
     torch.testing.assert_close(other_slope, slope, rtol=1e-12, atol=1e-15)
@@ -262,7 +266,7 @@ def test_gr_equals_loops_over_entries_and_gpr_without_pseudo_labels_and_penalty(
 @given(seed=SEEDS, epoch=st.integers(1, 8))
 def test_gr_and_gpr_without_pseudo_labels_and_penalty_go_together_through_training(seed: int, epoch: int) -> None:
     logits, targets = batch(seed)
-    gr, gpr = create("gr", 7, beta=(0, 10, -2, -8)), create("gpr", 7, beta=(0, 10, -2, -8), reg=0)
+    gr, gpr = create_loss("gr", 7, beta=(0, 10, -2, -8)), create_loss("gpr", 7, beta=(0, 10, -2, -8), reg=0)
     for loss in (gr, gpr):
         loss.set_epoch(epoch, 8)
     assert gr(logits, targets) == gpr(logits, replace(targets, pseudo=None))
@@ -270,7 +274,7 @@ def test_gr_and_gpr_without_pseudo_labels_and_penalty_go_together_through_traini
 
 def test_gr_leaves_out_observed_negatives() -> None:
     logits, targets = batch(5)
-    _, slope = gradient(create("gr", 7), logits, targets)
+    _, slope = gradient(create_loss("gr", 7), logits, targets)
     np.testing.assert_array_equal((slope == 0).numpy(), (targets.observed == -1).numpy())
 
 
@@ -278,7 +282,7 @@ def test_gr_leaves_out_observed_negatives() -> None:
 def test_cole_losses_equal_the_published_loss_and_gradient(name: str) -> None:
     case = COLE[name]
     logits, labels = torch.from_numpy(case["logits"]).double(), torch.from_numpy(case["observed"])
-    value, slope = gradient(create(str(case["name"]), logits.shape[1]), logits, Targets(observed=labels))
+    value, slope = gradient(create_loss(str(case["name"]), logits.shape[1]), logits, Targets(observed=labels))
     np.testing.assert_allclose(value, case["loss"], rtol=1e-9)
     np.testing.assert_allclose(slope, case["grad"], rtol=1e-6, atol=1e-9)
 
@@ -353,7 +357,7 @@ def test_gpr_equals_loops_over_entries(
         targets = replace(targets, pseudo=None)
     w, b, mu, sigma = (of[key] for key in ("w", "b", "mu", "sigma"))
     rest = {key: value for key, value in of.items() if key not in ("w", "b", "mu", "sigma")}
-    loss = create("gpr", shape[1], beta=[w, w, b, b], alpha=[mu, sigma, mu, sigma], **rest)
+    loss = create_loss("gpr", shape[1], beta=[w, w, b, b], alpha=[mu, sigma, mu, sigma], **rest)
     value, slope = gradient(loss, logits, targets)
     expected, expected_slope = slow_gpr(logits, targets, use_pseudo, of)
     np.testing.assert_allclose(value, expected, rtol=1e-9, atol=1e-12)
@@ -372,14 +376,14 @@ def test_cole_losses_equal_loops_over_entries(seed: int, shape: tuple[int, int])
         assume_negative += {1: positive, 0: negative, -1: 0.0}[int(observed)]
         full += positive if truth else negative
     entries = logits.numel()
-    np.testing.assert_allclose(create("an", shape[1])(logits, targets), assume_negative / entries, rtol=1e-9)
-    np.testing.assert_allclose(create("bce", shape[1])(logits, targets), full / entries, rtol=1e-9)
+    np.testing.assert_allclose(create_loss("an", shape[1])(logits, targets), assume_negative / entries, rtol=1e-9)
+    np.testing.assert_allclose(create_loss("bce", shape[1])(logits, targets), full / entries, rtol=1e-9)
 
 
 def test_bce_reads_the_truth_and_takes_observed_labels_for_it_where_there_is_none() -> None:
     logits, targets = batch(1)
     assert targets.truth is not None
-    loss = create("bce", 7)
+    loss = create_loss("bce", 7)
     alone = loss(logits, Targets(observed=targets.truth))
     assert loss(logits, targets) == alone
     assert loss(logits, replace(targets, truth=None)) != alone
@@ -388,7 +392,7 @@ def test_bce_reads_the_truth_and_takes_observed_labels_for_it_where_there_is_non
 @pytest.mark.parametrize("name", ["an", "bce"])
 def test_gradients_equal_finite_differences(name: str) -> None:
     logits, targets = batch(2)
-    loss = create(name, 7)
+    loss = create_loss(name, 7)
     assert torch.autograd.gradcheck(lambda x: loss(x, targets), (logits.requires_grad_(),))
 
 
@@ -398,20 +402,20 @@ def test_gpr_gradient_equals_finite_differences_where_its_weights_are_constant(u
     if not use_pseudo:
         targets = replace(targets, pseudo=None)
     # With w = 0 and a wide sigma K and V do not depend on the logits, so stopping their gradient changes nothing.
-    loss = create("gpr", 7, beta=[0, 0, -1, -1], alpha=[0.5, 1e9, 0.5, 1e9], reg=0.3)
+    loss = create_loss("gpr", 7, beta=[0, 0, -1, -1], alpha=[0.5, 1e9, 0.5, 1e9], reg=0.3)
     assert torch.autograd.gradcheck(lambda x: loss(x, targets), (logits.requires_grad_(),))
 
 
 def test_gr_gradient_equals_finite_differences_where_its_weights_are_constant() -> None:
     logits, targets = batch(3)
-    loss = create("gr", 7, beta=[0, 0, -1, -1], alpha=[0.5, 1e9, 0.5, 1e9])
+    loss = create_loss("gr", 7, beta=[0, 0, -1, -1], alpha=[0.5, 1e9, 0.5, 1e9])
     assert torch.autograd.gradcheck(lambda x: loss(x, targets), (logits.requires_grad_(),))
 
 
 def test_gpr_takes_no_notice_of_pseudo_labels_on_observed_entries() -> None:
     logits, targets = batch(4)
     assert targets.pseudo is not None
-    loss = create("gpr", 7)
+    loss = create_loss("gpr", 7)
     elsewhere = torch.where(targets.observed != 0, -targets.observed, targets.pseudo)
     assert loss(logits, replace(targets, pseudo=elsewhere)) == loss(logits, targets)
     assert loss(logits, replace(targets, pseudo=-targets.pseudo)) != loss(logits, targets)
@@ -419,7 +423,7 @@ def test_gpr_takes_no_notice_of_pseudo_labels_on_observed_entries() -> None:
 
 def test_gpr_without_pseudo_labels_leaves_out_observed_negatives() -> None:
     logits, targets = batch(5)
-    loss = create("gpr", 7, reg=0)
+    loss = create_loss("gpr", 7, reg=0)
     _, slope = gradient(loss, logits, replace(targets, pseudo=None))
     np.testing.assert_array_equal((slope == 0).numpy(), (targets.observed == -1).numpy())
 
@@ -427,7 +431,7 @@ def test_gpr_without_pseudo_labels_leaves_out_observed_negatives() -> None:
 def test_gpr_weighs_pseudo_positives_within_its_bounds() -> None:
     logits = torch.linspace(-6, 6, 61, dtype=torch.float64)[None]
     nothing, all_positive = torch.zeros(1, 61), torch.ones(1, 61)
-    loss = create("gpr", 61, alpha=[0.8, 0.3, 0.8, 0.3], lam_1=0.7, lam_2=0.4, rho=1.0, reg=0)
+    loss = create_loss("gpr", 61, alpha=[0.8, 0.3, 0.8, 0.3], lam_1=0.7, lam_2=0.4, rho=1.0, reg=0)
     _, slope = gradient(loss, logits, Targets(observed=nothing, pseudo=all_positive))
     _, full = gradient(loss, logits, Targets(observed=all_positive))
     share = (slope / full).numpy()
@@ -640,21 +644,21 @@ def test_what_is_remembered_belongs_to_rows_of_the_training_set(name: str) -> No
 def test_an_unknown_loss_lists_the_nearest_first() -> None:
     for wrong, nearest in (("gprr", "gpr"), ("grr", "gr"), ("BCE", "bce"), ("na", "an")):
         with pytest.raises(AevlpError, match=f"^unknown loss '{wrong}': known are {nearest}, "):
-            create(wrong, 7)
+            create_loss(wrong, 7)
 
 
 def test_an_unknown_constant_lists_the_nearest_first() -> None:
     with pytest.raises(AevlpError, match=r"^unknown constant of loss gpr 'lamda_1': known are lam_1, "):
-        create("gpr", 7, lamda_1=0.5)
+        create_loss("gpr", 7, lamda_1=0.5)
     with pytest.raises(AevlpError, match=r"^unknown constant of loss gr 'reg': known are beta, "):
-        create("gr", 7, reg=0.5)
+        create_loss("gr", 7, reg=0.5)
 
 
 @pytest.mark.parametrize("name", ["an", "bce"])
 def test_a_loss_without_constants_takes_none(name: str) -> None:
     assert constants(name) == {}
     with pytest.raises(AevlpError, match=f"loss {name} takes no constants, found 'rho'"):
-        create(name, 7, rho=0.5)
+        create_loss(name, 7, rho=0.5)
 
 
 @pytest.mark.parametrize(
@@ -663,7 +667,7 @@ def test_a_loss_without_constants_takes_none(name: str) -> None:
 )
 def test_a_constant_out_of_range_is_a_mistake(constant: dict[str, Any]) -> None:
     with pytest.raises(AevlpError, match=f"^{next(iter(constant))} of loss gpr must be "):
-        create("gpr", 7, **constant)
+        create_loss("gpr", 7, **constant)
 
 
 @pytest.mark.parametrize(
@@ -671,19 +675,19 @@ def test_a_constant_out_of_range_is_a_mistake(constant: dict[str, Any]) -> None:
 )
 def test_a_constant_of_gr_out_of_range_is_a_mistake(constant: dict[str, Any]) -> None:
     with pytest.raises(AevlpError, match=rf"{next(iter(constant))} .*of loss gr must be .*, found "):
-        create("gr", 7, **constant)
+        create_loss("gr", 7, **constant)
 
 
 @pytest.mark.parametrize("name", ["gpr", "gr"])
 @pytest.mark.parametrize("schedule", [{"beta": (0, 1)}, {"alpha": (0, 1, 2)}, {"linear_init": -1}])
 def test_an_unusable_schedule_is_a_mistake_at_once(name: str, schedule: dict[str, Any]) -> None:
     with pytest.raises(AevlpError):
-        create(name, 7, **schedule)
+        create_loss(name, 7, **schedule)
 
 
 @pytest.mark.parametrize("name", ["gpr", "gr"])
 def test_a_linear_phase_as_long_as_training_is_a_mistake(name: str) -> None:
-    loss = create(name, 7, linear_init=5)
+    loss = create_loss(name, 7, linear_init=5)
     with pytest.raises(AevlpError, match="linear_init"):
         loss.set_epoch(1, 5)
 
@@ -716,11 +720,11 @@ def test_the_table_says_what_a_loss_reads(name: str) -> None:
 )
 def test_a_constant_of_another_kind_is_one_clear_line(given: dict[str, Any], expected: str) -> None:
     with pytest.raises(AevlpError, match=expected):
-        create("gpr", 3, **given)
+        create_loss("gpr", 3, **given)
 
 
 def test_a_constant_may_be_any_kind_of_number() -> None:
-    plain = create("gpr", 3, q2=0.5, beta=[0, 2, -2, -2])
-    array = create("gpr", 3, q2=np.float32(0.5), beta=np.array([0, 2, -2, -2]))
+    plain = create_loss("gpr", 3, q2=0.5, beta=[0, 2, -2, -2])
+    array = create_loss("gpr", 3, q2=np.float32(0.5), beta=np.array([0, 2, -2, -2]))
     logits, targets = torch.zeros(2, 3), Targets(observed=torch.tensor([[1, 0, 0], [0, 1, 0]]))
     assert plain(logits, targets) == array(logits, targets)

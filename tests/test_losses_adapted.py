@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.losses import Targets, constants, create
+from aevlp.pipeline.losses import Targets, constants, create_loss
 from aevlp.pipeline.losses.supervised_contrastive import contrastive
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -48,7 +48,7 @@ def test_virtual_category_equals_loops_over_entries(seed: int, shape: tuple[int,
         elif code == -1 or score <= low:
             total, slope[i, c] = total - math.log(1 - p), p
     logits = logits.requires_grad_()
-    value = create("virtual-category", shape[1], low=low, high=high)(logits, targets)
+    value = create_loss("virtual-category", shape[1], low=low, high=high)(logits, targets)
     np.testing.assert_allclose(value.detach(), total / logits.numel(), rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(torch.autograd.grad(value, logits)[0], slope / logits.numel(), rtol=1e-8, atol=1e-12)
 
@@ -58,7 +58,7 @@ def test_an_ambiguous_label_is_pushed_nowhere_and_bounds_count_as_certain() -> N
     logits = torch.zeros(1, 7, requires_grad=True)
     targets = Targets(observed=torch.zeros(1, 7), scores=scores.double())
     # 0.05 in single precision is a little above 0.05 in double: bounds are met exactly only in the dtype they came in.
-    value = create("virtual-category", 7, low=float(scores[0, 1]))(logits, targets)
+    value = create_loss("virtual-category", 7, low=float(scores[0, 1]))(logits, targets)
     assert torch.autograd.grad(value, logits)[0].sign().tolist() == [[1, 1, 0, 0, 0, -1, -1]]
 
 
@@ -67,12 +67,12 @@ def test_an_ambiguous_label_is_pushed_nowhere_and_bounds_count_as_certain() -> N
 )
 def test_bounds_that_leave_no_order_are_a_mistake(given_: dict[str, float]) -> None:
     with pytest.raises(AevlpError, match="of loss virtual-category must be "):
-        create("virtual-category", 3, **given_)
+        create_loss("virtual-category", 3, **given_)
 
 
 def test_virtual_category_cannot_do_without_scores() -> None:
     with pytest.raises(AevlpError, match="virtual-category reads scores"):
-        create("virtual-category", 3)(torch.zeros(1, 3), Targets(observed=torch.zeros(1, 3)))
+        create_loss("virtual-category", 3)(torch.zeros(1, 3), Targets(observed=torch.zeros(1, 3)))
 
 
 def slow_contrastive(features: np.ndarray, labels: np.ndarray, temperature: float) -> float:
@@ -108,8 +108,8 @@ def test_mulsupcon_equals_loops_over_anchors_labels_and_partners(
     expected = slow_contrastive(targets.features.detach().numpy(), positive.numpy(), temperature)
     term = contrastive(targets.features, positive, temperature)
     np.testing.assert_allclose(term.detach(), expected, rtol=1e-9, atol=1e-12)
-    value = create("mulsupcon", shape[1], weight=weight, temperature=temperature)(logits, targets)
-    rest = create("an-pl", shape[1])(logits, targets)
+    value = create_loss("mulsupcon", shape[1], weight=weight, temperature=temperature)(logits, targets)
+    rest = create_loss("an-pl", shape[1])(logits, targets)
     np.testing.assert_allclose(value.detach(), float(rest) + weight * expected, rtol=1e-9, atol=1e-12)
 
 
@@ -147,7 +147,7 @@ def test_any_features_give_a_finite_value_and_gradient(
     logits = torch.zeros(rows, 2, dtype=dtype, requires_grad=True)
     targets = Targets(observed=torch.ones(rows, 2), features=features)
     with torch.autocast("cpu", dtype=half, enabled=half is not None):
-        value = create("mulsupcon", 2)(logits, targets)
+        value = create_loss("mulsupcon", 2)(logits, targets)
     assert value.dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
     assert torch.isfinite(value)
     for slope in torch.autograd.grad(value, (features, logits)):
@@ -167,16 +167,16 @@ def test_mixed_precision_changes_nothing(half: torch.dtype) -> None:
 def test_what_mulsupcon_lacks_or_gets_in_another_shape_is_a_mistake() -> None:
     logits, targets = batch(3)
     with pytest.raises(AevlpError, match="mulsupcon reads features"):
-        create("mulsupcon", 6)(logits, replace(targets, features=None))
+        create_loss("mulsupcon", 6)(logits, replace(targets, features=None))
     for wrong in (torch.zeros(1, 3), torch.zeros(5), torch.zeros(5, 3, 1)):
         with pytest.raises(AevlpError, match=r"features must be \(images, width\)"):
-            create("mulsupcon", 6)(logits, replace(targets, features=wrong))
+            create_loss("mulsupcon", 6)(logits, replace(targets, features=wrong))
 
 
 @pytest.mark.parametrize("constant", [{"weight": -0.1}, {"temperature": 0}, {"temperature": -1}])
 def test_a_constant_out_of_range_is_a_mistake(constant: dict[str, Any]) -> None:
     with pytest.raises(AevlpError, match=f"^{next(iter(constant))} of loss mulsupcon must be "):
-        create("mulsupcon", 3, **constant)
+        create_loss("mulsupcon", 3, **constant)
 
 
 def test_the_defaults() -> None:

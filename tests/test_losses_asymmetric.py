@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.losses import Targets, constants, create
+from aevlp.pipeline.losses import Targets, constants, create_loss
 from goldens import load
 
 GOLDEN = load("asl_splc_cap")
@@ -37,12 +37,12 @@ def gradient(loss: Any, logits: torch.Tensor, targets: Targets) -> tuple[torch.T
 
 def asl_of(case: dict[str, np.ndarray], **changed: Any) -> Any:
     of = {key: float(case[key]) for key in ("gamma_neg", "gamma_pos", "clip")}
-    return create("asl", case["logits"].shape[1], **of, stop_grad_weight=bool(case["stop_grad_weight"]), **changed)
+    return create_loss("asl", case["logits"].shape[1], **of, stop_grad_weight=bool(case["stop_grad_weight"]), **changed)
 
 
 def splc_of(case: dict[str, np.ndarray], **changed: Any) -> Any:
     of = {key: float(case[key]) for key in ("tau", "change_epoch", "margin", "gamma")}
-    loss = create("splc", case["logits"].shape[1], **of, **changed)
+    loss = create_loss("splc", case["logits"].shape[1], **of, **changed)
     loss.set_epoch(int(case["epoch"]) + 1, 10)
     return loss
 
@@ -128,7 +128,7 @@ def test_asl_and_cap_equal_loops_over_entries(
             entry, slope[i, c] = slow_asl(float(logits[i, c]), code == 1, of)
             total += entry
     number = 1 if reduction == "sum" else logits.numel()
-    value, ours = gradient(create(name, shape[1], **of, reduction=reduction), logits, targets)
+    value, ours = gradient(create_loss(name, shape[1], **of, reduction=reduction), logits, targets)
     np.testing.assert_allclose(value, total / number, rtol=1e-8, atol=1e-12)
     np.testing.assert_allclose(ours, slope / number, rtol=1e-6, atol=1e-9)
 
@@ -141,7 +141,7 @@ def test_asl_with_a_small_gamma_has_a_finite_gradient_everywhere(clip: float, ga
     line = [-3e4, -1000, -104, -90, -40, edge - 1e-7, edge, edge + 1e-7, 0, 20, 40, 90, 1000, 3e4]
     logits = torch.tensor([line, line], dtype=dtype)
     observed = torch.tensor([[1], [0]]).expand(2, len(line))
-    loss = create("asl", len(line), gamma_neg=gamma, gamma_pos=gamma, clip=clip, stop_grad_weight=False)
+    loss = create_loss("asl", len(line), gamma_neg=gamma, gamma_pos=gamma, clip=clip, stop_grad_weight=False)
     value, slope = gradient(loss, logits, Targets(observed=observed))
     assert torch.isfinite(value)
     assert torch.isfinite(slope).all()
@@ -150,7 +150,7 @@ def test_asl_with_a_small_gamma_has_a_finite_gradient_everywhere(clip: float, ga
 @pytest.mark.parametrize("name", ["asl", "cap"])
 def test_a_probability_below_1e_8_counts_as_1e_8_and_has_no_gradient(name: str) -> None:
     logits = torch.tensor([[-18.0, -19.0, -40.0]], dtype=torch.float64)
-    loss = create(name, 3, gamma_pos=0)
+    loss = create_loss(name, 3, gamma_pos=0)
     value, slope = gradient(loss, logits, Targets(observed=torch.ones(1, 3)))
     np.testing.assert_allclose(value, math.log1p(math.exp(18)) + 2 * math.log(1e8), rtol=1e-12)
     assert (slope != 0).tolist() == [[True, False, False]]
@@ -181,7 +181,7 @@ def test_splc_equals_loops_over_entries(
         slow_splc(x, o, late, of)
         for x, o in zip(logits.flatten().tolist(), targets.observed.flatten().tolist(), strict=True)
     ]
-    loss = create("splc", shape[1], change_epoch=change, reduction=reduction, **of)
+    loss = create_loss("splc", shape[1], change_epoch=change, reduction=reduction, **of)
     loss.set_epoch(epoch, 5)
     number = 1 if reduction == "sum" else len(entries)
     np.testing.assert_allclose(loss(logits, targets), math.fsum(entries) / number, rtol=1e-9, atol=1e-12)
@@ -189,7 +189,7 @@ def test_splc_equals_loops_over_entries(
 
 def test_splc_before_it_is_told_is_in_its_first_epoch() -> None:
     logits, targets = batch(1)
-    fresh, first, second = (create("splc", 7) for _ in range(3))
+    fresh, first, second = (create_loss("splc", 7) for _ in range(3))
     first.set_epoch(1, 10)
     second.set_epoch(2, 10)
     assert fresh(logits, targets) == first(logits, targets) != second(logits, targets)
@@ -197,7 +197,11 @@ def test_splc_before_it_is_told_is_in_its_first_epoch() -> None:
 
 def test_gradients_of_the_whole_loss_equal_finite_differences() -> None:
     logits, targets = batch(2)
-    for loss in (create("asl", 7, stop_grad_weight=False), create("splc", 7), create("cap", 7, stop_grad_weight=False)):
+    for loss in (
+        create_loss("asl", 7, stop_grad_weight=False),
+        create_loss("splc", 7),
+        create_loss("cap", 7, stop_grad_weight=False),
+    ):
         assert torch.autograd.gradcheck(lambda x, loss=loss: loss(x, targets), (logits.requires_grad_(),))
 
 
@@ -207,7 +211,7 @@ def test_cap_is_asl_where_every_label_is_known_and_nothing_where_none_is(seed: i
     logits, targets = batch(seed)
     of = {"gamma_neg": 4, "gamma_pos": 0}
     known = torch.where(targets.observed == 0, -1, targets.observed)
-    cap, asl = create("cap", 7), create("asl", 7, **of)
+    cap, asl = create_loss("cap", 7), create_loss("asl", 7, **of)
     assert cap(logits, replace(targets, observed=known)) == asl(logits, replace(targets, observed=known))
     nothing = torch.zeros_like(known)
     value, slope = gradient(cap, logits, Targets(observed=nothing, pseudo=nothing))
@@ -221,7 +225,7 @@ def test_cap_keeps_observed_labels_whatever_is_guessed() -> None:
     logits, targets = batch(3)
     assert targets.pseudo is not None
     elsewhere = torch.where(targets.observed != 0, -targets.observed, targets.pseudo)
-    loss = create("cap", 7)
+    loss = create_loss("cap", 7)
     assert loss(logits, replace(targets, pseudo=elsewhere)) == loss(logits, targets)
 
 
@@ -243,11 +247,11 @@ def test_the_defaults_are_the_published_ones() -> None:
 )
 def test_a_constant_out_of_range_is_a_mistake(name: str, constant: dict[str, Any]) -> None:
     with pytest.raises(AevlpError, match=f"^{next(iter(constant))} of loss {name} must be .*, found "):
-        create(name, 3, **constant)
+        create_loss(name, 3, **constant)
 
 
 def test_a_constant_of_another_kind_is_a_mistake() -> None:
     with pytest.raises(AevlpError, match="stop_grad_weight of loss asl must be true or false, found 1"):
-        create("asl", 3, stop_grad_weight=1)
+        create_loss("asl", 3, stop_grad_weight=1)
     with pytest.raises(AevlpError, match="reduction of loss splc must be a word, found 1"):
-        create("splc", 3, reduction=1)
+        create_loss("splc", 3, reduction=1)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.losses import Targets, constants, create, remembers_images
+from aevlp.pipeline.losses import Targets, constants, create_loss, remembers_images
 from aevlp.pipeline.losses.role import OnlineEstimation, initial_estimates
 from goldens import load
 
@@ -53,7 +53,7 @@ def of_case(name: str, dtype: torch.dtype) -> tuple[Any, Tensor, Targets]:
     if "expected_num_pos" in case:
         given["expected_positives"] = float(case["expected_num_pos"])
     logits = torch.from_numpy(case["logits"]).to(dtype)
-    loss: Any = create(loss_name.removesuffix("-cole"), logits.shape[1], **given)
+    loss: Any = create_loss(loss_name.removesuffix("-cole"), logits.shape[1], **given)
     observed = torch.from_numpy(case["observed"])
     truth = torch.from_numpy(case["true"]) if "true" in case else None
     if loss_name.startswith("bce"):
@@ -158,7 +158,7 @@ def test_equals_loops_and_finite_differences(name: str, seed: int, shape: tuple[
     logits, targets = batch(seed, *shape)
     assert targets.truth is not None
     known = (targets.observed.numpy(), targets.truth.numpy())
-    value, slope = gradient(create(name, shape[1]), logits, targets)
+    value, slope = gradient(create_loss(name, shape[1]), logits, targets)
     np.testing.assert_allclose(value, SLOW[name](logits.numpy(), *known), rtol=1e-9, atol=1e-15)
     expected = differences(lambda x: SLOW[name](x, *known), logits.numpy())
     np.testing.assert_allclose(slope, expected, rtol=1e-4, atol=1e-8)
@@ -204,7 +204,7 @@ def test_huge_logits_give_the_value_of_double_precision_and_a_finite_gradient(na
     given = {"observed": observed} if name == "role" else {}
     values = []
     for dtype in (torch.float32, torch.float64):
-        loss: Any = create(name, 4, **given)
+        loss: Any = create_loss(name, 4, **given)
         if name == "role":
             loss.table = nn.Parameter((size * u).to(dtype))
         value, slope = gradient(loss, (size * x).to(dtype), targets)
@@ -219,15 +219,15 @@ def test_huge_logits_give_the_value_of_double_precision_and_a_finite_gradient(na
 def test_pr_is_0_where_every_positive_is_certain_and_every_unknown_excluded() -> None:
     observed = torch.tensor([[1, 0, -1, 0], [0, 0, 1, 1]])
     logits = torch.where(observed == 1, 1000.0, -1000.0)
-    assert create("pr", 4)(logits, Targets(observed=observed)) == 0
-    assert create("pr", 4)(-logits, Targets(observed=observed)) == pytest.approx(2 * (2 + 4) / 8)
+    assert create_loss("pr", 4)(logits, Targets(observed=observed)) == 0
+    assert create_loss("pr", 4)(-logits, Targets(observed=observed)) == pytest.approx(2 * (2 + 4) / 8)
 
 
 def test_a_batch_without_negatives_has_no_loss_of_negatives_in_iu() -> None:
     logits, targets = batch(1)
     for kept in (1, -1):
         _, slope = gradient(
-            create("iu", 6), logits, Targets(observed=targets.observed.where(targets.observed == kept, 0))
+            create_loss("iu", 6), logits, Targets(observed=targets.observed.where(targets.observed == kept, 0))
         )
         np.testing.assert_array_equal((slope != 0).numpy(), (targets.observed == kept).numpy())
 
@@ -236,23 +236,25 @@ def test_label_smoothing_of_0_is_none_and_of_1_is_the_opposite() -> None:
     logits, targets = batch(2)
     assert targets.truth is not None
     for plain, smoothed in (("bce", "bce-ls"), ("an", "an-ls")):
-        assert create(smoothed, 6, ls_coef=0)(logits, targets) == create(plain, 6)(logits, targets)
+        assert create_loss(smoothed, 6, ls_coef=0)(logits, targets) == create_loss(plain, 6)(logits, targets)
     turned = Targets(observed=targets.observed, truth=1 - targets.truth)
-    torch.testing.assert_close(create("bce-ls", 6, ls_coef=1)(logits, targets), create("bce", 6)(logits, turned))
+    torch.testing.assert_close(
+        create_loss("bce-ls", 6, ls_coef=1)(logits, targets), create_loss("bce", 6)(logits, turned)
+    )
 
 
 def test_full_labels_may_stand_among_the_observed() -> None:
     logits, targets = batch(3)
     assert targets.truth is not None
-    alone = create("bce-ls", 6)(logits, Targets(observed=targets.truth))
-    assert alone == create("bce-ls", 6)(logits, targets)
-    assert alone != create("bce-ls", 6)(logits, Targets(observed=targets.observed))
+    alone = create_loss("bce-ls", 6)(logits, Targets(observed=targets.truth))
+    assert alone == create_loss("bce-ls", 6)(logits, targets)
+    assert alone != create_loss("bce-ls", 6)(logits, Targets(observed=targets.observed))
 
 
 def test_iun_without_truth_is_a_mistake() -> None:
     logits, targets = batch(4)
     with pytest.raises(AevlpError, match="loss iun reads truth, and these targets have none"):
-        create("iun", 6)(logits, Targets(observed=targets.observed))
+        create_loss("iun", 6)(logits, Targets(observed=targets.observed))
 
 
 @pytest.mark.parametrize(
@@ -267,12 +269,12 @@ def test_iun_without_truth_is_a_mistake() -> None:
 )
 def test_a_constant_out_of_range_is_a_mistake(name: str, constant: dict[str, Any], range_: str) -> None:
     with pytest.raises(AevlpError, match=f"^{next(iter(constant))} of loss {name} must be {range_}$"):
-        create(name, 6, **constant)
+        create_loss(name, 6, **constant)
 
 
 def test_wan_of_one_class_is_a_mistake() -> None:
     with pytest.raises(AevlpError, match=r"loss wan .* at least 2, found 1"):
-        create("wan", 1)
+        create_loss("wan", 1)
 
 
 def test_the_initial_estimates_equal_the_published_ones() -> None:
@@ -285,7 +287,7 @@ def test_the_initial_estimates_equal_the_published_ones() -> None:
 def test_role_makes_its_table_with_the_draws_of_the_global_generator_in_row_order() -> None:
     observed = torch.from_numpy(GOLDEN["role_init"]["observed"])
     torch.manual_seed(5)
-    loss: Any = create("role", observed.shape[1], observed)
+    loss: Any = create_loss("role", observed.shape[1], observed)
     torch.manual_seed(5)
     rows = torch.stack([torch.rand(observed.shape[1]) for _ in observed])
     torch.testing.assert_close(loss.table.detach(), initial_estimates(observed, rows), rtol=0, atol=0)
@@ -361,6 +363,6 @@ def test_rows_that_are_not_in_the_table_are_a_mistake(rows: Tensor | None, expec
 def test_role_without_a_table_is_a_mistake() -> None:
     logits, targets = batch(8)
     with pytest.raises(AevlpError, match=r"no estimates: make it with observed=.*load_estimates"):
-        create("role", 6)(logits, targets)
+        create_loss("role", 6)(logits, targets)
     with pytest.raises(AevlpError, match=r"observed of loss role must be \(images, 6 classes\), found \(7, 5\)"):
-        create("role", 6, torch.zeros(7, 5))
+        create_loss("role", 6, torch.zeros(7, 5))

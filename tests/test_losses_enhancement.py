@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from aevlp.pipeline import policies
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.losses import Targets, constants, create
+from aevlp.pipeline.losses import Targets, constants, create_loss
 from aevlp.pipeline.losses.label_enhancement import beta_kl, smile_image_loss
 from aevlp.pipeline.losses.mutual_information import latent_divergence
 from aevlp.pipeline.policies import Known
@@ -40,7 +40,7 @@ def test_golden_cases_are_there() -> None:
 
 def smile_of(case: dict[str, np.ndarray]) -> Any:
     of = {key: float(case[key]) for key in ("rate", "mu", "T")}
-    return create("smile", case["logits"].shape[1], **of, bias=bool(case["bias"]), p0=float(case["p"]))
+    return create_loss("smile", case["logits"].shape[1], **of, bias=bool(case["bias"]), p0=float(case["p"]))
 
 
 @pytest.mark.parametrize("case_name", SMILE)
@@ -76,13 +76,13 @@ def test_smile_equals_loops_over_entries(seed: int, shape: tuple[int, int], bias
         total -= weight * (d * math.log(s + 1e-5) + (1 - d) * math.log(1 - s + 1e-5))
         slope[i, c] = weight * ((1 - d) / (1 - s + 1e-5) - d / (s + 1e-5)) * s * (1 - s) / of["T"]
     logits = leaf(x)
-    value = create("smile", shape[1], bias=bias, **of)(logits, Targets(observed=torch.from_numpy(observed)))
+    value = create_loss("smile", shape[1], bias=bias, **of)(logits, Targets(observed=torch.from_numpy(observed)))
     np.testing.assert_allclose(value.detach(), total / x.size, rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(gradients(value, logits)[0], slope / x.size, rtol=1e-7, atol=1e-11)
 
 
 def test_smile_does_with_a_single_class() -> None:
-    value = create("smile", 1)(torch.zeros(2, 1), Targets(observed=torch.tensor([[1], [0]])))
+    value = create_loss("smile", 1)(torch.zeros(2, 1), Targets(observed=torch.tensor([[1], [0]])))
     assert torch.isfinite(value)
 
 
@@ -131,7 +131,7 @@ def test_mime_equals_the_published_loss_and_gradients(case_name: str, dtype: tor
     logits, mean, deviation = inputs = [leaf(case[key], dtype) for key in ("logits", "z_mu", "z_std")]
     targets = Targets(observed=torch.from_numpy(case["observed"]), latent=(mean, deviation))
     beta, loose = float(case["beta"]), dtype == torch.float32
-    value = create("mime", logits.shape[1], beta=beta, T=float(case["T"]))(logits, targets)
+    value = create_loss("mime", logits.shape[1], beta=beta, T=float(case["T"]))(logits, targets)
     assert value.dtype == dtype
     np.testing.assert_allclose(value.detach(), case["loss"], rtol=1e-5 if loose else 1e-9)
     part = beta * latent_divergence(mean, deviation).detach()
@@ -169,8 +169,8 @@ def test_labels_rise_as_in_the_published_program(case_name: str) -> None:
     case = POLICY[case_name]
     start, theta = case["start"], float(case["theta"])
     labels, (rows, classes) = start, start.shape
-    loss: Any = create("mime", classes, observed=torch.from_numpy(start), theta=theta)
-    policy: Any = policies.create("mime", theta=theta)
+    loss: Any = create_loss("mime", classes, observed=torch.from_numpy(start), theta=theta)
+    policy: Any = policies.create_policy("mime", theta=theta)
     nothing = np.zeros(start.shape, np.float32)
     known = Known(observed=start, final=nothing, ranking=nothing)
     assert not policy(known).codes.any()
@@ -183,7 +183,7 @@ def test_labels_rise_as_in_the_published_program(case_name: str) -> None:
         np.testing.assert_array_equal(loss.labels, after)
         order = torch.randperm(rows, generator=torch.Generator().manual_seed(1))
         targets = Targets(observed=torch.from_numpy(start)[order], rows=order, latent=latent_of(rows, classes))
-        an = create("an", classes)(torch.ones(rows, classes), Targets(observed=torch.from_numpy(after)[order]))
+        an = create_loss("an", classes)(torch.ones(rows, classes), Targets(observed=torch.from_numpy(after)[order]))
         assert loss(torch.ones(rows, classes), targets) == an
 
         policy.after_epoch(logits)
@@ -216,20 +216,20 @@ def test_labels_at_theta_do_not_rise_and_huge_logits_do_no_harm() -> None:
 
 def test_mime_starts_anew_and_resumes_with_its_labels() -> None:
     observed = torch.tensor([[1, 0], [0, 0]], dtype=torch.int8)
-    loss: Any = create("mime", 2, observed=observed)
+    loss: Any = create_loss("mime", 2, observed=observed)
     loss.after_epoch(torch.tensor([[-9.0, 9.0], [2.9, 3.0]], dtype=torch.bfloat16))
     assert loss.labels.tolist() == [[1, 1], [0, 1]]
     assert observed.tolist() == [[1, 0], [0, 0]]
-    other: Any = create("mime", 2, observed=observed)
+    other: Any = create_loss("mime", 2, observed=observed)
     other.load_state_dict(loss.state_dict())
     assert torch.equal(other.labels, loss.labels)
 
-    policy: Any = policies.create("mime")
+    policy: Any = policies.create_policy("mime")
     known = Known(observed=observed.numpy(), final=np.zeros((2, 2)), ranking=np.zeros((2, 2)))
     assert policy.state_dict() == {}
     policy(known)
     policy.after_epoch(np.array([[-9.0, 9.0], [2.9, 3.0]]))
-    resumed: Any = policies.create("mime")
+    resumed: Any = policies.create_policy("mime")
     saved = policy.state_dict()
     resumed.load_state_dict(saved)
     policy.after_epoch(np.full((2, 2), 9.0))
@@ -242,9 +242,9 @@ def test_mime_starts_anew_and_resumes_with_its_labels() -> None:
 @pytest.mark.parametrize("warmup", [1, 2, 5])
 def test_predictions_are_wanted_from_the_warm_up_epoch_on(warmup: int) -> None:
     observed = torch.zeros(3, 2, dtype=torch.int8)
-    with_table: Any = create("mime", 2, observed=observed, warmup_epoch=warmup)
-    without: Any = create("mime", 2, warmup_epoch=warmup)
-    policy: Any = policies.create("mime", warmup_epoch=warmup)
+    with_table: Any = create_loss("mime", 2, observed=observed, warmup_epoch=warmup)
+    without: Any = create_loss("mime", 2, warmup_epoch=warmup)
+    policy: Any = policies.create_policy("mime", warmup_epoch=warmup)
     for epoch in range(1, 11):
         for each in (with_table, without, policy):
             each.set_epoch(epoch, 10)
@@ -253,31 +253,31 @@ def test_predictions_are_wanted_from_the_warm_up_epoch_on(warmup: int) -> None:
 
 
 def test_mime_without_the_codes_of_the_training_set_remembers_nothing() -> None:
-    loss: Any = create("mime", 2)
+    loss: Any = create_loss("mime", 2)
     loss.after_epoch(torch.full((3, 2), 9.0))
     assert loss.state_dict() == {}
     logits, targets = torch.randn(3, 2), Targets(observed=torch.eye(3, 2), latent=latent_of(3, 2))
-    assert loss(logits, targets) == create("an", 2)(logits, targets)
+    assert loss(logits, targets) == create_loss("an", 2)(logits, targets)
 
 
 def test_what_mime_lacks_or_gets_in_another_shape_is_a_mistake() -> None:
     observed = torch.zeros(3, 2, dtype=torch.int8)
     with pytest.raises(AevlpError, match="mime reads latent"):
-        create("mime", 2)(torch.zeros(3, 2), Targets(observed=observed))
+        create_loss("mime", 2)(torch.zeros(3, 2), Targets(observed=observed))
     with pytest.raises(AevlpError, match="mime reads rows"):
-        create("mime", 2, observed=observed)(torch.zeros(3, 2), Targets(observed=observed, latent=latent_of(3, 2)))
+        create_loss("mime", 2, observed=observed)(torch.zeros(3, 2), Targets(observed=observed, latent=latent_of(3, 2)))
     for codes in (torch.zeros(3, 3), torch.zeros(2)):
         with pytest.raises(AevlpError, match=r"^observed of loss mime must be \(images, 2 classes\), found "):
-            create("mime", 2, observed=codes)
+            create_loss("mime", 2, observed=codes)
     for wrong in ((torch.zeros(3, 2), torch.ones(3, 2)), latent_of(1, 2), (latent_of(3, 2)[0], latent_of(3, 1)[1])):
         with pytest.raises(AevlpError, match="latent must be"):
-            create("mime", 2)(torch.zeros(3, 2), Targets(observed=observed, latent=wrong))
+            create_loss("mime", 2)(torch.zeros(3, 2), Targets(observed=observed, latent=wrong))
     with pytest.raises(AevlpError, match=r"labels' shape \(3, 2\), found \(2, 2\)"):
-        create("mime", 2, observed=observed).after_epoch(torch.zeros(2, 2))  # pyright: ignore[reportAttributeAccessIssue]
+        create_loss("mime", 2, observed=observed).after_epoch(torch.zeros(2, 2))  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def test_the_policy_sees_the_same_images_every_time_and_reads_no_cosine() -> None:
-    policy: Any = policies.create("mime")
+    policy: Any = policies.create_policy("mime")
     with pytest.raises(AevlpError, match="once before"):
         policy.after_epoch(np.zeros((3, 2)))
     final, ranking = policy.scores(np.ones((3, 5, 2), np.float32), np.ones((3, 2), np.int8))
@@ -325,7 +325,7 @@ def test_a_class_prior_of_nothing_is_a_mistake() -> None:
 )
 def test_a_constant_out_of_range_is_a_mistake(name: str, constant: dict[str, float]) -> None:
     with pytest.raises(AevlpError, match=f"^{next(iter(constant))} of loss {name} must be .*, found "):
-        create(name, 3, **constant)
+        create_loss(name, 3, **constant)
     if "theta" in constant:
         with pytest.raises(AevlpError, match="theta of policy mime must be in "):
-            policies.create(name, **constant)
+            policies.create_policy(name, **constant)

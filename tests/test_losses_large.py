@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.losses import Targets, create
+from aevlp.pipeline.losses import Targets, create_loss
 from aevlp.pipeline.losses.large_loss import PermanentCorrection, large_loss
 from goldens import load
 
@@ -20,7 +20,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 
 def made(name: str, classes: int, epoch: int, observed: torch.Tensor | None = None, **given_: Any) -> Any:
-    loss = create(name, classes, observed=observed, **given_)
+    loss = create_loss(name, classes, observed=observed, **given_)
     loss.set_epoch(epoch, 10)
     return loss
 
@@ -212,16 +212,16 @@ def test_permanent_correction_needs_rows_where_it_remembers() -> None:
 def test_codes_of_the_training_set_with_other_classes_are_a_mistake() -> None:
     for wrong in (torch.zeros(5, 3), torch.zeros(8)):
         with pytest.raises(AevlpError, match=r"^observed of loss ll-cp must be \(images, 8 classes\), found "):
-            create("ll-cp", 8, observed=wrong)
+            create_loss("ll-cp", 8, observed=wrong)
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("delta", [-0.1, 100.5])
 def test_a_delta_out_of_range_is_a_mistake(name: str, delta: float) -> None:
     with pytest.raises(AevlpError, match=f"^delta_percent of loss {name} must be in "):
-        create(name, 3, delta_percent=delta)
+        create_loss(name, 3, delta_percent=delta)
 
 
 def test_another_compat_is_a_mistake() -> None:
     with pytest.raises(AevlpError, match=r"^compat of loss ll-cp must be paper or published, found exact"):
-        create("ll-cp", 3, compat="exact")
+        create_loss("ll-cp", 3, compat="exact")

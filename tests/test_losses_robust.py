@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aevlp.pipeline.losses import Targets, constants, create
+from aevlp.pipeline.losses import Targets, constants, create_loss
 from goldens import load
 
 NAMES = ("hill", "gr-epr", "gr-weight", "an-e7", "an-pl")
@@ -27,7 +27,7 @@ def batch(seed: int, rows: int = 4, classes: int = 7) -> tuple[torch.Tensor, Tar
 
 def gradient(name: str, logits: torch.Tensor, targets: Targets) -> tuple[torch.Tensor, torch.Tensor]:
     logits = logits.detach().clone().requires_grad_()
-    value = create(name, logits.shape[1])(logits, targets)
+    value = create_loss(name, logits.shape[1])(logits, targets)
     return value.detach(), torch.autograd.grad(value, logits)[0]
 
 
@@ -88,7 +88,7 @@ def test_loops_over_entries_with_observed_negatives(name: str, seed: int, shape:
 @pytest.mark.parametrize("name", NAMES)
 def test_gradients_equal_finite_differences(name: str) -> None:
     logits, targets = batch(1)
-    loss = create(name, 7)
+    loss = create_loss(name, 7)
     assert torch.autograd.gradcheck(lambda x: loss(x, targets), (logits.requires_grad_(),))
 
 
@@ -96,7 +96,7 @@ def test_gradients_equal_finite_differences(name: str) -> None:
 @given(seed=SEEDS)
 def test_an_pl_without_pseudo_labels_is_an_e7(seed: int) -> None:
     logits, targets = batch(seed)
-    assert create("an-pl", 7)(logits, replace(targets, pseudo=None)) == create("an-e7", 7)(logits, targets)
+    assert create_loss("an-pl", 7)(logits, replace(targets, pseudo=None)) == create_loss("an-e7", 7)(logits, targets)
 
 
 def test_hill_pushes_a_likely_positive_less_than_a_doubtful_one() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.losses import Targets, constants, create
+from aevlp.pipeline.losses import Targets, constants, create_loss
 from goldens import load
 
 GOLDEN = {name: case for name, case in load("vlpl").items() if case["name"] != "vlpl-policy"}
@@ -44,7 +44,7 @@ def test_golden_cases_are_there() -> None:
 def test_equals_the_published_loss_and_gradient(name: str) -> None:
     case = GOLDEN[name]
     taken = constants(str(case["name"]))
-    loss: Any = create(str(case["name"]), case["logits"].shape[1], **{key: case[key].item() for key in taken})
+    loss: Any = create_loss(str(case["name"]), case["logits"].shape[1], **{key: case[key].item() for key in taken})
     loss.set_epoch(int(case["epoch"]), 10)
     targets = Targets(observed=torch.from_numpy(case["observed"]), pseudo=torch.from_numpy(case["pseudo"]))
     for dtype, loss_rtol, rtol, atol in ((torch.float64, 1e-9, 1e-6, 1e-9), (torch.float32, 1e-5, 1e-3, 1e-6)):
@@ -102,7 +102,7 @@ def slow(name: str, x: np.ndarray, targets: Targets, of: dict[str, float]) -> tu
 def test_equals_loops_and_finite_differences(name: str, seed: int, shape: tuple[int, int], data: st.DataObject) -> None:
     logits, targets = batch(seed, *shape)
     of = {key: data.draw(st.floats(0, 5)) for key in constants(name) if key != "warmup_epoch"}
-    value, slope = gradient(create(name, shape[1], **of), logits, targets)
+    value, slope = gradient(create_loss(name, shape[1], **of), logits, targets)
     expected, expected_slope = slow(name, logits.numpy(), targets, of)
     np.testing.assert_allclose(value, expected, rtol=1e-9, atol=1e-14)
     np.testing.assert_allclose(slope, expected_slope, rtol=1e-4, atol=1e-8)
@@ -111,20 +111,20 @@ def test_equals_loops_and_finite_differences(name: str, seed: int, shape: tuple[
 @pytest.mark.parametrize("name", NAMES)
 def test_the_warmup_is_em_and_ends_after_its_last_epoch(name: str) -> None:
     logits, targets = batch(0)
-    loss: Any = create(name, 7, alpha=0.3, warmup_epoch=2)
-    em = create("em", 7, alpha=0.3)(logits, targets)
+    loss: Any = create_loss(name, 7, alpha=0.3, warmup_epoch=2)
+    em = create_loss("em", 7, alpha=0.3)(logits, targets)
     assert loss(logits, targets) == em  # before any epoch was begun, as in epoch 1
     for epoch, same in ((1, True), (2, True), (3, False), (10, False)):
         loss.set_epoch(epoch, 10)
         assert (loss(logits, targets) == em) == same
-    assert loss(logits, targets) == create(name, 7, alpha=0.3)(logits, targets)
+    assert loss(logits, targets) == create_loss(name, 7, alpha=0.3)(logits, targets)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_observed_label_wins_and_an_observed_negative_has_no_loss(name: str) -> None:
     logits, targets = batch(1)
     assert targets.pseudo is not None
-    loss = create(name, 7)
+    loss = create_loss(name, 7)
     value, slope = gradient(loss, logits, targets)
     others = torch.where(targets.observed != 0, -targets.observed, targets.pseudo)
     assert loss(logits, replace(targets, pseudo=others)) == value
@@ -143,7 +143,7 @@ def test_huge_logits_give_the_value_of_double_precision_and_a_finite_gradient(na
         {},
         {"gamma_unknown": 0, "gamma_pos": 0, "gamma_neg": 0.5} if name == "vlpl-asl" else {"alpha": 0},
     ):
-        loss = create(name, 18, **constant)
+        loss = create_loss(name, 18, **constant)
         targets = Targets(observed=observed, pseudo=pseudo)
         value, slope = gradient(loss, x, targets)
         assert torch.isfinite(slope).all()
@@ -156,11 +156,11 @@ def test_huge_logits_give_the_value_of_double_precision_and_a_finite_gradient(na
 def test_targets_without_pseudo_labels_are_a_mistake_from_the_first_epoch(name: str, warmup_epoch: int) -> None:
     logits, targets = batch(2)
     with pytest.raises(AevlpError, match=f"loss {name} reads pseudo, and these targets have none"):
-        create(name, 7, warmup_epoch=warmup_epoch)(logits, replace(targets, pseudo=None))
+        create_loss(name, 7, warmup_epoch=warmup_epoch)(logits, replace(targets, pseudo=None))
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_constant_below_0_is_a_mistake(name: str) -> None:
     for constant in constants(name):
         with pytest.raises(AevlpError, match=f"^{constant} of loss {name} must be at least 0, found -1$"):
-            create(name, 7, **{constant: -1})
+            create_loss(name, 7, **{constant: -1})

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.losses import Targets, constants, create, remembers_images
+from aevlp.pipeline.losses import Targets, constants, create_loss, remembers_images
 from aevlp.pipeline.losses.entropy_maximization import AsymmetricPseudoLabels, entropy
 from goldens import load
 
@@ -41,7 +41,7 @@ def test_golden_cases_are_there() -> None:
 @pytest.mark.parametrize("name", EM)
 def test_em_equals_the_published_loss_and_gradient(name: str) -> None:
     case = GOLDEN[name]
-    loss = create("em", case["logits"].shape[1], alpha=float(case["alpha"]))
+    loss = create_loss("em", case["logits"].shape[1], alpha=float(case["alpha"]))
     for dtype, loss_rtol, rtol, atol in PRECISIONS:
         logits, targets = (
             torch.from_numpy(case["logits"]).to(dtype),
@@ -58,8 +58,8 @@ def test_em_apl_equals_the_published_loss_and_gradient_wherever_its_labels_stand
     case = GOLDEN[name]
     labels, given = torch.from_numpy(case["labels"]), {key: float(case[key]) for key in ("alpha", "beta")}
     observed = (labels > 0).to(torch.int8)
-    loss = create("em-apl", labels.shape[1], **given)
-    remembering: Any = create("em-apl", labels.shape[1], torch.zeros(20, labels.shape[1]), **given)
+    loss = create_loss("em-apl", labels.shape[1], **given)
+    remembering: Any = create_loss("em-apl", labels.shape[1], torch.zeros(20, labels.shape[1]), **given)
     rows = torch.arange(len(labels)).flip(0) + 7
     remembering.labels[rows] = labels
     for dtype, loss_rtol, rtol, atol in PRECISIONS:
@@ -113,7 +113,7 @@ def test_equal_loops_and_finite_differences(seed: int, shape: tuple[int, int], a
         ("em-apl", {"alpha": alpha, "beta": beta}, labels),
         ("em-apl", {"alpha": alpha, "beta": beta}, codes.astype(np.int8)),
     ):
-        loss = create(name, shape[1], **weights)
+        loss = create_loss(name, shape[1], **weights)
         value, slope = gradient(loss, torch.from_numpy(x), Targets(observed=torch.from_numpy(known)))
         np.testing.assert_allclose(value, slow(x, known, alpha, beta), rtol=1e-9, atol=1e-14)
         np.testing.assert_allclose(slope, differences(x, known, alpha, beta), rtol=1e-4, atol=1e-8)
@@ -123,7 +123,7 @@ def test_equal_loops_and_finite_differences(seed: int, shape: tuple[int, int], a
 def test_huge_logits_give_the_value_of_double_precision_and_a_finite_gradient(size: float) -> None:
     x, labels = torch.cartesian_prod(torch.tensor([size, -size]), torch.tensor([-1.0, -0.75, 0.0, 1.0])).T[:, None]
     for name in ("em", "em-apl"):
-        loss = create(name, 8)
+        loss = create_loss(name, 8)
         value, slope = gradient(loss, x, Targets(observed=labels))
         assert torch.isfinite(slope).all()
         assert value.item() == pytest.approx(loss(x.double(), Targets(observed=labels)).item(), rel=1e-6)
@@ -243,7 +243,7 @@ def test_a_loss_resumed_within_an_epoch_labels_as_one_that_never_stopped(compat:
 
 
 def test_without_the_codes_of_the_training_set_nothing_is_labelled() -> None:
-    loss: Any = create("em-apl", 3)
+    loss: Any = create_loss("em-apl", 3)
     loss.set_epoch(9, 10)
     assert not loss.wants_predictions
     with pytest.raises(AevlpError, match="loss em-apl has no labels: make it with observed="):
@@ -262,30 +262,30 @@ def test_without_the_codes_of_the_training_set_nothing_is_labelled() -> None:
 )
 def test_a_constant_out_of_range_is_a_mistake(constant: dict[str, Any], expected: str) -> None:
     with pytest.raises(AevlpError, match=f"^{expected}$"):
-        create("em-apl", 3, **constant)
+        create_loss("em-apl", 3, **constant)
 
 
 def test_a_negative_alpha_of_em_is_a_mistake() -> None:
     with pytest.raises(AevlpError, match=r"^alpha of loss em must be at least 0, found -1$"):
-        create("em", 3, alpha=-1)
+        create_loss("em", 3, alpha=-1)
 
 
 @pytest.mark.parametrize("epochs", [1, 4, 5])
 def test_training_within_the_warmup_is_a_mistake(epochs: int) -> None:
-    loss: Any = create("em-apl", 3)
+    loss: Any = create_loss("em-apl", 3)
     with pytest.raises(AevlpError, match=f"em-apl .*more epochs than warmup_epoch, found {epochs} and 5: raise epochs"):
         loss.set_epoch(1, epochs)
 
 
 def test_other_shapes_and_odd_predictions_are_mistakes_and_change_nothing() -> None:
-    loss: Any = create("em-apl", 3, torch.zeros(4, 3))
+    loss: Any = create_loss("em-apl", 3, torch.zeros(4, 3))
     with pytest.raises(AevlpError, match=r"labels' shape \(4, 3\), found \(5, 3\)"):
         loss.after_epoch(torch.zeros(5, 3))
     with pytest.raises(AevlpError, match="12 of 12 logits are no numbers"):
         loss.after_epoch(torch.full((4, 3), math.nan))
     assert not loss.labels.any()
     with pytest.raises(AevlpError, match=r"observed of loss em-apl must be \(images, 3 classes\), found \(4, 2\)"):
-        create("em-apl", 3, torch.zeros(4, 2))
+        create_loss("em-apl", 3, torch.zeros(4, 2))
 
 
 @pytest.mark.parametrize(
@@ -297,6 +297,6 @@ def test_other_shapes_and_odd_predictions_are_mistakes_and_change_nothing() -> N
     ],
 )
 def test_rows_that_are_not_in_the_labels_are_a_mistake(rows: Tensor | None, expected: str) -> None:
-    loss = create("em-apl", 3, torch.zeros(4, 3))
+    loss = create_loss("em-apl", 3, torch.zeros(4, 3))
     with pytest.raises(AevlpError, match=expected):
         loss(torch.zeros(2, 3), Targets(observed=torch.zeros(2, 3), rows=rows))

@@ -14,7 +14,7 @@ import torch
 from conftest import call, stage_two
 
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.losses import Targets, create, entry, foreign
+from aevlp.pipeline.losses import Targets, create_loss, entry, foreign
 from aevlp.pipeline.losses.foreign_source import written_constants
 from aevlp.stages.stage_two import train
 from aevlp.stages.stage_two.run_folder import RunFolder
@@ -240,7 +240,7 @@ def test_an_error_in_a_loss_of_ones_own_keeps_its_traceback(folder: Path) -> Non
         "class Loss:\n    def __init__(self, n): pass\n    def __call__(self, x, t): 1 / 0\n"
     )
     with pytest.raises(ZeroDivisionError):
-        create("raising:Loss", 3)(torch.zeros(1, 3), Targets(observed=torch.zeros(1, 3)))
+        create_loss("raising:Loss", 3)(torch.zeros(1, 3), Targets(observed=torch.zeros(1, 3)))
 
 
 @pytest.mark.parametrize(
@@ -272,7 +272,7 @@ def test_how_a_loss_of_ones_own_must_be_made(folder: Path, signature: str) -> No
         f"class Loss:\n    def __init__({signature}): pass\n    def __call__(self, x, t): pass\n"
     )
     with pytest.raises(AevlpError, match=r"loss odd:Loss cannot be made with \(num_classes\): .*argument"):
-        create("odd:Loss", 3)
+        create_loss("odd:Loss", 3)
 
 
 def test_a_loss_that_prints_leaves_one_json_object_on_standard_output(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from aevlp.pipeline import policies
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.labels.damp import DampSettings, damp_codes, damp_scores
-from aevlp.pipeline.policies import Known, Labels, Policy, create
+from aevlp.pipeline.policies import Known, Labels, Policy, create_policy
 from aevlp.pipeline.policies.view_quality import fit_view_quality, log_probabilities
 from aevlp.pipeline.policies.vlpl import vlpl_codes
 from goldens import load
@@ -56,7 +56,7 @@ def known_of(policy: Policy, given: dict[str, np.ndarray]) -> Known:
 
 
 def labelled(name: str, given: dict[str, np.ndarray], **constants: Any) -> Labels:
-    policy = create(name, **(CONSTANTS[name] | constants))
+    policy = create_policy(name, **(CONSTANTS[name] | constants))
     return policy(known_of(policy, given))
 
 
@@ -68,7 +68,7 @@ def test_vlpl_equals_the_published_codes(name: str) -> None:
     case = VLPL[name]
     raw = case["image_features"]
     cosines = raw / np.linalg.norm(raw, axis=1, keepdims=True) @ case["text_features"].T
-    policy = create("vlpl", temperature=float(case["temp"]), threshold=float(case["threshold"]))
+    policy = create_policy("vlpl", temperature=float(case["temp"]), threshold=float(case["threshold"]))
     scores, ranking = policy.scores(cosines[:, None], np.zeros(cosines.shape, dtype=np.int8))
     np.testing.assert_allclose(scores, case["similarity"], rtol=2e-4)
     for partial, key in ((float(case["partial"]), "codes"), (0.0, "codes_positive_only")):
@@ -101,7 +101,7 @@ def test_vlpl_equals_a_loop(seed: int, threshold: float, partial: float) -> None
 
 def test_vlpl_ranks_classes_whose_probability_underflows() -> None:
     cosines = np.array([[[0.9, -0.8, -0.9, -0.7, 0.1]]], dtype=np.float32)
-    policy = create("vlpl", temperature=0.001, partial=0.4)
+    policy = create_policy("vlpl", temperature=0.001, partial=0.4)
     final, ranking = policy.scores(cosines, np.zeros((1, 5), dtype=np.int8))
     assert (final[0, 1:] == 0).all()
     codes = policy(Known(observed=np.zeros((1, 5), dtype=np.int8), final=final, ranking=ranking)).codes
@@ -135,7 +135,7 @@ def test_top_k_gives_every_image_its_best_classes(seed: int, top_k: int, ratio: 
 def test_top_k_has_no_negatives_unless_asked_for() -> None:
     constants = policies.constants("top-k")
     assert constants["negative_ratio"] == 0.0 and constants["top_k"] is inspect.Parameter.empty
-    policy = create("top-k", **FUSED, top_k=2)
+    policy = create_policy("top-k", **FUSED, top_k=2)
     codes = policy(known_of(policy, images(0))).codes
     assert set(codes.ravel().tolist()) == {0, 1} and (codes.sum(axis=1) == 2).all()
 
@@ -157,7 +157,7 @@ def test_each_class_has_its_threshold(seed: int) -> None:
 
 def test_a_class_of_its_own_temperature_is_divided_by_it() -> None:
     given, temperatures = images(3), [0.1, 0.2, 0.05, 0.1, 0.3, 0.1]
-    policy = create("threshold", **FUSED, thresholds=[0.5] * CLASSES, temperatures=temperatures)
+    policy = create_policy("threshold", **FUSED, thresholds=[0.5] * CLASSES, temperatures=temperatures)
     final, _ = policy.scores(given["similarity"][:, :1], given["observed"])
     for row, cosines in zip(final, given["similarity"][:, 0].tolist(), strict=True):
         scaled = [cosine / temperature for cosine, temperature in zip(cosines, temperatures, strict=True)]
@@ -244,11 +244,11 @@ def test_policies_of_damp_s_scores_have_them_in_half_precision_where_asked(name:
     similarity = given["similarity"][:, :1] if name == "global" else given["similarity"]
     constants = {key: value for key, value in DAMP.items() if key in policies.constants(name)}
     constants |= {"expected_positives": 1.5} if name == "cap" else {}
-    policy = policies.create(name, **constants, half=True)
+    policy = policies.create_policy(name, **constants, half=True)
     found, _ = policy.scores(given["similarity"], given["observed"])
     expected, _ = damp_scores(similarity, given["observed"], DampSettings(**DAMP, half=True))
     np.testing.assert_array_equal(found, expected)
-    assert (found != policies.create(name, **constants).scores(given["similarity"], given["observed"])[0]).any()
+    assert (found != policies.create_policy(name, **constants).scores(given["similarity"], given["observed"])[0]).any()
 
 
 def test_the_oracle_says_the_truth() -> None:
@@ -292,7 +292,7 @@ def test_every_policy_that_can_finds_positives_and_negatives(name: str) -> None:
 
 @pytest.mark.parametrize("name", CONSTANTS)
 def test_a_policy_reads_what_it_says_and_is_made_by_name(name: str) -> None:
-    policy = create(name, **CONSTANTS[name])
+    policy = create_policy(name, **CONSTANTS[name])
     assert policy.reads == {"plain": ("embedding",), "oracle": ("truth",)}.get(name, ())
 
 
@@ -331,7 +331,7 @@ def test_a_policy_reads_what_it_says_and_is_made_by_name(name: str) -> None:
 )
 def test_a_constant_out_of_range_is_a_mistake(name: str, constant: str, value: Any) -> None:
     with pytest.raises(AevlpError, match=constant) as caught:
-        create(name, **(CONSTANTS[name] | {constant: value}))
+        create_policy(name, **(CONSTANTS[name] | {constant: value}))
     assert "\n" not in str(caught.value)
 
 
@@ -339,7 +339,7 @@ def test_a_constant_out_of_range_is_a_mistake(name: str, constant: str, value: A
 def test_what_is_fitted_must_be(name: str, constant: str) -> None:
     constants = {key: value for key, value in CONSTANTS[name].items() if key not in (constant, "negative_thresholds")}
     with pytest.raises(AevlpError, match=f"run aevlp calibrate CACHE --policy {name} first"):
-        create(name, **constants)
+        create_policy(name, **constants)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.policies import Known, constants, create
+from aevlp.pipeline.policies import Known, constants, create_policy
 from aevlp.pipeline.policies.apl import Apl, assign_soft_negatives
 from goldens import load
 
@@ -161,7 +161,7 @@ def test_a_policy_goes_on_from_its_state_and_a_fresh_one_has_none() -> None:
 
 
 def test_it_reads_no_cosines() -> None:
-    policy = create("apl")
+    policy = create_policy("apl")
     assert policy.reads == ()
     similarity = np.random.default_rng(0).random((4, 5, 3))
     for scores in policy.scores(similarity, np.zeros((4, 3), np.int8)):

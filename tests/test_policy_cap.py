@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.policies import Known, create
+from aevlp.pipeline.policies import Known, create_policy
 from aevlp.pipeline.policies.cap import cap_labels, observed_frequencies
 from goldens import load
 
@@ -73,7 +73,7 @@ def test_no_images_have_no_labels() -> None:
 def test_codes_are_positive_and_negative_where_the_mask_is() -> None:
     scores = np.random.default_rng(1).random((50, 3)).astype(np.float32)
     frequencies = [0.2, 0.5, 0.0]
-    policy = create(
+    policy = create_policy(
         "cap", **FUSED, expected_positives=1.0, frequencies=frequencies, positive_share=0.5, negative_share=0.4
     )
     codes = policy(Known(observed=np.zeros((50, 3), dtype=np.int8), final=scores, ranking=scores)).codes
@@ -90,7 +90,7 @@ def test_a_class_is_as_frequent_as_its_share_of_observed_positives() -> None:
     np.testing.assert_allclose(observed_frequencies(observed, 1.5), [0.9, 0.45, 0.15, 0])
     np.testing.assert_allclose(observed_frequencies(observed, 3.0), [1, 0.9, 0.3, 0])  # never above 1
     scores = np.random.default_rng(2).random((10, 4)).astype(np.float32)
-    policy = create("cap", **FUSED, expected_positives=1.5)
+    policy = create_policy("cap", **FUSED, expected_positives=1.5)
     codes = policy(Known(observed=observed, final=scores, ranking=scores)).codes
     assert (codes == 1).sum(axis=0).tolist() == [9, 4, 1, 0]
 
@@ -99,4 +99,4 @@ def test_frequencies_without_observed_positives_are_a_mistake() -> None:
     nothing = np.zeros((3, 2), dtype=np.int8)
     scores = np.zeros((3, 2), dtype=np.float32)
     with pytest.raises(AevlpError, match="need observed positives, and none of the images has one"):
-        create("cap", **FUSED, expected_positives=1.0)(Known(observed=nothing, final=scores, ranking=scores))
+        create_policy("cap", **FUSED, expected_positives=1.0)(Known(observed=nothing, final=scores, ranking=scores))

@@ -17,7 +17,7 @@ from aevlp.pipeline.labels.codes import NEGATIVE, POSITIVE
 from aevlp.pipeline.labels.damp import DampSettings
 from aevlp.pipeline.manifest.load import load_manifest
 from aevlp.pipeline.manifest.sections import Damp
-from aevlp.pipeline.policies import create
+from aevlp.pipeline.policies import create_policy
 from aevlp.pipeline.policies.labelling import label
 from aevlp.pipeline.policies.sweeping import best, default_grid, figures, settings_of, tabulate
 from aevlp.pipeline.score_cache import ScoreCache, open_cache, reader, write_cache
@@ -98,7 +98,11 @@ def test_other_policies_are_swept_as_they_label(
     for setting, table in zip(tried, tabulate(cache, policy, tried, parts), strict=True):
         for rows, part in zip(parts, table, strict=True):
             rows = rows[cache.status[rows] == "ok"]
-            codes, observed, truth = label(cache, rows, create(policy, **setting)).codes, cache.observed, cache.truth
+            codes, observed, truth = (
+                label(cache, rows, create_policy(policy, **setting)).codes,
+                cache.observed,
+                cache.truth,
+            )
             assert truth is not None
             slow = np.zeros((3, 2, 3), dtype=int)
             for n, row in enumerate(rows):

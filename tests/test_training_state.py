@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.files import atomic_write
-from aevlp.pipeline.losses import Targets, create
+from aevlp.pipeline.losses import Targets, create_loss
 from aevlp.pipeline.runtime.interruption import Interruption
 from aevlp.pipeline.training import checkpoint
 from aevlp.pipeline.training.checkpoint import load_tree
@@ -43,7 +43,7 @@ class Remembering(torch.nn.Module):
     def __init__(self, act: Callable[[int], None]) -> None:
         super().__init__()
         self.register_buffer("table", torch.zeros(16, 3))
-        self.inner, self.act, self.calls, self.epoch = create("an", 3), act, 0, 0
+        self.inner, self.act, self.calls, self.epoch = create_loss("an", 3), act, 0, 0
 
     def set_epoch(self, epoch: int, epochs: int) -> None:
         self.epoch = epoch
@@ -65,7 +65,7 @@ def trained(cache: Path, run: Path, act: Callable[[int], None] = lambda _: None,
     What stands in for the mean average precision grows with the weights: each epoch is the best so far.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "create", lambda *_, **__: Remembering(act))
+        patch.setattr(train, "create_loss", lambda *_, **__: Remembering(act))
         patch.setattr(train, "mean_average_precision", lambda logits, _: float(np.tanh(np.abs(logits).mean())))
         return stage_two(cache, run, **{**OPTIONS, **options})
 
@@ -313,7 +313,7 @@ def test_weights_of_an_epoch_that_came_to_nothing_are_not_passed_off_as_the_best
     run = Path(shutil.copytree(killed, tmp_path / "run"))
     tensors, about = checkpoint.load_tensors(run / "best.safetensors")
     checkpoint.save_tensors(run / "best.safetensors", tensors, {**about, "epoch": 99})
-    monkeypatch.setattr(train, "create", lambda *_, **__: Remembering(lambda _: None))
+    monkeypatch.setattr(train, "create_loss", lambda *_, **__: Remembering(lambda _: None))
     monkeypatch.setattr(train, "mean_average_precision", lambda *_: 0.0)  # what is left does not get better
     with pytest.raises(AevlpError, match="holds the weights of epoch 99, and the best epoch is 1"):
         stage_two(cache_path, run, resume=True, **OPTIONS)
@@ -340,7 +340,7 @@ def test_a_full_disk_is_one_line_and_the_older_state_is_still_there(
         raise error
 
     monkeypatch.setattr(checkpoint, "save_file", full)
-    monkeypatch.setattr(train, "create", lambda *_, **__: Remembering(lambda _: None))
+    monkeypatch.setattr(train, "create_loss", lambda *_, **__: Remembering(lambda _: None))
     command = ("train", "--cache", cache_path, "--run", run, "--backbone", "linear", "--epochs", 3, "--lr", 0.01)
     assert call(*command, "--workers", 0, "--save-minutes", 0, "--resume") == 1
     said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
@@ -358,7 +358,7 @@ def test_no_state_is_saved_of_a_loss_that_is_not_finite(cache_path: Path, tmp_pa
             return value * float("nan") if self.calls == 5 else value
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "create", lambda *_, **__: Diverging(lambda _: None))
+        patch.setattr(train, "create_loss", lambda *_, **__: Diverging(lambda _: None))
         with pytest.raises(AevlpError, match=r"the loss became nan in epoch 2.*the one before is kept"):
             stage_two(cache_path, tmp_path / "run", **OPTIONS)
     assert [file.stem for file in RunFolder(tmp_path / "run").state_files()] == ["state-002-000000", "state-002-000001"]

@@ -19,9 +19,9 @@ __all__ = [
     "TrainingLoss",
     "check_constants",
     "constants",
-    "create",
+    "create_loss",
     "entry",
-    "names",
+    "loss_names",
 ]
 
 OBSERVED, PSEUDO, FULL = ("observed",), ("observed", "pseudo"), ("truth",)
@@ -108,7 +108,7 @@ TABLE = {
 }
 
 
-def names() -> list[str]:
+def loss_names() -> list[str]:
     """Return the names of all losses that come with aevlp."""
     return list(TABLE)
 
@@ -141,7 +141,7 @@ def remembers_images(name: str) -> bool:
     return "observed" in inspect.signature(_class(name)).parameters
 
 
-def create(name: str, num_classes: int, observed: Any = None, **given: Any) -> TrainingLoss:
+def create_loss(name: str, num_classes: int, observed: Any = None, **given: Any) -> TrainingLoss:
     """Return the loss `name` for `num_classes` classes; AevlpError for an unknown loss, or an unknown or odd constant.
 
     observed: (N, C) tensor of codes of the whole training set, for a loss that `remembers_images`, which without it remembers

@@ -9,7 +9,17 @@ from ..errors import AevlpError, unknown_name
 from ..plugins import check, keyword_constants
 from .interface import Known, Labels, Policy
 
-__all__ = ["TABLE", "Known", "Labels", "Policy", "PolicyEntry", "constants", "create", "names", "parameters"]
+__all__ = [
+    "TABLE",
+    "Known",
+    "Labels",
+    "Policy",
+    "PolicyEntry",
+    "constants",
+    "create_policy",
+    "parameters",
+    "policy_names",
+]
 
 
 @dataclass(frozen=True)
@@ -52,7 +62,7 @@ TABLE = {
 }
 
 
-def names() -> list[str]:
+def policy_names() -> list[str]:
     """Return the names of all policies."""
     return list(TABLE)
 
@@ -67,7 +77,7 @@ def parameters(name: str) -> dict[str, Parameter]:
     return keyword_constants(_class(name))
 
 
-def create(name: str, **given: Any) -> Policy:
+def create_policy(name: str, **given: Any) -> Policy:
     """Return the policy `name`; AevlpError for an unknown one, an unknown, odd or missing constant, or one out of range."""
     known = parameters(name)
     check(f"policy {name}", known, given)

@@ -187,7 +187,7 @@ def read_policy_file(path: Path) -> dict[str, Any]:
             found = repr(content[key])[:60] if key in content else "none"
             raise AevlpError(f"{path} is no policy file: expected {key!r} as {kind.__name__}, found {found}; {remedy}")
     try:
-        policies.create(content["policy"], **content["constants"])
+        policies.create_policy(content["policy"], **content["constants"])
     except AevlpError as error:
         raise AevlpError(f"{path}: {error}") from error
     return content

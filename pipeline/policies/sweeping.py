@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import AevlpError
 from ..score_cache import ScoreCache
-from . import Known, create
+from . import Known, create_policy
 
 SWEPT = ("damp", "global", "vlpl", "top-k")  # the policies that label an image by what is known of it alone
 SCORING = ("temperature", "eta", "half")  # the constants that make their scores; the others make codes of the scores
@@ -79,7 +79,7 @@ def settings_of(policy: str, own: Mapping[str, Any], grid: Mapping[str, Sequence
     settings = [dict(own)]
     for values in product(*grid.values()):
         setting = {**own, **dict(zip(grid, values, strict=True))}
-        create(policy, **setting)
+        create_policy(policy, **setting)
         settings.append(setting)
     return list({tuple(setting.items()): setting for setting in settings}.values())
 
@@ -101,7 +101,7 @@ def tabulate(
     +1. parts: P arrays of row numbers, no row in two of them; rows that are not "ok" do not count.
     The cosines are read once, a block at a time, and settings that differ in codes alone share their scores.
     """
-    policies = [create(policy, **setting) for setting in settings]
+    policies = [create_policy(policy, **setting) for setting in settings]
     alike: dict[tuple[Any, ...], list[int]] = {}
     for number, setting in enumerate(settings):
         alike.setdefault(tuple(setting.get(name) for name in SCORING), []).append(number)

@@ -106,7 +106,7 @@ def _build_loss(name: str, classes: int, given: dict[str, Any]) -> None:
             check(f"loss {name}", takes, given)
         return
     losses.check_constants(name, given)
-    losses.create(name, classes, **given)
+    losses.create_loss(name, classes, **given)
 
 
 def _as_json(checked: Checked) -> dict[str, Any]:

@@ -26,7 +26,7 @@ class Method:
 
 def methods_of(names: Sequence[str], policies: Sequence[str] | None) -> list[Method]:
     """Return each loss with each policy, or with its own; one that reads no labels of a policy once. `all` names every loss."""
-    named = [name for given in names for name in (losses.names() if given == ALL else [given])]
+    named = [name for given in names for name in (losses.loss_names() if given == ALL else [given])]
     methods = []
     for name in dict.fromkeys(named):
         found = losses.entry(name)

@@ -35,7 +35,7 @@ class PolicyPlan:
 
     def create(self) -> policies.Policy:
         """Return the policy, new: what it remembers begins anew."""
-        return policies.create(self.name, **self.constants)
+        return policies.create_policy(self.name, **self.constants)
 
 
 def policy_of(

@@ -17,7 +17,7 @@ from ...pipeline.images.image_cache import ImageCache
 from ...pipeline.images.resizing import resize_of
 from ...pipeline.labels.codes import NEGATIVE, POSITIVE, effective
 from ...pipeline.labels.single_positive import split_train_val
-from ...pipeline.losses import LossEntry, check_constants, constants, create, entry
+from ...pipeline.losses import LossEntry, check_constants, constants, create_loss, entry
 from ...pipeline.losses.foreign import is_named, source_sha256
 from ...pipeline.losses.interface import Scheduled, Watching
 from ...pipeline.manifest.formats import DatasetSpec
@@ -133,7 +133,7 @@ def make_plan(options: Options) -> Plan:
     given = _loss_constants(spec, options.loss, recipe["linear_init"], cache.provenance["method"]["compat"])
     given |= _known_of_labels(cache, spec, options, policy, train, given)
     for made in (
-        create(options.loss, len(cache.classes), torch.from_numpy(observed), **given),
+        create_loss(options.loss, len(cache.classes), torch.from_numpy(observed), **given),
         policy and policy.create(),
     ):
         if isinstance(made, Scheduled):

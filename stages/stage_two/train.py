@@ -14,7 +14,7 @@ import torch
 from ...pipeline.clip.encoder import ClipSource, absent_weights
 from ...pipeline.errors import AevlpError
 from ...pipeline.evaluation.metrics import classes_without_positives, mean_average_precision
-from ...pipeline.losses import Targets, create
+from ...pipeline.losses import Targets, create_loss
 from ...pipeline.losses.interface import Scheduled, Watching
 from ...pipeline.runtime.interruption import Interruption
 from ...pipeline.runtime.seeding import derive, seed_everything
@@ -491,7 +491,7 @@ def _loss(plan: Plan) -> Any:
     """Return the loss on the device, whatever it learns or remembers drawn from the seed."""
     seed_everything(derive(plan.options.seed, "loss"))
     observed = torch.from_numpy(plan.cache.observed[plan.train.rows]).to(plan.device)
-    loss = create(plan.options.loss, len(plan.cache.classes), observed, **plan.constants)
+    loss = create_loss(plan.options.loss, len(plan.cache.classes), observed, **plan.constants)
     return loss.to(plan.device) if isinstance(loss, torch.nn.Module) else loss
 
 
