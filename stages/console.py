@@ -1,10 +1,12 @@
-"""The terminal: results on standard output, progress and notes on standard error."""
+"""The terminal: results on standard output, progress and notes on standard error; notes go to a log as well."""
 
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
+from contextlib import ExitStack, closing, contextmanager, redirect_stdout, suppress
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -30,9 +32,69 @@ out = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
+LOG = logging.getLogger("aevlp")
+LOG.setLevel(logging.INFO)
+
+
+class _Terminal(logging.Handler):
+    """Shows notes as lines on standard error. Errors are not shown: they are raised, and said where they end a command."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.levelno < logging.ERROR:
+            err.print(escape(record.getMessage()))
+
+
+_TERMINAL = _Terminal()
+
+
 def say(text: str) -> None:
-    """Print a line for the reader of the terminal, which no program reads."""
-    err.print(escape(text))
+    """Note a line for the reader of the terminal or the log, which no program reads."""
+    LOG.info(text)
+
+
+def is_narrated() -> bool:
+    """Return whether notes and progress are shown."""
+    return _TERMINAL in LOG.handlers
+
+
+@contextmanager
+def narrated(wanted: bool | None = None) -> Iterator[None]:
+    """Show notes and progress within the block, or not; None: as around it, else where a person is looking."""
+    before = is_narrated()
+    if wanted is None:
+        wanted = before or _somebody_looks()
+    _show_notes(wanted)
+    try:
+        yield
+    finally:
+        _show_notes(before)
+
+
+def _show_notes(wanted: bool) -> None:
+    (LOG.addHandler if wanted else LOG.removeHandler)(_TERMINAL)
+
+
+def _somebody_looks() -> bool:
+    """Return whether this is a terminal or a notebook."""
+    notebook = "ipykernel" in sys.modules
+    return notebook or (sys.stderr is not None and sys.stderr.isatty())
+
+
+@contextmanager
+def logged_to(file: Path) -> Iterator[None]:
+    """Write notes, with their times, to the end of a file as well; where it cannot be written they are shown alone."""
+    try:
+        handler = logging.FileHandler(file, encoding="utf-8")
+    except OSError:
+        yield
+        return
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    LOG.addHandler(handler)
+    try:
+        with closing(handler):
+            yield
+    finally:
+        LOG.removeHandler(handler)
 
 
 def let_speak(rank: Rank) -> None:
@@ -125,6 +187,7 @@ def progress_bar(*rates: Rate) -> Progress:
         *rates,
         TimeRemainingColumn(),
         console=err,
+        disable=not is_narrated(),
     )
 
 
@@ -138,6 +201,6 @@ def byte_progress(what: str, size: int | None) -> Iterator[Callable[[int, int | 
         TransferSpeedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=err) as bar:
+    with Progress(*columns, console=err, disable=not is_narrated()) as bar:
         task = bar.add_task(what, total=size)
         yield lambda done, total: bar.update(task, completed=done, total=total if total is not None else size)

@@ -14,6 +14,7 @@ from s3_store import S3Store, s3_store
 from aevlp.pipeline.clip import towers
 from aevlp.pipeline.files.locations import forget_listings
 from aevlp.stages.commands import app as cli
+from aevlp.stages.console import narrated
 from aevlp.stages.stage_one import pseudolabel
 from aevlp.stages.stage_two import train
 
@@ -21,6 +22,14 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has what it 
 # Several tests fork, and a fork of a process in which OpenVINO has computed can hang: those about it ask for it.
 towers.fitting = lambda device, precision: towers.TORCH
 torch.set_num_threads(1)  # the models are tiny: more threads would only wait for each other
+
+
+@pytest.fixture(autouse=True, scope="session")
+def narrated_tests() -> Iterator[None]:
+    """Have notes shown on standard error, as in a terminal, whatever the tests run in."""
+    with narrated(True):
+        yield
+
 
 WORDS = ("red", "green", "blue")
 MANIFEST = """

@@ -151,12 +151,12 @@ def test_exit_codes(
 
 
 def test_interrupted_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
-    from aevlp.stages.stage_two import list_losses as losses
+    from aevlp.stages.stage_two import list_losses
 
-    def interrupt(_: bool) -> None:
+    def interrupt() -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(losses, "run", interrupt)
+    monkeypatch.setattr(list_losses, "losses", interrupt)
     assert call("losses") == 130
 
 

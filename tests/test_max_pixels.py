@@ -18,7 +18,7 @@ from aevlp.pipeline.images import image_opening
 from aevlp.pipeline.images.read import read_image, read_pixels
 from aevlp.pipeline.images.view_loading import ViewDataset, load_views
 from aevlp.pipeline.score_cache import open_cache
-from aevlp.stages.commands.options import pixels
+from aevlp.stages.option_types import pixels
 
 
 def jpeg(width: int, height: int) -> bytes:

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,15 +18,23 @@ from ...pipeline.files.image_formats import MAX_PIXELS
 from ...pipeline.files.locations import location
 from ...pipeline.runtime.ranks import this_rank
 from ..interrupted import forget, what_is_kept
+from ..option_types import Cache, DataRoot, Device, Json, Manifest, MaxPixels, Mean, Std, listed
 from ..terminal import never_raise
 from . import caches as cache_commands
 from . import stage_two as training_commands
-from .options import Cache, DataRoot, Device, Json, Manifest, MaxPixels, Mean, Std, listed
+from .build import add
+from .table import COMMANDS
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        print(version("aevlp"))
+        raise typer.Exit
+
 
 app = typer.Typer(
     help="Many images, one label each: train a good multi-label classifier from one cached pass of multi-focus CLIP.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
@@ -150,7 +159,6 @@ for command in (
     training_commands.compare,
     training_commands.sweep,
     training_commands.calibrate,
-    training_commands.losses,
 ):
     app.command()(command)
 
@@ -303,17 +311,32 @@ def reproduce(
     stage.run(stage.Options(dataset, names, seeds, compat, cache, runs, data_root, manifest, device, workers, json))
 
 
+for declared in COMMANDS:
+    add(app, declared)
+
+
+@app.callback()
+def _aevlp(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and end.", is_eager=True, callback=_say_version)
+    ] = False,
+) -> None: ...
+
+
 def main(arguments: list[str] | None = None) -> Any:
     """Run a command line and exit: 0 done, 1 a user's mistake in one line, 2 wrong usage, 130 interrupted."""
     with suppress(ValueError):  # not in the main thread, where no signal arrives
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # what ends a job cleans up as Ctrl-C does
         sys.unraisablehook = _interrupt_again
+    from ..console import narrated
+
     never_raise()
     forget()
     try:
         with warnings.catch_warnings():
             warnings.showwarning = partial(_show, warnings.showwarning)
-            app(args=arguments)
+            with narrated(True):
+                app(args=arguments)
     except AevlpError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(1)

@@ -7,7 +7,7 @@ import typer
 
 from ...pipeline.files.image_formats import MAX_PIXELS
 from ...pipeline.files.locations import location
-from .options import MaxPixels
+from ..option_types import MaxPixels
 
 app = typer.Typer(help="Check, extend, merge, compare and cut caches.", no_args_is_help=True)
 

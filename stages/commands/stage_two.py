@@ -7,7 +7,7 @@ import typer
 
 from ...pipeline.files.image_formats import MAX_PIXELS
 from ...pipeline.files.locations import location
-from .options import (
+from ..option_types import (
     Backbone,
     Cache,
     DataRoot,
@@ -253,10 +253,3 @@ def calibrate(
             cache, policy, labelled, labelled_truth, prior, temperature, output, seed, dataset, manifest, json
         )
     )
-
-
-def losses(json: Json = False) -> None:
-    """List the losses: paper, year, what each reads of the cache and what it remembers; and the policies that make labels."""
-    from ..stage_two import list_losses as stage
-
-    stage.run(json)

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ...pipeline.files.locations import location
-from ...pipeline.manifest.pixel_statistics import parsed
+from ..pipeline.files.locations import location
+from ..pipeline.manifest.pixel_statistics import parsed
 
 Manifest = Annotated[
     list[Path] | None,

@@ -1,0 +1,52 @@
+from .pipeline.clip.text_graph import gcn_residual, relation_matrices
+from .pipeline.datasets import ImageTable, load_images
+from .pipeline.errors import AevlpError
+from .pipeline.evaluation.metrics import (
+    PseudoLabelQuality,
+    average_precision,
+    mean_average_precision,
+    pseudo_label_quality,
+)
+from .pipeline.images.views import tile_boxes, view_pixels
+from .pipeline.labels.damp import DampSettings, damp_codes, damp_scores
+from .pipeline.labels.single_positive import observe, split_train_val, subsample
+from .pipeline.losses import Targets, TrainingLoss, create_loss, loss_names
+from .pipeline.losses.schedules import clean_rate, gpr_schedule
+from .pipeline.manifest.load import Manifest, load_manifest
+from .pipeline.policies import create_policy, policy_names
+from .pipeline.score_cache import ScoreCache, open_cache
+from .stages.stage_two.list_losses import losses
+
+__all__ = [
+    "AevlpError",
+    "DampSettings",
+    "ImageTable",
+    "Manifest",
+    "PseudoLabelQuality",
+    "ScoreCache",
+    "Targets",
+    "TrainingLoss",
+    "average_precision",
+    "clean_rate",
+    "create_loss",
+    "create_policy",
+    "damp_codes",
+    "damp_scores",
+    "gcn_residual",
+    "gpr_schedule",
+    "load_images",
+    "load_manifest",
+    "loss_names",
+    "losses",
+    "mean_average_precision",
+    "observe",
+    "open_cache",
+    "policy_names",
+    "pseudo_label_quality",
+    "relation_matrices",
+    "split_train_val",
+    "subsample",
+    "tile_boxes",
+    "view_pixels",
+]
+__version__: str

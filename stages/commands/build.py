@@ -1,0 +1,105 @@
+"""A declared function -> a command of the command line, which calls it and shows its result."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+from typer.models import ArgumentInfo
+
+from ..declaration import Declared, declared_in
+from ..option_types import Json
+
+JSON = "json"
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command. work: "module:function" below `stages`, whose module has `show(result)` too; options: what it takes.
+
+    panel: where it stands in the help. json: whether `--json` prints the result's `to_json()`.
+    """
+
+    name: str
+    work: str
+    options: type
+    panel: str
+    example: str
+    json: bool = False
+
+
+def add(app: typer.Typer, command: Command) -> None:
+    """Add a command to the command line; its module is imported when it runs."""
+    text = inspect.cleandoc(command.options.__doc__ or "").partition("\n\n")[0].replace("\n", " ")
+    app.command(command.name, help=text, rich_help_panel=command.panel, epilog=f"Example: {command.example}")(
+        _callback(command)
+    )
+
+
+def _callback(command: Command) -> Callable[..., None]:
+    declared = [one for one in declared_in(command.options) if not one.python_only]
+
+    def callback(**given: Any) -> None:
+        as_json = given.pop(JSON, False)
+        for one in declared:
+            if one.also is not None:
+                given[one.name] = _either(one, given[one.name], given.pop(_option_name(one)))
+        _run(command, given, as_json)
+
+    parameters = [parameter for one in declared for parameter in _parameters(one)]
+    if command.json:
+        parameters.append(_parameter(JSON, Json, False))
+    callback.__name__ = command.name.replace("-", "_")
+    callback.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    callback.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return callback
+
+
+def _run(command: Command, given: dict[str, Any], as_json: bool) -> None:
+    from ..console import print_json, results_aside
+
+    place, _, name = command.work.partition(":")
+    module = import_module(f"..{place}", __package__)
+    work = getattr(module, name)
+    if as_json:
+        with results_aside():
+            result = work(**given)
+        print_json(result.to_json())
+    else:
+        result = work(**given)
+        module.show(result)
+    if getattr(result, "failed", False):
+        raise typer.Exit(1)
+
+
+def _parameters(one: Declared) -> list[inspect.Parameter]:
+    """Return an option as Typer's parameters: two where an argument may be given as an option too."""
+    if one.also is None:
+        return [_parameter(one.name, one.annotation, one.default)]
+    info = one.info
+    assert isinstance(info, ArgumentInfo)
+    option = typer.Option(one.also, parser=info.parser, metavar="PATH|URL" if info.parser else None, help="The same.")
+    return [
+        _parameter(one.name, Annotated[one.kind | None, info], None),
+        _parameter(_option_name(one), Annotated[one.kind | None, option], None),
+    ]
+
+
+def _either(one: Declared, argument: Any, option: Any) -> Any:
+    """Return what was given, as an argument or as an option; typer.BadParameter where nothing was, or both."""
+    if argument is not None and option is not None:
+        raise typer.BadParameter(f"given twice, {argument} and {option}", param_hint=one.also)
+    found = option if argument is None else argument
+    if found is None and one.default is inspect.Parameter.empty:
+        raise typer.BadParameter("Missing argument", param_hint=one.name.upper())
+    return found
+
+
+def _option_name(one: Declared) -> str:
+    return f"{one.name}_option"
+
+
+def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)

@@ -1,0 +1,182 @@
+"""An option is declared once, as a field of a dataclass: a Python function's signature and a command's options are made of it.
+
+`takes(TrainOptions)` turns a function of one `TrainOptions` into one that is called with its fields, as
+`train("cache/voc.h5", epochs=3)`. What a field may hold, its type, range, choices and parser, is what its annotation says to
+Typer; both ways in are held to it.
+"""
+
+import inspect
+import os
+import types
+import typing
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields
+from functools import cache, wraps
+from pathlib import Path
+from typing import Annotated, Any, Literal, ParamSpec, TypeVar, get_args, get_origin
+
+import typer
+from typer.models import ParameterInfo
+
+from ..pipeline.errors import AevlpError
+from ..pipeline.files.locations import location
+
+P = ParamSpec("P")
+R = TypeVar("R")
+O = TypeVar("O", bound="Options")  # noqa: E741
+PYTHON_ONLY = "not an option of the command line"
+Progress = Annotated[bool | None, PYTHON_ONLY]
+
+
+@dataclass(frozen=True)
+class AlsoOption:
+    """Says that an argument of a command may be given as an option too, such as `--cache`."""
+
+    flag: str
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a function and its command are asked for, checked when it is made; its docstring is the command's help.
+
+    Raises AevlpError where a value is out of range, none of the choices, or of another kind than it must be.
+    """
+
+    def __post_init__(self) -> None:
+        for declared in declared_in(type(self)):
+            object.__setattr__(self, declared.name, declared.checked(getattr(self, declared.name)))
+
+
+@dataclass(frozen=True)
+class Declared:
+    """One option. kind: its type, without the None that `optional` stands for. info: what Typer is told, if anything."""
+
+    name: str
+    annotation: Any
+    kind: Any
+    optional: bool
+    default: Any
+    info: ParameterInfo | None
+    also: str | None
+    python_only: bool
+    keyword: bool
+
+    @property
+    def plain(self) -> Any:
+        """Its type as a signature shows it."""
+        return get_args(self.annotation)[0] if get_origin(self.annotation) is Annotated else self.annotation
+
+    @property
+    def flag(self) -> str:
+        """The option as it is written on the command line; an argument is named by its metavar."""
+        named = [text for text in getattr(self.info, "param_decls", None) or () if text.startswith("--")]
+        return named[0].partition("/")[0] if named else f"--{self.name.replace('_', '-')}"
+
+    def checked(self, value: Any) -> Any:
+        """Return a value as the option keeps it: parsed, and a path where it is one."""
+        if value is None and (self.optional or self.default is None):
+            return None
+        if self.kind in (list[Path], list[str]):
+            several = value if isinstance(value, list | tuple) else [value]
+            return [self._path(part) if self.kind == list[Path] else str(part) for part in several]
+        if (parser := getattr(self.info, "parser", None)) and isinstance(value, str | os.PathLike):
+            try:
+                return parser(os.fspath(value) if not isinstance(value, Path) else value)
+            except typer.BadParameter as error:
+                raise AevlpError(f"{self.flag}: {error.message}") from error
+        if get_origin(self.kind) is Literal:
+            if value not in get_args(self.kind):
+                raise AevlpError(f"{self.flag}: {value!r} is not one of {', '.join(map(str, get_args(self.kind)))}")
+            return value
+        if self.kind is Path:
+            return self._path(value)
+        if self.kind in (int, float):
+            return self._number(value)
+        if self.kind in (bool, str) and not isinstance(value, self.kind):
+            raise AevlpError(f"{self.flag}: expected {self._expected()}, found {value!r}")
+        return value
+
+    def _number(self, value: Any) -> Any:
+        fits = isinstance(value, int | float) and not isinstance(value, bool)
+        if not fits or (self.kind is int and value != int(value)):
+            raise AevlpError(f"{self.flag}: expected {self._expected()}, found {value!r}")
+        low, high = getattr(self.info, "min", None), getattr(self.info, "max", None)
+        if (low is not None and value < low) or (high is not None and value > high):
+            bounds = [f"{word} {end:g}" for word, end in (("at least", low), ("at most", high)) if end is not None]
+            raise AevlpError(f"{self.flag}: expected {' and '.join(bounds)}, found {value:g}")
+        return self.kind(value)
+
+    def _path(self, value: Any) -> Path:
+        try:
+            return value if isinstance(value, Path) else location(os.fspath(value))
+        except TypeError:
+            raise AevlpError(f"{self.flag}: expected a path, found {value!r}") from None
+
+    def _expected(self) -> str:
+        return {bool: "True or False", str: "a text", int: "a whole number", float: "a number"}[self.kind]
+
+
+@cache
+def declared_in(options: type) -> tuple[Declared, ...]:
+    """Return the options that a dataclass declares, in their order, arguments first."""
+    hints = typing.get_type_hints(options, include_extras=True)
+    return tuple(_declared(field, hints[field.name]) for field in sorted(fields(options), key=lambda of: of.kw_only))
+
+
+def _declared(field: Any, annotation: Any) -> Declared:
+    extras = get_args(annotation)[1:] if get_origin(annotation) is Annotated else ()
+    kind = get_args(annotation)[0] if extras else annotation
+    union = get_origin(kind) in (typing.Union, types.UnionType)
+    choices = [part for part in get_args(kind) if part is not type(None)] if union else [kind]
+    also = next((extra.flag for extra in extras if isinstance(extra, AlsoOption)), None)
+    default = field.default if field.default is not MISSING else inspect.Parameter.empty
+    return Declared(
+        field.name,
+        annotation,
+        choices[0] if len(choices) == 1 else Any,
+        union and len(choices) < len(get_args(kind)),
+        default,
+        next((extra for extra in extras if isinstance(extra, ParameterInfo)), None),
+        also,
+        PYTHON_ONLY in extras,
+        field.kw_only,
+    )
+
+
+def takes(options: Callable[P, O]) -> Callable[[Callable[[O], R]], Callable[P, R]]:
+    """Return the decorator that turns a function of one `options` into a function of its fields.
+
+    The function it makes prints notes and progress where `progress` is true, by default in a terminal or a notebook.
+    """
+
+    def made(function: Callable[[O], R]) -> Callable[P, R]:
+        cls = typing.cast(type, options)
+        signature = _signature(cls, inspect.signature(function).return_annotation)
+
+        @wraps(function)
+        def called(*args: P.args, **kwargs: P.kwargs) -> R:
+            from .console import narrated
+
+            try:
+                signature.bind(*args, **kwargs)
+            except TypeError as error:
+                raise TypeError(f"{function.__name__}(): {error}") from None
+            given = options(*args, **kwargs)
+            with narrated(getattr(given, "progress", None)):
+                return function(given)
+
+        called.__signature__ = signature  # type: ignore[attr-defined]
+        return called
+
+    return made
+
+
+def _signature(options: type, returns: Any) -> inspect.Signature:
+    kinds = {True: inspect.Parameter.KEYWORD_ONLY, False: inspect.Parameter.POSITIONAL_OR_KEYWORD}
+    return inspect.Signature(
+        [
+            inspect.Parameter(one.name, kinds[one.keyword], default=one.default, annotation=one.plain)
+            for one in declared_in(options)
+        ],
+        return_annotation=returns,
+    )

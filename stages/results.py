@@ -1,0 +1,81 @@
+"""What a function of the Python API returns: fields, a short repr, a view in a notebook, and tables as Arrow or pandas."""
+
+import html
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from ..pipeline.errors import AevlpError
+
+
+class Result:
+    """Something that a function found; `summary` says it in names and values."""
+
+    failed = False  # whether the command ends with exit code 1: something is wrong with what was looked at
+
+    def summary(self) -> dict[str, Any]:
+        """Return what a person should see first, by name."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        said = ", ".join(f"{name} {value}" for name, value in self.summary().items())
+        return f"<{type(self).__name__}: {said}>"
+
+    def _repr_html_(self) -> str:
+        rows = "".join(
+            f"<tr><th>{_escaped(name)}</th><td>{_escaped(value)}</td></tr>" for name, value in self.summary().items()
+        )
+        return f"<table><caption>{_escaped(type(self).__name__)}</caption>{rows}</table>"
+
+
+class Table(Result):
+    """A result of rows. columns: their names. rows: each a dictionary with these keys."""
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The names of the columns."""
+        return list(self.rows[0]) if self.rows else []
+
+    @property
+    def rows(self) -> Sequence[dict[str, Any]]:
+        """The rows, in order."""
+        raise NotImplementedError
+
+    def summary(self) -> dict[str, Any]:
+        """Return the number of rows and the names of the columns."""
+        return {"rows": len(self.rows), "columns": ", ".join(self.columns)}
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self.rows)
+
+    def to_arrow(self) -> Any:
+        """Return the rows as a pyarrow.Table."""
+        import pyarrow as pa
+
+        return pa.table({name: [row.get(name) for row in self.rows] for name in self.columns})
+
+    def to_pandas(self) -> Any:
+        """Return the rows as a pandas.DataFrame; AevlpError where pandas is not installed."""
+        try:
+            import pandas as pd
+        except ImportError:
+            raise AevlpError("to_pandas needs pandas: pip install pandas; to_arrow needs nothing more") from None
+        return pd.DataFrame(
+            {name: [row.get(name) for row in self.rows] for name in self.columns}, columns=list(self.columns)
+        )
+
+    def _repr_html_(self, shown: int = 20) -> str:
+        head = "".join(f"<th>{_escaped(name)}</th>" for name in self.columns)
+        body = "".join(_row(row.get(name) for name in self.columns) for row in list(self.rows)[:shown])
+        more = f"<p>{len(self.rows) - shown:,} more rows</p>" if len(self.rows) > shown else ""
+        return f"<table><caption>{_escaped(type(self).__name__)}</caption><tr>{head}</tr>{body}</table>{more}"
+
+
+def _row(cells: Iterable[Any]) -> str:
+    return f"<tr>{''.join(f'<td>{_escaped(cell)}</td>' for cell in cells)}</tr>"
+
+
+def _escaped(value: Any) -> str:
+    return html.escape(f"{value:.4g}" if isinstance(value, float) else str(value))
