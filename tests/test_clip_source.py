@@ -23,9 +23,9 @@ from aevlp.pipeline.clip.source import ClipSource
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.files import absent_files as hub
 from aevlp.pipeline.score_cache import ScoreCache, open_cache
+from aevlp.stages.cache_origin import scoring_encoder
 from aevlp.stages.data import check
 from aevlp.stages.experiments import reproduce
-from aevlp.stages.stage_two.plan import scoring_encoder
 
 CPU = torch.device("cpu")
 REPOSITORY = "someone/tiny-clip"

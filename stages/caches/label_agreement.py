@@ -11,7 +11,7 @@ from ...pipeline.files.stamps import file_size, stamped_size
 from ...pipeline.labels.observation import checked
 from ...pipeline.score_cache import CacheRows, ScoreCache
 from ...pipeline.score_cache.labelled_images import class_places
-from ..stage_two.train import data_root, dataset_of
+from ..cache_origin import data_root, dataset_of
 
 
 class LabelAgreement:

@@ -15,9 +15,9 @@ from ...pipeline.runtime.device import find_device
 from ...pipeline.score_cache import ScoreCache, open_cache, write_cache
 from ...pipeline.score_cache.rescoring import rescored
 from ...pipeline.scoring.scorer import one_thread_each
+from ..cache_origin import dataset_of, scoring_encoder
 from ..console import out
 from ..new_files import check_new, names_of_file
-from ..stage_two.train import dataset_of, scoring_encoder
 from .inspect import cached_settings
 
 

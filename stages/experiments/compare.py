@@ -16,11 +16,12 @@ from ...pipeline.files.atomic_write import replacing
 from ...pipeline.files.image_formats import MAX_PIXELS
 from ...pipeline.runtime.provenance import versions
 from ...pipeline.score_cache import ScoreCache, open_whole_cache
+from ..cache_origin import dataset_of
 from ..console import out, print_json, print_table, results_aside, say
 from ..interrupted import keeping
 from ..stage_two import train
 from ..stage_two.labels_plan import policy_of
-from ..stage_two.plan import Plan, dataset_of, settings_of
+from ..stage_two.plan import Plan, settings_of
 from ..stage_two.run_folder import RunFolder
 from .earlier_trainings import Trained, earlier_trainings
 from .methods import Method, methods_of

@@ -10,6 +10,7 @@ from ...pipeline.errors import AevlpError
 from ...pipeline.runtime.device import find_device
 from ...pipeline.score_cache import ScoreCache, open_cache
 from ...pipeline.training.loop import autocast
+from ..cache_origin import data_root
 from ..caches.inspect import cached_settings, print_quality, qualities
 from ..console import out, say
 from ..interrupted import keeping
@@ -76,7 +77,7 @@ def _draw(
         raise AevlpError(f"{cache.path} holds no truth to draw")
     device = find_device(device_name)
     classifier, architecture, _ = RunFolder(run_path).load_best()
-    folder = train.data_root(cache, root)
+    folder = data_root(cache, root)
     test = np.flatnonzero((cache.split == "test") & (cache.status == "ok"))[:CARDS]
     inputs = train.classifier_inputs(architecture, cache, folder, device, workers)
     logits = train.judged(classifier.to(device), inputs, test, autocast(device, None))

@@ -49,7 +49,7 @@ def run(options: Options) -> None:
     cache = open_whole_cache(options.cache)
     if not options.json:
         say(f"{options.cache}: {len(cache):,} images, {len(cache.classes)} classes")
-    from ..stage_two.plan import dataset_of
+    from ..cache_origin import dataset_of
 
     spec = dataset_of(cache, options.dataset, options.manifest)
     record = swept(cache, spec, options.policies, parsed_grid(options.grid))

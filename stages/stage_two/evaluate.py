@@ -23,9 +23,10 @@ from ...pipeline.files.locations import location
 from ...pipeline.runtime.device import find_device
 from ...pipeline.score_cache import open_cache
 from ...pipeline.training.loop import autocast
+from ..cache_origin import data_root
 from ..console import out, print_json, print_table, say
 from .run_folder import RunFolder
-from .train import classifier_inputs, data_root, judged, splits
+from .train import classifier_inputs, judged, splits
 
 TOP = 3  # labels an image, where F1 is taken of the highest scores instead of a threshold
 KS = (1, 3, 5)

@@ -9,10 +9,8 @@ import numpy as np
 import torch
 
 from ...pipeline import policies
-from ...pipeline.clip.encoder import ClipEncoder, ClipSource
 from ...pipeline.errors import AevlpError, unknown_name
 from ...pipeline.files.image_formats import MAX_PIXELS
-from ...pipeline.files.locations import location
 from ...pipeline.images.image_cache import ImageCache
 from ...pipeline.images.resizing import resize_of
 from ...pipeline.labels.codes import NEGATIVE, POSITIVE, effective
@@ -21,7 +19,6 @@ from ...pipeline.losses import LossEntry, check_constants, constants, create_los
 from ...pipeline.losses.foreign import is_named, source_sha256
 from ...pipeline.losses.interface import Scheduled, Watching
 from ...pipeline.manifest.formats import DatasetSpec
-from ...pipeline.manifest.load import load_manifest
 from ...pipeline.policies.labelling import label
 from ...pipeline.runtime.compiler import insist_on_compiler
 from ...pipeline.runtime.device import mixed_precision
@@ -35,6 +32,7 @@ from ...pipeline.training import heads
 from ...pipeline.training.classifier import Architecture, Classifier
 from ...pipeline.training.distributed import own_device
 from ...pipeline.training.inputs import EmbeddingInputs, Inputs, PixelInputs
+from ..cache_origin import data_root, dataset_of, scoring_encoder
 from ..console import say
 from .labels_plan import PolicyPlan, policy_of
 from .listed_images import check_dataset
@@ -150,33 +148,6 @@ def check_names(spec: DatasetSpec) -> None:
     for name in spec.policies:
         if name not in policies.TABLE:
             raise unknown_name("policy", name, policies.TABLE)
-
-
-def dataset_of(cache: ScoreCache, name: str | None, manifest: Path | Sequence[Path] | None) -> DatasetSpec:
-    """Return the manifest's entry for a cache: the one it was made from, unless another is named."""
-    made_from = cache.provenance["dataset"]
-    path = manifest or (Path(made_from["manifest"]) if made_from["manifest"] else None)
-    if isinstance(path, Path) and not path.is_file():
-        raise AevlpError(
-            f"{cache.path} was made from the manifest {path}, which is not there: pass it, or any with the data "
-            f"set's entry, as --manifest"
-        )
-    return load_manifest(path)[name or made_from["name"]]
-
-
-def data_root(cache: ScoreCache, given: Path | None, needed: bool = True) -> Path:
-    """Return the folder of the cache's images: the one given, or the one they were scored in.
-
-    One that is not there is an error where images are `needed`, and said where they are not.
-    """
-    root = given or location(cache.provenance["dataset"]["root"])
-    if not root.is_dir() and not needed:
-        say(
-            f"no folder {root}, where the images of {cache.path} were: none is opened, the cache is not compared with them"
-        )
-    elif not root.is_dir():
-        raise AevlpError(f"no folder {root}, where the images of {cache.path} were: pass --data-root")
-    return root
 
 
 def splits(cache: ScoreCache, val_fraction: float, there: np.ndarray | None = None) -> tuple[Split, Split, Split]:
@@ -345,22 +316,6 @@ def settings_of(plan: Plan) -> dict[str, Any]:
 def precision(plan: Plan) -> torch.dtype | None:
     """Return the type for mixed precision, None for single precision."""
     return mixed_precision(plan.device) if plan.options.amp else None
-
-
-def scoring_encoder(provenance: dict[str, Any], folder: Path, device: torch.device) -> ClipEncoder:
-    """Return the CLIP that made a cache; AevlpError where its weights are others by now.
-
-    provenance: the cache's, or the same keys of a run. folder: the manifest's, below which its files are looked for.
-    """
-    clip = provenance["clip"]
-    source = ClipSource.recorded(provenance, folder)
-    encoder = ClipEncoder(source, device, seed=provenance["seed"])
-    if encoder.weights_sha256 != provenance["weights_sha256"]:
-        raise AevlpError(
-            f"{clip['weights'] or 'the weights'} of {clip['model']} are not the weights that made the cache: SHA-256 "
-            f"{encoder.weights_sha256[:12]}…, expected {provenance['weights_sha256'][:12]}…"
-        )
-    return encoder
 
 
 def new_classifier(plan: Plan) -> tuple[Architecture, Classifier]:

@@ -25,18 +25,16 @@ from ...pipeline.training.inputs import Inputs, sent
 from ...pipeline.training.loop import Batches, autocast, predict_logits, train_epoch
 from ...pipeline.training.random_state import generator_states, restore_generators
 from ...pipeline.training.state import Progress, TrainingState
+from ..cache_origin import scoring_encoder
 from ..console import Rate, out, print_result, progress_bar, say, silent
 from ..interrupted import keeping
 from .plan import (
     Options,
     Plan,
     classifier_inputs,
-    data_root,
-    dataset_of,
     make_plan,
     new_classifier,
     precision,
-    scoring_encoder,
     settings_of,
     splits,
 )
@@ -46,13 +44,10 @@ __all__ = [
     "Options",
     "Plan",
     "classifier_inputs",
-    "data_root",
-    "dataset_of",
     "judged",
     "make_plan",
     "run",
     "run_or_reuse",
-    "scoring_encoder",
     "splits",
 ]
 
