@@ -25,6 +25,7 @@ from aevlp.pipeline.labels.damp import DampSettings, codes_from_scores, damp_sco
 from aevlp.pipeline.score_cache import CacheHeader, CacheRows, open_cache, write_cache
 from aevlp.pipeline.score_cache.unfinished import Shard, cut
 from aevlp.pipeline.scoring.parts import PartStore
+from aevlp.pipeline.scoring.recipe import Recipe
 from aevlp.stages.caches import verify
 from aevlp.stages.stage_one import parts as part_scoring
 from aevlp.stages.stage_one.plan import Options, ScoringPlan
@@ -136,9 +137,12 @@ def step(name: str, target: Path, rows: int, classes: int) -> None:
     started = time.monotonic()
     if name == "finalise":
         assert table is not None
-        encoder: Any = None  # nothing is scored
-        plan = ScoringPlan(Options("million"), encoder, table.root, table, encoder, np.empty(0), header(rows, classes))
-        part_scoring.finish(plan, store(target, rows), lambda made, parts: write_cache(target, made, parts))
+        none: Any = None  # nothing is scored
+        made = header(rows, classes)
+        recipe = Recipe.of(made)
+        text = np.empty(0)
+        plan = ScoringPlan(Options("million"), none, table.root, table, none, none, recipe, text, made, "torch", 1, 0)
+        part_scoring.finish(plan, store(target, rows), lambda made, _, parts: write_cache(target, made, parts))
     elif name == "verify":
         verify.run(target, as_json=False)
     elif name == "codes":

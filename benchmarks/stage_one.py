@@ -30,7 +30,8 @@ from aevlp.pipeline.score_cache.unfinished import remove_parts
 from aevlp.pipeline.scoring.bottleneck import TimeSpent
 from aevlp.pipeline.scoring.scorer import one_thread_each
 from aevlp.stages.console import silent
-from aevlp.stages.stage_one.parts import finish
+from aevlp.stages.stage_one.local_engine import shard_scoring
+from aevlp.stages.stage_one.parts import finish, part_store
 from aevlp.stages.stage_one.plan import Options, make_plan
 
 
@@ -70,7 +71,7 @@ def _score(answer: Connection, options: Options, warm: bool, workers_start: str)
     with silent(True), one_thread_each() as threads:
         began = time.perf_counter()
         plan = make_plan(options, spec)
-        scoring = plan.scoring(plan.store(options.cache), threads)
+        scoring = shard_scoring(plan, part_store(plan, options.cache), threads)
         start = time.perf_counter() - began
         seen = 0
 
@@ -81,7 +82,7 @@ def _score(answer: Connection, options: Options, warm: bool, workers_start: str)
 
         if warm:
             other = options.cache.with_name(f"warm-{options.cache.name}")
-            before = replace(scoring, store=plan.store(other))
+            before = replace(scoring, store=part_store(plan, other))
             before.store.begin()
             before.run(before.store.missing(), see, TimeSpent())
             remove_parts(other)
@@ -89,7 +90,9 @@ def _score(answer: Connection, options: Options, warm: bool, workers_start: str)
         store.begin()
         seconds, _ = timed(lambda: scoring.run(store.missing(), see, spent))
         assert not store.missing()
-        writing, _ = timed(lambda: finish(plan, store, lambda header, rows: write_cache(options.cache, header, rows)))
+        writing, _ = timed(
+            lambda: finish(plan, store, lambda header, _, rows: write_cache(options.cache, header, rows))
+        )
         views, tower = seen * plan.header.views * plan.header.flips, plan.header.provenance["tower"]
         answer.send(Scored(start, seconds, writing, views, tower, spent.limit()))
 

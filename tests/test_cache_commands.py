@@ -212,10 +212,10 @@ def provenance(**changes: Any) -> Callable[[CacheHeader], CacheHeader]:
         (lambda header: replace(header, prompts=header.prompts[::-1]), "prompts"),
     ],
 )
-def test_caches_made_otherwise_are_not_merged(tmp_path: Path, change: Any, place: str) -> None:
+def test_caches_made_differently_are_not_merged(tmp_path: Path, change: Any, place: str) -> None:
     paths = halves(tmp_path, change)
     found = refused(lambda: merge.run(tmp_path / "c.h5", paths))
-    assert found.startswith(f"{paths[1]} was made otherwise than {paths[0]} ({place}")
+    assert found.startswith(f"{paths[1]} was made differently from {paths[0]} ({place}")
     assert not (tmp_path / "c.h5").exists()
 
 

@@ -521,10 +521,13 @@ def test_a_relation_of_ones_own_is_used_and_recorded(blocks: Path, graph_cache: 
     np.testing.assert_allclose(cache.similarity(slice(None))[:, :, 0], cache.embedding(slice(None)) @ text.T, atol=1e-5)
     assert np.abs(text - text_by_hand(blocks, graph_cache)).max() > 1e-3
     with pytest.raises(
-        AevlpError, match=r"was made otherwise \(this run has text_graph\.relation: cosines of the text features, not "
+        AevlpError,
+        match=r"was made differently \(this run has text_graph\.relation: cosines of the text features, not ",
     ):
         stage_one(blocks, path, storage="float32", text_graph="frozen")
-    with pytest.raises(AevlpError, match=r"was made otherwise \(this run has text_graph: none, not \{'kind': 'frozen'"):
+    with pytest.raises(
+        AevlpError, match=r"was made differently \(this run has text_graph: none, not \{'kind': 'frozen'"
+    ):
         stage_one(blocks, path, storage="float32")
 
 

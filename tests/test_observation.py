@@ -468,7 +468,7 @@ def test_a_cache_of_another_regime_is_not_taken_for_this_one(blocks: Path, tmp_p
         ("uniform", r"observation\.regime: uniform, not wrong"),
         (None, r"observation\.regime: uniform, not wrong"),
     ):
-        with pytest.raises(AevlpError, match=rf"was made otherwise \(this run has {expected}\).*--restart"):
+        with pytest.raises(AevlpError, match=rf"was made differently \(this run has {expected}\).*--restart"):
             stage_one(blocks, path, observe=observe_)
     assert path.read_bytes() == before
     stage_one(blocks, path, restart=True, yes=True)

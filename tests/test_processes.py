@@ -144,7 +144,7 @@ def test_a_second_run_helps_and_others_are_refused(
     work.wait_for(1)
     for another, complaint in (
         (["--restart", "--yes"], "another process is scoring into"),
-        (["--grid", "3"], "run that was started otherwise"),
+        (["--grid", "3"], "run that was started differently"),
     ):
         assert call(*work.arguments, *another) == 1
         [line] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]

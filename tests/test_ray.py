@@ -17,9 +17,12 @@ from conftest import draw_blocks, stage_one
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.manifest.load import load_manifest
 from aevlp.pipeline.score_cache.unfinished import parts_folder
+from aevlp.pipeline.scoring.bottleneck import TimeSpent
 from aevlp.pipeline.scoring.parts import PartStore
+from aevlp.pipeline.scoring.scorer import one_thread_each
+from aevlp.stages.stage_one.parts import part_store
 from aevlp.stages.stage_one.plan import Options, ScoringPlan, make_plan
-from aevlp.stages.stage_one.ray_engine import score_with_ray
+from aevlp.stages.stage_one.ray_engine import engine
 
 pytest.importorskip("ray")
 
@@ -35,9 +38,15 @@ def planned(blocks: Path, cache: Path, **options: Any) -> tuple[ScoringPlan, Par
     """Return the plan for the blocks, and its parts, begun."""
     given = Options("blocks", cache, manifest=blocks / "blocks.yaml", workers=0, shard_size=4, engine="ray", **options)
     plan = make_plan(given, load_manifest(given.manifest)["blocks"])
-    store = plan.store(cache)
+    store = part_store(plan, cache)
     store.begin()
     return plan, store
+
+
+def ask(plan: ScoringPlan, store: PartStore) -> int:
+    """Have the engine score all shards."""
+    with one_thread_each() as threads:
+        return engine(plan, store, threads)(store.shards, lambda _: None, TimeSpent())
 
 
 def actors_of(driver: int) -> set[int]:
@@ -106,12 +115,10 @@ def test_a_cluster_that_runs_is_used_and_what_an_actor_refuses_is_one_line(
 ) -> None:
     plan, store = planned(blocks, tmp_path / "x.h5")
     with pytest.raises(AevlpError, match=r"2 actors with 0.75 GPU each need 1.5, this Ray cluster has 1: pass fewer"):
-        score_with_ray(
-            replace(plan, options=replace(plan.options, actors=2, gpus=0.75)), store, store.shards, lambda _: None
-        )
-    otherwise = replace(plan, options=replace(plan.options, grid=3))  # the actors plan what these options say
-    with pytest.raises(AevlpError, match=r"x\.h5\.parts holds parts of a run that was started otherwise"):
-        score_with_ray(otherwise, store, store.shards, lambda _: None)
+        ask(replace(plan, options=replace(plan.options, actors=2, gpus=0.75)), store)
+    other = replace(plan, options=replace(plan.options, grid=3))  # the actors plan what these options say
+    with pytest.raises(AevlpError, match=r"x\.h5\.parts holds parts of a run that was started differently"):
+        ask(other, store)
     assert cluster.is_initialized()
     assert store.missing() == store.shards
 
@@ -145,4 +152,4 @@ def test_without_ray_it_says_what_to_install(blocks: Path, tmp_path: Path, monke
     monkeypatch.setitem(sys.modules, "ray", None)
     plan, store = planned(blocks, tmp_path / "x.h5")
     with pytest.raises(AevlpError, match=r"--engine ray needs Ray: pip install 'aevlp\[ray\]'"):
-        score_with_ray(plan, store, store.shards, lambda _: None)
+        ask(plan, store)

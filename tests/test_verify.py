@@ -25,7 +25,7 @@ from aevlp.pipeline.score_cache import (
     write_cache,
 )
 from aevlp.pipeline.score_cache.consistency import row_faults
-from aevlp.stages.caches import label_agreement, rescore, select, verify
+from aevlp.stages.caches import rescore, select, verify
 from aevlp.stages.caches.verify import find_faults
 from fakes import SETTINGS, random_cache
 
@@ -287,7 +287,7 @@ def data(tmp_path: Path) -> Path:
 
 
 def faults_now(cache: Path) -> list[str]:
-    agreement, _ = label_agreement.with_dataset(open_cache(cache), None, None, None)
+    agreement, _ = verify._origin(open_cache(cache), None, None, None)
     assert agreement is not None
     return find_faults(open_cache(cache), agreement)
 
@@ -362,9 +362,9 @@ def test_a_data_set_that_is_asked_for_must_be_readable(data: Path, tmp_path: Pat
     path = stage_one(data, tmp_path / "a.h5")
     shutil.copy(data / "blocks.yaml", tmp_path / "blocks.yaml")
     (data / "labels.csv").unlink()
-    assert label_agreement.with_dataset(open_cache(path), None, None, None)[0] is None
+    assert verify._origin(open_cache(path), None, None, None)[0] is None
     with pytest.raises(AevlpError):
-        label_agreement.with_dataset(open_cache(path), None, None, data)
+        verify._origin(open_cache(path), None, None, data)
 
 
 def test_any_flipped_bit_of_a_file_is_found_before_hdf5_reads_it(tmp_path: Path) -> None:

@@ -100,9 +100,13 @@ class ImageTable:
             for text, path in zip(texts, self.paths, strict=True)
         ]
 
-    def fingerprint(self) -> str:
-        """Return a SHA-256 of classes, ids, paths, splits, labels and file sizes: equal data, equal fingerprint."""
-        return data_fingerprint(self, self.relative_paths(), [file_size(path) for path in self.paths])
+    def fingerprint(self, sizes: Sequence[int | None] | None = None) -> str:
+        """Return a SHA-256 of classes, ids, paths, splits, labels and file sizes: equal data, equal fingerprint.
+
+        sizes: of the files, where they are known; None to look at them.
+        """
+        sizes = [file_size(path) for path in self.paths] if sizes is None else sizes
+        return data_fingerprint(self, self.relative_paths(), sizes)
 
     def listing(self) -> str:
         """Return the `fingerprint` without the file sizes: no image is looked at."""

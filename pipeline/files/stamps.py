@@ -3,11 +3,12 @@
 import errno
 import hashlib
 from pathlib import Path
+from stat import S_ISREG
 
 from ..errors import AevlpError
 from . import containers
 from .identity import identity_of
-from .locations import RemoteError
+from .locations import RemoteError, RemotePath
 
 # What is wrong with a file, or its name. All else is of the machine, a disk or a network, and says nothing of the image.
 FILES_OWN = {
@@ -21,11 +22,15 @@ def stamp(path: Path, hashed: bool) -> str:
 
     TIME is the time of change in nanoseconds; in a remote store what that gives, such as an ETag.
     """
-    identity = file_identity(path)
+    return stamp_of_identity(file_identity(path), path if hashed else None)
+
+
+def stamp_of_identity(identity: tuple[int, str] | None, path: Path | None = None) -> str:
+    """Return the stamp of a file whose `file_identity` is known; path: where it is, to be read for its hash."""
     if identity is None:
         return ""
     size, when = identity
-    if hashed:
+    if path is not None:
         content = path.read_bytes() if path.is_file() else containers.read_bytes(path)
         when = f"sha256:{hashlib.sha256(content).hexdigest()}"
     return f"{size} {when}"
@@ -58,8 +63,8 @@ def file_identity(path: Path) -> tuple[int, str] | None:
     a container that of the container. Raises AevlpError as `file_size` does.
     """
     try:
-        if path.is_file():
-            return identity_of(path)
+        if (whole := _of_file(path)) is not None:
+            return whole
         place = containers.locate(path)
         size = containers.size(path) if place else None
         return (size, identity_of(place[0])[1]) if place and size is not None else None
@@ -70,6 +75,17 @@ def file_identity(path: Path) -> tuple[int, str] | None:
         return None
     except AevlpError:
         return None
+
+
+def _of_file(path: Path) -> tuple[int, str] | None:
+    """Return the identity of a file, asked for once; None for a folder, and where there is none, or no such name can be."""
+    if isinstance(path, RemotePath):
+        return path.identity()
+    try:
+        found = path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    return (found.st_size, str(found.st_mtime_ns)) if S_ISREG(found.st_mode) else None
 
 
 def require_files_own(path: Path, error: OSError) -> None:

@@ -49,7 +49,7 @@ class PartStore:
         self._run = hashlib.sha256(json.dumps(self._settings).encode()).hexdigest()
 
     def begin(self) -> None:
-        """Make the folder, or go on with the one that is there; AevlpError where that was made with other settings.
+        """Make the folder, or resume with the one that is there; AevlpError where that was made with other settings.
 
         Where the target is there and the folder is not, another process has just finished: nothing is made, or missing,
         unless the parts are to go into the target that is there.
@@ -73,7 +73,7 @@ class PartStore:
         changed = difference(self._settings, theirs)
         if changed:
             raise AevlpError(
-                f"{self.folder} holds parts of a run that was started otherwise (this run has {changed}): run with its "
+                f"{self.folder} holds parts of a run that was started differently (this run has {changed}): run with its "
                 f"settings, choose another --cache, or --restart to delete them"
             )
 

@@ -13,7 +13,7 @@ import torch
 
 from ..datasets import ImageTable
 from ..errors import AevlpError
-from ..files.stamps import file_identity, stamp
+from ..files.stamps import file_identity, stamp_of_identity
 from ..images.view_loading import ViewBatch, load_views
 from ..score_cache import CacheHeader, CacheRows
 from ..score_cache.schema import in_blocks
@@ -148,7 +148,8 @@ class _Claims:
                 continue
             paths = self._paths[shard.start : shard.stop]
             before = [file_identity(path) for path in paths]  # before any of them is decoded
-            self._held[shard] = claim, before, [stamp(path, self._hashed) for path in paths]
+            read = [path if self._hashed else None for path in paths]
+            self._held[shard] = claim, before, list(map(stamp_of_identity, before, read))
             self._scored.append(shard)
             for start in range(shard.start, shard.stop, size):
                 yield list(range(start, min(start + size, shard.stop)))
@@ -162,7 +163,7 @@ class _Claims:
         """Go on to the next shard."""
         self._scored.popleft()
 
-    def insist_on_unchanged(self, shard: Shard) -> None:
+    def require_unchanged(self, shard: Shard) -> None:
         """Raise AevlpError where a file of a shard is not what it was when it was claimed."""
         for path, then in zip(self._paths[shard.start : shard.stop], self._held[shard][1], strict=True):
             if file_identity(path) != then:
@@ -210,6 +211,6 @@ class _Publisher:
         self.published += 1
 
     def _publish(self, shard: Shard, header: CacheHeader, rows: list[CacheRows]) -> None:
-        self._claims.insist_on_unchanged(shard)
+        self._claims.require_unchanged(shard)
         [whole] = in_blocks(rows, shard.stop - shard.start)
         self._store.publish(shard, replace(header, rows=len(whole)), whole)

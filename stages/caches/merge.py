@@ -10,9 +10,9 @@ from ...pipeline.errors import AevlpError
 from ...pipeline.runtime.provenance import difference
 from ...pipeline.score_cache import ScoreCache, open_cache, write_cache
 from ...pipeline.score_cache.merging import merged
+from ...pipeline.scoring.recipe import Recipe
 from ..console import out
 from ..new_files import check_new
-from ..stage_one.plan import comparable
 
 
 def run(target: Path, sources: Sequence[Path]) -> None:
@@ -20,19 +20,19 @@ def run(target: Path, sources: Sequence[Path]) -> None:
     check_new(target)
     caches = [open_cache(source) for source in sources]
     for cache in caches[1:]:
-        _insist_on_same(caches[0], cache)
+        _require_same(caches[0], cache)
     header, rows = merged(caches)
     write_cache(target, header, rows)
     out.print(f"{target}: {header.rows:,} images of {len(caches)} caches")
 
 
-def _insist_on_same(first: ScoreCache, other: ScoreCache) -> None:
+def _require_same(first: ScoreCache, other: ScoreCache) -> None:
     changed = difference(_shaping(other), _shaping(first))
     if changed is None and first.header.text is not None and other.header.text is not None:
         changed = None if np.allclose(first.header.text, other.header.text, atol=1e-4) else "the prompts' vectors"
     if changed:
         raise AevlpError(
-            f"{other.path} was made otherwise than {first.path} ({changed}): only like caches can be merged"
+            f"{other.path} was made differently from {first.path} ({changed}): only like caches can be merged"
         )
 
 
@@ -45,7 +45,7 @@ def _shaping(cache: ScoreCache) -> dict[str, Any]:
         "truth is known": header.has_truth,
         "views": header.views,
         "flips": header.flips,
-        **comparable(header),
+        **Recipe.of(header).comparable(),
         "prompts": dict(enumerate(header.prompts)),
         "dataset": {key: dataset[key] for key in ("name", "label_files")},
     }

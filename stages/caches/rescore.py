@@ -14,6 +14,7 @@ from ...pipeline.manifest.formats import DatasetSpec
 from ...pipeline.runtime.device import find_device
 from ...pipeline.score_cache import ScoreCache, open_cache, write_cache
 from ...pipeline.score_cache.rescoring import rescored
+from ...pipeline.scoring.recipe import OF_FEATURES
 from ...pipeline.scoring.scorer import one_thread_each
 from ..cache_origin import dataset_of, scoring_encoder
 from ..console import out
@@ -80,7 +81,7 @@ def _text_graph(cache: ScoreCache) -> TextGraph | None:
     made: dict[str, Any] | str = cache.provenance["text_graph"]
     if not isinstance(made, dict):
         return None
-    if made["relation"] != "cosines of the text features":
+    if made["relation"] != OF_FEATURES:
         raise AevlpError(
             f"{cache.path} was made with a matrix of label similarities, which says nothing of other classes: score the images "
             f"again, with --relation or without"

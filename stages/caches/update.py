@@ -6,16 +6,14 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from ...pipeline.clip.towers import TORCH
 from ...pipeline.datasets import ImageTable
 from ...pipeline.errors import AevlpError
 from ...pipeline.files.image_formats import MAX_PIXELS
 from ...pipeline.files.locations import location
-from ...pipeline.files.stamps import file_size, is_hashed, stamp, stamped_size
+from ...pipeline.files.stamps import is_hashed
 from ...pipeline.images.resizing import resize_of
 from ...pipeline.labels.damp import DampSettings
 from ...pipeline.manifest.formats import PACKAGED
@@ -27,10 +25,12 @@ from ...pipeline.score_cache.remote import check_writable
 from ...pipeline.score_cache.schema import ROWS_A_BLOCK, joined
 from ...pipeline.score_cache.scores import with_scores
 from ...pipeline.score_cache.unfinished import exclusive, recorded_settings, remove_parts
+from ...pipeline.scoring.recipe import OF_FEATURES, Recipe
 from ...pipeline.scoring.scorer import one_thread_each
+from ..cache_origin import Origin
 from ..console import let_speak, out, print_result
-from ..stage_one.parts import score
-from ..stage_one.plan import Options, ScoringPlan, comparable, make_plan
+from ..stage_one.parts import Sizes, part_store, score
+from ..stage_one.plan import Options, ScoringPlan, make_plan
 from .inspect import cached_settings
 
 
@@ -73,7 +73,7 @@ def _bring_up_to_date(path: Path, scoring: Scoring, retried: bool) -> None:
     spec = load_manifest(options.manifest)[options.dataset]
     with one_thread_each() as threads:
         plan = make_plan(options, spec)
-        _insist_on_same(cache, plan)
+        _require_same(cache, plan)
         plan, kept = _matched(cache, plan, retried, scoring)
         todo = np.flatnonzero(kept < 0)
         if not len(todo) and (retried or _same_labels(cache, plan.images, kept)):
@@ -82,24 +82,27 @@ def _bring_up_to_date(path: Path, scoring: Scoring, retried: bool) -> None:
             out.print(f"{path}: no image {kind}: nothing to do")
             return
         check_writable(path)
-        part = replace(plan, images=plan.images.take(todo), header=replace(plan.header, rows=len(todo)))
+        part = plan.take(todo)
         of = _content(cache)
-        store = part.store(path, of)
+        store = part_store(part, path, of)
         _remove_stale_parts(path, of)
         for _ in cache.rows():  # what is kept must be whole
             pass
         started = time.monotonic()
 
-        def write(_: CacheHeader, rows: Iterator[CacheRows]) -> None:
+        def write(_: CacheHeader, scored: Sizes, rows: Iterator[CacheRows]) -> None:
             if _content(open_cache(path)) != of:
                 raise AevlpError(f"another process has changed {path} meanwhile: run again")
-            header = plan.with_fingerprint(plan.images.fingerprint())
+            sizes = plan.versions.sizes
+            for row, size in zip(todo, scored, strict=True):
+                sizes[row] = size
+            header = plan.with_fingerprint(plan.images.fingerprint(sizes))
             write_cache(path, header, _woven(cache, plan.images, kept, rows))
 
         if len(todo):
             score(part, store, rank, threads, write)
         elif rank.first:  # labels alone have changed
-            write(plan.header, iter(()))
+            write(plan.header, [], iter(()))
     statuses = open_cache(path).status
     readable = int((statuses[todo] == "ok").sum())
     dropped = len(set(cache.ids.tolist()).difference(plan.images.ids.tolist()))
@@ -118,53 +121,47 @@ def _content(cache: ScoreCache) -> str:
 
 def _options(cache: ScoreCache, scoring: Scoring) -> Options:
     """Return the options that a cache was made with; AevlpError where one of them must be given again."""
-    made = cache.provenance
-    graph = made["text_graph"]
-    if isinstance(graph, dict) and graph["relation"] != "cosines of the text features" and scoring.relation is None:
+    made = Recipe.of(cache.header)
+    graph = made.text_graph
+    if isinstance(graph, dict) and graph["relation"] != OF_FEATURES and scoring.relation is None:
         raise AevlpError(f"{cache.path} was made with a matrix of label similarities: pass it again as --relation")
-    manifest = made["dataset"]["manifest"]
-    observation = made["observation"]
+    manifest = made.dataset.manifest
     return Options(
-        dataset=made["dataset"]["name"],
+        dataset=made.dataset.name,
         cache=cache.path,
-        data_root=scoring.data_root or location(made["dataset"]["root"]),
+        data_root=scoring.data_root or location(made.dataset.root),
         manifest=scoring.manifest or (Path(manifest) if manifest else PACKAGED),
-        observe=observation if isinstance(observation, dict) else None,
-        clip=made["clip"]["model"],
-        weights=made["clip"]["weights"],
-        grid=made["method"]["grid"],
+        observe=made.observation if isinstance(made.observation, dict) else None,
+        clip=made.clip["model"],
+        weights=made.clip["weights"],
+        grid=made.method["grid"],
         device=scoring.device,
-        precision=made["precision"],
-        storage=cache.header.storage,
-        store=cache.header.stores,
-        compat=made["method"]["compat"],
-        resize=resize_of(made["resize"]),
-        tower=made.get("tower", TORCH).split()[0],
-        text_graph="none" if graph == "none" else graph["kind"],
+        precision=made.precision,
+        storage=made.storage,
+        store=made.store,
+        compat=made.method["compat"],
+        resize=resize_of(made.resize),
+        tower=made.tower.split()[0],
+        text_graph=graph["kind"] if isinstance(graph, dict) else "none",
         relation=scoring.relation,
         batch_size=scoring.batch_size,
         hash_images=any(map(is_hashed, cache.stamps.tolist())),
         workers=scoring.workers,
-        seed=made["seed"],
+        seed=made.seed,
         max_pixels=scoring.max_pixels,
-        mean=made["pixel_statistics"]["mean"],
-        std=made["pixel_statistics"]["std"],
-        activation=made["activation"],
-        statistics_from=made["pixel_statistics"].get("source", "not recorded"),
+        mean=made.pixel_statistics["mean"],
+        std=made.pixel_statistics["std"],
+        activation=made.activation,
+        statistics_from=made.pixel_statistics.get("source", "not recorded"),
     )
 
 
-def _insist_on_same(cache: ScoreCache, plan: ScoringPlan) -> None:
-    """Raise AevlpError where images would be scored otherwise than those of the cache."""
-
-    def shaping(header: CacheHeader) -> dict[str, Any]:
-        whole = comparable(header)
-        return {key: value for key, value in whole.items() if key not in ("images", "dataset")}
-
-    changed = difference(shaping(plan.header), shaping(cache.header))
+def _require_same(cache: ScoreCache, plan: ScoringPlan) -> None:
+    """Raise AevlpError where images would be scored differently from those of the cache."""
+    changed = difference(plan.recipe.shaping(), Recipe.of(cache.header).shaping())
     if changed:
         raise AevlpError(
-            f"images would now be scored otherwise than those of {cache.path} ({changed}): make a new cache"
+            f"images would now be scored differently from those of {cache.path} ({changed}): make a new cache"
         )
     if list(plan.images.classes) != cache.classes:
         raise AevlpError(f"{cache.path} has other classes than {plan.spec.name} has now: make a new cache")
@@ -172,40 +169,35 @@ def _insist_on_same(cache: ScoreCache, plan: ScoringPlan) -> None:
 
 def _matched(cache: ScoreCache, plan: ScoringPlan, retried: bool, scoring: Scoring) -> tuple[ScoringPlan, np.ndarray]:
     """Return the plan for the images of the new cache, and the row of each in the old one, -1 where it is to be scored."""
-    row_of = {name: row for row, name in enumerate(cache.ids.tolist())}
-    old = np.array([row_of.pop(name, -1) for name in plan.images.ids.tolist()], dtype=np.int64)
-    if row_of and not (old >= 0).any():
+    found = Origin(cache.classes, plan.spec.name, plan.images, plan.versions).compared(cache)
+    gone = cache.ids[~found.listed].tolist()
+    if gone and not found.listed.any():
         raise AevlpError(
             f"{plan.spec.name} in {plan.root} lists none of the {len(cache):,} images of {cache.path}, first "
-            f"{next(iter(row_of))!r}: pass the right --data-root or --manifest, or make a new cache"
+            f"{gone[0]!r}: pass the right --data-root or --manifest, or make a new cache"
         )
-    if row_of and not scoring.prune:
+    if gone and not scoring.prune:
         raise AevlpError(
-            f"{cache.path} holds {len(row_of):,} images that {plan.spec.name} in {plan.root} does not list, first "
-            f"{next(iter(row_of))!r}: aevlp cache append {cache.path} --prune drops their rows"
+            f"{cache.path} holds {len(gone):,} images that {plan.spec.name} in {plan.root} does not list, first "
+            f"{gone[0]!r}: aevlp cache append {cache.path} --prune drops their rows"
         )
-    if retried:
-        there = np.flatnonzero(old >= 0)
-        plan = replace(plan, images=plan.images.take(there), header=replace(plan.header, rows=len(there)))
-        old = old[there]
-        old = np.where(cache.status[old] == "ok", old, -1)
-    stamps = cache.stamps.tolist()
-    for n, (path, row) in enumerate(zip(plan.images.paths.tolist(), old.tolist(), strict=True)):
-        if row < 0:
-            continue
-        size, then = file_size(path), stamps[row]
-        if size is None and then:
-            raise AevlpError(
-                f"{path} was scored into {cache.path} and is gone: bring it back, or take it out of {plan.spec.name} too and "
-                f"pass --prune"
-            )
-        if size != stamped_size(then) and retried:
-            raise AevlpError(
-                f"{path} is not of the size that it was scored with: aevlp cache append {cache.path} scores it again"
-            )
-        if size != stamped_size(then) or (scoring.changed and stamp(path, is_hashed(then)) != then):
-            old[n] = -1
-    return plan, old
+    again = retried & (cache.status != "ok")
+    if (lost := found.gone & ~again).any():
+        raise AevlpError(
+            f"{found.first(lost)} was scored into {cache.path} and is gone: bring it back, or take it out of {plan.spec.name} "
+            f"too and pass --prune"
+        )
+    if retried and (other := found.resized & ~again).any():
+        raise AevlpError(
+            f"{found.first(other)} is not of the size that it was scored with: aevlp cache append {cache.path} scores it again"
+        )
+    again |= found.rewritten if scoring.changed else found.resized
+    kept = np.full(len(plan.images), -1, dtype=np.int64)
+    kept[found.place[found.listed]] = np.where(again, -1, np.arange(len(cache)))[found.listed]
+    if not retried:
+        return plan, kept
+    there = np.sort(found.place[found.listed])
+    return plan.take(there), kept[there]
 
 
 def _same_labels(cache: ScoreCache, images: ImageTable, kept: np.ndarray) -> bool:
@@ -228,7 +220,7 @@ def _remove_stale_parts(path: Path, of: str | None) -> None:
 
 
 def _woven(cache: ScoreCache, images: ImageTable, kept: np.ndarray, scored: Iterator[CacheRows]) -> Iterator[CacheRows]:
-    """Yield the rows of all images in order: of the cache where `kept` says which, of the newly scored ones otherwise."""
+    """Yield the rows of all images in order: of the cache where `kept` says which, else of the newly scored ones."""
     settings = cached_settings(cache)
     fresh: list[CacheRows] = []
     for start in range(0, len(images), ROWS_A_BLOCK):

@@ -3,19 +3,16 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...pipeline.errors import AevlpError
-from ...pipeline.score_cache import ScoreCache, open_cache, open_whole_cache
+from ...pipeline.score_cache import CacheRows, ScoreCache, open_cache, open_whole_cache
 from ...pipeline.score_cache.consistency import row_faults
 from ...pipeline.score_cache.schema import ROWS_A_BLOCK
+from ..cache_origin import Origin, data_root, dataset_of, origin_of
 from ..console import out, print_json, say
 from .inspect import cached_settings
-
-if TYPE_CHECKING:
-    from .label_agreement import LabelAgreement
 
 RANGES = 5  # of damaged rows that are named
 
@@ -25,7 +22,7 @@ def run(
     as_json: bool,
     dataset: str | None = None,
     manifest: Path | Sequence[Path] | None = None,
-    data_root: Path | None = None,
+    root: Path | None = None,
 ) -> None:
     """Print that the cache is whole; AevlpError that names every fault where it is not.
 
@@ -39,14 +36,12 @@ def run(
         raise
     if not as_json:
         say(f"{path}: reading {len(cache):,} images")
-    from .label_agreement import with_dataset
-
-    agreement, note = with_dataset(cache, dataset, manifest, data_root)
+    origin, note = _origin(cache, dataset, manifest, root)
     if not as_json:
         say(note)
-    faults = find_faults(cache, agreement)
+    faults = find_faults(cache, origin)
     if as_json:
-        compared = None if agreement is None else {"dataset": agreement.name, "root": str(agreement.root)}
+        compared = None if origin is None else {"dataset": origin.name, "root": str(origin.root)}
         print_json({"path": str(path), "images": len(cache), "compared_with": compared, "faults": faults})
     if faults:
         raise AevlpError(f"{path}: {'; '.join(faults)}")
@@ -54,13 +49,13 @@ def run(
         out.print(f"{path}: {len(cache):,} images, whole and consistent")
 
 
-def find_faults(cache: ScoreCache, agreement: "LabelAgreement | None" = None) -> list[str]:
+def find_faults(cache: ScoreCache, origin: Origin | None = None) -> list[str]:
     """Return one sentence a fault: damage, repeated ids, impossible labels or numbers, codes that the numbers do not give.
 
-    agreement: with the labels of a data set, where they are to be compared. Each block is read once; beyond one block, memory
+    origin: the data set with which images and labels are compared, if they are. Each block is read once; beyond one block, memory
     grows by a number an image.
     """
-    faults = [*_header_faults(cache), *(agreement.class_faults() if agreement else ())]
+    faults = [*_header_faults(cache), *(_class_faults(cache, origin) if origin else ())]
     settings = None
     try:
         settings = cached_settings(cache)
@@ -78,7 +73,7 @@ def find_faults(cache: ScoreCache, agreement: "LabelAgreement | None" = None) ->
         hashes[number] = np.array([hash(name) for name in rows.ids])
         for name in cache.damaged(number, rows):
             damaged.setdefault(name, []).append(number)
-        found = {**row_faults(cache.header, rows, settings), **(agreement.row_faults(rows) if agreement else {})}
+        found = {**row_faults(cache.header, rows, settings), **(_unlike(rows, origin) if origin else {})}
         counts.update({fault: int(which.sum()) for fault, which in found.items()})
     faults += [f"{name} is not what was written in {_row_ranges(blocks, cache)}" for name, blocks in damaged.items()]
     faults += [fault.format(count) for fault, count in counts.items() if count]
@@ -87,6 +82,50 @@ def find_faults(cache: ScoreCache, agreement: "LabelAgreement | None" = None) ->
         more = f" and {len(repeated) - 1:,} more" if len(repeated) > 1 else ""
         faults.append(f"an image id stands twice: {repeated[0]!r}{more}")
     return faults
+
+
+def _origin(
+    cache: ScoreCache, name: str | None, manifest: Path | Sequence[Path] | None, root: Path | None
+) -> tuple[Origin | None, str]:
+    """Return the data set that is asked for, or the one a cache was made from, and a line that says with what it is compared.
+
+    None where nothing is asked for and the data set is not there any more. Raises AevlpError where one that is asked for
+    cannot be read.
+    """
+    try:
+        spec = dataset_of(cache, name, manifest)
+        folder = data_root(cache, root)
+        return origin_of(cache, spec, folder), f"compared with {spec.name} in {folder}"
+    except AevlpError as error:
+        if name or manifest or root:
+            raise
+        return None, f"not compared with its data set: {error}"
+
+
+def _class_faults(cache: ScoreCache, origin: Origin) -> list[str]:
+    """Return what is wrong with the cache's classes: all of them, unless it was selected from or made for others."""
+    vocabulary = cache.provenance.get("vocabulary")
+    if vocabulary is None and cache.classes != list(origin.images.classes):
+        return [f"its classes are not those of {origin.name}"]
+    strange = [name for name in cache.classes if name not in origin.images.classes]
+    if vocabulary == "selected" and strange:
+        return [f"{origin.name} has no class {strange[0]!r}"]
+    return []
+
+
+def _unlike(rows: CacheRows, origin: Origin) -> dict[str, np.ndarray]:
+    """Return of each way to differ from the data set, a sentence with {} for the number of images, which rows do, (n,) bool."""
+    found, name = origin.compared(rows), origin.name
+    ok = np.array([status == "ok" for status in rows.status], dtype=bool)
+    untold = np.full(len(rows), rows.truth is not None and found.now.truth is None)
+    return {
+        f"{{}} images are not listed in {name} (aevlp cache append --prune drops them)": ~found.listed,
+        f"{{}} images have another path in {name}": found.moved,
+        f"{{}} images are in another split of {name}": found.split,
+        f"{{}} images have another size in {name} than when they were scored": ok & found.resized,
+        f"{{}} images have other observed labels in {name}": found.observed,
+        f"{{}} images have other true labels in {name}": found.listed & (found.truth | untold),
+    }
 
 
 def _header_faults(cache: ScoreCache) -> Iterator[str]:

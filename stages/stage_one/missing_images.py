@@ -5,16 +5,16 @@ import numpy as np
 from ...pipeline.datasets import ImageTable
 from ...pipeline.datasets.near_names import hints
 from ...pipeline.errors import AevlpError
-from ...pipeline.files.stamps import file_size
+from ...pipeline.files.file_versions import FileVersions
 from ...pipeline.manifest.formats import DatasetSpec
 from ..console import say
 
 SHOWN = 3
 
 
-def note_missing(spec: DatasetSpec, images: ImageTable) -> None:
-    """Say which images are not in the data set's folder; AevlpError where none is."""
-    missing = [row for row, path in enumerate(images.paths.tolist()) if file_size(path) is None]
+def note_missing(spec: DatasetSpec, images: ImageTable, versions: FileVersions) -> None:
+    """Say which images are not in the data set's folder; AevlpError where none is. versions: of the images' files."""
+    missing = [row for row, size in enumerate(versions.sizes) if size is None]
     if not missing:
         return
     said = hints(spec, images, missing, SHOWN)[:SHOWN]

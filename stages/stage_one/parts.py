@@ -4,22 +4,25 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 from ...pipeline.datasets.image_table import Fingerprint
 from ...pipeline.errors import AevlpError
-from ...pipeline.files.stamps import stamp, stamped_size
+from ...pipeline.files.stamps import stamped_size
 from ...pipeline.runtime.ranks import Rank
 from ...pipeline.score_cache import CacheHeader, CacheRows, ScoreCache
-from ...pipeline.score_cache.unfinished import Shard, exclusive
+from ...pipeline.score_cache.unfinished import Shard, cut, exclusive
 from ...pipeline.scoring.bottleneck import TimeSpent
 from ...pipeline.scoring.parts import PartStore
 from ...pipeline.scoring.scorer import Threads
 from ..console import Rate, progress_bar, say
 from ..interrupted import keeping
+from .engines import Engine, engine_of
 from .plan import ScoringPlan
 
 POLL_SECONDS = 1.0
-Write = Callable[[CacheHeader, Iterator[CacheRows]], None]
+Sizes = list[int | None]
+Write = Callable[[CacheHeader, Sizes, Iterator[CacheRows]], None]
 
 
 @dataclass
@@ -32,11 +35,27 @@ class Scored:
     spent: TimeSpent = field(default_factory=TimeSpent)
 
 
+def part_store(plan: ScoringPlan, target: Path, of: str | None = None) -> PartStore:
+    """Return the parts of a cache of a plan's images at `target`; of: the checksum of an old cache that they go into."""
+    options = plan.options
+    settings = plan.recipe.of_shards(
+        {
+            "hash of the list of images and labels": plan.images.listing()[:16],
+            "of": of,
+            "device": plan.encoder.device.type,
+            "batch_size": plan.batch_size,
+            "shard_size": options.shard_size,
+            "hash_images": options.hash_images,
+        }
+    )
+    return PartStore(target, settings, cut(len(plan.images), options.shard_size))
+
+
 def score(plan: ScoringPlan, store: PartStore, rank: Rank, threads: Threads, write: Write) -> Scored:
     """Score the shards that no part holds, together with any other process at it, and give all rows to `write` at the end.
 
-    write: makes the target, whole or not at all, of the header and the rows in order. Exactly one process calls it; the others
-    wait for it, and take over the shards of one that dies.
+    write: makes the target, whole or not at all, of the header, the sizes of the files that were scored, and the rows in order.
+    Exactly one process calls it; the others wait for it, and take over the shards of one that dies.
     Raises AevlpError where parts of other settings are there, or an image has changed since it was scored.
     """
     store.begin()
@@ -45,11 +64,12 @@ def score(plan: ScoringPlan, store: PartStore, rank: Rank, threads: Threads, wri
     before = len(plan.images) - _rows(store.missing())
     if before and store.exists():
         say(f"going on: {before:,} of {len(plan.images):,} images are in {store.folder} already")
-    scored = Scored()
+    scored, engine = Scored(), None
     with keeping("all that was finished is kept; the same command goes on"):
         while True:
             if store.missing():
-                _score_missing(plan, store, rank, threads, scored)
+                engine = engine or engine_of(plan, store, threads)
+                _score_missing(plan, store, rank, engine, scored)
             with exclusive(store.target):
                 if not store.exists():
                     return scored
@@ -58,7 +78,7 @@ def score(plan: ScoringPlan, store: PartStore, rank: Rank, threads: Threads, wri
                     return scored
 
 
-def _score_missing(plan: ScoringPlan, store: PartStore, rank: Rank, threads: Threads, scored: Scored) -> None:
+def _score_missing(plan: ScoringPlan, store: PartStore, rank: Rank, engine: Engine, scored: Scored) -> None:
     """Score until no shard is missing, and count what this process does."""
     waiting = False
     with progress_bar(Rate("images"), Rate("views", plan.header.flips * plan.header.views)) as bar:
@@ -68,7 +88,7 @@ def _score_missing(plan: ScoringPlan, store: PartStore, rank: Rank, threads: Thr
             bar.update(task, completed=len(plan.images) - _rows(missing))
             turn = rank.number * len(missing) // rank.of  # each begins elsewhere, so that they seldom meet
             free = [shard for shard in missing[turn:] + missing[:turn] if store.is_free(shard)]
-            if not (free and _score_some(plan, store, free, threads, counted, scored.spent)):
+            if not (free and engine(free, counted, scored.spent)):
                 if not waiting:
                     bar.console.print("waiting for other processes, which are scoring all that is missing")
                 waiting = True
@@ -81,23 +101,13 @@ def _score_missing(plan: ScoringPlan, store: PartStore, rank: Rank, threads: Thr
 
 def finish(plan: ScoringPlan, store: PartStore, write: Write) -> bool:
     """Give the rows of all parts to `write`, and delete the parts; False where one of them is damaged, and so deleted."""
-    header = _checked_header(plan, store)
-    if header is None:
+    checked = _checked(plan, store)
+    if checked is None:
         return False
     say(f"writing {store.target}")
-    write(header, _all_rows(store))
+    write(*checked, _all_rows(store))
     store.remove()
     return True
-
-
-def _score_some(
-    plan: ScoringPlan, store: PartStore, shards: list[Shard], threads: Threads, counted: "Counted", spent: TimeSpent
-) -> int:
-    if plan.options.engine == "ray":
-        from .ray_engine import score_with_ray
-
-        return score_with_ray(plan, store, shards, counted)
-    return plan.scoring(store, threads).run(shards, counted, spent)
 
 
 def _check_parts(plan: ScoringPlan, store: PartStore) -> None:
@@ -106,20 +116,23 @@ def _check_parts(plan: ScoringPlan, store: PartStore) -> None:
         part = _opened(store, shard)
         if part is None:
             continue
-        paths = plan.images.paths[shard.start : shard.stop].tolist()
-        for path, then in zip(paths, part.text("stamps"), strict=True):
-            now = stamp(path, plan.options.hash_images)
-            if now != then:
-                what = "has changed" if now and then else "is gone" if then else "has appeared"
+        for row, then in enumerate(part.text("stamps"), shard.start):
+            if not plan.versions.is_now(row, then):
+                there = plan.versions.identity(row) is not None
+                what = "has changed" if there and then else "is gone" if then else "has appeared"
                 raise AevlpError(
-                    f"{path} {what} since its part was made: delete {store.file(shard)} to score its "
+                    f"{plan.images.paths[row]} {what} since its part was made: delete {store.file(shard)} to score its "
                     f"{shard.stop - shard.start:,} images again, or --restart to score all of them"
                 )
 
 
-def _checked_header(plan: ScoringPlan, store: PartStore) -> CacheHeader | None:
-    """Return the header for all parts, with the fingerprint of the files that were scored; None where a part is damaged."""
+def _checked(plan: ScoringPlan, store: PartStore) -> tuple[CacheHeader, Sizes] | None:
+    """Return the header for all parts, with the fingerprint of the files that were scored, and these files' sizes.
+
+    None where a part is damaged.
+    """
     images, whole = plan.images, True
+    sizes: Sizes = []
     counted = Counted(lambda _: None)
     fingerprint = Fingerprint(images.classes)
     for shard in store.shards:
@@ -129,16 +142,18 @@ def _checked_header(plan: ScoringPlan, store: PartStore) -> CacheHeader | None:
             continue
         counted(part.text("reason"))
         here = slice(shard.start, shard.stop)
-        sizes = map(stamped_size, part.text("stamps"))
+        sizes += map(stamped_size, part.text("stamps"))
         truth = None if images.truth is None else images.truth[here]
-        fingerprint.add(images.ids[here], part.text("paths"), images.split[here], sizes, truth, images.observed[here])
+        fingerprint.add(
+            images.ids[here], part.text("paths"), images.split[here], sizes[here], truth, images.observed[here]
+        )
     if not whole:
         return None
     if counted.bad == len(images) and not store.extends:
         store.remove()
         raise AevlpError(f"none of the {counted.bad} images can be read, first {counted.first[0]}")
     counted.refuse_bad(plan)
-    return plan.with_fingerprint(fingerprint.hexdigest())
+    return plan.with_fingerprint(fingerprint.hexdigest()), sizes
 
 
 def _opened(store: PartStore, shard: Shard) -> ScoreCache | None:

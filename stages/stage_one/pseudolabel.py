@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...pipeline.errors import AevlpError, UnreadableNow
 from ...pipeline.files.identity import identity_of
-from ...pipeline.files.stamps import file_size, is_hashed, stamp, stamped_size
+from ...pipeline.files.stamps import is_hashed
 from ...pipeline.manifest.load import load_manifest
 from ...pipeline.runtime.provenance import difference
 from ...pipeline.runtime.ranks import Rank, this_rank
@@ -23,10 +23,12 @@ from ...pipeline.score_cache.unfinished import (
     remove_parts,
 )
 from ...pipeline.scoring.bottleneck import TOWER
+from ...pipeline.scoring.recipe import Recipe
 from ...pipeline.scoring.scorer import one_thread_each
+from ..cache_origin import Origin
 from ..console import let_speak, out, print_result, say
-from .parts import Scored, score
-from .plan import Options, ScoringPlan, comparable, make_plan
+from .parts import Scored, part_store, score
+from .plan import Options, ScoringPlan, make_plan
 
 __all__ = ["Options", "run"]
 
@@ -43,16 +45,16 @@ def run(options: Options) -> Path:
         if options.restart:
             _delete(path, rank, options.yes)
         if path.exists():
-            _insist_on_same(path, plan)
+            _require_same(path, plan)
             out.print(f"{path} is there already, made with these very settings: nothing to do")
             return path
         started = time.monotonic()
-        store = plan.store(path)
-        scored = score(plan, store, rank, threads, lambda header, rows: write_cache(path, header, rows))
+        store = part_store(plan, path)
+        scored = score(plan, store, rank, threads, lambda header, _, rows: write_cache(path, header, rows))
     if not path.exists():
         raise AevlpError(f"{store.folder} was deleted by another process before {path} was made of it: run again")
     if not scored.wrote:  # another process has made it, perhaps with other settings
-        _insist_on_same(path, plan)
+        _require_same(path, plan)
         say(f"{path} was written by another process")
     _summary(path, scored, time.monotonic() - started, "by this process" if rank.of > 1 else "in this run")
     return path
@@ -101,20 +103,21 @@ def _delete(path: Path, rank: Rank, agreed: bool) -> None:
         remove_cache(path)
 
 
-def _insist_on_same(path: Path, plan: ScoringPlan) -> None:
-    """Raise AevlpError where the cache that is there was made otherwise."""
+def _require_same(path: Path, plan: ScoringPlan) -> None:
+    """Raise AevlpError where the cache that is there was made differently."""
     try:
         cache = open_cache(path)
     except UnreadableNow:  # nothing says that it is damaged
         raise
     except AevlpError as error:
         raise AevlpError(f"{error}; --restart deletes it and starts anew") from error
-    changed = difference(comparable(plan.header), comparable(cache.header))
+    origin = Origin(cache.classes, plan.spec.name, plan.images, plan.versions)
+    changed = difference(plan.recipe.comparable(), Recipe.of(cache.header).comparable())
     if changed and changed.startswith(("images:", "dataset.fingerprint:")) and plan.options.limit is None:
-        raise AevlpError(f"{path} is not of the data set as it is now: {_changed_images(cache, plan)}")
+        raise AevlpError(f"{path} is not of the data set as it is now: {_changed_images(cache, origin)}")
     if changed:
         raise AevlpError(
-            f"{path} was made otherwise (this run has {changed}): choose another --cache, or --restart to replace it"
+            f"{path} was made differently (this run has {changed}): choose another --cache, or --restart to replace it"
         )
     made_of = recorded_settings(path)
     # A process was killed after it had made the cache of these parts, or while it removed them.
@@ -124,46 +127,46 @@ def _insist_on_same(path: Path, plan: ScoringPlan) -> None:
                 pass
             remove_parts(path)
         say(f"removed what an interrupted run had left beside {path}")
-    _note_other_times(cache, plan)
+    _note_other_times(cache, origin)
 
 
-def _changed_images(cache: ScoreCache, plan: ScoringPlan) -> str:
-    """Return which images or labels a cache has otherwise than the data set, and what to do."""
-    stamps = dict(zip(cache.ids.tolist(), cache.stamps.tolist(), strict=True))
-    names = plan.images.ids.tolist()
-    new, gone = [name for name in names if name not in stamps], sorted(set(stamps) - set(names))
+def _changed_images(cache: ScoreCache, origin: Origin) -> str:
+    """Return which images or labels a cache has differently from the data set, and what to do."""
+    found, known = origin.compared(cache), set(cache.ids.tolist())
+    new = [name for name in origin.images.ids.tolist() if name not in known]
+    gone = sorted(cache.ids[~found.listed].tolist())
     remedy = f"aevlp cache append {cache.path}{' --prune' if gone else ''} brings it up to date"
     if new or gone:
-        found = [
+        said = [
             f"{len(some):,} {what}, first {some[0]!r}"
             for some, what in ((new, "images are new"), (gone, "of its images are not listed any more"))
             if some
         ]
-        return f"{', '.join(found)}; {remedy}"
-    sizes = zip(names, plan.images.paths.tolist(), strict=True)
-    other = [str(path) for name, path in sizes if file_size(path) != stamped_size(stamps[name])]
-    if other:
-        return f"{len(other):,} images have another size than when they were scored, first {other[0]}; {remedy}"
-    places = dict(zip(cache.ids.tolist(), cache.paths.tolist(), strict=True))
-    if other := [path for name, path in zip(names, plan.images.relative_paths(), strict=True) if path != places[name]]:
+        return f"{', '.join(said)}; {remedy}"
+    if found.resized.any():
         return (
-            f"{len(other):,} images have another place below the data set's folder than when they were scored, first {other[0]}: "
-            f"pass the folder of then as --data-root ({cache.provenance['dataset']['root']}), or choose another --cache"
+            f"{int(found.resized.sum()):,} images have another size than when they were scored, first "
+            f"{found.first(found.resized)}; {remedy}"
+        )
+    if found.moved.any():
+        return (
+            f"{int(found.moved.sum()):,} images have another place below the data set's folder than when they were scored, first "
+            f"{found.now.relative_paths()[int(found.moved.argmax())]}: pass the folder of then as --data-root "
+            f"({cache.provenance['dataset']['root']}), or choose another --cache"
         )
     return f"labels, splits or their order have changed; {remedy}"
 
 
-def _note_other_times(cache: ScoreCache, plan: ScoringPlan) -> None:
+def _note_other_times(cache: ScoreCache, origin: Origin) -> None:
     """Say which images were written anew since they were scored, though with as many bytes: a copied data set is no fault."""
-    stamps = cache.stamps.tolist()
-    if any(map(is_hashed, stamps)):
+    if any(map(is_hashed, cache.stamps.tolist())):
         return
-    pairs = zip(plan.images.paths.tolist(), stamps, strict=True)
-    other = [str(path) for path, then in pairs if stamp(path, hashed=False) != then]
-    if other:
+    found = origin.compared(cache)
+    if found.rewritten.any():
         say(
-            f"{len(other):,} images were written anew since they were scored, with as many bytes, first {other[0]}: if they show "
-            f"something else, aevlp cache append {cache.path} --changed scores them again"
+            f"{int(found.rewritten.sum()):,} images were written anew since they were scored, with as many bytes, first "
+            f"{found.first(found.rewritten)}: if they show something else, aevlp cache append {cache.path} --changed scores them "
+            f"again"
         )
 
 

@@ -16,26 +16,30 @@ from ...pipeline.manifest.load import load_manifest
 from ...pipeline.score_cache.unfinished import Shard
 from ...pipeline.scoring.bottleneck import TimeSpent
 from ...pipeline.scoring.parts import PartStore
-from ...pipeline.scoring.scorer import one_thread_each
+from ...pipeline.scoring.scorer import Threads, one_thread_each
 from ..console import err, out
+from . import local_engine
+from .engines import Engine
+from .parts import part_store
 from .plan import Options, ScoringPlan, make_plan
 
 
-def score_with_ray(
-    plan: ScoringPlan, store: PartStore, shards: list[Shard], counted: Callable[[list[str]], None]
-) -> int:
-    """Have actors score those of the shards that nobody else claims or publishes before; return how many they published.
+def engine(plan: ScoringPlan, store: PartStore, _: Threads) -> Engine:
+    """Return what has actors score shards of a plan into a store; their own time is not measured.
 
-    Ray Data hands out the shards, and gives those of an actor that dies to another. counted: is told of each shard why its images
-    could not be read, "" for those that could. Raises AevlpError where an actor does, where Ray is not installed, and where the
-    cluster is too small for the actors.
+    Ray Data hands out the shards, and gives those of an actor that dies to another. The engine raises AevlpError where an actor
+    does, where Ray is not installed, and where the cluster is too small for the actors.
     """
+    return lambda shards, counted, _: _score(plan, store, shards, counted)
+
+
+def _score(plan: ScoringPlan, store: PartStore, shards: list[Shard], counted: Callable[[list[str]], None]) -> int:
     options, device = plan.options, plan.encoder.device.type
     actors = min(options.actors, len(shards))
     gpus = options.gpus if options.gpus is not None else float(device == "cuda")
     published = 0
     with _cluster() as ray:
-        _insist_on_room(ray.cluster_resources(), actors, gpus)
+        _require_room(ray.cluster_resources(), actors, gpus)
         rows = ray.data.from_items([asdict(shard) for shard in shards], override_num_blocks=len(shards))
         scored = rows.map_batches(
             ShardActor,
@@ -65,9 +69,9 @@ class ShardActor:
             os.chdir(folder)
             threads = self._open.enter_context(one_thread_each())
             plan = make_plan(options, load_manifest(options.manifest)[options.dataset])
-            store = plan.store(target)
+            store = part_store(plan, target)
             store.begin()  # refuses if this machine has other images, weights or versions than the driver's
-            self._scoring = plan.scoring(store, threads)
+            self._score = local_engine.engine(plan, store, threads)
         except AevlpError as error:
             self._error = str(error)
         except OSError as error:
@@ -80,7 +84,7 @@ class ShardActor:
         published = 0
         if not self._error:
             try:
-                published = self._scoring.run([Shard(**row)], reasons.extend, TimeSpent())
+                published = self._score([Shard(**row)], reasons.extend, TimeSpent())
             except AevlpError as error:
                 self._error = str(error)
         types = pa.schema({"published": pa.int64(), "reasons": pa.list_(pa.string()), "error": pa.string()})
@@ -118,7 +122,7 @@ def _cluster() -> Iterator[Any]:
             ray.shutdown()
 
 
-def _insist_on_room(there: dict[str, float], actors: int, gpus: float) -> None:
+def _require_room(there: dict[str, float], actors: int, gpus: float) -> None:
     """Raise AevlpError where the cluster could not run the actors side by side: Ray would wait for ever."""
     for kind, each in (("CPU", 1.0), ("GPU", gpus)):
         if actors * each > there.get(kind, 0.0):

@@ -55,7 +55,7 @@ def say_how_it_is_fed(source: ClipSource, encoder: ClipEncoder) -> None:
     if source.mean is None and trained.said_by == all_tags(encoder.name):
         say(
             f"{source.weights} is fed as {trained.said_by} say, {statistics}, with {trained.activation}; "
-            f"--mean, --std and --activation say otherwise."
+            f"--mean, --std and --activation say differently."
         )
 
 

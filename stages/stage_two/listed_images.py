@@ -5,13 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ...pipeline.datasets import ImageTable, load_images
 from ...pipeline.errors import AevlpError
-from ...pipeline.files.stamps import file_size
-from ...pipeline.labels.observation import checked
 from ...pipeline.manifest.formats import DatasetSpec
 from ...pipeline.score_cache import ScoreCache
 from ...pipeline.score_cache.labelled_images import LabelledImages
+from ..cache_origin import Origin, origin_of
 from ..console import say
 
 
@@ -21,8 +19,7 @@ def check_dataset(cache: ScoreCache, spec: DatasetSpec, root: Path, opened: bool
     opened: whether training opens the images; where it does not, image files that are gone are said, not refused.
     Raises AevlpError where the cache was made from other classes, images or labels than the data set has now.
     """
-    made_by = cache.provenance["observation"]
-    images = load_images(spec, root, observation=checked(made_by) if isinstance(made_by, dict) else None)
+    images = origin_of(cache, spec, root).images
     if "vocabulary" in cache.provenance:  # selected from a cache of the data set, or rescored for other classes
         images = images.of_classes(cache.classes)
     if list(images.classes) != cache.classes:
@@ -31,25 +28,31 @@ def check_dataset(cache: ScoreCache, spec: DatasetSpec, root: Path, opened: bool
         raise AevlpError(
             f"{cache.path} has other classes than {spec.name} ({detail}): score it again with aevlp pseudolabel"
         )
-    row_of = {name: row for row, name in enumerate(images.ids.tolist())}
-    rows = np.array([row_of.get(name, -1) for name in cache.ids.tolist()])
-    there = rows >= 0
+    found = Origin(cache.classes, spec.name, images).compared(cache)
+    there, now = found.listed, found.now
     if not there.any():
         raise AevlpError(
             f"{spec.name} in {root} lists none of the {len(cache):,} images of {cache.path}, first {str(cache.ids[0])!r}: it was "
             f"made from other data; pass the right --data-root or --manifest"
         )
     listed = np.flatnonzero(there)
-    now = images.take(rows[listed])
-    if isinstance(made_by, dict) and not there.all() and cache.truth is not None and now.truth is not None:
+    drawn = isinstance(cache.provenance["observation"], dict)
+    if drawn and not there.all() and cache.truth is not None and now.truth is not None:
         now = replace(now, observed=cache.observed[listed])  # drawn by the images before, too: the truth is compared
-    _insist_on_same_labels(cache, listed, now, f"{spec.name} in {root}")
+        changed = found.split | found.truth
+    else:
+        changed = found.split | found.truth | found.observed
+    if changed.any():
+        raise AevlpError(
+            f"{cache.path} holds other labels or splits than {spec.name} in {root} for {int(changed.sum()):,} images, first "
+            f"{str(cache.ids[int(changed.argmax())])!r}: aevlp cache append {cache.path} takes over those of now"
+        )
     made_of = cache.provenance["dataset"]["fingerprint"]
     if not there.all():
         made_of = LabelledImages.of(cache).take(listed).fingerprint()
-    if now.fingerprint() != made_of:
-        files = zip(now.ids.tolist(), cache.status[there].tolist(), now.paths.tolist(), strict=True)
-        gone = np.array([status == "ok" and file_size(path) is None for _, status, path in files])
+    sizes = found.versions.sizes
+    if now.fingerprint(sizes) != made_of:
+        gone = found.gone[there] & (cache.status[there] == "ok")
         if gone.any():
             first = repr(str(now.ids[gone.argmax()]))
             text = f"{int(gone.sum()):,} images that were scored are not in {root} any more, first {first}"
@@ -57,7 +60,10 @@ def check_dataset(cache: ScoreCache, spec: DatasetSpec, root: Path, opened: bool
                 raise AevlpError(f"{text}: bring them back, or remove them from {spec.name} too")
             say(f"{text}: none is opened, training goes on from the cache")
         left = np.flatnonzero(~gone)
-        if now.take(left).fingerprint() != LabelledImages.of(cache).take(listed[left]).fingerprint():
+        if (
+            now.take(left).fingerprint([sizes[row] for row in left])
+            != LabelledImages.of(cache).take(listed[left]).fingerprint()
+        ):
             raise AevlpError(
                 f"{cache.path} was made from other files than those of {spec.name} in {root}: their names agree, their sizes "
                 f"do not. If the images have changed, score those again with aevlp cache append {cache.path}"
@@ -71,15 +77,3 @@ def check_dataset(cache: ScoreCache, spec: DatasetSpec, root: Path, opened: bool
     if len(now.ids) < len(images):
         say(f"{cache.path} holds {len(now.ids):,} of the {len(images):,} images of {spec.name}: only these are used")
     return there
-
-
-def _insist_on_same_labels(cache: ScoreCache, listed: np.ndarray, now: ImageTable, where: str) -> None:
-    """Raise AevlpError where images have other labels or splits `now` than in these rows of the cache."""
-    changed = (now.observed != cache.observed[listed]).any(axis=1) | (now.split != cache.split[listed])
-    if cache.truth is not None and now.truth is not None:
-        changed |= (now.truth != cache.truth[listed]).any(axis=1)
-    if changed.any():
-        raise AevlpError(
-            f"{cache.path} holds other labels or splits than {where} for {int(changed.sum()):,} images, first "
-            f"{str(now.ids[int(changed.argmax())])!r}: aevlp cache append {cache.path} takes over those of now"
-        )
