@@ -224,7 +224,7 @@ def test_without_a_network_missing_weights_are_named_at_once(hub_cache: Path, of
 
 
 def test_without_a_network_a_tags_weights_are_refused_at_once(hub_cache: Path, offline: None) -> None:
-    with pytest.raises(AevlpError, match=r"cannot fetch the weights openai of ViT-B-32 .*--weights FILE"):
+    with pytest.raises(AevlpError, match=r"cannot fetch the weights openai of ViT-B-32: .*--weights FILE"):
         ClipEncoder(ClipSource("ViT-B-32", "openai"), CPU)
 
 

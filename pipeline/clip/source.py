@@ -150,9 +150,10 @@ def weights_file(model: ClipModel, weights: str | None, tag: dict[str, Any] | No
     try:
         return hub.fetched(repository, files) if repository else Path(download_pretrained(tag))
     except Exception as error:  # whatever an unreachable address raises
+        url = hub.address(repository, files[0]) if repository else tag.get("url", "them")
         raise AevlpError(
-            f"cannot fetch the weights {weights} of {model.name} (needs a network the first time): "
-            f"{' '.join(str(error).split())[:200]}; a weights file on disk can be passed as --weights FILE"
+            f"cannot fetch the weights {weights} of {model.name}: {' '.join(str(error).split())[:200]}; download {url} and pass "
+            f"it as --weights FILE"
         ) from error
 
 

@@ -1,6 +1,8 @@
 """Whether trained weights are on this machine, where they come from if they are not, and files of a Hugging Face repository."""
 
 import re
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +11,8 @@ from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError
 
 from ..errors import AevlpError
 
-SECONDS = 5  # for the first answer of the hub
+SECONDS = 5  # for the first answer of the hub at one of its addresses
+ALL_SECONDS = 8  # for it at all of them, and for the name server
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ def answers(repository: str, file: str) -> bool:
     What downloads asks six times, for half a minute.
     """
     try:
-        get_hf_file_metadata(hf_hub_url(repository, file), timeout=SECONDS)
+        _in_time(lambda: get_hf_file_metadata(hf_hub_url(repository, file), timeout=SECONDS))
     except EntryNotFoundError:
         return False
     except RepositoryNotFoundError as error:
@@ -82,6 +85,25 @@ def answers(repository: str, file: str) -> bool:
     except Exception as error:  # whatever a network raises
         raise _unreachable(repository, file, error) from error
     return True
+
+
+def _in_time(ask: Callable[[], object]) -> None:
+    """Ask, and raise what asking raises; TimeoutError where there is neither answer nor error in time."""
+    raised: list[Exception] = []
+
+    def asked() -> None:
+        try:
+            ask()
+        except Exception as error:  # for the thread that waits
+            raised.append(error)
+
+    thread = threading.Thread(target=asked, daemon=True)  # which nobody waits for when the program ends
+    thread.start()
+    thread.join(ALL_SECONDS)
+    if thread.is_alive():
+        raise TimeoutError(f"no answer within {ALL_SECONDS} s")
+    if raised:
+        raise raised[0]
 
 
 def _unreachable(repository: str, file: str, error: Exception) -> AevlpError:

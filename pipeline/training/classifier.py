@@ -11,7 +11,7 @@ from ..clip.encoder import IMAGENET_STATISTICS, ClipEncoder, image_tower, quiet
 from ..errors import AevlpError, unknown_name
 from ..files.absent_files import Absent, absent_from_hub
 from ..images.resizing import EXACT
-from . import heads
+from . import heads, timm_weights
 
 PRETRAINED, RANDOM = "pretrained", "random"
 
@@ -197,14 +197,13 @@ def absent_weights(name: str, weights: str) -> Absent | None:
     if name in ("linear", "clip") or weights != PRETRAINED:
         return None
     _check_name(name)
-    config = timm.models.get_pretrained_cfg(name)
-    if config is None or not config.hf_hub_id:
+    repository, files = timm_weights.of_hub(timm.models.get_pretrained_cfg(name))
+    if not repository:
         raise AevlpError(f"timm has no trained weights for {name}: pass a file as --weights, or {RANDOM}")
     with torch.device("meta"):  # shapes alone, no memory
         model: Any = timm.create_model(name)
-    files = (config.hf_hub_filename,) if config.hf_hub_filename else ("model.safetensors", "pytorch_model.bin")
     parameters = sum(p.numel() for p in model.parameters())
-    return absent_from_hub(f"weights of {name}", config.hf_hub_id, files, parameters)
+    return absent_from_hub(f"weights of {name}", repository, files, parameters)
 
 
 def _convolves_maps(backbone: nn.Module) -> bool:
@@ -232,16 +231,18 @@ def _timm(name: str, size: int, weights: str) -> tuple[Any, int, tuple[float, ..
     from timm.data.config import resolve_model_data_config
 
     _check_name(name)
+    told = timm_weights.told(name) if weights == PRETRAINED else {}
     try:
         with quiet():
-            backbone: Any = timm.create_model(name, pretrained=weights == PRETRAINED, num_classes=0)
-    except Exception as error:  # whatever an unreachable hub raises
+            asked = {"pretrained": weights == PRETRAINED, "pretrained_cfg_overlay": told}
+            backbone: Any = timm.create_model(name, num_classes=0, **asked)
+    except Exception as error:  # whatever an unreachable address, or a foreign file, raises
         if weights != PRETRAINED:
             raise
         reason = " ".join(str(error).split())[:200]
         raise AevlpError(
-            f"cannot fetch the trained weights of {name} (needs a network the first time): {reason}; pass a weights "
-            f"file as --weights FILE, or --weights {RANDOM} to train from scratch"
+            f"cannot load the trained weights of {name}: {reason}; pass a weights file as --weights FILE, or --weights {RANDOM} "
+            f"to train from scratch"
         ) from error
     if weights not in (PRETRAINED, RANDOM):
         _fill(backbone, name, Path(weights))
