@@ -6,6 +6,7 @@ images       a file -> pixels -> views
 labels       what a label matrix is: codes, observed labels, DAMP, splits
 manifest     the entries of data sets and their keys
 datasets     an entry and its files -> image ids, splits, labels
+sources      what people have, a folder or a file -> the entry that reads it
 clip         the model, its image tower, prompts, the text graph
 score_cache  the cache that stage one writes and everything else reads
 scoring      images -> cosines, shard by shard

@@ -92,6 +92,7 @@ FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
         {"image_column": "image", "label_column": "labels", "label_separator": ";", "split_column": None, "labels": "complete"},
     ),
     "image_folder": ("", {"splits": {}, "labels": "observed"}),
+    "images": ("classes: [cat]", {"classes": ("cat",), "split_by": None}),
     "webdataset": (
         "shards: {train: 'a-*.tar'}",
         {"label_extension": "json", "label_key": "labels", "label_separator": ";", "labels": "complete"},

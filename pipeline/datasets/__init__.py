@@ -11,6 +11,7 @@ from ..files.locations import forget_listings, location
 from ..labels import observation as regimes
 from ..labels.splits import SPLITS
 from ..manifest.formats import DatasetSpec
+from .content_split import divided
 from .faults import DataError, Report, refuse
 from .image_table import ImageTable, Listings, path_array
 
@@ -26,6 +27,7 @@ READERS = {
     "formatted": "formatted",
     "table": "table",
     "image_folder": "image_folder",
+    "images": "unlabelled",
     "webdataset": "webdataset",
     "huggingface": "huggingface",
     "scenes": "scenes",
@@ -53,6 +55,8 @@ def load_images(
     if split not in (None, *SPLITS):
         raise AevlpError(f"split must be train, val or test, found {split!r}")
     listings = import_module(f".{READERS[spec.format]}", __name__).read(spec, root, report)
+    if spec.split_by is not None:
+        listings = divided(spec, root, listings, spec.split_by.content)
     images = _joined(spec, root, listings, observation or spec.observation)
     return images if split is None else images.take(images.split == split)
 

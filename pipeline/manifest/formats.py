@@ -1,7 +1,7 @@
 """What a manifest may say of a data set: one class a format on disk, each key checked."""
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
@@ -9,7 +9,7 @@ from ..errors import AevlpError
 from ..files.locations import RemotePath, location
 from ..labels.observation import checked
 from .label_keys import LabelKeys
-from .sections import Clip, Damp, Download, Expected, Recipe, Section, SplitNames, TextGraphConstants
+from .sections import Clip, Damp, Download, Expected, Recipe, Section, SplitBy, SplitNames, TextGraphConstants
 from .table_keys import ColumnKeys, ColumnName, ColumnNames, TableKeys
 
 PACKAGED = Path(__file__).resolve().parents[2] / "data_manifest.yaml"
@@ -35,6 +35,7 @@ class DatasetSpec(Section, frozen=True):
     name_rule: Literal["plain", "attribute"] = "plain"
     prompt: tuple[str, ...] = ("a photo of a {}.",)
     observation: dict[str, Any] | None = None
+    split_by: SplitBy | None = None
     expected: Expected = Expected()
     clip: Clip = Clip()
     damp: Damp = Damp()
@@ -237,6 +238,14 @@ class ImageFolderSpec(DatasetSpec, frozen=True):
     labels: Literal["complete", "observed"] = "observed"
 
 
+class ImagesSpec(DatasetSpec, frozen=True):
+    """A folder of images without labels, all for training; `classes` are what they may show, and nothing is observed."""
+
+    not_read: ClassVar[dict[str, str]] = {"folder": "the folder of its images is `root`"}
+    format: Literal["images"]
+    classes: tuple[str, ...] | str
+
+
 class WebDatasetSpec(LabelKeys, DatasetSpec, frozen=True):
     """WebDataset tar shards: a glob pattern for each split, in which {000..012} may stand for numbers.
 
@@ -275,19 +284,3 @@ class HuggingFaceSpec(LabelKeys, ColumnKeys, DatasetSpec, frozen=True):
     not_read: ClassVar[dict[str, str]] = {"folder": "write it into `files`, or as `root`"}
     format: Literal["huggingface"]
     files: SplitNames = Field(min_length=1)
-
-
-AnySpec = Annotated[
-    VocSpec
-    | CocoSpec
-    | CocoJsonSpec
-    | NusWideSpec
-    | CubSpec
-    | FormattedSpec
-    | TableSpec
-    | ImageFolderSpec
-    | WebDatasetSpec
-    | HuggingFaceSpec
-    | ScenesSpec,
-    Field(discriminator="format"),
-]

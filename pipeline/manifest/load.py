@@ -9,8 +9,25 @@ from pydantic import Field, ValidationError
 
 from ..errors import AevlpError, unknown_name
 from ..files.whole_text import is_whole
-from .formats import PACKAGED, AnySpec, DatasetSpec
+from . import formats
+from .formats import PACKAGED, DatasetSpec
 from .sections import Section
+
+AnySpec = Annotated[
+    formats.VocSpec
+    | formats.CocoSpec
+    | formats.CocoJsonSpec
+    | formats.NusWideSpec
+    | formats.CubSpec
+    | formats.FormattedSpec
+    | formats.TableSpec
+    | formats.ImageFolderSpec
+    | formats.ImagesSpec
+    | formats.WebDatasetSpec
+    | formats.HuggingFaceSpec
+    | formats.ScenesSpec,
+    Field(discriminator="format"),
+]
 
 
 class Manifest(Section, frozen=True):
@@ -60,6 +77,11 @@ def _read(path: Path) -> Manifest:
         raise AevlpError(f"the manifest {path} is not UTF-8 text: {error}") from error
     except (yaml.YAMLError, ValueError) as error:  # such as the 30th of February
         raise AevlpError(f"the manifest {path} is not valid YAML: {' '.join(str(error).split())}") from error
+    return checked_manifest(content, path)
+
+
+def checked_manifest(content: Any, path: Path) -> Manifest:
+    """Return the manifest that `content` is, whether or not it is written at `path`; AevlpError that names every mistake."""
     try:
         manifest = Manifest.model_validate(content)
     except ValidationError as error:

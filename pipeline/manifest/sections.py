@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, field_validator, model_validator
 
 from ..errors import AevlpError
 from ..labels.damp import DampSettings
@@ -11,9 +11,9 @@ from .clip_names import may_bring_weights
 from .pixel_statistics import Three, checked
 
 
-def known_splits(names: dict[str, str]) -> dict[str, str]:
+def known_splits(names: dict[str, Any]) -> dict[str, Any]:
     """Return what is said of each split, in the order of `SPLITS`; ValueError for a word that stands for none, or twice."""
-    found: dict[str, str] = {}
+    found: dict[str, Any] = {}
     for word, value in names.items():
         split = split_of(str(word))
         if split is None:
@@ -108,6 +108,25 @@ class Damp(Section, frozen=True):
         """Return the constants that turn cosines into codes."""
         half = compat == "published" if self.half is None else self.half
         return DampSettings(**self.model_dump(exclude={"grid", "half"}), compat=compat, half=half)
+
+
+class SplitBy(Section, frozen=True):
+    """How images are divided where nobody said of which split they are.
+
+    content: the share of each split; an image's place is the SHA-256 of its file, so it stays where it is when others are added,
+    and two copies of one file are in one split.
+    """
+
+    content: Annotated[dict[str, float], AfterValidator(known_splits)]
+
+    @field_validator("content")
+    @classmethod
+    def _whole(cls, shares: dict[str, float]) -> dict[str, float]:
+        if "train" not in shares or not all(0 < share <= 1 for share in shares.values()):
+            raise ValueError("expected a share above 0 of each split, such as {train: 0.7, val: 0.1, test: 0.2}")
+        if abs(sum(shares.values()) - 1) > 1e-6:
+            raise ValueError(f"the shares of the splits make 1 together, found {sum(shares.values()):g}")
+        return shares
 
 
 class TextGraphConstants(Section, frozen=True):

@@ -1,0 +1,77 @@
+"""Images of which nobody said a split -> a split for each, by the hash of its file: one that is there never moves."""
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from itertools import accumulate
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import AevlpError
+from ..files import containers
+from ..files.stamps import file_identity, require_files_own
+from ..labels.splits import SPLITS
+from ..manifest.formats import DatasetSpec
+from .image_table import Listing, Listings
+
+_READERS = 8  # files read at a time
+_WHOLE = 1 << 64
+
+
+def divided(spec: DatasetSpec, root: Path, listings: Listings, shares: dict[str, float]) -> Listings:
+    """Return the listings with the images of the training split, the only one, in splits of these shares.
+
+    Raises AevlpError where the data set says itself which split its images are of.
+    """
+    if said := [split for split, part in listings.splits.items() if split != "train" and part.ids]:
+        raise AevlpError(
+            f"{spec.name}: `split_by` is for images of which nobody said a split, and {root} has a {said[0]} split: leave "
+            f"`split_by` out"
+        )
+    part = listings.splits["train"]
+    names = split_by_content(part.paths, part.ids, shares)
+    listings.splits = {split: _rows(part, np.flatnonzero(names == split)) for split in SPLITS if split in shares}
+    return listings
+
+
+def split_by_content(paths: Sequence[Path], ids: Sequence[str], shares: dict[str, float]) -> np.ndarray:
+    """Return for each image its split, (n,) str, by the SHA-256 of its bytes; of one that is not there, of its id.
+
+    shares: of splits, in the order of `SPLITS`, 1 together. Equal files are in one split. Raises AevlpError where the machine,
+    its disk or a store does not give a file that is there.
+    """
+    edges = np.array([round(edge * _WHOLE) for edge in accumulate(shares.values())], dtype=object)
+    with ThreadPoolExecutor(_READERS) as threads:
+        places = list(threads.map(_place, paths, ids))
+    found = [next((n for n, edge in enumerate(edges) if place < edge), len(edges) - 1) for place in places]
+    return np.array(list(shares), dtype=str)[found] if found else np.array([], dtype=str)
+
+
+def _place(path: Path, name: str) -> int:
+    """Return a number from 0 to 2**64 - 1 that only the image's content decides."""
+    identity = file_identity(path)
+    digest = hashlib.sha256(name.encode()).digest() if identity is None else _digest(path, identity, name)
+    return int.from_bytes(digest[:8], "big")
+
+
+@lru_cache(maxsize=1 << 20)  # a process reads its data set several times
+def _digest(path: Path, identity: tuple[int, str], name: str) -> bytes:
+    try:
+        content = path.read_bytes() if path.is_file() else containers.read_bytes(path)
+    except OSError as error:
+        require_files_own(path, error)
+        return hashlib.sha256(name.encode()).digest()
+    return hashlib.sha256(content).digest()
+
+
+def _rows(part: Listing, rows: np.ndarray) -> Listing:
+    sizes = part.sizes
+    return Listing(
+        [part.ids[n] for n in rows],
+        [part.paths[n] for n in rows],
+        part.labels[rows],
+        None if part.observed is None else part.observed[rows],
+        None if sizes is None else lambda: sizes()[rows],
+    )

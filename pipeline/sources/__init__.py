@@ -1,0 +1,11 @@
+"""What people have, a folder or a file -> the manifest entry that reads it, or a question in one line.
+
+Nothing is written here, and no label is guessed: what can be meant in two ways is asked for by the option that settles it.
+"""
+
+from .class_names import class_names
+from .look import look
+from .understood import Given, Understood
+from .written import same_entry, write_entry
+
+__all__ = ["Given", "Understood", "class_names", "look", "same_entry", "write_entry"]

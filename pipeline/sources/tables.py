@@ -1,0 +1,129 @@
+"""One table, or one for each split, -> the entry that reads it: which column is which, and what stands between labels."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ..datasets.label_cells import parsed
+from ..errors import AevlpError, some
+from ..labels.label_words import BLANK, number, word
+from . import columns
+from .columns import Cells
+from .places import are_files, place_of
+from .separators import WORDS, separator_of
+from .table_cells import cells_of, form_of
+from .understood import Draft, Given
+
+
+def draft_of_table(files: Mapping[str | None, Path], given: Given) -> Draft:
+    """Return what a table is understood as. files: one, under None, or one for each split.
+
+    Raises AevlpError that names the option by which what can be meant in two ways is settled.
+    """
+    first = next(iter(files.values()))
+    form = form_of(first, given.keys)
+    cells = _joined([cells_of(path, form_of(path, given.keys)) for path in files.values()])
+    where = ", ".join(str(path) for path in files.values())
+    image = _stated("image_column", cells, given, where)
+    image = image or columns.image_column(cells, partial(are_files, first), where)
+    names = [str(value).strip() for value in cells[image] if word(value) not in BLANK]
+    place = place_of(first, names, given.keys.get("images"))
+    within = {split: path.relative_to(place.root).as_posix() for split, path in files.items()}
+    entry: dict[str, Any] = {"format": "table", "table": within.get(None, within)}
+    if place.images is not None:
+        entry["images"] = place.images
+    if form.delimiter and form.delimiter != "," and first.suffix.lower() != ".tsv":
+        entry["delimiter"] = form.delimiter
+    entry["image_column"] = image
+    split = _split_column(cells, image, given, where, of_files=None not in files)
+    if split:
+        entry["split_column"] = split
+    said, labels = _labels(cells, {image, split or ""}, given, where)
+    entry |= labels
+    what = f"a table, {where}: images named in the column {image}{_in(place.images)}, {said}"
+    splits = f"the column {split}" if split else None if None in files else "the names of the files"
+    return Draft(entry, place.root, what, splits)
+
+
+def _joined(tables: Sequence[Cells]) -> dict[str, list[Any]]:
+    joined: dict[str, list[Any]] = {}
+    for cells in tables:
+        for name, column in cells.items():
+            joined.setdefault(name, []).extend(column)
+    return joined
+
+
+def _stated(key: str, cells: Cells, given: Given, where: str) -> str | None:
+    name = given.keys.get(key)
+    return name and columns.known_column(name, list(cells), f"--{key.replace('_', '-')}", where)
+
+
+def _split_column(cells: Cells, image: str, given: Given, where: str, of_files: bool) -> str | None:
+    if given.says("split_column"):
+        return _stated("split_column", cells, given, where)
+    return None if of_files else columns.split_column(cells, {image}, where)
+
+
+def _labels(cells: Cells, taken: set[str], given: Given, where: str) -> tuple[str, dict[str, Any]]:
+    """Return what is said of the labels, and the keys that say where they are."""
+    if stated := given.keys.get("label_columns"):
+        return f"labels in {len(stated)} columns, one a class", {}
+    rest = [name for name in cells if name not in taken]
+    column = _stated("label_column", cells, given, where)
+    column = column or columns.label_column(cells, taken, given.classes, where)
+    if column is None:
+        one_each = columns.maybe_classes(cells, taken)
+        if one_each or (given.classes and set(given.classes) & set(rest)):
+            return "labels in a column for each class", {}
+        raise _no_labels(rest, where)
+    keys = {"label_column": column}
+    place = f"{where}, the column {column}"
+    _require_names(cells[column], given, place)
+    if given.keys.get("label_form") == "vector":
+        return f"labels in the column {column}", keys
+    separator = given.keys.get("label_separator") or separator_of(cells[column], given.classes, place)
+    if separator is None:
+        return f"labels in the column {column}", keys
+    between = WORDS.get(separator, repr(separator))
+    return f"labels in the column {column} with {between} between them", {**keys, "label_separator": separator}
+
+
+def _no_labels(rest: Sequence[str], where: str) -> AevlpError:
+    if not rest:
+        return AevlpError(
+            f"{where}: the table has no column but the images', expected one of labels: for images without labels pass their "
+            f"folder as SOURCE, and --classes"
+        )
+    return AevlpError(
+        f"{where}: no column is named as labels are, and none can only be of a class (beside the images there are {some(rest, 8)}), "
+        f"expected a column of labels: say which as --label-column {rest[0]}"
+    )
+
+
+def _require_names(column: Sequence[Any], given: Given, place: str) -> None:
+    """Raise AevlpError where all labels are numbers, and nobody said what they count."""
+    if given.says("classes") or given.keys.get("label_form") == "names":
+        return
+    found: list[str] = []
+    for value in column:
+        if word(value) in BLANK:
+            continue
+        items = parsed(value, None, place).items
+        parts = [
+            part
+            for item in items
+            for part in str(word(item)).replace(",", " ").replace(";", " ").replace("|", " ").split()
+        ]
+        if any(number(part) is None for part in parts):
+            return
+        found += parts
+    if found:
+        raise AevlpError(
+            f"{place}: the labels are numbers ({some(list(dict.fromkeys(found)), 4)}) without names, expected names: list them in "
+            f"order, from number 0 on, as --classes cat,dog or a file of them"
+        )
+
+
+def _in(folder: str | None) -> str:
+    return "" if folder is None else f" (in {folder})"

@@ -1,0 +1,78 @@
+"""What was said of a source, what its form shows, and what is understood of it."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..errors import AevlpError
+
+# Keys of an entry that the command line has an option of its own for; every other goes through `--key`.
+OPTIONS = {
+    "classes": "--classes",
+    "image_column": "--image-column",
+    "label_column": "--label-column",
+    "label_separator": "--label-separator",
+    "split_column": "--split-column",
+    "split_by": "--split-by",
+}
+QUOTES = "'\""
+_SAID = re.compile(
+    r"`([a-z_]+): ((?:[^`]|``)+)`|`(classes|[a-z]+_(?:column|columns|separator|form|values|threshold|label))`"
+)
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a person said of a source. classes: names, or None. keys: of the manifest entry, as that has them."""
+
+    classes: tuple[str, ...] | None = None
+    keys: Mapping[str, Any] = field(default_factory=dict)
+
+    def says(self, key: str) -> bool:
+        """Return whether a key of the entry was given, also as nothing."""
+        return key in self.keys or (key == "classes" and self.classes is not None)
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What the form of a source shows: the keys of its entry, its folder, and the words that say it.
+
+    splits: the words that say where its splits are from, None where nobody gave any. labelled: whether it has labels.
+    """
+
+    entry: dict[str, Any]
+    root: Path
+    what: str
+    splits: str | None = None
+    labelled: bool = True
+
+
+@dataclass(frozen=True)
+class Understood:
+    """name: of the data set. entry: its entry in a manifest, without `root`. root: its folder. lines: what is said of it."""
+
+    name: str
+    entry: dict[str, Any]
+    root: Path
+    lines: tuple[str, ...]
+
+
+def with_options(error: AevlpError) -> AevlpError:
+    """Return an error that names a key of a manifest's entry, with the option of the command line that says it."""
+    text = str(error)
+    for found in _SAID.finditer(text):
+        key, value = found[1] or found[3], found[2]
+        option = OPTIONS.get(key)
+        if (option or "--key") in text:
+            return error
+        if option is None:
+            return AevlpError(f"{text}; here: --key '{key}: {value or '…'}'")
+        shown = f" {_quoted(value.strip(QUOTES))}" if value else ""
+        return AevlpError(f"{text}; here: {option}{shown}")
+    return error
+
+
+def _quoted(text: str) -> str:
+    return text if re.fullmatch(r"[\w./-]+", text) else f"'{text}'"

@@ -1,0 +1,73 @@
+"""An understood source -> a manifest of one entry, beside its cache, which a person can edit and pass back."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..errors import AevlpError
+from ..files.atomic_write import replacing
+from ..files.locations import RemotePath
+from .understood import Understood
+
+_ORDER = ("title", "format", "root", "table", "images", "annotations", "shards", "files", "splits")
+_HEAD = """# What aevlp understood of {source}. Edit it, and pass it back: aevlp run {path}
+# All keys: docs/data_formats.md
+"""
+
+
+def content_of(found: Understood, path: Path) -> dict[str, Any]:
+    """Return what a manifest at `path` says of an understood source; its folder is said as it was, from there."""
+    entry = {"root": _root(found.root, path), **found.entry}
+    ordered = {key: entry[key] for key in _ORDER if key in entry} | entry
+    return {"datasets": {found.name: _simple(ordered)}}
+
+
+def same_entry(found: Understood, path: Path) -> bool:
+    """Return whether a manifest is there already; AevlpError where it says otherwise than what is understood now."""
+    if not path.exists():
+        return False
+    try:
+        written = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        written = None
+    if written == content_of(found, path):
+        return True
+    keys = _different(written, content_of(found, path), found.name)
+    raise AevlpError(
+        f"{path} is there already and says otherwise ({keys}): pass it as SOURCE to take it as it is, delete it, or choose another "
+        f"--cache"
+    )
+
+
+def write_entry(found: Understood, path: Path) -> None:
+    """Write the manifest of an understood source, whole or not at all."""
+    text = yaml.safe_dump(
+        content_of(found, path), sort_keys=False, allow_unicode=True, width=120, default_flow_style=None
+    )
+    said = "".join(f"# {line}\n" for line in found.lines)
+    with replacing(path) as temporary:
+        temporary.write_text(_HEAD.format(source=found.root, path=path) + said + text, encoding="utf-8")
+
+
+def _root(root: Path, path: Path) -> str:
+    if isinstance(root, RemotePath) or root.is_absolute():
+        return str(root)
+    return Path(os.path.relpath(root.absolute(), path.absolute().parent)).as_posix()
+
+
+def _simple(value: Any) -> Any:
+    """Return a value of lists and dictionaries, as YAML reads it back."""
+    if isinstance(value, dict):
+        return {key: _simple(inner) for key, inner in value.items()}
+    return [_simple(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def _different(written: Any, wanted: dict[str, Any], name: str) -> str:
+    try:
+        before, now = written["datasets"][name], wanted["datasets"][name]
+        keys = [key for key in {**now, **before} if before.get(key) != now.get(key)]
+        return ", ".join(f"{key}: {str(before.get(key))[:60]}, now {str(now.get(key))[:60]}" for key in keys[:2])
+    except (TypeError, KeyError, AttributeError):
+        return f"it is no manifest of {name}"
