@@ -243,7 +243,7 @@ class ImagesSpec(DatasetSpec, frozen=True):
 
     not_read: ClassVar[dict[str, str]] = {"folder": "the folder of its images is `root`"}
     format: Literal["images"]
-    classes: tuple[str, ...] | str
+    classes: tuple[str, ...] | str | None = Field(default=(), validate_default=True)
 
 
 class WebDatasetSpec(LabelKeys, DatasetSpec, frozen=True):

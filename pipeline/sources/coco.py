@@ -19,8 +19,8 @@ def draft_of_coco(files: Mapping[str | None, Path], given: Given) -> Draft:
         content = parsed(path)
         if not content.images:
             raise AevlpError(
-                f"{path}: a JSON file without a list of images, expected COCO-style annotations: write a table as .jsonl, an object "
-                f"a line, and pass that as SOURCE"
+                f"{path}: a JSON file without a list of images, expected COCO-style annotations: write a table as .jsonl, an "
+                f"object a line, and pass that as SOURCE"
             )
         stated = given.keys.get("images")
         place = place_of(path, [image.file_name or "" for image in content.images], None)

@@ -1,4 +1,4 @@
-"""A folder -> what is in it: a saved data set, shards, tables or annotations beside images, folders of classes, or images alone."""
+"""A folder -> what is in it: a saved data set, shards, tables or annotations beside images, or pictures alone."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path

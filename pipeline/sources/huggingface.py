@@ -34,8 +34,8 @@ def draft_of_saved(folder: Path, given: Given) -> Draft:
         raise AevlpError(f"{folder / DICT} is not what save_to_disk writes: {error!r}: save the folder anew") from error
     if odd := [name for name, split in named.items() if split is None]:
         raise AevlpError(
-            f"{folder}: the part {odd[0]!r} is none of train, val and test (its parts are {some(list(named), 6)}): say which part is "
-            f"which as --key 'files: {{train: {odd[0]}}}'"
+            f"{folder}: the part {odd[0]!r} is none of train, val and test (its parts are {some(list(named), 6)}): say which "
+            f"part is which as --key 'files: {{train: {odd[0]}}}'"
         )
     files = {split: name for name, split in named.items() if split is not None}
     if len(files) < len(named):
@@ -56,7 +56,7 @@ def draft_of_files(paths: Sequence[Path], root: Path, given: Given) -> Draft:
     splits = by_split(paths, root) if len(paths) > 1 else None
     parts = splits or {"train": list(paths)}
     files = {split: pattern_of(of_split, root, paths) for split, of_split in parts.items()}
-    return _draft(files, paths, root, given, splits and "the names of the files")
+    return _draft(files, paths, root, given, "the names of the files" if splits else None)
 
 
 def _arrow_files(folder: Path) -> list[Path]:

@@ -41,8 +41,8 @@ def draft_of_pictures(folder: Path, given: Given) -> Draft:
             )
         if flat < len(deeper):
             raise AevlpError(
-                f"{folder}: pictures lie in its {some(folders, 3)} and in folders below them, expected all in folders of classes, or "
-                f"none: {_ASK}"
+                f"{folder}: pictures lie in its {some(folders, 3)} and in folders below them, expected all in folders of "
+                f"classes, or none: {_ASK}"
             )
         return _images(folder, found, given)
     if asked == "image_folder":
@@ -71,8 +71,8 @@ def _are_classes(folder: Path, folders: Sequence[str], loose: int, given: Given)
         if is_general(folders[0]) or loose:
             return False
         raise AevlpError(
-            f"{folder}: all pictures are in one folder, {folders[0]!r}; expected a folder for each of two classes or more, or images "
-            f"without labels: name their classes as --classes cat,dog"
+            f"{folder}: all pictures are in one folder, {folders[0]!r}; expected a folder for each of two classes or more, or "
+            f"images without labels: name their classes as --classes cat,dog"
         )
     if loose:
         raise AevlpError(
@@ -95,8 +95,8 @@ def _classes(folder: Path, splits: dict[str, str], names: set[str], found: Found
     _require_pictures(folder, list(splits.values()) or ["."], names)
     if given.classes is None and len(names) < 2:
         raise AevlpError(
-            f"{folder}: a folder for one class, {some(sorted(names), 1)}; expected two or more, or images without labels: say --key "
-            f"'format: images' with --classes"
+            f"{folder}: a folder for one class, {some(sorted(names), 1)}; expected two or more, or images without labels: say "
+            f"--key 'format: images' with --classes"
         )
     entry = {"format": "image_folder", **({"splits": splits} if splits else {})}
     said = None if set(splits) <= {"train"} else "the folders"

@@ -127,9 +127,10 @@ def _asked(texts: list[str], signs: list[str], place: str) -> AevlpError:
     )
     if len(signs) == 1:
         return AevlpError(
-            f"{place}: {shown[0]} may be one label, or several with {words} between them: say {ways}, or list the names as --classes"
+            f"{place}: {shown[0]} may be one label, or several with {words} between them: say {ways}, or list the names as "
+            "--classes"
         )
     return AevlpError(
-        f"{place}: {words} could stand between labels ({some(list(dict.fromkeys(shown)), 3)}), expected one separator throughout: "
-        f"write the labels in one way, or say {ways}"
+        f"{place}: {words} could stand between labels ({some(list(dict.fromkeys(shown)), 3)}), expected one separator "
+        f"throughout: write the labels in one way, or say {ways}"
     )

@@ -27,8 +27,8 @@ def by_split(paths: Sequence[Path], root: Path) -> dict[str, list[Path]] | None:
         found.setdefault(split, []).append(path) if split else silent.append(path)
     if found and silent:
         raise AevlpError(
-            f"{root}: {silent[0].name} says no split in its name, and {next(iter(found.values()))[0].name} does: pass one file as "
-            f"SOURCE, or name all of them for train, val or test"
+            f"{root}: {silent[0].name} says no split in its name, and {next(iter(found.values()))[0].name} does: pass one file "
+            f"as SOURCE, or name all of them for train, val or test"
         )
     return found or None
 

@@ -96,8 +96,8 @@ def _no_labels(rest: Sequence[str], where: str) -> AevlpError:
             f"folder as SOURCE, and --classes"
         )
     return AevlpError(
-        f"{where}: no column is named as labels are, and none can only be of a class (beside the images there are {some(rest, 8)}), "
-        f"expected a column of labels: say which as --label-column {rest[0]}"
+        f"{where}: no column is named as labels are, and none can only be of a class (beside the images there are "
+        f"{some(rest, 8)}), expected a column of labels: say which as --label-column {rest[0]}"
     )
 
 
@@ -120,8 +120,8 @@ def _require_names(column: Sequence[Any], given: Given, place: str) -> None:
         found += parts
     if found:
         raise AevlpError(
-            f"{place}: the labels are numbers ({some(list(dict.fromkeys(found)), 4)}) without names, expected names: list them in "
-            f"order, from number 0 on, as --classes cat,dog or a file of them"
+            f"{place}: the labels are numbers ({some(list(dict.fromkeys(found)), 4)}) without names, expected names: list them "
+            f"in order, from number 0 on, as --classes cat,dog or a file of them"
         )
 
 

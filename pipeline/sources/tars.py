@@ -41,7 +41,9 @@ def draft_of_tars(shards: Sequence[Path], root: Path, given: Given) -> Draft:
         if separator is not None and separator != "\n":
             keys["label_separator"] = separator
             said += f" with {WORDS.get(separator, repr(separator))} between them"
-    return Draft(keys, root, f"{where}: an image and its labels a sample, {said}", splits and "the names of the shards")
+    return Draft(
+        keys, root, f"{where}: an image and its labels a sample, {said}", "the names of the shards" if splits else None
+    )
 
 
 def _samples(shard: Path) -> dict[str, list[str]]:
@@ -57,16 +59,17 @@ def _extension(shard: Path, where: str) -> str:
     found = _samples(shard)
     if not any(extension in IMAGE_EXTENSIONS for extension in found):
         raise AevlpError(
-            f"{where}: no image in it, only {some([f'.{extension}' for extension in found], 6) or 'nothing'}; expected a picture and "
-            f"its labels a sample: pass another SOURCE, or say which file is the picture as --key 'image_extension: …'"
+            f"{where}: no image in it, only {some([f'.{extension}' for extension in found], 6) or 'nothing'}; expected a "
+            f"picture and its labels a sample: pass another SOURCE, or say which file is the picture as --key "
+            "'image_extension: …'"
         )
     labels = [extension for extension in found if extension.rpartition(".")[2] in _LABELS]
     if len(labels) == 1:
         return labels[0]
     if labels:
         raise AevlpError(
-            f"{where}: the .{' and the .'.join(labels)} files may both hold the labels, expected one: say --key 'label_extension: "
-            f"{labels[0]}'"
+            f"{where}: the .{' and the .'.join(labels)} files may both hold the labels, expected one: say --key "
+            f"'label_extension: {labels[0]}'"
         )
     raise AevlpError(
         f"{where}: no labels beside the images, expected a .json, .txt or .cls a sample: for images without labels unpack the "

@@ -36,8 +36,8 @@ def same_entry(found: Understood, path: Path) -> bool:
         return True
     keys = _different(written, content_of(found, path), found.name)
     raise AevlpError(
-        f"{path} is there already and says otherwise ({keys}): pass it as SOURCE to take it as it is, delete it, or choose another "
-        f"--cache"
+        f"{path} is there already and says otherwise ({keys}): pass it as SOURCE to take it as it is, delete it, or choose "
+        f"another --cache"
     )
 
 

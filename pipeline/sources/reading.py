@@ -1,0 +1,154 @@
+"""What the form of a source shows -> its entry, read once to see that its labels are sane, and the lines that say it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..datasets import DataError, ImageTable, load_images
+from ..datasets.content_split import split_by_content
+from ..datasets.near_names import hints
+from ..errors import AevlpError, some
+from ..files.stamps import file_size
+from ..labels.codes import POSITIVE
+from ..labels.splits import SPLITS
+from ..manifest.formats import DatasetSpec
+from ..manifest.load import checked_manifest
+from .understood import Draft, Given, Understood
+
+SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
+FEWEST = 3  # images: two to train on and one to validate by
+
+
+def read(name: str, draft: Draft, given: Given) -> Understood:
+    """Return what a source is understood as, its labels read and its files there; a split made where nobody gave one.
+
+    Raises AevlpError for faulty labels, fewer than two classes or three images, a class of `given` that no image has, and a part
+    of the split that would be empty.
+    """
+    entry: dict[str, Any] = {"title": name, **draft.entry, **given.keys}
+    entry.pop("split_by", None)
+    if given.classes is not None:
+        entry["classes"] = list(given.classes)
+    spec = _spec(name, entry, draft.root)
+    images = _images(spec, draft.root)
+    _require_sane(draft, images, given)
+    shares = _shares(draft, images, given)
+    split, said = images.split, draft.splits
+    if shares is not None:
+        entry["split_by"] = {"content": shares}
+        _spec(name, entry, draft.root)  # of which a person may have said what is no share
+        split, said = (
+            split_by_content(images.paths.tolist(), images.ids.tolist(), shares),
+            "the hash of each image's content",
+        )
+        _require_parts(draft.root, split, shares)
+    lines = (f"{name}: {draft.what}", _labels_line(draft, images), _split_line(split, said, draft))
+    return Understood(name, entry, draft.root, (*lines, *_missing(spec, images)))
+
+
+def _shares(draft: Draft, images: ImageTable, given: Given) -> dict[str, float] | None:
+    """Return the shares of the splits that are to be made, None where there are splits or none is wanted."""
+    asked = given.keys.get("split_by")
+    if asked is not None:
+        _require_no_split(draft, images)
+        return dict(asked["content"])
+    made = not given.says("split_by") and draft.labelled and draft.splits is None
+    return dict(SHARES) if made and set(images.split.tolist()) == {"train"} else None
+
+
+def _require_no_split(draft: Draft, images: ImageTable) -> None:
+    if not draft.labelled:
+        raise AevlpError(
+            f"{draft.root}: images without labels are all for training, there is nothing to validate or test by: leave "
+            "--split-by out"
+        )
+    if draft.splits is not None or set(images.split.tolist()) != {"train"}:
+        raise AevlpError(
+            f"{draft.root}: {draft.splits or 'the source'} says of which split each image is: leave --split-by out"
+        )
+
+
+def _spec(name: str, entry: dict[str, Any], root: Path) -> DatasetSpec:
+    return checked_manifest({"datasets": {name: entry}}, Path(str(root)) / f"{name}.yaml")[name]
+
+
+def _images(spec: DatasetSpec, root: Path) -> ImageTable:
+    """Return the images, with all faults of their labels collected; AevlpError of the first, and how many more there are."""
+    faults: list[DataError] = []
+    images = load_images(spec, root, report=faults.append)
+    if faults:
+        more = f" (and {len(faults) - 1:,} faults more)" if len(faults) > 1 else ""
+        raise AevlpError(f"{faults[0]}{more}")
+    return images
+
+
+def _require_sane(draft: Draft, images: ImageTable, given: Given) -> None:
+    if len(images) < FEWEST:
+        raise AevlpError(
+            f"{draft.root}: {len(images)} image{'s' * (len(images) != 1)}, expected {FEWEST} or more, to train on and to "
+            f"validate by: add images, or pass another SOURCE"
+        )
+    if len(images.classes) < 2:
+        raise AevlpError(
+            f"{draft.root}: one class, {some([*map(repr, images.classes)], 1)}, expected two or more: name all that the images may show as "
+            "--classes"
+        )
+    if not draft.labelled:
+        return
+    unused = [name for name, count in zip(images.classes, _present(images).sum(axis=0), strict=True) if not count]
+    if unused and given.classes is not None:
+        raise AevlpError(
+            f"{draft.root}: no image has the label {some(list(map(repr, unused)), 4)}, expected each of --classes on one at "
+            f"least: leave it out of --classes"
+        )
+
+
+def _require_parts(root: Path, split: np.ndarray, shares: dict[str, float]) -> None:
+    counts = {name: int((split == name).sum()) for name in shares}
+    if empty := [name for name, count in counts.items() if not count]:
+        found = ", ".join(f"{name} {count}" for name, count in counts.items())
+        raise AevlpError(
+            f"{root}: {len(split)} images without a split, of which none would fall to {' and '.join(empty)} ({found}), "
+            f"expected some in each: say --split-by none to train on all of them, or other shares, as --split-by "
+            "train=0.5,val=0.25,test=0.25"
+        )
+
+
+def _present(images: ImageTable) -> np.ndarray:
+    return images.truth == 1 if images.truth is not None else images.observed == POSITIVE
+
+
+def _labels_line(draft: Draft, images: ImageTable) -> str:
+    classes = f"{len(images.classes):,} classes ({some(list(images.classes), 5)})"
+    if not draft.labelled:
+        return f"{len(images):,} images, none with a label; {classes}"
+    present = _present(images)
+    empty = int((~present.any(axis=1)).sum())
+    without = f", {empty:,} images without any" if empty else ""
+    unused = [name for name, count in zip(images.classes, present.sum(axis=0), strict=True) if not count]
+    never = f"; no image shows {some(unused, 4)}" if unused else ""
+    return f"{len(images):,} images, {classes}, {present.sum() / len(images):.1f} labels an image{without}{never}"
+
+
+def _split_line(split: np.ndarray, said: str | None, draft: Draft) -> str:
+    counts = [f"{int((split == name).sum()):,} {name}" for name in SPLITS if (split == name).any()]
+    if not draft.labelled:
+        return "all images are for training: without labels there is nothing to validate or test by"
+    if said is None:
+        return "all images are for training; a part of them is drawn for validation when training starts"
+    return f"{', '.join(counts)}: by {said}"
+
+
+def _missing(spec: DatasetSpec, images: ImageTable) -> list[str]:
+    """Return a line on images that are not there; AevlpError where most are not."""
+    gone = [row for row, path in enumerate(images.paths.tolist()) if file_size(path) is None]
+    if not gone:
+        return []
+    first = images.paths[gone[0]]
+    text = f"{len(gone):,} of {len(images):,} images are not there, first {first}"
+    if 2 * len(gone) > len(images):
+        hint = hints(spec, images, gone, 1)[0]
+        where = hint.removeprefix("; ") or "say where they are as --key 'images: FOLDER'"
+        raise AevlpError(f"{text}, expected most of them below {images.root}: {where}")
+    return [f"{text}: they are left out of training"]
