@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..datasets.coco_file import parsed
+from ..datasets.coco_file import AnnotationFile, parsed
 from ..errors import AevlpError
 from .places import place_of
 from .understood import Draft, Given
@@ -16,7 +16,7 @@ def draft_of_coco(files: Mapping[str | None, Path], given: Given) -> Draft:
     """
     roots, images = set(), {}
     for split, path in files.items():
-        content = parsed(path)
+        content = _parsed(path)
         if not content.images:
             raise AevlpError(
                 f"{path}: a JSON file without a list of images, expected COCO-style annotations: write a table as .jsonl, an "
@@ -33,6 +33,15 @@ def draft_of_coco(files: Mapping[str | None, Path], given: Given) -> Draft:
     entry = {"format": "coco_json", "annotations": annotations, **({"images": images} if images else {})}
     what = f"COCO-style annotations, {', '.join(map(str, files.values()))}{_in(images)}"
     return Draft(entry, root, what, None if None in files else "the names of the files")
+
+
+def _parsed(path: Path) -> AnnotationFile:
+    try:
+        return parsed(path)
+    except AevlpError as error:
+        raise AevlpError(
+            f"{error}; expected COCO-style annotations, or a table written as .jsonl, an object a line: pass that as SOURCE"
+        ) from error
 
 
 def _below(root: Path, files: Mapping[str | None, Path], split: str, folder: str) -> str:

@@ -33,6 +33,7 @@ def read(name: str, draft: Draft, given: Given) -> Understood:
     spec = _spec(name, entry, draft.root)
     images = _images(spec, draft.root)
     _require_sane(draft, images, given)
+    missing = _missing(spec, images)
     shares = _shares(draft, images, given)
     split, said = images.split, draft.splits
     if shares is not None:
@@ -44,7 +45,7 @@ def read(name: str, draft: Draft, given: Given) -> Understood:
         )
         _require_parts(draft.root, split, shares)
     lines = (f"{name}: {draft.what}", _labels_line(draft, images), _split_line(split, said, draft))
-    return Understood(name, entry, draft.root, (*lines, *_missing(spec, images)))
+    return Understood(name, entry, draft.root, (*lines, *missing))
 
 
 def _shares(draft: Draft, images: ImageTable, given: Given) -> dict[str, float] | None:
@@ -91,8 +92,8 @@ def _require_sane(draft: Draft, images: ImageTable, given: Given) -> None:
         )
     if len(images.classes) < 2:
         raise AevlpError(
-            f"{draft.root}: one class, {some([*map(repr, images.classes)], 1)}, expected two or more: name all that the images may show as "
-            "--classes"
+            f"{draft.root}: one class, {some([*map(repr, images.classes)], 1)}, expected two or more: name all that the images "
+            "may show as --classes"
         )
     if not draft.labelled:
         return

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-from ..datasets.class_list_check import cut
+from ..datasets.class_list_check import cut, key_of
 from ..datasets.label_cells import parsed
 from ..errors import AevlpError, some
 from ..labels.label_words import number
@@ -14,7 +14,8 @@ WORDS = {
     "+": "+", " ": "blanks",
 }  # fmt: skip
 DEFAULT = ";"
-_SHARE = 0.5  # of the parts of cut texts, that stand in other texts too where a separator is one
+_USUAL = (";", ",", "|")  # which few names have in them
+_MOST, _SOME = 0.5, 0.25  # of the parts of cut texts, that stand in other texts too where a separator is one, or may be
 
 
 def separator_of(cells: Sequence[object], classes: tuple[str, ...] | None, place: str) -> str | None:
@@ -32,17 +33,16 @@ def separator_of(cells: Sequence[object], classes: tuple[str, ...] | None, place
         return _by_classes(texts, seen, classes, place)
     if all(number(part) is not None for text in texts for part in _loose(text)):
         return None  # numbers or vectors: they need names before all else
-    certain = [sign for sign in seen if sign != " " and _recur(texts, sign)]
+    shares = {sign: _share(texts, sign) for sign in seen}
+    certain = [sign for sign in seen if sign != " " and shares[sign] >= _MOST and len(_parts(texts, sign)) > 1]
     if len(certain) > 1:
         raise _asked(texts, certain, place)
     if certain:
         return certain[0]
-    doubtful = [sign for sign in seen if sign != " " and _some_recur(texts, sign)]
+    doubtful = [sign for sign in seen if sign != " " and (shares[sign] or sign in _USUAL)]
     if doubtful:
         raise _asked(texts, doubtful, place)
-    if " " in seen and not any(sign in seen for sign in (";", ",", "|", "\t", "\n")):
-        return _blank(texts, place)
-    return None
+    return _blank(texts, shares[" "], place) if " " in seen else None
 
 
 def _texts(cells: Sequence[object]) -> list[str]:
@@ -77,39 +77,35 @@ def _by_classes(texts: list[str], seen: list[str], classes: tuple[str, ...], pla
     return some_fit[0] if some_fit else None  # the reader says which names are unknown
 
 
-def _homes(texts: list[str], sign: str) -> dict[str, set[str]]:
-    """Return the texts that each part stands in."""
+def _homes(texts: list[str]) -> dict[str, set[str]]:
+    """Return the texts that each part stands in, whichever separator they are cut at; parts by `key_of`."""
     homes: defaultdict[str, set[str]] = defaultdict(set)
     for text in texts:
-        for part in cut(text, sign):
-            homes[part].add(text)
+        for sign in SEPARATORS:
+            for part in cut(text, sign):
+                homes[key_of(part)].add(text)
     return homes
 
 
+def _share(texts: list[str], sign: str) -> float:
+    """Return which share of the parts of cut texts stand in other texts too."""
+    homes, parts = _homes(texts), _parts(texts, sign)
+    return sum(len(homes[part]) > 1 for part in parts) / len(parts)
+
+
 def _parts(texts: list[str], sign: str) -> set[str]:
-    return {part for text in texts if len(parts := cut(text, sign)) > 1 for part in parts}
+    return {key_of(part) for text in texts if len(parts := cut(text, sign)) > 1 for part in parts}
 
 
-def _recur(texts: list[str], sign: str) -> bool:
-    """Return whether most parts of cut texts stand in other texts too."""
-    homes, parts = _homes(texts, sign), _parts(texts, sign)
-    return sum(len(homes[part]) > 1 for part in parts) >= max(2, _SHARE * len(parts))
-
-
-def _some_recur(texts: list[str], sign: str) -> bool:
-    """Return whether a separator may be one: a part stands elsewhere, or there are too few texts to say that none does."""
-    homes, parts = _homes(texts, sign), _parts(texts, sign)
-    return any(len(homes[part]) > 1 for part in parts) or sign in (";", ",", "|")
-
-
-def _blank(texts: list[str], place: str) -> str | None:
+def _blank(texts: list[str], share: float, place: str) -> str | None:
     """Return a blank where it can only be between labels, None where it can only be in names."""
-    parts = _parts(texts, " ")
-    alone = {text for text in texts if len(cut(text, " ")) == 1}
-    lengths = {len(cut(text, " ")) for text in texts}
-    if parts <= alone or (len(lengths) > 2 and len(texts) >= 2 * len(_homes(texts, " "))) or _in_two_orders(texts):
+    cuts = [cut(text, " ") for text in texts]
+    alone = {key_of(parts[0]) for parts in cuts if len(parts) == 1}
+    words = {part for parts in cuts for part in parts}
+    varied = len(set(map(len, cuts))) > 2 and len(texts) >= 2 * len(words)
+    if _parts(texts, " ") <= alone or varied or _in_two_orders(texts):
         return " "
-    if _recur(texts, " "):
+    if share >= _SOME:
         raise _asked(texts, [" "], place)
     return None
 

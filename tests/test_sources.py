@@ -1,0 +1,426 @@
+"""Looking at a source: what people have is understood without an option, and what can be meant in two ways is asked for."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import source_shapes as shapes
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from source_shapes import CLASSES
+
+from aevlp.pipeline.datasets import ImageTable, load_images
+from aevlp.pipeline.errors import AevlpError
+from aevlp.pipeline.manifest.load import load_manifest
+from aevlp.pipeline.sources import Given, Understood, class_names, look, same_entry, write_entry
+from aevlp.pipeline.sources.separators import separator_of
+
+
+def loaded(found: Understood, folder: Path) -> ImageTable:
+    """Return the images by the manifest that is written of an understood source."""
+    path = folder / f"{found.name}.yaml"
+    write_entry(found, path)
+    return load_images(load_manifest(path)[found.name])
+
+
+def labels_of(images: ImageTable) -> list[tuple[str, ...]]:
+    """Return the names of each image's labels, by the number in its name, or its place in a file."""
+    known = images.observed == 1 if images.truth is None else images.truth == 1
+    order = sorted(range(len(images)), key=lambda row: _number(str(images.ids[row])))
+    return [tuple(images.classes[c] for c in known[row].nonzero()[0]) for row in order]
+
+
+def _number(name: str) -> int:
+    return int(re.findall(r"\d+", name.rpartition("/")[2])[0])
+
+
+@pytest.mark.parametrize("shape", shapes.LABELLED)
+@pytest.mark.parametrize("seed", [3, 4])
+def test_a_source_is_understood_and_gives_the_labels_that_were_put_in(shape: str, seed: int, tmp_path: Path) -> None:
+    given = shapes.labels(seed=seed)
+    found = look(shapes.LABELLED[shape](tmp_path / "pets", given))
+    images = loaded(found, tmp_path / "cache")
+    assert sorted(images.classes) == list(CLASSES)
+    assert labels_of(images) == shapes.put_in(shape, given)
+    assert {"train", "val", "test"} == set(images.split.tolist())
+    assert found.entry["split_by"] == {"content": {"train": 0.7, "val": 0.1, "test": 0.2}}
+    assert "40 images, 4 classes" in found.lines[1]
+    assert "hash of each image's content" in found.lines[2]
+    assert same_entry(look(_source(tmp_path / "pets")), tmp_path / "cache" / f"{found.name}.yaml")
+
+
+def _source(folder: Path) -> Path:
+    """Return the file that a shape is written as, or the folder where it is one."""
+    return next((path for path in folder.iterdir() if path.stem == "mine"), folder)
+
+
+@pytest.mark.parametrize("shape", [name for name in shapes.LABELLED if name not in ("ids",)])
+def test_the_folder_of_a_source_is_understood_as_the_source_itself(shape: str, tmp_path: Path) -> None:
+    given = shapes.labels()
+    shapes.LABELLED[shape](tmp_path / "pets", given)
+    assert labels_of(loaded(look(tmp_path / "pets"), tmp_path / "cache")) == shapes.put_in(shape, given)
+
+
+@pytest.mark.parametrize("classes", ["cat,dog", ["cat", "dog"], "file"])
+def test_images_without_labels_need_the_names_of_classes_alone(classes: Any, tmp_path: Path) -> None:
+    folder = shapes.pictures(tmp_path / "pets", shapes.labels())
+    (tmp_path / "names.txt").write_text("cat\n\n dog\n")
+    names = class_names(tmp_path / "names.txt" if classes == "file" else classes)
+    images = loaded(look(folder, Given(names)), tmp_path / "cache")
+    assert images.truth is None and not images.observed.any()
+    assert images.classes == ("cat", "dog")
+    assert len(images) == shapes.IMAGES and set(images.split.tolist()) == {"train"}
+
+
+def test_an_image_stays_in_its_split_when_others_are_added(tmp_path: Path) -> None:
+    few = shapes.labels(60)
+    first = loaded(look(shapes.comma(tmp_path / "pets", few)), tmp_path / "cache")
+    before = dict(zip(first.ids.tolist(), first.split.tolist(), strict=True))
+    more = shapes.labels(200)
+    shapes.comma(tmp_path / "pets", more)  # the first sixty are drawn alike
+    after = load_images(load_manifest(tmp_path / "cache" / "mine.yaml")["mine"])
+    now = dict(zip(after.ids.tolist(), after.split.tolist(), strict=True))
+    assert len(now) == 200 and {name: now[name] for name in before} == before
+    shares = [np.mean(after.split == split) for split in ("train", "val", "test")]
+    assert np.allclose(shares, (0.7, 0.1, 0.2), atol=0.1)
+
+
+def test_a_copy_of_an_image_is_in_the_split_of_the_image(tmp_path: Path) -> None:
+    given = shapes.labels(60)
+    source = shapes.comma(tmp_path / "pets", given)
+    with source.open("a") as file:
+        for image in given:
+            (tmp_path / "pets" / f"copy-{image}").write_bytes((tmp_path / "pets" / image).read_bytes())
+            file.write(f"copy-{image},7,cat\n")
+    images = loaded(look(source), tmp_path / "cache")
+    split = dict(zip(images.ids.tolist(), images.split.tolist(), strict=True))
+    assert all(split[image] == split[f"copy-{image}"] for image in given)
+
+
+# --- splits that somebody gave
+
+
+def test_a_column_of_splits_is_found(tmp_path: Path) -> None:
+    given = shapes.labels()
+    source = shapes.comma(tmp_path / "pets", given)
+    lines = source.read_text().splitlines()
+    parts = ["Training", "valid", "test"]
+    rows = [f"{line},{parts[n % 3]}" for n, line in enumerate(lines[1:])]
+    source.write_text("\n".join([f"{lines[0]},part", *rows]))
+    found = look(source)
+    images = loaded(found, tmp_path / "cache")
+    assert found.entry["split_column"] == "part" and "split_by" not in found.entry
+    assert [np.sum(images.split == split) for split in ("train", "val", "test")] == [14, 13, 13]
+
+
+def test_files_and_folders_may_say_the_split(tmp_path: Path) -> None:
+    given = shapes.labels()
+    whole = shapes.comma(tmp_path / "files", given)
+    lines = whole.read_text().splitlines()
+    whole.unlink()
+    (tmp_path / "files" / "train.csv").write_text("\n".join(lines[:31]))
+    (tmp_path / "files" / "test.csv").write_text("\n".join([lines[0], *lines[31:]]))
+    folders = tmp_path / "folders"
+    for n, (image, names) in enumerate(given.items()):
+        shapes.draw(folders, [f"{'train' if n < 30 else 'valid'}/{min(names)}/{image}"], seed=n)
+    for source, other in ((tmp_path / "files", "test"), (folders, "val")):
+        images = loaded(look(source), tmp_path / "cache")
+        assert np.sum(images.split == "train") == 30 and np.sum(images.split == other) == 10
+    assert labels_of(loaded(look(tmp_path / "files"), tmp_path / "cache")) == shapes.put_in("comma", given)
+
+
+def test_shares_of_the_split_can_be_said_and_none(tmp_path: Path) -> None:
+    source = shapes.comma(tmp_path / "pets", shapes.labels(100))
+    half = loaded(look(source, Given(keys={"split_by": {"content": {"train": 0.5, "test": 0.5}}})), tmp_path / "cache")
+    assert 30 < np.sum(half.split == "test") < 70 and set(half.split.tolist()) == {"train", "test"}
+    none = look(source, Given(keys={"split_by": None}))
+    assert "split_by" not in none.entry
+    assert set(loaded(none, tmp_path / "cache").split.tolist()) == {"train"}
+
+
+# --- separators
+
+
+@pytest.mark.parametrize(
+    ("cells", "classes", "expected"),
+    [
+        (["cat;dog", "dog", "cat;bird"], None, ";"),
+        (["cat,dog", "dog", "cat,bird"], None, ","),
+        (["cat", "dog"], None, None),
+        (["salt, coarse;cat", "cat;dog", "dog"], None, ";"),
+        (["dining table;cat", "cat;bed", "bed"], None, ";"),
+        (["dining table", "pool table", "bed"], None, "ask"),
+        (["dining table", "arm chair", "bed"], None, None),
+        (["red car", "blue car", "red bus", "blue bus"], None, "ask"),
+        (["cat dog", "dog", "cat"], None, " "),
+        (["cat dog", "dog cat", "bird cat dog"], None, " "),
+        (["great white shark, shark", "crane, bird", "maillot, tank suit"], None, "ask"),
+        (["cat;dog", "bird,fish", "cat", "fish", "dog", "bird"], None, "ask"),
+        (["cat;dog", "cat,dog", "cat", "dog"], ("cat", "dog"), "ask"),
+        (["dining table,cat", "cat"], ("dining table", "cat"), ","),
+        (["dining table", "cat"], ("dining table", "cat"), None),
+        (["0 2", "1"], ("a", "b", "c"), " "),
+        (['["cat", "dog"]', '["cat"]'], None, None),
+        ([["cat", "dog"], ["cat"]], None, None),
+    ],
+)
+def test_a_separator_is_certain_or_asked_for(
+    cells: list[Any], classes: tuple[str, ...] | None, expected: str | None
+) -> None:
+    if expected == "ask":
+        with pytest.raises(AevlpError, match="--label-separator"):
+            separator_of(cells, classes, "here")
+    else:
+        assert separator_of(cells, classes, "here") == expected
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    st.lists(
+        st.sets(st.sampled_from(["cat", "dog", "red fox", "tea, green", "a/b"]), min_size=1), min_size=1, max_size=12
+    ),
+    st.sampled_from([";", ",", "|", " "]),
+)
+def test_no_text_is_cut_otherwise_than_it_was_put_together(rows: list[set[str]], sign: str) -> None:
+    """Whatever the names hold: what is answered gives back the labels, and all else is asked for."""
+    if any(sign in name for row in rows for name in row):
+        return
+    cells = [sign.join(sorted(row)) for row in rows]
+    try:
+        found = separator_of(cells, None, "here")
+    except AevlpError:
+        return
+    read = [[part.strip() for part in cell.split(found)] if found else [cell] for cell in cells]
+    assert read == [sorted(row) for row in rows]
+
+
+# --- what is refused
+
+
+def refused(source: Path | str, given: Given | None = None) -> str:
+    """Return the line that a source is refused in."""
+    with pytest.raises(AevlpError) as caught:
+        look(source, given)
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+def write(path: Path, content: str | bytes) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+def with_table(folder: Path, text: str, images: int = 30) -> Path:
+    shapes.draw(folder, [f"{n:03d}.png" for n in range(images)])
+    return write(folder / "mine.csv", text)
+
+
+def rows(cells: list[str], header: str = "image,labels") -> str:
+    return "\n".join([header, *(f"{n:03d}.png,{cell}" for n, cell in enumerate(cells))])
+
+
+NO_SOURCE: dict[str, Callable[[Path], Path]] = {
+    "not there": lambda tmp: tmp / "nowhere",
+    "not there, a table": lambda tmp: tmp / "nowhere.csv",
+    "not there, below a file": lambda tmp: write(tmp / "a.csv", "") / "b",
+    "empty folder": lambda tmp: (tmp / "empty").mkdir() or tmp / "empty",
+    "empty table": lambda tmp: write(tmp / "a.csv", ""),
+    "table of a header": lambda tmp: write(tmp / "a.csv", "image,labels\n"),
+    "no image": lambda tmp: write(tmp / "texts" / "a.txt", "hello").parent,
+    "no image but below": lambda tmp: write(tmp / "texts" / "b" / "a.md", "hello").parent.parent,
+    "hidden images": lambda tmp: write(tmp / "texts" / ".a.png", "hello").parent,
+    "video": lambda tmp: write(tmp / "a.mp4", b"\0\0\0\x18ftypisom" + bytes(40)),
+    "video by its bytes": lambda tmp: write(tmp / "a.csv", b"\0\0\0\x18ftypmp42" + bytes(40)),
+    "videos": lambda tmp: write(tmp / "clips" / "a.mov", b"film").parent,
+    "zip": lambda tmp: write(tmp / "a.zip", b"PK\3\4" + bytes(40)),
+    "zip by its bytes": lambda tmp: write(tmp / "photos", b"PK\3\4" + bytes(40)),
+    "tar.gz": lambda tmp: write(tmp / "a.tar.gz", b"\x1f\x8b" + bytes(40)),
+    "PDF": lambda tmp: write(tmp / "a.pdf", b"%PDF-1.7"),
+    "PDF by its bytes": lambda tmp: write(tmp / "a.csv", b"%PDF-1.7"),
+    "PDFs": lambda tmp: write(tmp / "papers" / "a.pdf", b"%PDF-1.7").parent,
+    "picture": lambda tmp: shapes.draw(tmp, ["a.png"]) or tmp / "a.png",
+    "two images": lambda tmp: shapes.draw(tmp / "p", ["a/a.png", "b/b.png"]) or tmp / "p",
+    "other JSON": lambda tmp: write(tmp / "a.json", json.dumps({"a": 1})),
+    "JSON array": lambda tmp: write(tmp / "a.json", json.dumps([{"image": "a.png"}])),
+    "spreadsheet": lambda tmp: write(tmp / "a.xlsx", b"PK\3\4"),
+}
+
+
+@pytest.mark.parametrize("kind", NO_SOURCE)
+def test_what_is_no_source_is_refused_by_what_it_is(kind: str, tmp_path: Path) -> None:
+    source = NO_SOURCE[kind](tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    text = refused(source)
+    assert "expected" in text and ("SOURCE" in text or "no such file" in text)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_two_images_are_too_few(count: int, tmp_path: Path) -> None:
+    shapes.draw(tmp_path / "p", [f"{n}.png" for n in range(count)])
+    assert "expected 3 or more" in refused(tmp_path / "p", Given(("cat", "dog")))
+
+
+TABLES: dict[str, tuple[str, str]] = {
+    "no images": ("name,labels\nAnna,cat\nBert,dog", "no column looks like images.*--image-column"),
+    "no images but numbers": ("n,labels\n1,cat\n2,dog", "no column looks like images.*--image-column"),
+    "no images, one column": ("labels\ncat\ndog", "no column looks like images"),
+    "two of images": (
+        "front,back,labels\n000.png,001.png,cat\n002.png,003.png,dog",
+        "front and back all look like images.*--image-column front",
+    ),
+    "an image and a mask": (
+        "image,mask,labels\n000.png,m/000.png,cat\n001.png,m/001.png,dog",
+        "image and mask all look like images.*--image-column image",
+    ),
+    "an image and a thumbnail": (
+        "labels,small,large\ncat,000.jpg,000.png\ndog,001.jpg,001.png",
+        "small and large all look like images.*--image-column",
+    ),
+    "numbers": (rows([str(n % 3) for n in range(30)]), "numbers .* without names.*--classes"),
+    "lists of numbers": (rows([f"{n % 3};{3 + n % 2}" for n in range(30)]), "numbers .* without names.*--classes"),
+    "JSON lists of numbers": (
+        rows([f'"[{n % 3}, {3 + n % 2}]"' for n in range(30)]),
+        "numbers .* without names.*--classes",
+    ),
+    "vectors": (rows(["1 0 1", "0 1 1"] * 15), "without names.*--classes"),
+    "case": (rows(["cat", "Cat", "dog"] * 10), "may be one: 'Cat' and 'cat'"),
+    "case among several": (rows(["cat;dog", "Dog;fish", "fish"] * 10), "may be one: 'Dog' and 'dog'"),
+    "blanks": (rows(["tea pot", "teapot", "dog"] * 10), "may be one"),
+    "one class": (rows(["cat"] * 30), "one class, 'cat', expected two or more.*--classes"),
+    "one class and none": (rows(["cat", ""] * 15), "one class, 'cat', expected two or more.*--classes"),
+    "one class of a list": (rows(['"[""cat""]"'] * 30), "one class, 'cat', expected two or more.*--classes"),
+    "one-hot but for a row": (
+        rows(["1,0", "0,1"] * 14 + ["1,two", "0,1"], "image,cat,dog"),
+        r"dog hold something else.*label_columns: \[cat\]",
+    ),
+    "one-hot but for a fraction": (
+        rows(["1,0,1", "0,1,0"] * 14 + ["1,0.5,1", "0,1,1"], "image,cat,dog,fish"),
+        "fractions.*--key 'label_threshold: 0.5'",
+    ),
+    "one-hot but for a number": (
+        rows(["1,0,1", "0,1,0"] * 14 + ["1,7,1", "0,1,1"], "image,cat,dog,fish"),
+        r"label_columns: \[cat, fish\]",
+    ),
+    "mixed separators": (rows(["cat;dog", '"cat,fish"', "dog", "fish"] * 7), "semicolons and commas.*--label-separator"),
+    "mixed in one row": (rows(["cat;dog", "dog", "fish;cat"] * 9 + ["cat|fish"]), "semicolons and bars.*--label-separator"),
+    "mixed blanks": (rows(["cat/dog", "cat|dog", "dog", "cat"] * 7), "bars and slashes.*--label-separator"),
+    "two of labels": (rows(["cat,bird", "dog,fish"] * 15, "image,label,category"), "label and category.*--label-column label"),
+    "labels by no name": (rows(["cat", "dog"] * 15, "image,animals"), "no column is named as labels.*--label-column animals"),
+    "two of splits": (
+        rows(["cat,train,test", "dog,test,train"] * 15, "image,labels,a,b"),
+        "a and b both say a split.*--split-column a",
+    ),
+    "folds": (rows(["cat,1", "dog,2"] * 15, "image,labels,fold"), "fold .*--split-column fold"),
+    "a row a label": ("image,label\n000.png,cat\n000.png,dog\n001.png,cat\n002.png,dog", "--key 'rows: label'"),
+    "images that are not there": ("image,labels\nx.png,cat\ny.png,dog\nz.png,cat", "3 of 3 images are not there.*x.png"),
+    "no header": ("000.png,cat\n001.png,dog\n002.png,cat", "expected a header.*--key 'columns: "),
+    "Latin-1": (rows(["caf\xe9", "dog"] * 15), "not UTF-8.*--key 'encoding: latin-1'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_a_table_that_leaves_doubt_is_asked_about(kind: str, tmp_path: Path) -> None:
+    text, expected = TABLES[kind]
+    source = with_table(tmp_path / "t", text)
+    if kind == "Latin-1":
+        source.write_bytes(text.encode("latin-1"))
+    before = sorted(tmp_path.rglob("*"))
+    assert re.search(expected, refused(source)), refused(source)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+CLASS_LISTS: dict[str, tuple[Any, str]] = {
+    "case": ("cat,Cat,dog", "'cat' and 'Cat' differ only in case"),
+    "case in a list": (["dog", "DOG"], "'dog' and 'DOG' differ only in case"),
+    "case of other letters": ("\u00c4pfel,\u00e4pfel", "differ only in case"),
+    "one": ("cat", "one class, 'cat'; expected two or more"),
+    "one of a list": (["cat"], "one class, 'cat'"),
+    "none": ([], "no class; expected two or more"),
+    "one and a comma": ("cat,", "a class has no name"),
+    "twice": ("cat,dog,cat", "named twice: cat"),
+    "no file": ("names.txt", "there is no file names.txt"),
+    "one line": (Path("one_line.txt"), "one line with commas.*--classes 'cat,dog'"),
+    "empty file": (Path("empty.txt"), "no class"),
+    "file of one": (Path("one.txt"), "one class, 'cat'"),
+}
+
+
+@pytest.mark.parametrize("kind", CLASS_LISTS)
+def test_a_list_of_classes_that_is_none_is_refused(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, content in (("one_line.txt", "cat,dog\n"), ("empty.txt", "\n"), ("one.txt", "cat\n")):
+        (tmp_path / name).write_text(content)
+    names, expected = CLASS_LISTS[kind]
+    with pytest.raises(AevlpError, match=expected) as caught:
+        class_names(names)
+    assert "--classes" in str(caught.value)
+
+
+@pytest.mark.parametrize("shape", ["comma", "one_hot", "coco"])
+def test_a_class_that_no_image_has_is_refused(shape: str, tmp_path: Path) -> None:
+    source = shapes.LABELLED[shape](tmp_path / "pets", shapes.labels())
+    text = refused(source, Given((*CLASSES, "unicorn")))
+    assert "unicorn" in text and "leave it out" in text
+
+
+def test_a_class_of_the_table_that_is_not_listed_is_refused(tmp_path: Path) -> None:
+    source = shapes.comma(tmp_path / "pets", shapes.labels())
+    assert "unknown class" in refused(source, Given(CLASSES[:3]))
+
+
+@pytest.mark.parametrize(
+    ("names", "classes", "expected"),
+    [
+        (["a.png", "cat/b.png", "dog/c.png"], None, "pictures lie beside the folders cat, dog"),
+        (["a.png", "cat/b.png", "dog/c.png"], ("cat", "dog"), "named as one of --classes"),
+        (["fox/a.png", "cat/b.png", "dog/c.png"], ("cat", "dog"), "'fox' is none"),
+        (["2021/a.png", "2022/b.png", "2023/c.png"], None, "not named as classes are"),
+        (["cat/a.png", "cat/b.png", "cat/c.png"], None, "one folder, 'cat'"),
+        (["train/cat/a.png", "train/b.png", "test/cat/c.png"], None, "in folders below them"),
+    ],
+)
+def test_folders_that_may_be_classes_or_not_are_asked_about(
+    names: list[str], classes: tuple[str, ...] | None, expected: str, tmp_path: Path
+) -> None:
+    shapes.draw(tmp_path / "p", names)
+    text = refused(tmp_path / "p", Given(classes))
+    assert re.search(expected, text), text
+    assert "--key 'format: " in text or "--classes" in text
+
+
+@pytest.mark.parametrize("ending", [".txt", ".xml"])
+def test_files_named_as_the_images_are_not_passed_over(ending: str, tmp_path: Path) -> None:
+    shapes.draw(tmp_path / "p", [f"{n}.png" for n in range(6)])
+    for n in range(6):
+        write(tmp_path / "p" / "labels" / f"{n}{ending}", "0 0.5 0.5 0.1 0.1")
+    assert "may hold their labels" in refused(tmp_path / "p", Given(("cat", "dog")))
+    found = look(tmp_path / "p", Given(("cat", "dog"), {"format": "images"}))
+    assert found.entry["format"] == "images"
+
+
+@pytest.mark.parametrize("images", [3, 5, 8])
+def test_a_part_of_the_split_that_would_be_empty_is_said(images: int, tmp_path: Path) -> None:
+    source = with_table(tmp_path / "t", rows(["cat", "dog", "cat;dog"][:3] * 1 + ["cat"] * (images - 3)), images)
+    shares = {"content": {"train": 0.998, "val": 0.001, "test": 0.001}}
+    text = refused(source, Given(keys={"split_by": shares}))
+    assert "would fall to val and test" in text and "--split-by none" in text
+    assert look(source, Given(keys={"split_by": None})).entry["format"] == "table"
+
+
+def test_a_manifest_that_was_edited_is_not_written_over(tmp_path: Path) -> None:
+    source = shapes.comma(tmp_path / "pets", shapes.labels())
+    found, path = look(source), tmp_path / "cache" / "mine.yaml"
+    write_entry(found, path)
+    assert same_entry(found, path)
+    edited = path.read_text().replace("title: mine", "title: My pets")
+    path.write_text(edited)
+    with pytest.raises(AevlpError, match=r"says otherwise .title: My pets, now mine.: pass it as SOURCE"):
+        same_entry(found, path)
+    assert path.read_text() == edited
