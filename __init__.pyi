@@ -15,23 +15,30 @@ from .pipeline.losses.schedules import clean_rate, gpr_schedule
 from .pipeline.manifest.load import Manifest, load_manifest
 from .pipeline.policies import create_policy, policy_names
 from .pipeline.score_cache import ScoreCache, open_cache
-from .stages.stage_two.list_losses import losses
+from .stages.data.check import CheckReport, check
+from .stages.data.datasets import DatasetList, datasets
+from .stages.stage_two.list_losses import LossList, losses
 
 __all__ = [
     "AevlpError",
+    "CheckReport",
     "DampSettings",
+    "DatasetList",
     "ImageTable",
+    "LossList",
     "Manifest",
     "PseudoLabelQuality",
     "ScoreCache",
     "Targets",
     "TrainingLoss",
     "average_precision",
+    "check",
     "clean_rate",
     "create_loss",
     "create_policy",
     "damp_codes",
     "damp_scores",
+    "datasets",
     "gcn_residual",
     "gpr_schedule",
     "load_images",

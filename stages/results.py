@@ -1,7 +1,9 @@
 """What a function of the Python API returns: fields, a short repr, a view in a notebook, and tables as Arrow or pandas."""
 
 import html
+import json
 from collections.abc import Iterable, Iterator, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 from ..pipeline.errors import AevlpError
@@ -10,7 +12,9 @@ from ..pipeline.errors import AevlpError
 class Result:
     """Something that a function found; `summary` says it in names and values."""
 
-    failed = False  # whether the command ends with exit code 1: something is wrong with what was looked at
+    failed: bool | str = (
+        False  # the command ends with exit code 1, and this line: something is wrong with what was looked at
+    )
 
     def summary(self) -> dict[str, Any]:
         """Return what a person should see first, by name."""
@@ -51,26 +55,26 @@ class Table(Result):
         return iter(self.rows)
 
     def to_arrow(self) -> Any:
-        """Return the rows as a pyarrow.Table."""
+        """Return the rows as a pyarrow.Table; what is itself a list or a dictionary is text in JSON."""
         import pyarrow as pa
 
-        return pa.table({name: [row.get(name) for row in self.rows] for name in self.columns})
+        return pa.table({name: [_arrow(row.get(name)) for row in self.rows] for name in self.columns})
 
     def to_pandas(self) -> Any:
         """Return the rows as a pandas.DataFrame; AevlpError where pandas is not installed."""
-        try:
-            import pandas as pd
-        except ImportError:
-            raise AevlpError("to_pandas needs pandas: pip install pandas; to_arrow needs nothing more") from None
-        return pd.DataFrame(
-            {name: [row.get(name) for row in self.rows] for name in self.columns}, columns=list(self.columns)
-        )
+        if find_spec("pandas") is None:
+            raise AevlpError("to_pandas needs pandas: pip install pandas; to_arrow needs nothing more")
+        return self.to_arrow().to_pandas()
 
     def _repr_html_(self, shown: int = 20) -> str:
         head = "".join(f"<th>{_escaped(name)}</th>" for name in self.columns)
         body = "".join(_row(row.get(name) for name in self.columns) for row in list(self.rows)[:shown])
         more = f"<p>{len(self.rows) - shown:,} more rows</p>" if len(self.rows) > shown else ""
         return f"<table><caption>{_escaped(type(self).__name__)}</caption><tr>{head}</tr>{body}</table>{more}"
+
+
+def _arrow(value: Any) -> Any:
+    return json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, dict | list | tuple) else value
 
 
 def _row(cells: Iterable[Any]) -> str:

@@ -36,14 +36,14 @@ def test_every_folder_of_code_is_packaged() -> None:
         ["aevlp", *(".".join(("aevlp", *folder.parts)) for folder in folders)]
     )
     assert PROJECT["tool"]["setuptools"]["package-dir"] == {"aevlp": "."}
-    assert not (ROOT / "__init__.py").exists()
 
 
 def test_every_file_beside_the_code_is_packaged() -> None:
     patterns = PROJECT["tool"]["setuptools"]["package-data"]["aevlp"]
     packaged = {path for pattern in patterns for path in ROOT.glob(pattern)}
-    assert packaged == {ROOT / "data_manifest.yaml", *(ROOT / "weights").iterdir()}
-    assert len(packaged) == 3
+    named = {ROOT / name for name in ("data_manifest.yaml", "__init__.pyi", "py.typed")}
+    assert packaged == {*named, *(ROOT / "weights").iterdir()}
+    assert len(packaged) == 5
 
 
 def test_the_version_is_the_projects() -> None:
@@ -58,6 +58,7 @@ def test_the_command_is_the_one_the_project_names() -> None:
 
 def test_dependencies_are_what_the_code_imports_or_records_the_version_of() -> None:
     distributions = {"open_clip": "open_clip_torch", "yaml": "pyyaml", "PIL": "pillow", "pillow_heif": "pillow-heif"}
+    distributions["lazy_loader"] = "lazy-loader"
     extras = PROJECT["project"]["optional-dependencies"]
     stated = {
         re.split(r"[<>=!~ \[]", line)[0]
@@ -67,7 +68,7 @@ def test_dependencies_are_what_the_code_imports_or_records_the_version_of() -> N
         )
     }
     imported = set()
-    for path in modules():
+    for path in (ROOT / "__init__.py", *modules()):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 imported |= {alias.name.partition(".")[0] for alias in node.names}

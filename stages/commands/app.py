@@ -215,49 +215,6 @@ def convert(
 
 
 @app.command()
-def datasets(
-    name: Annotated[str | None, typer.Argument(metavar="DATASET", help="One of the manifest; default: all.")] = None,
-    manifest: Manifest = None,
-    data_root: DataRoot = None,
-    download: Annotated[
-        bool, typer.Option("--download", help="Fetch and unpack its archives; goes on where it broke off.")
-    ] = False,
-    export: Annotated[
-        Path | None, typer.Option(help="Write its labels as the formatted_*.npy that published programs read.")
-    ] = None,
-    json: Json = False,
-) -> None:
-    """List the data sets that the manifest knows: what is on disk and what is missing; fetch one, or write its labels."""
-    if name is None and (download or export):
-        raise typer.BadParameter("--download and --export need the name of a data set", param_hint="DATASET")
-    from ..data import datasets as stage
-
-    if name is not None and download:
-        stage.download(name, manifest, data_root)
-    if name is not None and export:
-        stage.write_formatted(name, manifest, data_root, export)
-    if not (download or export):
-        stage.run(name, manifest, data_root, json)
-
-
-@app.command()
-def check(
-    dataset: Annotated[
-        str, typer.Argument(metavar="DATASET|MANIFEST", help="A data set's name, or a manifest's path.")
-    ],
-    manifest: Manifest = None,
-    data_root: DataRoot = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Images opened at a time; default: one a core.")] = None,
-    max_pixels: MaxPixels = MAX_PIXELS,
-    json: Json = False,
-) -> None:
-    """Read a data set once, every image of it, and report what is wrong; exit 1 where training would go wrong."""
-    from ..data import check as stage
-
-    stage.run(dataset, manifest, data_root, workers, json, max_pixels)
-
-
-@app.command()
 def demo(
     seeds: Annotated[int, typer.Option(min=1, help="Train each loss with this many seeds.")] = 1,
     epochs: Annotated[int | None, typer.Option(min=1)] = None,

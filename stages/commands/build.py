@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.models import ArgumentInfo
 
+from ...pipeline.errors import AevlpError
 from ..declaration import Declared, declared_in
 from ..option_types import Json
 
@@ -70,7 +71,10 @@ def _run(command: Command, given: dict[str, Any], as_json: bool) -> None:
     else:
         result = work(**given)
         module.show(result)
-    if getattr(result, "failed", False):
+    failed = getattr(result, "failed", False)
+    if isinstance(failed, str) and failed:
+        raise AevlpError(failed)
+    if failed:
         raise typer.Exit(1)
 
 

@@ -1,6 +1,7 @@
 """A data set, or all of a manifest -> a report of what is wrong with it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -8,37 +9,76 @@ from typing import Any
 from ...pipeline.clip.prompts import class_names
 from ...pipeline.datasets.dataset_check import KINDS, Checked, Finding, check_dataset
 from ...pipeline.errors import AevlpError
-from ...pipeline.files.image_formats import MAX_PIXELS
 from ...pipeline.manifest.formats import DatasetSpec
 from ...pipeline.manifest.load import load_manifest
-from ..console import Rate, out, print_json, print_table, progress_bar, say
+from ..console import Rate, out, print_table, progress_bar, say
+from ..declaration import takes
+from ..results import Table
+from .options import CheckOptions
 
 SHOWN = 3  # lines of one kind; --json has all
 
 
-def run(
-    name: str,
-    manifest: list[Path] | None,
-    root: Path | None,
-    workers: int | None,
-    as_json: bool,
-    max_pixels: int = MAX_PIXELS,
-) -> None:
-    """Check one data set, or each of the manifest at the path `name`; AevlpError where training would go wrong."""
-    specs = _asked_for(name, manifest)
+@dataclass(frozen=True, repr=False)
+class CheckReport(Table):
+    """What was read of each data set, and what is wrong; a row for each fault. failed: the data sets that would go wrong."""
+
+    checked: dict[str, Checked]
+
+    @property
+    def rows(self) -> Sequence[dict[str, Any]]:
+        """The faults: data set, kind, text, and whether training would go wrong."""
+        return [
+            {"dataset": name, "kind": fault.kind, "text": fault.text, "serious": fault.serious}
+            for name, of in self.checked.items()
+            for fault in of.findings
+        ]
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The names of the columns, also where nothing is wrong."""
+        return ("dataset", "kind", "text", "serious")
+
+    @property
+    def failed(self) -> str:
+        """In which data sets training would go wrong, as a sentence; empty where in none."""
+        serious = {name: sum(fault.serious for fault in of.findings) for name, of in self.checked.items()}
+        wrong = [f"{name} has {count} fault{'s' * (count > 1)}" for name, count in serious.items() if count]
+        return f"{', '.join(wrong)} with which training would go wrong" if wrong else ""
+
+    def summary(self) -> dict[str, Any]:
+        """Return images and faults of each data set."""
+        return {name: f"{of.images or 0:,} images, {len(of.findings):,} faults" for name, of in self.checked.items()}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what was found, by data set."""
+        return {name: _as_json(of) for name, of in self.checked.items()}
+
+
+@takes(CheckOptions)
+def check(options: CheckOptions) -> CheckReport:
+    """Read one data set, or each of a manifest, every image once, and return what is wrong with it.
+
+    Raises AevlpError where it cannot be read at all.
+    """
+    specs = _asked_for(options.source, options.manifest)
+    root = options.data_root
     if root is not None and len(specs) > 1:
         raise AevlpError(
-            f"--data-root is the folder of one data set, and {name} names {len(specs)}: {', '.join(specs)}"
+            f"--data-root is the folder of one data set, and {options.source} names {len(specs)}: {', '.join(specs)}"
         )
-    results = {key: _checked(spec, root or spec.default_root(), workers, max_pixels) for key, spec in specs.items()}
-    if as_json:
-        print_json({key: _as_json(checked) for key, checked in results.items()})
-    else:
-        for key, checked in results.items():
-            _print(key, checked)
-    serious = {key: sum(finding.serious for finding in checked.findings) for key, checked in results.items()}
-    if wrong := [f"{key} has {count} fault{'s' * (count > 1)}" for key, count in serious.items() if count]:
-        raise AevlpError(f"{', '.join(wrong)} with which training would go wrong")
+    return CheckReport(
+        {
+            key: _checked(spec, root or spec.default_root(), options.workers, options.max_pixels)
+            for key, spec in specs.items()
+        }
+    )
+
+
+def show(report: CheckReport) -> None:
+    """Print labels and faults of each data set."""
+    for name, checked in report.checked.items():
+        _print(name, checked)
 
 
 def _asked_for(name: str, manifest: list[Path] | None) -> Mapping[str, DatasetSpec]:
@@ -138,9 +178,9 @@ def _print(name: str, checked: Checked) -> None:
     print_table(f"{name}: what is wrong", ("kind", "number", "training"), rows, right=(1,))
     for kind, count, _ in kinds:  # one line each, so that a path can be copied
         for line in checked.of_kind(kind)[:SHOWN]:
-            out.print(f"{kind}: {line}", markup=False)
+            out.print(f"{kind}: {line}")
         if count > SHOWN:
-            out.print(f"{kind}: … and {count - SHOWN:,} more; --json has all", markup=False)
+            out.print(f"{kind}: … and {count - SHOWN:,} more; --json has all")
 
 
 def _mean(histogram: dict[int, int]) -> str:

@@ -1,5 +1,7 @@
 """The manifest -> what is on disk and what is missing; a data set's archives fetched, its labels written for other programs."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,32 +15,85 @@ from ...pipeline.files.unpack import unpack
 from ...pipeline.manifest.formats import DatasetSpec, ScenesSpec
 from ...pipeline.manifest.load import load_manifest
 from ...pipeline.manifest.sections import Download
-from ..console import byte_progress, out, print_json, print_table, say
+from ..console import byte_progress, out, print_table, say
+from ..declaration import takes
 from ..interrupted import keeping
+from ..results import Table
+from .options import DatasetsOptions
+
+COUNTED = ("classes", "train", "test")
 
 
-def run(name: str | None, manifest: list[Path] | None, root: Path | None, as_json: bool) -> None:
-    """Print every data set of the manifest, or one, with its state and its counts against the expected ones."""
-    known = load_manifest(manifest)
+@dataclass(frozen=True, repr=False)
+class DatasetList(Table):
+    """Data sets and their states, a row each. done: what was fetched or written, as lines."""
+
+    states: dict[str, dict[str, Any]]
+    done: tuple[str, ...] = ()
+
+    @property
+    def rows(self) -> Sequence[dict[str, Any]]:
+        """The data sets: name, title, state, and classes and images, found and expected."""
+        return [
+            {
+                "name": name,
+                "title": of["title"],
+                "state": of["state"],
+                **{kind: of["found"].get(kind) for kind in COUNTED},
+                **{f"expected_{kind}": of["expected"][kind] for kind in COUNTED},
+            }
+            for name, of in self.states.items()
+        ]
+
+    def summary(self) -> dict[str, Any]:
+        """Return the state of each."""
+        return {name: of["state"] for name, of in self.states.items()}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the states by name."""
+        return self.states
+
+
+@takes(DatasetsOptions)
+def datasets(options: DatasetsOptions) -> DatasetList:
+    """Return every data set of the manifest, or one, with its state and its counts against the expected ones.
+
+    download: its archives are fetched and unpacked first; export: its labels are written for other programs. Raises AevlpError
+    for an unknown name, and where one of the two has no name, or fails.
+    """
+    known = load_manifest(options.manifest)
+    name, root = options.name, options.data_root
+    if name is None and (options.download or options.export):
+        raise AevlpError("--download and --export need the name of a data set")
+    done: list[str] = []
+    if name is not None and options.download:
+        done += _download(known[name], options)
+    if name is not None and options.export:
+        done += _export(known[name], root, options.export)
     specs = known.datasets if name is None else {name: known[name]}
-    states = {key: state(spec, root) for key, spec in specs.items()}
-    if as_json:
-        print_json(states)
+    return DatasetList({key: state(spec, root) for key, spec in specs.items()}, tuple(done))
+
+
+def show(found: DatasetList) -> None:
+    """Print what was done, or the table of data sets."""
+    for line in found.done:
+        out.print(line)
+    if found.done:
         return
     rows = [
         (
             key,
             s["title"],
             s["state"],
-            *(_against(s["found"].get(kind), s["expected"][kind]) for kind in ("classes", "train", "test")),
+            *(_against(s["found"].get(kind), s["expected"][kind]) for kind in COUNTED),
         )
-        for key, s in states.items()
+        for key, s in found.states.items()
     ]
-    header = ("name", "title", "state", "classes", "train", "test")
+    header = ("name", "title", "state", *COUNTED)
     print_table("Data sets (found / expected)", header, rows, right=(3, 4, 5))
-    for key, s in states.items():
+    for key, s in found.states.items():
         if s["detail"]:
-            out.print(f"{key}: {s['detail']}", markup=False)
+            out.print(f"{key}: {s['detail']}")
 
 
 def state(spec: DatasetSpec, root: Path | None) -> dict[str, Any]:
@@ -84,30 +139,28 @@ def state(spec: DatasetSpec, root: Path | None) -> dict[str, Any]:
     return {**result, "state": "found"}
 
 
-def download(name: str, manifest: list[Path] | None, root: Path | None) -> None:
-    """Fetch and unpack a data set's archives in its folder, or print the steps where they are not to be fetched."""
-    spec = load_manifest(manifest)[name]
-    folder = root or spec.default_root()
+def _download(spec: DatasetSpec, options: DatasetsOptions) -> list[str]:
+    """Fetch and unpack a data set's archives in its folder; return what was done, or the steps where a person must do it."""
+    name, folder = spec.name, options.data_root or spec.default_root()
     if not spec.downloads:
         if spec.steps is None:
             raise AevlpError(f"{name}: the manifest names no archives to fetch")
-        out.print(f"{spec.title} cannot be fetched by a program.\n{spec.steps.strip()}\nin {folder}", markup=False)
-        return
+        return [f"{spec.title} cannot be fetched by a program.", *spec.steps.strip().splitlines(), f"in {folder}"]
     if (found := state(spec, folder))["state"] in ("found", "counts differ"):
-        out.print(f"{name}: {found['found']['train'] + found['found']['test']:,} images are in {folder} already")
-        return
-    with keeping("what was fetched and unpacked is kept; the same command goes on"):
+        return [f"{name}: {found['found']['train'] + found['found']['test']:,} images are in {folder} already"]
+    with keeping("what was fetched and unpacked is kept; the same command resumes"):
         archives = _fetched(spec, folder)
     after = state(spec, folder)
     if after["state"] not in ("found", "counts differ"):
         raise AevlpError(f"{name}: the archives are unpacked in {folder}, and yet: {after['detail']}")
     size = sum(path.stat().st_size for path in archives) / 1e9
-    out.print(
+    root = options.data_root
+    more = "".join(f" --manifest {path}" for path in options.manifest or []) + (f" --data-root {root}" if root else "")
+    return [
         f"{name}: {after['found']['train'] + after['found']['test']:,} images in {folder}; its archives ({size:,.1f} GB) are "
-        f"not needed any more: {', '.join(path.name for path in archives)}"
-    )
-    more = "".join(f" --manifest {path}" for path in manifest or []) + (f" --data-root {root}" if root else "")
-    out.print(f"next: aevlp check {name}{more} · aevlp pseudolabel --dataset {name}{more}", soft_wrap=True)
+        f"not needed any more: {', '.join(path.name for path in archives)}",
+        f"next: aevlp check {name}{more} · aevlp pseudolabel --dataset {name}{more}",
+    ]
 
 
 def _fetched(spec: DatasetSpec, folder: Path) -> list[Path]:
@@ -134,21 +187,19 @@ def needed_archives(spec: DatasetSpec, folder: Path) -> list[Download]:
     return holding or list(spec.downloads)
 
 
-def write_formatted(name: str, manifest: list[Path] | None, root: Path | None, target: Path) -> None:
+def _export(spec: DatasetSpec, root: Path | None, target: Path) -> list[str]:
     """Write a data set's labels as formatted_{train,val}_{images,labels,labels_obs}.npy, and its class names beside them."""
-    spec = load_manifest(manifest)[name]
     images = load_images(spec, root)
     # The types of the published files.
     paths = export(images, target, "int64" if spec.format == "cub" else "float64")
     names = target / "classes.txt"
     with replacing(names) as temporary:
         temporary.write_text("".join(f"{name}\n" for name in images.classes), encoding="utf-8")
-    for path in (*paths, names):
-        out.print(str(path), markup=False)
     say(
         f"to read them here: format: formatted, folder: {target.absolute()}, classes: {names.absolute()}, and "
         f"{images.image_root.absolute()} as --data-root"
     )
+    return [str(path) for path in (*paths, names)]
 
 
 def _against(found: int | None, expected: int | None) -> str:
