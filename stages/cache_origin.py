@@ -18,16 +18,16 @@ from ..pipeline.files.file_versions import FileVersions
 from ..pipeline.files.locations import location
 from ..pipeline.files.stamps import stamped_size
 from ..pipeline.labels.observation import checked
+from ..pipeline.labels.relabelling import class_places
 from ..pipeline.manifest.formats import DatasetSpec
 from ..pipeline.manifest.load import load_manifest
 from ..pipeline.score_cache import CacheRows, ScoreCache
-from ..pipeline.score_cache.labelled_images import class_places
 from .console import say
 
 if TYPE_CHECKING:
     import torch
 
-    from ..pipeline.clip.encoder import ClipEncoder
+    from ..pipeline.clip.libraries import Encoder
 
 Texts = Sequence[str] | np.ndarray
 
@@ -174,16 +174,17 @@ def data_root(cache: ScoreCache, given: Path | None, needed: bool = True) -> Pat
     return root
 
 
-def scoring_encoder(provenance: dict[str, Any], folder: Path, device: "torch.device") -> "ClipEncoder":
+def scoring_encoder(provenance: dict[str, Any], folder: Path, device: "torch.device") -> "Encoder":
     """Return the CLIP that made a cache; AevlpError where its weights are others by now.
 
     provenance: the cache's, or the same keys of a run. folder: the manifest's, below which its files are looked for.
     """
-    from ..pipeline.clip.encoder import ClipEncoder, ClipSource
+    from ..pipeline.clip.libraries import load_encoder
+    from ..pipeline.clip.source import ClipSource
 
     clip = provenance["clip"]
     source = ClipSource.recorded(provenance, folder)
-    encoder = ClipEncoder(source, device, seed=provenance["seed"])
+    encoder = load_encoder(source, device, seed=provenance["seed"])
     if encoder.weights_sha256 != provenance["weights_sha256"]:
         raise AevlpError(
             f"{clip['weights'] or 'the weights'} of {clip['model']} are not the weights that made the cache: SHA-256 "

@@ -109,6 +109,11 @@ class ClipEncoder:
         self.tower = towers.create(name, image_tower_of(self.model), self.image_size, threads)
 
 
+def load(source: ClipSource, device: torch.device, precision: str, seed: int) -> ClipEncoder:
+    """Return a CLIP of open_clip's."""
+    return ClipEncoder(source, device, precision, seed)
+
+
 def absent_weights(source: ClipSource) -> Absent | None:
     """Return the weights file that a scoring model needs and that is not on this machine, None where nothing is missing.
 

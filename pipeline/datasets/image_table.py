@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..files.stamps import file_size
+from ..labels.relabelling import class_places, relabelled, relabelled_truth
 from .faults import Remark
 
 
@@ -84,11 +85,8 @@ class ImageTable:
 
     def of_classes(self, classes: Sequence[str]) -> "ImageTable":
         """Return the table with the labels of other classes; one that it does not know is unobserved, and no truth is known."""
-        place = {name: n for n, name in enumerate(self.classes)}
-        places = np.array([place.get(name, -1) for name in classes], dtype=np.int64)
-        known = places >= 0
-        truth = self.truth[:, places] if self.truth is not None and known.all() else None
-        observed = np.where(known, self.observed[:, places], np.int8(0))
+        places = class_places(self.classes, classes)
+        truth, observed = relabelled_truth(self.truth, places), relabelled(self.observed, places)
         return replace(self, classes=tuple(classes), truth=truth, observed=observed)
 
     def relative_paths(self) -> list[str]:

@@ -4,13 +4,15 @@
 photographs a value is a grey level away from Pillow's here and there, rarely two, in the mean below 0.02.
 """
 
+from itertools import groupby
+
 import torch
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ..errors import AevlpError
-from .views import view_boxes, view_bytes
+from .views import Box, scheme_of, view_bytes
 
 FAST, EXACT = "fast", "exact"
 RESIZES = (FAST, EXACT)
@@ -18,25 +20,19 @@ _STRETCHED = "stretched to a square, antialiased bilinear, "
 _BY = {FAST: "torch", EXACT: "Pillow"}
 
 
-def resized_views(pixels: Tensor, grid: int, size: int, compat: str = "paper", resize: str = FAST) -> Tensor:
-    """Return the whole image and its grid² tiles (1 + grid², 3, size, size) uint8, on the device of `pixels`, in
-    any memory layout.
+def resized_views(pixels: Tensor, grid: int | str, size: int, compat: str = "paper", resize: str = FAST) -> Tensor:
+    """Return the views (V, 3, size, size) uint8 that `scheme_of` says, on the device of `pixels`, in any memory layout.
 
     pixels: (H, W, 3) uint8 RGB, in memory, or on a GPU where resize is "fast". A box without area is black.
     """
     height, width = pixels.shape[:2]
-    whole, *tiles = view_boxes(width, height, grid, compat)
+    whole, *boxes = scheme_of(grid, compat).boxes(width, height)
     if resize == EXACT:
         image = Image.fromarray(pixels.numpy())
-        views = torch.stack([torch.from_numpy(view_bytes(image, box, size).copy()) for box in (whole, *tiles)])
+        views = torch.stack([torch.from_numpy(view_bytes(image, box, size).copy()) for box in (whole, *boxes)])
         return views.permute(0, 3, 1, 2)
-    left, upper, right, lower = tiles[0]  # all have one size
-    if right == left or lower == upper:
-        resized = pixels.new_zeros(len(tiles), 3, size, size)
-    else:
-        crops = torch.stack([pixels[upper:lower, left:right] for left, upper, right, lower in tiles])
-        resized = _stretched(crops, size)
-    return torch.cat([_stretched(pixels[None], size), resized])
+    alike = groupby(boxes, key=lambda box: (box[2] - box[0], box[3] - box[1]))  # tiles of a grid: all of them
+    return torch.cat([_stretched(pixels[None], size), *(_cut(pixels, list(of_size), size) for _, of_size in alike)])
 
 
 def resized_image(pixels: Tensor, size: int, resize: str = FAST) -> Tensor:
@@ -58,6 +54,15 @@ def resize_of(description: str) -> str:
         if description == described(resize):
             return resize
     raise AevlpError(f"unknown resize {description!r}: expected {' or '.join(repr(described(r)) for r in RESIZES)}")
+
+
+def _cut(pixels: Tensor, boxes: list[Box], size: int) -> Tensor:
+    """Return boxes of one size, each stretched: (n, 3, size, size)."""
+    left, upper, right, lower = boxes[0]
+    if right <= left or lower <= upper:
+        return pixels.new_zeros(len(boxes), 3, size, size)
+    crops = torch.stack([pixels[upper:lower, left:right] for left, upper, right, lower in boxes])
+    return _stretched(crops, size)
 
 
 def _stretched(boxes: Tensor, size: int) -> Tensor:

@@ -3,21 +3,21 @@
 For a GPU the workers only decode: the decoded bytes travel there once, and are cut and resized there.
 """
 
-import signal
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, get_worker_info
+from torch.utils.data import Dataset
 
 from ..errors import AevlpError, ImageError
 from ..files.image_formats import MAX_PIXELS
 from .decoders import PILLOW
 from .read import read_pixels
 from .resizing import EXACT, resized_views
+from .views import scheme_of
+from .worker_loading import handed_over, loader
 
 
 @dataclass(frozen=True)
@@ -45,15 +45,15 @@ Item = tuple[int, str, str, Tensor | None] | AevlpError
 class ViewDataset(Dataset):
     """Item i: i, status, reason and the views (V, 3, S, S) uint8 of image i, None where it cannot be read.
 
-    resize: as for `resized_views`. decoder, max_pixels: as for `read_pixels`. decoded_only: give the decoded image (H, W, 3) in
-    the place of its views, which `views_on` makes.
+    grid, compat, resize: as for `resized_views`. decoder, max_pixels: as for `read_pixels`. decoded_only: give the decoded
+    image (H, W, 3) in the place of its views, which `views_on` makes.
     An error that is not the image's own is given, not raised: a worker would raise another one, with a traceback as its text.
     """
 
     def __init__(
         self,
         paths: Sequence[Path],
-        grid: int,
+        grid: int | str,
         size: int,
         compat: str,
         resize: str = EXACT,
@@ -95,14 +95,10 @@ class ViewDataset(Dataset):
             views, shapes = torch.empty(len(readable), *self._shape, dtype=torch.uint8), None
             for of_image, each in zip(views, readable, strict=True):
                 of_image.copy_(each)
-        if get_worker_info() is not None:
-            try:
-                views.share_memory_()  # here, where an error is seen: torch's own thread would lose the batch, and all would wait
-            except RuntimeError as error:
-                return AevlpError(
-                    f"shared memory is full ({' '.join(str(error).split())[:120]}): give it more room (docker run --shm-size), "
-                    f"or run the same command again with fewer --workers"
-                )
+        try:
+            views = handed_over(views)
+        except AevlpError as error:
+            return error
         return ViewBatch(
             [item[0] for item in items], [item[1] for item in items], [item[2] for item in items], views, shapes
         )
@@ -120,7 +116,7 @@ class ViewDataset(Dataset):
 
     @property
     def _shape(self) -> tuple[int, int, int, int]:
-        return 1 + self.grid**2, 3, self.size, self.size
+        return scheme_of(self.grid, self.compat).count, 3, self.size, self.size
 
     def _views(self, pixels: Tensor) -> Tensor:
         return resized_views(pixels, self.grid, self.size, self.compat, self.resize)
@@ -131,29 +127,10 @@ def load_views(
 ) -> Iterator[ViewBatch]:
     """Yield batches of images, in the order given; `batches` is asked for row numbers a little ahead of what is yielded.
 
-    pinned: whether in memory that a GPU copies from.
-    The workers are started before it is asked for the first time, so that they hold nothing that it opens.
+    pinned: as for `loader`, which starts the workers.
     Raises AevlpError where something else than an image itself keeps it from being read.
     """
-    loader = DataLoader(
-        dataset,
-        batch_sampler=batches,  # type: ignore[arg-type]
-        num_workers=workers,
-        collate_fn=dataset.collate,
-        pin_memory=pinned,
-        worker_init_fn=_leave_the_end_to_the_parent,
-    )
-    for batch in loader:
+    for batch in loader(dataset, batches, dataset.collate, workers, pinned):
         if isinstance(batch, AevlpError):
             raise batch
         yield batch
-
-
-def _leave_the_end_to_the_parent(_: int) -> None:
-    """Have a worker ignore what a terminal or a job's end sends to all processes: the parent ends it, in order.
-
-    A thread that hands a batch over would print a traceback where the parent breaks off.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(30))  # where the parent does not end it
-    sys.excepthook = lambda *_: None

@@ -5,6 +5,9 @@ remaining columns and rows at the right and the bottom dropped).
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Protocol
 
 import numpy as np
 from PIL import Image
@@ -13,6 +16,47 @@ from ..errors import AevlpError
 
 Box = tuple[int, int, int, int]
 COMPAT = ("paper", "published")
+
+# Name, as in a manifest's `damp: {grid: NAME}` -> module here with `scheme(compat) -> ViewScheme`, imported when it is needed.
+# A number in the place of the name is `Tiles` of so many a side.
+SCHEMES: dict[str, str] = {}
+
+
+class ViewScheme(Protocol):
+    """Which boxes of an image are its views. count: how many, V; the first is the whole image."""
+
+    @property
+    def count(self) -> int: ...
+
+    def boxes(self, width: int, height: int) -> list[Box]:
+        """Return the V boxes of an image."""
+        ...
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """The whole image, and grid² equal tiles of it."""
+
+    grid: int
+    compat: str = "paper"
+
+    @property
+    def count(self) -> int:
+        return 1 + self.grid**2
+
+    def boxes(self, width: int, height: int) -> list[Box]:
+        return view_boxes(width, height, self.grid, self.compat)
+
+
+def scheme_of(grid: int | str, compat: str = "paper") -> ViewScheme:
+    """Return the views of `grid` tiles a side, or of the scheme of that name; AevlpError where there is none."""
+    if isinstance(grid, int):
+        return Tiles(grid, compat)
+    if grid not in SCHEMES:
+        raise AevlpError(
+            f"grid: expected a number of tiles a side{''.join(f' or {name}' for name in SCHEMES)}, found {grid!r}"
+        )
+    return import_module(f".{SCHEMES[grid]}", __package__).scheme(compat)
 
 
 def tile_boxes(width: int, height: int, grid: int, compat: str = "paper") -> list[Box]:

@@ -3,12 +3,15 @@
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, field_validator, model_validator
+from pydantic_core import PydanticKnownError
 
 from ..errors import AevlpError
 from ..labels.damp import DampSettings
 from ..labels.splits import SPLITS, split_of
 from .clip_names import may_bring_weights
 from .pixel_statistics import Three, checked
+
+MOST_TILES = 32
 
 
 def known_splits(names: dict[str, Any]) -> dict[str, Any]:
@@ -27,7 +30,7 @@ def known_splits(names: dict[str, Any]) -> dict[str, Any]:
 def listed_names(names: Any) -> Any:
     """Return a list of names; ValueError for anything else, such as a bare 1 or no in YAML, which is no text."""
     if not (isinstance(names, list | tuple) and all(isinstance(name, str) for name in names)):
-        raise ValueError("expected a list of names; quote a name that YAML reads otherwise, as 'no' or '1'")
+        raise ValueError("expected a list of names; quote a name that YAML reads differently, as 'no' or '1'")
     return names
 
 
@@ -90,13 +93,24 @@ class Clip(Section, frozen=True):
         return {**given, "weights": None} if bring else given
 
 
+def _tiles(grid: Any) -> Any:
+    """Return a number of tiles a side, refused where it cannot be one, or the name of another scheme of views."""
+    number = int(grid) if isinstance(grid, str) and grid.strip().isdecimal() else grid
+    if isinstance(number, int) and number < 1:
+        raise PydanticKnownError("greater_than_equal", {"ge": 1})
+    if isinstance(number, int) and number > MOST_TILES:
+        raise PydanticKnownError("less_than_equal", {"le": MOST_TILES})
+    return number
+
+
 class Damp(Section, frozen=True):
     """The constants of the pseudo-labels (spec section 8); the defaults are the published program's.
 
+    grid: tiles a side, or the name of another scheme of views (`pipeline/images/views.py`).
     half: whether probabilities and scores are rounded to half precision; None does so under the rules of the published program.
     """
 
-    grid: int = Field(default=4, ge=1, le=32)
+    grid: Annotated[int | str, BeforeValidator(_tiles)] = 4
     temperature: float = Field(default=0.01, gt=0)
     eta: float = Field(default=0.1, ge=0)
     threshold: float = Field(default=0.5, ge=0, le=1)

@@ -6,9 +6,8 @@ from pathlib import Path
 from ..errors import AevlpError
 from ..files.atomic_write import replacing
 from ..files.locations import RemotePath, location
-from . import hdf5, parquet
+from .containers import container_of
 from .reader import ScoreCache
-from .recovery import recovered
 from .remote import on_disk, remove_local, uploading
 from .schema import CacheHeader, CacheRows
 from .unfinished import progress
@@ -19,6 +18,7 @@ __all__ = [
     "ScoreCache",
     "check_suffix",
     "open_cache",
+    "open_to_verify",
     "open_whole_cache",
     "remove_cache",
     "write_cache",
@@ -36,11 +36,12 @@ def open_cache(path: Path | str) -> ScoreCache:
 
 def open_whole_cache(path: Path | str) -> ScoreCache:
     """Return `open_cache`, after all bytes were compared with their checksums; AevlpError where they do not agree."""
-    cache = _opened(path, whole=True)
-    if cache.path.suffix == ".parquet":
-        for _ in cache.rows():
-            pass
-    return cache
+    return _opened(path, whole=True)
+
+
+def open_to_verify(path: Path | str) -> ScoreCache:
+    """Return a cache whose damage is to be looked for; AevlpError where it cannot be read without danger to the reader."""
+    return _opened(path, whole=container_of(location(path)).sealed)
 
 
 def _opened(path: Path | str, *, whole: bool) -> ScoreCache:
@@ -51,27 +52,11 @@ def _opened(path: Path | str, *, whole: bool) -> ScoreCache:
         )
     place = on_disk(path)
     try:
-        return ScoreCache(path, _store(place, whole))
+        return ScoreCache(path, container_of(path).read(place, whole))
     except AevlpError as error:
         if place == path:
             raise
         raise type(error)(f"cannot use {path}: {error}") from error  # which names the copy
-
-
-def _store(path: Path, whole: bool) -> hdf5.Hdf5Store | parquet.ParquetStore:
-    """Return what reads the format of a cache that is on the local disk; whole: a .h5 must hold the bytes that were written."""
-    if path.suffix == ".h5":
-        source = recovered(path)
-        if whole and not hdf5.is_sealed(path, source):
-            raise AevlpError(
-                f"{path} is damaged or was changed: the SHA-256 of its bytes is not the one in its first line; take a copy that "
-                f"is whole, or let aevlp convert write its content anew where that agrees with its checksums, or score the "
-                f"images again"
-            )
-        return hdf5.Hdf5Store(path, source)
-    if not path.is_dir():
-        raise AevlpError(f"{path}: a .parquet cache is a folder of Parquet files, found a file")
-    return parquet.ParquetStore(path)
 
 
 def write_cache(path: Path | str, header: CacheHeader, rows: Iterable[CacheRows]) -> None:
@@ -83,13 +68,9 @@ def write_cache(path: Path | str, header: CacheHeader, rows: Iterable[CacheRows]
     """
     path = check_suffix(location(path))
     with uploading(path) if isinstance(path, RemotePath) else replacing(path) as temporary:
-        if path.suffix == ".h5":
-            hdf5.write(temporary, header, _counted(path, header, rows))
-            written = ScoreCache(path, hdf5.Hdf5Store(temporary))
-        else:
-            parquet.write(temporary, header, _counted(path, header, rows))
-            written = ScoreCache(path, parquet.ParquetStore(temporary))
-        for _ in written.rows():
+        container = container_of(path)
+        container.write(temporary, header, _counted(path, header, rows))
+        for _ in ScoreCache(path, container.read(temporary)).rows():
             pass
 
 
@@ -112,7 +93,6 @@ def remove_cache(path: Path) -> None:
 
 
 def check_suffix(path: Path) -> Path:
-    """Return the path; AevlpError unless it ends in .h5 or .parquet."""
-    if path.suffix not in (".h5", ".parquet"):
-        raise AevlpError(f"{path}: a cache is a .h5 file or a .parquet folder")
+    """Return the path; AevlpError unless it ends as a cache does."""
+    container_of(path)
     return path

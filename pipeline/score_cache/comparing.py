@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from ..labels.relabelling import class_places
 from ..runtime.provenance import without_origins
-from .labelled_images import class_places
 from .reader import ScoreCache
 from .schema import ROWS_A_BLOCK, CacheHeader
 

@@ -43,6 +43,20 @@ def write(path: Path, header: CacheHeader, parts: Iterable[CacheRows]) -> None:
         whole.write(seal)
 
 
+def read(path: Path, whole: bool) -> "Hdf5Store":
+    """Return what reads a cache, which is made readable where another program left it open; whole: if no byte has changed."""
+    from .recovery import recovered  # which writes with what is here
+
+    source = recovered(path)
+    if whole and not is_sealed(path, source):
+        raise AevlpError(
+            f"{path} is damaged or was changed: the SHA-256 of its bytes is not the one in its first line; take a copy that "
+            f"is whole, or let aevlp convert write its content anew where that agrees with its checksums, or score the "
+            f"images again"
+        )
+    return Hdf5Store(path, source)
+
+
 def is_sealed(path: Path, source: Source | None = None) -> bool:
     """Return whether a file holds the very bytes that `write` wrote; HDF5, which can hang on damaged ones, is not asked.
 

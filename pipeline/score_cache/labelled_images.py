@@ -8,6 +8,7 @@ import numpy as np
 
 from ..datasets.image_table import data_fingerprint
 from ..files.stamps import stamped_size
+from ..labels.relabelling import class_places, relabelled, relabelled_truth
 from .reader import ScoreCache
 from .schema import CacheHeader
 
@@ -56,7 +57,7 @@ class LabelledImages:
         return replace(
             self,
             classes=tuple(classes),
-            truth=None if self.truth is None or (places < 0).any() else relabelled(self.truth, places),
+            truth=relabelled_truth(self.truth, places),
             observed=relabelled(self.observed, places),
         )
 
@@ -75,14 +76,3 @@ class LabelledImages:
             has_truth=self.truth is not None,
             provenance={**made, "dataset": dataset},
         )
-
-
-def class_places(known: Sequence[str], classes: Sequence[str]) -> np.ndarray:
-    """Return the place of each of `classes` among the known ones, -1 for one that is not there."""
-    place = {name: n for n, name in enumerate(known)}
-    return np.array([place.get(name, -1) for name in classes], dtype=np.int64)
-
-
-def relabelled(labels: np.ndarray, places: np.ndarray) -> np.ndarray:
-    """Return the columns of labels (n, C) at these places; where the place is -1, nothing is known: 0."""
-    return np.where(places >= 0, labels[:, places], labels.dtype.type(0))

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from ..errors import AevlpError
 from .checksums import Checksums, block_checksums, header_checksum
+from .reader import ScoreCache
 from .schema import ROWS_A_BLOCK, TEXT_COLUMNS, CacheHeader, CacheRows, array_columns, in_blocks
 
 WITH_DICTIONARY: Any = list(TEXT_COLUMNS)  # numbers are read four times as fast without
@@ -39,6 +40,17 @@ def write(folder: Path, header: CacheHeader, parts: Iterable[CacheRows]) -> None
             start += len(rows)
     finally:
         _close(writer, checksums)
+
+
+def read(path: Path, whole: bool) -> "ParquetStore":
+    """Return what reads a cache; whole: if all its checksums agree."""
+    if not path.is_dir():
+        raise AevlpError(f"{path}: a .parquet cache is a folder of Parquet files, found a file")
+    store = ParquetStore(path)
+    if whole:
+        for _ in ScoreCache(path, store).rows():
+            pass
+    return store
 
 
 def _close(writer: pq.ParquetWriter | None, checksums: Checksums) -> None:

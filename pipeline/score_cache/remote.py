@@ -14,6 +14,7 @@ from filelock import FileLock
 from ..errors import AevlpError
 from ..files.atomic_write import replacing
 from ..files.locations import RemoteError, RemotePath, forget_listings
+from .containers import container_of
 
 
 def local_place(target: Path) -> Path:
@@ -102,7 +103,8 @@ def on_disk(source: Path) -> Path:
 def _files(source: RemotePath) -> dict[RemotePath, tuple[int, str]]:
     """Return the files of a cache as they are now, each with what tells it from others: one, or those of a folder."""
     forget_listings()
-    found = {path: path.identity() for path in (source, *source.glob("part-*.parquet"))}
+    files = container_of(source).files
+    found = {path: path.identity() for path in (source, *(source.glob(files) if files else ()))}
     return {path: identity for path, identity in found.items() if identity is not None}
 
 

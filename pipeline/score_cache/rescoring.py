@@ -8,11 +8,12 @@ import numpy as np
 
 from ..errors import AevlpError
 from ..labels.damp import DampSettings
-from .labelled_images import LabelledImages, class_places, relabelled
+from ..labels.relabelling import class_places
+from .labelled_images import LabelledImages
 from .reader import ScoreCache
 from .schema import CacheHeader, CacheRows
-from .scores import with_scores
-from .selecting import insist_on_two
+from .scores import of_classes
+from .selecting import require_two
 
 
 def rescored(
@@ -31,19 +32,10 @@ def rescored(
     """
     if cache.header.stores != "embedding":
         raise AevlpError(f"{cache.path} holds cosines, no embeddings: make one that does with --store embedding")
-    insist_on_two(classes)
+    require_two(classes)
     images = LabelledImages.of(cache).relabelled(classes)
     header = images.header(
         replace(cache.header, prompts=tuple(prompts), text=text), **provenance, vocabulary="rescored"
     )
     places = class_places(cache.classes, classes)
-    return header, (_of_classes(rows, places, header, settings) for rows in cache.rows())
-
-
-def _of_classes(rows: CacheRows, places: np.ndarray, header: CacheHeader, settings: DampSettings) -> CacheRows:
-    labelled = replace(
-        rows,
-        truth=relabelled(rows.truth, places) if rows.truth is not None and header.has_truth else None,
-        observed=relabelled(rows.observed, places),
-    )
-    return with_scores(header, labelled, settings)
+    return header, (of_classes(rows, places, header, settings) for rows in cache.rows())

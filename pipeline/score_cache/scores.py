@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..labels.damp import DampSettings, codes_from_scores, damp_scores
+from ..labels.relabelling import relabelled, relabelled_truth
 from .reader import cosines
 from .schema import CacheHeader, CacheRows
 
@@ -16,6 +17,20 @@ def similarity(header: CacheHeader, rows: CacheRows) -> np.ndarray:
         return rows.similarity.astype(np.float32)
     assert rows.view_embedding is not None
     return cosines(rows.view_embedding, header.text)
+
+
+def of_classes(rows: CacheRows, places: np.ndarray, header: CacheHeader, settings: DampSettings) -> CacheRows:
+    """Return rows with the labels, and the cosines if they are stored, of other classes, and with scores made anew of these.
+
+    places: of each of `header`'s classes its place among those of the rows, -1 for one that is new.
+    """
+    chosen = replace(
+        rows,
+        truth=relabelled_truth(rows.truth, places),
+        observed=relabelled(rows.observed, places),
+        similarity=None if rows.similarity is None else rows.similarity[..., places],
+    )
+    return with_scores(header, chosen, settings)
 
 
 def with_scores(header: CacheHeader, rows: CacheRows, settings: DampSettings) -> CacheRows:

@@ -7,10 +7,11 @@ import numpy as np
 
 from ..errors import AevlpError, unknown_name
 from ..labels.damp import DampSettings
-from .labelled_images import LabelledImages, class_places, relabelled
+from ..labels.relabelling import class_places
+from .labelled_images import LabelledImages
 from .reader import ScoreCache
 from .schema import CacheHeader, CacheRows
-from .scores import with_scores
+from .scores import of_classes
 
 
 def selected(
@@ -24,7 +25,7 @@ def selected(
     for name in classes:
         if name not in cache.classes:
             raise unknown_name(f"class of {cache.path}", name, cache.classes)
-    insist_on_two(classes)
+    require_two(classes)
     images = LabelledImages.of(cache).take(rows)
     if list(classes) == cache.classes:
         return images.header(cache.header), cache.rows(rows)
@@ -38,20 +39,10 @@ def selected(
         ),
         vocabulary=made,
     )
-    return header, (_of_classes(part, places, header, settings) for part in cache.rows(rows))
+    return header, (of_classes(part, places, header, settings) for part in cache.rows(rows))
 
 
-def insist_on_two(classes: Sequence[str]) -> None:
+def require_two(classes: Sequence[str]) -> None:
     """Raise AevlpError for less than two classes."""
     if len(classes) < 2:
         raise AevlpError(f"at least two classes are needed, found {len(classes)}: a score is a share among the classes")
-
-
-def _of_classes(rows: CacheRows, places: np.ndarray, header: CacheHeader, settings: DampSettings) -> CacheRows:
-    chosen = replace(
-        rows,
-        truth=None if rows.truth is None else relabelled(rows.truth, places),
-        observed=relabelled(rows.observed, places),
-        similarity=None if rows.similarity is None else rows.similarity[..., places],
-    )
-    return with_scores(header, chosen, settings)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..clip.encoder import ClipEncoder
+from ..clip.libraries import Encoder
 from ..clip.micro_batch import PassSize
 from ..datasets import ImageTable
 from ..errors import AevlpError
@@ -52,7 +52,7 @@ class Scorer:
 
     def __init__(
         self,
-        encoder: ClipEncoder,
+        encoder: Encoder,
         views: ViewDataset,
         header: CacheHeader,
         text: np.ndarray,

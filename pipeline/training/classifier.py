@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..clip.encoder import IMAGENET_STATISTICS, ClipEncoder, image_tower, quiet
+from ..clip.encoder import IMAGENET_STATISTICS, image_tower, quiet
+from ..clip.libraries import Encoder
 from ..errors import AevlpError, unknown_name
 from ..files.absent_files import Absent, absent_from_hub
 from ..images.resizing import EXACT
@@ -128,7 +129,7 @@ def create_linear(
 
 
 def create_clip(
-    encoder: ClipEncoder,
+    encoder: Encoder,
     width: int,
     num_classes: int,
     mean: Any,

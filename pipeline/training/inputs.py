@@ -3,7 +3,6 @@
 Both kinds have one method, `batches(rows, sizes, mirrored)`, which yields the rows in the order given, each once.
 """
 
-import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
+from torch.utils.data import Dataset, Sampler
 
 from ..errors import AevlpError, ImageError
 from ..files.image_formats import MAX_PIXELS
@@ -21,6 +20,7 @@ from ..images.decoders import fastest
 from ..images.image_cache import ImageCache
 from ..images.read import read_pixels
 from ..images.resizing import EXACT, resized_image
+from ..images.worker_loading import handed_over, loader
 
 EVALUATION_BATCH, GPU_EVALUATION_BATCH = 64, 256
 BATCH_BYTES = 64 << 20  # of the pixels of a batch to judge: each worker holds some in shared memory
@@ -67,16 +67,8 @@ class PixelInputs:
         if device.type == "cuda":
             self.evaluation_batch = min(GPU_EVALUATION_BATCH, max(EVALUATION_BATCH, BATCH_BYTES // (3 * size**2)))
         self._order = _Order()
-        self._loader = DataLoader(
-            _Resized(root, names, size, upright, resize, fastest(), cached, max_pixels),
-            batch_sampler=self._order,
-            num_workers=workers,
-            collate_fn=_collate,
-            persistent_workers=workers > 0,  # they live on from pass to pass
-            pin_memory=device.type == "cuda",
-            worker_init_fn=_leave_signals_to_the_parent,
-            generator=torch.Generator(),  # a pass must not draw from the global one: dropout would differ after a resume
-        )
+        images = _Resized(root, names, size, upright, resize, fastest(), cached, max_pixels)
+        self._loader = loader(images, self._order, _collate, workers, pinned=device.type == "cuda", lasting=True)
 
     def batches(
         self, rows: np.ndarray, sizes: int | Sequence[int], mirrored: np.ndarray | None = None
@@ -212,12 +204,6 @@ def _slices(n: int, sizes: int | Sequence[int]) -> list[slice]:
     return [slice(*pair) for pair in zip([0, *ends], ends, strict=False)]
 
 
-def _leave_signals_to_the_parent(_: int) -> None:
-    """Go on decoding for the step in flight where a signal goes to all processes, as Ctrl-C does; the parent ends this one."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(30))  # where the parent does not end it
-
-
 def _collate(items: list[_Item]) -> _Batch | str:
     """Return items as a batch, or what is wrong with the first that has a fault."""
     images: list[np.ndarray] = []
@@ -226,13 +212,9 @@ def _collate(items: list[_Item]) -> _Batch | str:
             return pixels
         images.append(pixels)
     whole = torch.from_numpy(np.stack(images)) if images else torch.empty(0, 1, 1, 3, dtype=torch.uint8)
-    if get_worker_info() is not None:
-        try:
-            whole.share_memory_()  # here, where an error is seen: torch's own thread would lose the batch, and all would wait
-        except RuntimeError as error:
-            return (
-                f"shared memory is full ({' '.join(str(error).split())[:120]}): give it more room (docker run --shm-size), or "
-                f"run the same command again with fewer --workers"
-            )
+    try:
+        whole = handed_over(whole)
+    except AevlpError as error:
+        return str(error)
     mirror = torch.tensor([place for place, (_, mirrored, _) in enumerate(items) if mirrored], dtype=torch.int64)
     return _Batch(np.array([row for row, _, _ in items], dtype=np.int64), whole, mirror)

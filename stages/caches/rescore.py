@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ...pipeline.clip.encoder import ClipEncoder
+from ...pipeline.clip.libraries import Encoder
 from ...pipeline.clip.prompts import class_names, class_prompts
 from ...pipeline.clip.text_graph import TextGraph
 from ...pipeline.errors import AevlpError
@@ -89,7 +89,7 @@ def _text_graph(cache: ScoreCache) -> TextGraph | None:
     return TextGraph(made["sparse_topk"], made["reweight"], made["temperature"], made["seed"])
 
 
-def _vectors(encoder: ClipEncoder, sentences: list[list[str]], graph: TextGraph | None, names: list[str]) -> np.ndarray:
+def _vectors(encoder: Encoder, sentences: list[list[str]], graph: TextGraph | None, names: list[str]) -> np.ndarray:
     text = encoder.encode_classes(sentences)
     if graph is not None:
         text = graph(text, names)

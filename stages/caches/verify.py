@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ...pipeline.errors import AevlpError
-from ...pipeline.score_cache import CacheRows, ScoreCache, open_cache, open_whole_cache
+from ...pipeline.score_cache import CacheRows, ScoreCache, open_to_verify
 from ...pipeline.score_cache.consistency import row_faults
 from ...pipeline.score_cache.schema import ROWS_A_BLOCK
 from ..cache_origin import Origin, data_root, dataset_of, origin_of
@@ -29,7 +29,7 @@ def run(
     It is compared with the data set that is asked for, or else with the one that it was made from, if that is still there.
     """
     try:
-        cache = open_whole_cache(path) if path.suffix == ".h5" else open_cache(path)  # whose damage is looked for below
+        cache = open_to_verify(path)
     except AevlpError as error:
         if as_json:
             print_json({"path": str(path), "images": None, "compared_with": None, "faults": [str(error)]})

@@ -10,13 +10,15 @@ import numpy as np
 import torch
 
 from ...pipeline.clip import towers
-from ...pipeline.clip.encoder import RANDOM, ClipEncoder, ClipSource
+from ...pipeline.clip.encoder import RANDOM, ClipSource
+from ...pipeline.clip.libraries import Encoder, load_encoder
 from ...pipeline.clip.prompts import class_names, class_prompts
 from ...pipeline.datasets import ImageTable, load_images
 from ...pipeline.files.file_versions import FileVersions
 from ...pipeline.files.image_formats import MAX_PIXELS
 from ...pipeline.images import decoders
 from ...pipeline.images.resizing import FAST, described
+from ...pipeline.images.views import scheme_of
 from ...pipeline.labels.observation import checked, parsed
 from ...pipeline.manifest.formats import PACKAGED, DatasetSpec
 from ...pipeline.runtime.device import find_device
@@ -45,7 +47,7 @@ class Options:
     observe: str | dict[str, Any] | None = None
     clip: str | None = None
     weights: str | None = None
-    grid: int | None = None
+    grid: int | str | None = None
     limit: int | None = None
     device: str | None = None
     precision: str | None = None
@@ -87,7 +89,7 @@ class ScoringPlan:
     root: Path
     images: ImageTable
     versions: FileVersions
-    encoder: ClipEncoder
+    encoder: Encoder
     recipe: Recipe
     text: np.ndarray
     header: CacheHeader
@@ -127,6 +129,7 @@ def make_plan(options: Options, spec: DatasetSpec) -> ScoringPlan:
     note_missing(spec, images, files)
     names = class_names(images.classes, spec.name_rule, spec.natural_names, spec.synonyms, options.compat)
     sentences = class_prompts(names, spec.prompt)
+    grid = options.grid or spec.damp.grid
     graph = text_graph.asked_for(options, spec)
 
     source = scoring_model.asked_for(options, spec.clip)
@@ -134,7 +137,7 @@ def make_plan(options: Options, spec: DatasetSpec) -> ScoringPlan:
         say("The weights are RANDOM, as asked: scores and pseudo-labels will mean nothing.")
     _note_unpublished_clip(options, source)
     precision = options.precision or ("fp16" if device.type == "cuda" else "fp32")  # bf16 moves cosines by up to 0.01
-    encoder = ClipEncoder(source.located(spec.manifest_path.parent), device, precision, options.seed)
+    encoder = load_encoder(source.located(spec.manifest_path.parent), device, precision, options.seed)
     scoring_model.say_how_it_is_fed(source, encoder)
     tower = options.tower or towers.fitting(device, precision)
     towers.check(tower, device, precision)
@@ -158,7 +161,7 @@ def make_plan(options: Options, spec: DatasetSpec) -> ScoringPlan:
         tower=towers.described(tower),
         prompt=list(spec.prompt),
         text_graph=text_graph.recorded(graph, encoder),
-        method={**vars(spec.damp.settings(options.compat)), "grid": options.grid or spec.damp.grid},
+        method={**vars(spec.damp.settings(options.compat)), "grid": grid},
         observation=images.observation,
         precision=encoder.precision,
         seed=options.seed,
@@ -167,7 +170,7 @@ def make_plan(options: Options, spec: DatasetSpec) -> ScoringPlan:
     header = CacheHeader(
         rows=len(images),
         flips=FLIPS,
-        views=1 + recipe.method["grid"] ** 2,
+        views=scheme_of(grid, options.compat).count,
         width=text.shape[1],
         storage=options.storage,
         classes=images.classes,

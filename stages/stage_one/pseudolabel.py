@@ -13,6 +13,7 @@ from ...pipeline.manifest.load import load_manifest
 from ...pipeline.runtime.provenance import difference
 from ...pipeline.runtime.ranks import Rank, this_rank
 from ...pipeline.score_cache import ScoreCache, check_suffix, open_cache, remove_cache, write_cache
+from ...pipeline.score_cache.containers import container_of
 from ...pipeline.score_cache.remote import check_writable, local_place
 from ...pipeline.score_cache.unfinished import (
     exclusive,
@@ -66,17 +67,7 @@ def _check_target(path: Path) -> None:
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise AevlpError(f"cannot write {path}: {existing} is {'read-only' if existing.is_dir() else 'not a folder'}")
     check_writable(path)
-    if not path.exists():
-        return
-    folder = path.suffix == ".parquet"
-    if path.is_dir() != folder:
-        raise AevlpError(
-            f"{path} is a {'file' if folder else 'folder'}, a {path.suffix} cache is not: choose another --cache"
-        )
-    if folder and (
-        strange := [p.name for p in path.iterdir() if not (p.name.startswith("part-") and p.suffix == ".parquet")]
-    ):
-        raise AevlpError(f"{path} holds {strange[0]!r}, which is no part of a cache: choose another --cache")
+    container_of(path).require_replaceable(path)
 
 
 def _delete(path: Path, rank: Rank, agreed: bool) -> None:

@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 from ...pipeline.clip.as_trained import ASSUMED, all_tags
-from ...pipeline.clip.encoder import IMAGENET_STATISTICS, ClipEncoder
+from ...pipeline.clip.encoder import IMAGENET_STATISTICS
+from ...pipeline.clip.libraries import Encoder
 from ...pipeline.clip.source import ClipSource
 from ...pipeline.errors import AevlpError
 from ...pipeline.manifest.clip_names import RANDOM, may_bring_weights
@@ -43,7 +44,7 @@ def asked_for(options: "Options", manifest: Clip) -> ClipSource:
     return ClipSource(model, weights, mean, std, activation, said_by)
 
 
-def say_how_it_is_fed(source: ClipSource, encoder: ClipEncoder) -> None:
+def say_how_it_is_fed(source: ClipSource, encoder: Encoder) -> None:
     """Say which pixel statistics nothing says, so that they are assumed; and those that a file's model has in all its tags."""
     trained = encoder.trained
     statistics = f"mean {written(trained.mean)}, std {written(trained.std)}"
@@ -59,7 +60,7 @@ def say_how_it_is_fed(source: ClipSource, encoder: ClipEncoder) -> None:
         )
 
 
-def own_resize(encoder: ClipEncoder) -> str:
+def own_resize(encoder: Encoder) -> str:
     """Return how images were resized where the model was trained, if that is said and is not how views are; else ""."""
     own = (encoder.trained.interpolation, encoder.trained.resize_mode)
     if None in own or own == ("bilinear", "squash"):
@@ -67,7 +68,7 @@ def own_resize(encoder: ClipEncoder) -> str:
     return f", stretched, bilinear (its own preprocessing: {own[0]}, {MODES.get(str(own[1]), own[1])})"
 
 
-def recorded(source: ClipSource, encoder: ClipEncoder) -> dict[str, Any]:
+def recorded(source: ClipSource, encoder: Encoder) -> dict[str, Any]:
     """Return what a cache's provenance says of the CLIP, from which `ClipSource.recorded` finds it again."""
     trained = encoder.trained
     return {
@@ -82,6 +83,6 @@ def recorded(source: ClipSource, encoder: ClipEncoder) -> dict[str, Any]:
     }
 
 
-def recorded_statistics(encoder: ClipEncoder) -> dict[str, Any]:
+def recorded_statistics(encoder: Encoder) -> dict[str, Any]:
     """Return what a cache's provenance says of how its pixels were fed."""
     return {"mean": list(encoder.mean), "std": list(encoder.std), "source": encoder.trained.said_by}

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from ...pipeline.clip.encoder import ClipEncoder
+from ...pipeline.clip.libraries import Encoder
 from ...pipeline.clip.text_graph import HIDDEN, TextGraph, graph_weights, load_relation
 from ...pipeline.errors import AevlpError
 from ...pipeline.manifest.formats import DatasetSpec
@@ -27,7 +27,7 @@ def asked_for(options: "Options", spec: DatasetSpec) -> TextGraph | None:
     return TextGraph(**constants, seed=derive(options.seed, "text graph"), relation=relation)
 
 
-def recorded(graph: TextGraph | None, encoder: ClipEncoder) -> dict[str, Any] | str:
+def recorded(graph: TextGraph | None, encoder: Encoder) -> dict[str, Any] | str:
     """Return what a cache's provenance says of its text graph."""
     if graph is None:
         return "none"
