@@ -14,7 +14,9 @@ WORDS = {
     "+": "+", " ": "blanks",
 }  # fmt: skip
 DEFAULT = ";"
-_USUAL = (";", ",", "|")  # which few names have in them
+_OF_NO_NAME = (";", "|", "\t", "\n")
+_USUAL = (*_OF_NO_NAME, ",")
+_TIMES = 3  # that a name of several words stands in a column, on average
 _MOST, _SOME = 0.5, 0.25  # of the parts of cut texts, that stand in other texts too where a separator is one, or may be
 
 
@@ -34,15 +36,16 @@ def separator_of(cells: Sequence[object], classes: tuple[str, ...] | None, place
     if all(number(part) is not None for text in texts for part in _loose(text)):
         return None  # numbers or vectors: they need names before all else
     shares = {sign: _share(texts, sign) for sign in seen}
-    certain = [sign for sign in seen if sign != " " and shares[sign] >= _MOST and len(_parts(texts, sign)) > 1]
-    if len(certain) > 1:
-        raise _asked(texts, certain, place)
+    certain = [sign for sign in seen if sign != " " and _is_certain(texts, sign, shares[sign])]
     if certain:
+        others = [sign for sign in _USUAL if sign not in certain and shares.get(sign, 0) >= _MOST]
+        if len(certain + others) > 1:
+            raise _asked(texts, certain + others, place)
         return certain[0]
     doubtful = [sign for sign in seen if sign != " " and (shares[sign] or sign in _USUAL)]
     if doubtful:
         raise _asked(texts, doubtful, place)
-    return _blank(texts, shares[" "], place) if " " in seen else None
+    return _blank(texts, shares[" "], cells, place) if " " in seen else None
 
 
 def _texts(cells: Sequence[object]) -> list[str]:
@@ -97,22 +100,34 @@ def _parts(texts: list[str], sign: str) -> set[str]:
     return {key_of(part) for text in texts if len(parts := cut(text, sign)) > 1 for part in parts}
 
 
-def _blank(texts: list[str], share: float, place: str) -> str | None:
-    """Return a blank where it can only be between labels, None where it can only be in names."""
-    cuts = [cut(text, " ") for text in texts]
+def _is_certain(texts: list[str], sign: str, share: float) -> bool:
+    """Return whether a sign can only be between labels: those that names may hold too need more than parts that recur."""
+    if sign in _OF_NO_NAME and share >= _MOST:
+        return True
+    cuts = [cut(text, sign) for text in texts]
     alone = {key_of(parts[0]) for parts in cuts if len(parts) == 1}
     words = {part for parts in cuts for part in parts}
     varied = len(set(map(len, cuts))) > 2 and len(texts) >= 2 * len(words)
-    if _parts(texts, " ") <= alone or varied or _in_two_orders(texts):
+    if _parts(texts, sign) <= alone or varied or _in_two_orders(cuts):
+        return True
+    first = {parts[0] for parts in cuts if len(parts) > 1}
+    later = {part for parts in cuts for part in parts[1:]}  # of a name such as "chair, wooden" it stands nowhere else
+    return sign == "," and share >= _MOST and any(part in first or key_of(part) in alone for part in later)
+
+
+def _blank(texts: list[str], share: float, cells: Sequence[object], place: str) -> str | None:
+    """Return a blank where it can only be between labels, None where it can only be in names."""
+    if _is_certain(texts, " ", share):
         return " "
-    if share >= _SOME:
+    wide = {text for text in texts if len(cut(text, " ")) > 1}
+    times = sum(isinstance(cell, str) and cell.strip() in wide for cell in cells)
+    if share >= _SOME or times < _TIMES * len(wide):  # few, and never apart: nothing says which it is
         raise _asked(texts, [" "], place)
     return None
 
 
-def _in_two_orders(texts: list[str]) -> bool:
-    orders = [tuple(cut(text, " ")) for text in texts]
-    return len({tuple(sorted(order)) for order in orders}) < len(set(orders))
+def _in_two_orders(cuts: list[list[str]]) -> bool:
+    return len({tuple(sorted(parts)) for parts in cuts}) < len({tuple(parts) for parts in cuts})
 
 
 def _asked(texts: list[str], signs: list[str], place: str) -> AevlpError:
