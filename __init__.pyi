@@ -17,6 +17,7 @@ from .pipeline.policies import create_policy, policy_names
 from .pipeline.score_cache import ScoreCache, open_cache
 from .stages.data.check import CheckReport, check
 from .stages.data.datasets import DatasetList, datasets
+from .stages.stage_one.pseudolabel import pseudolabel
 from .stages.stage_two.list_losses import LossList, losses
 
 __all__ = [
@@ -50,6 +51,7 @@ __all__ = [
     "open_cache",
     "policy_names",
     "pseudo_label_quality",
+    "pseudolabel",
     "relation_matrices",
     "split_train_val",
     "subsample",

@@ -141,7 +141,9 @@ def step(name: str, target: Path, rows: int, classes: int) -> None:
         made = header(rows, classes)
         recipe = Recipe.of(made)
         text = np.empty(0)
-        plan = ScoringPlan(Options("million"), none, table.root, table, none, none, recipe, text, made, "torch", 1, 0)
+        plan = ScoringPlan(
+            Options(dataset="million"), none, table.root, table, none, none, recipe, text, made, "torch", 1, 0
+        )
         part_scoring.finish(plan, store(target, rows), lambda made, _, parts: write_cache(target, made, parts))
     elif name == "verify":
         verify.run(target, as_json=False)

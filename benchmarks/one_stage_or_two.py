@@ -57,8 +57,8 @@ def main() -> None:
 
         def first(cache: Path) -> Scored:
             asked = scoring_plan.Options(
-                "generated",
-                cache,
+                dataset="generated",
+                cache=cache,
                 manifest=manifest,
                 clip=options.clip,
                 weights=RANDOM,

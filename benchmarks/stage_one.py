@@ -156,8 +156,8 @@ def main() -> None:
             runs.append(
                 scored(
                     Options(
-                        "generated",
-                        folder / f"{next(numbers)}.h5",
+                        dataset="generated",
+                        cache=folder / f"{next(numbers)}.h5",
                         manifest=manifest,
                         clip=options.clip,
                         weights=RANDOM,

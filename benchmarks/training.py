@@ -193,7 +193,7 @@ def small_cache(folder: Path, paths: list[Path], classes: int, size: int, batch:
     clip, cache = str(small_clip(folder)), folder / "generated.h5"
     scored(
         scoring_plan.Options(
-            "generated", cache, manifest=manifest, clip=clip, weights=RANDOM, device=device, tower="torch"
+            dataset="generated", cache=cache, manifest=manifest, clip=clip, weights=RANDOM, device=device, tower="torch"
         )
     )
     return cache

@@ -36,7 +36,9 @@ def content(path: Path) -> dict[str, bytes]:
 
 def planned(blocks: Path, cache: Path, **options: Any) -> tuple[ScoringPlan, PartStore]:
     """Return the plan for the blocks, and its parts, begun."""
-    given = Options("blocks", cache, manifest=blocks / "blocks.yaml", workers=0, shard_size=4, engine="ray", **options)
+    given = Options(
+        dataset="blocks", cache=cache, manifest=blocks / "blocks.yaml", workers=0, shard_size=4, engine="ray", **options
+    )
     plan = make_plan(given, load_manifest(given.manifest)["blocks"])
     store = part_store(plan, cache)
     store.begin()

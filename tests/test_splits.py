@@ -112,7 +112,9 @@ def test_a_validation_split_is_used_as_such_and_nothing_is_cut_from_training(tmp
         "clip: {model: tiny-clip.json, weights: random}",
     )
     path = pseudolabel.run(
-        pseudolabel.Options("photos", manifest=tmp_path / "photos.yaml", cache=tmp_path / "photos.h5", workers=0)
+        pseudolabel.Options(
+            dataset="photos", manifest=tmp_path / "photos.yaml", cache=tmp_path / "photos.h5", workers=0
+        )
     )
     cache = open_cache(path)
     train, val, test = splits(cache, 0.2)

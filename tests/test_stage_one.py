@@ -356,7 +356,7 @@ def test_the_published_rules_with_another_clip_match_nothing_published(
         ("paper", weights, False),
         ("published", "openai", False),
     ):
-        _note_unpublished_clip(Options("voc", compat=compat), ClipSource("ViT-B-16", source))
+        _note_unpublished_clip(Options(dataset="voc", compat=compat), ClipSource("ViT-B-16", source))
         error = capsys.readouterr().err
         assert ("matches nothing published" in error and weights in error) == said
         assert error.count("\n") == said

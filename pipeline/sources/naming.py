@@ -21,6 +21,11 @@ def name_of(source: Path) -> str:
     return "-".join(filter(None, (above, own))) or "photos"
 
 
+def is_name(text: str) -> bool:
+    """Return whether a manifest may have a data set of this name."""
+    return re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", text) is not None
+
+
 def is_general(name: str) -> bool:
     """Return whether the name of a folder or file says what is in it, not whose it is."""
     return name.lower() in _GENERAL

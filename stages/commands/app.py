@@ -18,7 +18,7 @@ from ...pipeline.files.image_formats import MAX_PIXELS
 from ...pipeline.files.locations import location
 from ...pipeline.runtime.ranks import this_rank
 from ..interrupted import forget, what_is_kept
-from ..option_types import Cache, DataRoot, Device, Json, Manifest, MaxPixels, Mean, Std, listed
+from ..option_types import Cache, DataRoot, Device, Json, Manifest, MaxPixels, listed
 from ..terminal import never_raise
 from . import caches as cache_commands
 from . import stage_two as training_commands
@@ -38,118 +38,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-
-
-@app.command()
-def pseudolabel(
-    dataset: Annotated[str, typer.Option(help="A data set of the manifest, such as voc or scenes.")],
-    cache: Annotated[
-        Path | None,
-        typer.Option(
-            parser=location, metavar="PATH|URL", help="Where to write: .h5 or .parquet; default: cache/DATASET.h5."
-        ),
-    ] = None,
-    data_root: DataRoot = None,
-    manifest: Manifest = None,
-    observe: Annotated[
-        str | None,
-        typer.Option(
-            help="How full labels are observed: uniform, counts, frequency, largest, fraction or wrong, and constants after "
-            "commas, as in wrong,rate=0.2; default: one positive an image, or the manifest's."
-        ),
-    ] = None,
-    clip: Annotated[
-        str | None,
-        typer.Option(
-            help="An open_clip model, a model-config JSON such as the hub's open_clip_config.json, hf-hub:ORG/NAME, or "
-            "local-dir:FOLDER."
-        ),
-    ] = None,
-    weights: Annotated[
-        str | None,
-        typer.Option(help="A tag of that model, a weights file, or random; left out: those that lie with its config."),
-    ] = None,
-    mean: Mean = None,
-    std: Std = None,
-    activation: Annotated[
-        str | None, typer.Option(help="gelu or quick_gelu, as the CLIP was trained; default: its tag's, its config's.")
-    ] = None,
-    grid: Annotated[int | None, typer.Option(min=1, max=32, help="Tiles a side.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N images.")] = None,
-    device: Device = None,
-    precision: Annotated[str | None, typer.Option(help="fp32, fp16 or bf16; default: fp16 on a GPU.")] = None,
-    storage: Annotated[str, typer.Option(help="Type of the stored numbers: float16 or float32.")] = "float16",
-    store: Annotated[
-        str,
-        typer.Option(
-            help="cosine, or embedding for the views' vectors, which aevlp rescore gives other classes without images."
-        ),
-    ] = "cosine",
-    compat: Annotated[str, typer.Option(help="paper, or published for the rules of the published program.")] = "paper",
-    text_graph: Annotated[
-        str | None,
-        typer.Option(help="none, or frozen for the random graph network on text features; default: the manifest's."),
-    ] = None,
-    relation: Annotated[
-        Path | None, typer.Option(help="A .npy or .csv matrix of label similarities for the text graph.")
-    ] = None,
-    resize: Annotated[
-        str,
-        typer.Option(help="fast, or exact for Pillow's own result; on photographs a grey level apart here and there."),
-    ] = "fast",
-    tower: Annotated[
-        str | None,
-        typer.Option(
-            help="What runs the image tower: torch, compile (torch.compile) or openvino (aevlp\\[cpu]); default: openvino on a "
-            "CPU where it is installed, else torch."
-        ),
-    ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Images at a time; default: 16 on a CPU, 64 on a GPU.")
-    ] = None,
-    shard_size: Annotated[
-        int, typer.Option(min=1, help="Images a part: what an interruption costs at most, in each process.")
-    ] = 256,
-    hash_images: Annotated[
-        bool, typer.Option("--hash-images", help="Know images by their content instead of size and time of change.")
-    ] = False,
-    workers: Annotated[int | None, typer.Option(min=0, help="Processes that decode images.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="For random weights and the text graph's.")] = 0,
-    strict: Annotated[bool, typer.Option(help="Refuse if any image cannot be read.")] = False,
-    restart: Annotated[
-        bool, typer.Option(help="Delete the cache and its parts, after asking, and start anew.")
-    ] = False,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before --restart deletes.")] = False,
-    engine: Annotated[str, typer.Option(help="local, or ray for actors on a Ray cluster (aevlp\\[ray]).")] = "local",
-    actors: Annotated[int, typer.Option(min=1, help="Ray actors that score.")] = 1,
-    gpus: Annotated[
-        float | None, typer.Option(min=0, help="GPUs an actor, such as 0.5; default: 1 if there is one.")
-    ] = None,
-    max_pixels: MaxPixels = MAX_PIXELS,
-) -> None:
-    """Stage one: score every image with multi-focus CLIP, once, into a cache; the same command again goes on."""
-    for name, value, known in (
-        ("precision", precision, ("fp32", "bf16", "fp16")),
-        ("storage", storage, ("float16", "float32")),
-        ("store", store, ("cosine", "embedding")),
-        ("engine", engine, ("local", "ray")),
-        ("compat", compat, ("paper", "published")),
-        ("text-graph", text_graph, ("none", "frozen")),
-        ("resize", resize, ("fast", "exact")),
-        ("tower", tower, ("torch", "compile", "openvino")),
-        ("activation", activation, ("gelu", "quick_gelu")),
-    ):
-        if value is not None and value not in known:
-            raise typer.BadParameter(f"{value!r} is not one of {', '.join(known)}", param_hint=f"--{name}")
-    from ..stage_one import pseudolabel as stage
-
-    stage.run(
-        stage.Options(
-            dataset, cache, data_root, manifest, observe, clip, weights, grid, limit, device, precision, storage, store,
-            compat, text_graph, relation, resize, tower, batch_size, shard_size, hash_images, workers, seed, strict, restart, yes,
-            engine, actors, gpus, max_pixels, mean, std, activation,
-        )
-    )  # fmt: skip
 
 
 for command in (

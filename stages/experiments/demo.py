@@ -38,7 +38,9 @@ def run(
     started = time.monotonic()
     say("stage one: scoring generated scenes with a small CLIP")
     pseudolabel.run(
-        pseudolabel.Options("scenes", cache_path, data_root=root, device=device, workers=workers, batch_size=64)
+        pseudolabel.Options(
+            dataset="scenes", cache=cache_path, data_root=root, device=device, workers=workers, batch_size=64
+        )
     )
     cache = open_cache(cache_path)
     settings = cached_settings(cache)

@@ -77,7 +77,9 @@ def _whole_protocol(options: Options, spec: DatasetSpec, cache_path: Path, folde
     common = {"data_root": options.data_root, "manifest": options.manifest, "device": options.device}
     say(f"stage one: scoring {spec.title}")
     pseudolabel.run(
-        pseudolabel.Options(spec.name, cache_path, compat=options.compat, workers=options.workers, **common)
+        pseudolabel.Options(
+            dataset=spec.name, cache=cache_path, compat=options.compat, workers=options.workers, **common
+        )
     )
     cache = open_cache(cache_path)
     if not (cache.split == "test").any():

@@ -1,10 +1,8 @@
 """What stage one is asked for -> what it will do, checked: the images, the scoring model, the prompts and the cache's header."""
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,9 +13,8 @@ from ...pipeline.clip.libraries import Encoder, load_encoder
 from ...pipeline.clip.prompts import class_names, class_prompts
 from ...pipeline.datasets import ImageTable, load_images
 from ...pipeline.files.file_versions import FileVersions
-from ...pipeline.files.image_formats import MAX_PIXELS
 from ...pipeline.images import decoders
-from ...pipeline.images.resizing import FAST, described
+from ...pipeline.images.resizing import described
 from ...pipeline.images.views import scheme_of
 from ...pipeline.labels.observation import checked, parsed
 from ...pipeline.manifest.formats import PACKAGED, DatasetSpec
@@ -31,49 +28,10 @@ from ..console import say
 from . import scoring_model, text_graph
 from .label_notes import note_labels
 from .missing_images import note_missing
+from .options import PseudolabelOptions as Options
 
 OPENAI = "openai"  # the tag of the weights that the published program runs with
 BATCH = {"cpu": 16, "cuda": 64}  # images at a time; on a GPU as many views as it takes to fill it
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the command line may say; None takes the manifest's value, or what fits the device."""
-
-    dataset: str
-    cache: Path | None = None
-    data_root: Path | None = None
-    manifest: Path | Sequence[Path] | None = None
-    observe: str | dict[str, Any] | None = None
-    clip: str | None = None
-    weights: str | None = None
-    grid: int | str | None = None
-    limit: int | None = None
-    device: str | None = None
-    precision: str | None = None
-    storage: str = "float16"
-    store: str = "cosine"
-    compat: str = "paper"
-    text_graph: str | None = None
-    relation: Path | None = None
-    resize: str = FAST
-    tower: str | None = None
-    batch_size: int | None = None
-    shard_size: int = 256
-    hash_images: bool = False
-    workers: int | None = None
-    seed: int = 0
-    strict: bool = False
-    restart: bool = False
-    yes: bool = False
-    engine: str = "local"
-    actors: int = 1
-    gpus: float | None = None
-    max_pixels: int = MAX_PIXELS
-    mean: Sequence[float] | None = None
-    std: Sequence[float] | None = None
-    activation: str | None = None
-    statistics_from: str | None = None  # where mean and std are from, if not from the command line
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,12 @@ import os
 import sys
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 from ...pipeline.errors import AevlpError, UnreadableNow
 from ...pipeline.files.identity import identity_of
 from ...pipeline.files.stamps import is_hashed
-from ...pipeline.manifest.load import load_manifest
 from ...pipeline.runtime.provenance import difference
 from ...pipeline.runtime.ranks import Rank, this_rank
 from ...pipeline.score_cache import ScoreCache, check_suffix, open_cache, remove_cache, write_cache
@@ -28,21 +28,44 @@ from ...pipeline.scoring.recipe import Recipe
 from ...pipeline.scoring.scorer import one_thread_each
 from ..cache_origin import Origin
 from ..console import let_speak, out, print_result, say
+from ..declaration import takes
+from ..sources import CACHES, find_source
+from .options import PseudolabelOptions
+from .own_keys import keys_of, resolved
 from .parts import Scored, part_store, score
 from .plan import Options, ScoringPlan, make_plan
 
-__all__ = ["Options", "run"]
+__all__ = ["Options", "pseudolabel", "run", "show"]
+
+
+@takes(PseudolabelOptions)
+def pseudolabel(options: PseudolabelOptions) -> ScoreCache:
+    """Score every image of a source or a data set of the manifest, and return its cache.
+
+    Raises AevlpError, before anything is written, for a source that cannot be understood and options that do not go together.
+    """
+    return open_cache(run(options))
+
+
+def show(cache: ScoreCache) -> None:
+    """Print nothing more: what was scored is said on the way."""
 
 
 def run(options: Options) -> Path:
     """Score every image of a data set, write the cache, print a summary, and return the cache's path."""
     rank = this_rank()
     let_speak(rank)
-    spec = load_manifest(options.manifest)[options.dataset]
-    path = check_suffix(options.cache or Path("cache") / f"{spec.name}.h5")
+    if options.cache is not None:
+        _check_target(check_suffix(options.cache))
+    source = find_source(options, options.cache, partial(keys_of, options))
+    spec = source.spec
+    path = options.cache or CACHES / f"{spec.name}.h5"
     _check_target(path)
+    if source.path is not None:
+        options = resolved(options, spec.name, source.path)
     with one_thread_each() as threads:
         plan = make_plan(options, spec)
+        source.write()
         if options.restart:
             _delete(path, rank, options.yes)
         if path.exists():

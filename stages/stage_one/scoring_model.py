@@ -13,7 +13,7 @@ from ...pipeline.manifest.sections import Clip
 from ..console import say
 
 if TYPE_CHECKING:
-    from .plan import Options
+    from .options import PseudolabelOptions as Options
 
 PUBLISHED = "--compat published"
 MODES = {"squash": "stretched", "shortest": "shortest side, then cropped", "longest": "longest side, then padded"}

@@ -1,0 +1,163 @@
+"""What a command is told of its images -> the data set's entry: one of a manifest, or one made of a source that is looked at."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..pipeline.errors import AevlpError, some
+from ..pipeline.files.locations import RemotePath, location
+from ..pipeline.labels.splits import SPLITS
+from ..pipeline.manifest.formats import DatasetSpec
+from ..pipeline.manifest.load import checked_manifest, load_manifest
+from ..pipeline.sources import Given, Understood, class_names, content_of, is_name, look, same_entry, write_entry
+from .console import say
+from .source_options import SourceOptions
+
+MANIFESTS = (".yaml", ".yml")
+CACHES = Path("cache")
+_SIGNS = {"blank": " ", "space": " ", "tab": "\t", "newline": "\n", "comma": ",", "semicolon": ";"}
+
+
+More = Callable[[Path], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """spec: of the data set. understood: of a source that was looked at, whose manifest is `path`; None for one of a manifest."""
+
+    spec: DatasetSpec
+    understood: Understood | None = None
+    path: Path | None = None
+
+    def write(self) -> None:
+        """Write the manifest of a source that was looked at, unless the very same is there; say where it is."""
+        if self.understood is None or self.path is None:
+            return
+        if not same_entry(self.understood, self.path):
+            write_entry(self.understood, self.path)
+            say(f"wrote this as {self.path}: edit it where it is wrong, and pass it as SOURCE")
+
+
+def find_source(options: SourceOptions, cache: Path | None = None, more: More | None = None) -> Source:
+    """Return the data set that is meant; nothing is written, and what was understood of a source is said.
+
+    cache: where its cache goes, beside which its manifest belongs; None for `cache/`. more: gives other keys of
+    the entry, for a manifest in a folder. Raises
+    AevlpError where nothing or two things are meant, and as `look` does.
+    """
+    name = options.source
+    if name is None:
+        if options.dataset is None:
+            raise AevlpError(
+                "no SOURCE: pass a folder of images, a table, a COCO-style .json, a manifest, or a name that `aevlp datasets` "
+                "lists"
+            )
+        return Source(_listed(options.dataset, options))
+    path = location(name)
+    if not isinstance(path, RemotePath) and path.suffix.lower() in MANIFESTS and path.is_file():
+        return Source(_of_manifest(path, options))
+    known = name in load_manifest(options.manifest)
+    there = path.exists()
+    if known and there and options.dataset is None:
+        raise AevlpError(f"{name} is a data set of the manifest, and a path here: say --dataset {name}, or ./{name}")
+    if known:
+        return Source(_listed(name, options))
+    if options.dataset is not None or (options.manifest and not there):
+        raise AevlpError(
+            f"{name} and --dataset or --manifest name data sets both: pass one of them; the folder of a data set is --data-root"
+        )
+    if not there and "/" not in name and "." not in name:
+        names = some(list(load_manifest(options.manifest).datasets), 12)
+        raise AevlpError(
+            f"{name}: no such file or folder, and no data set of the manifest (known are {names}): pass another SOURCE"
+        )
+    return _looked_at(path, options, cache, more)
+
+
+def _listed(name: str, options: SourceOptions) -> DatasetSpec:
+    _require_nothing_said(name, options)
+    return load_manifest(options.manifest)[name]
+
+
+def _of_manifest(path: Path, options: SourceOptions) -> DatasetSpec:
+    if options.manifest:
+        raise AevlpError(f"{path} is a manifest, and --manifest names another: pass one of the two")
+    _require_nothing_said(str(path), options)
+    manifest = load_manifest(path)
+    if options.dataset is None and len(manifest.datasets) > 1:
+        raise AevlpError(
+            f"{path} holds {len(manifest.datasets)} data sets: say which as --dataset {some(list(manifest.datasets), 12)}"
+        )
+    return manifest[options.dataset or next(iter(manifest.datasets))]
+
+
+def _require_nothing_said(name: str, options: SourceOptions) -> None:
+    said = [key for key in ("classes", *_keys(options)) if key != "classes" or options.classes is not None]
+    if said:
+        raise AevlpError(
+            f"{name} is of a manifest, which says its {said[0]}: change it there, and leave the option out"
+        )
+
+
+def _looked_at(path: Path, options: SourceOptions, cache: Path | None, more: More | None) -> Source:
+    if options.data_root is not None:
+        raise AevlpError(f"{path} is a source of its own: leave --data-root out")
+    classes = None if options.classes is None else class_names(options.classes)
+    place = CACHES if cache is None or isinstance(cache, RemotePath) else cache.parent
+    stem = cache.stem if cache is not None and is_name(cache.stem) else None
+    found = look(path, Given(classes, _keys(options)), stem)
+    for line in found.lines:
+        say(line)
+    written = place / f"{stem or found.name}.yaml"
+    found = replace(found, entry=_joined(found.entry, more(place) if more else {}))
+    same_entry(found, written)
+    return Source(checked_manifest(content_of(found, written), written)[found.name], found, written)
+
+
+def _joined(entry: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    """Return an entry with more keys; what both say in a section is joined."""
+    sections = {key: {**entry.get(key, {}), **value} for key, value in more.items() if isinstance(value, dict)}
+    return {**entry, **more, **sections}
+
+
+def _keys(options: SourceOptions) -> dict[str, Any]:
+    """Return the keys of the entry that options say."""
+    keys: dict[str, Any] = {
+        name: value for name in ("image_column", "label_column") if (value := getattr(options, name)) is not None
+    }
+    if options.label_separator is not None:
+        keys["label_separator"] = _SIGNS.get(options.label_separator, options.label_separator)
+    if options.split_column is not None:
+        keys["split_column"] = None if options.split_column.lower() == "none" else options.split_column
+    if options.split_by is not None:
+        keys["split_by"] = _shares(options.split_by)
+    for text in options.key or ():
+        keys |= _key(text)
+    return keys
+
+
+def _key(text: str) -> dict[str, Any]:
+    try:
+        found = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError) as error:
+        raise AevlpError(f"--key {text!r} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
+        raise AevlpError(f"--key: expected a key and its value, as 'label_form: vector', found {text!r}")
+    return found
+
+
+def _shares(text: str) -> dict[str, Any] | None:
+    if text.strip().lower() == "none":
+        return None
+    parts = [part.partition("=") for part in text.split(",")]
+    if len(parts) <= len(SPLITS) and all(not sign for _, sign, _ in parts):
+        parts = [(split, "=", share) for split, (share, _, _) in zip(SPLITS, parts, strict=False)]
+    try:
+        return {"content": {name.strip(): float(share) for name, _, share in parts}}
+    except ValueError:
+        raise AevlpError(
+            f"--split-by: expected shares as train=0.7,val=0.1,test=0.2, or none, found {text!r}"
+        ) from None

@@ -1,0 +1,108 @@
+"""What stage one may be told."""
+
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from ...pipeline.files.image_formats import MAX_PIXELS
+from ...pipeline.files.locations import location
+from ..declaration import PYTHON_ONLY, Progress
+from ..option_types import Device, MaxPixels, Mean, Std
+from ..source_options import SourceOptions
+
+
+@dataclass(frozen=True)
+class PseudolabelOptions(SourceOptions):
+    """Stage one: score every image with multi-focus CLIP, once, into a cache; the same command again resumes."""
+
+    _: KW_ONLY
+    cache: Annotated[
+        Path | None,
+        typer.Option(
+            parser=location, metavar="PATH|URL", help="Where to write: .h5 or .parquet; default: cache/NAME.h5."
+        ),
+    ] = None
+    observe: Annotated[
+        Any,
+        typer.Option(
+            parser=str,
+            metavar="REGIME",
+            help="How full labels are observed: uniform, counts, frequency, largest, fraction or wrong, and constants after "
+            "commas, as in wrong,rate=0.2; default: one positive an image, or the manifest's.",
+        ),
+    ] = None
+    clip: Annotated[
+        str | None,
+        typer.Option(
+            help="An open_clip model, scenes (the small one that comes with aevlp), a model-config JSON such as the hub's "
+            "open_clip_config.json, hf-hub:ORG/NAME, or local-dir:FOLDER."
+        ),
+    ] = None
+    weights: Annotated[
+        str | None,
+        typer.Option(help="A tag of that model, a weights file, or random; left out: those that lie with its config."),
+    ] = None
+    mean: Mean = None
+    std: Std = None
+    activation: Annotated[
+        Literal["gelu", "quick_gelu"] | None,
+        typer.Option(help="As the CLIP was trained; default: its tag's, its config's."),
+    ] = None
+    grid: Annotated[int | None, typer.Option(min=1, max=32, help="Tiles a side.")] = None
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N images.")] = None
+    device: Device = None
+    precision: Annotated[
+        Literal["fp32", "fp16", "bf16"] | None, typer.Option(help="Of the CLIP; default: fp16 on a GPU.")
+    ] = None
+    storage: Annotated[Literal["float16", "float32"], typer.Option(help="Type of the stored numbers.")] = "float16"
+    store: Annotated[
+        Literal["cosine", "embedding"],
+        typer.Option(help="embedding: the views' vectors, which aevlp rescore gives other classes without images."),
+    ] = "cosine"
+    compat: Annotated[
+        Literal["paper", "published"], typer.Option(help="published: the rules of the published program.")
+    ] = "paper"
+    text_graph: Annotated[
+        Literal["none", "frozen"] | None,
+        typer.Option(help="frozen: the random graph network on text features; default: the manifest's."),
+    ] = None
+    relation: Annotated[
+        Path | None, typer.Option(help="A .npy or .csv matrix of label similarities for the text graph.")
+    ] = None
+    resize: Annotated[
+        Literal["fast", "exact"],
+        typer.Option(help="exact: Pillow's own result; on photographs a grey level apart here and there."),
+    ] = "fast"
+    tower: Annotated[
+        Literal["torch", "compile", "openvino"] | None,
+        typer.Option(
+            help="What runs the image tower: torch, compile (torch.compile) or openvino (aevlp\\[cpu]); default: openvino on a "
+            "CPU where it is installed, else torch."
+        ),
+    ] = None
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Images at a time; default: 16 on a CPU, 64 on a GPU.")
+    ] = None
+    shard_size: Annotated[
+        int, typer.Option(min=1, help="Images a shard: what an interruption costs at most, in each process.")
+    ] = 256
+    hash_images: Annotated[
+        bool, typer.Option("--hash-images", help="Know images by their content instead of size and time of change.")
+    ] = False
+    workers: Annotated[int | None, typer.Option(min=0, help="Processes that decode images.")] = None
+    seed: Annotated[int, typer.Option(min=0, help="For random weights and the text graph's.")] = 0
+    strict: Annotated[bool, typer.Option(help="Refuse if any image cannot be read.")] = False
+    restart: Annotated[bool, typer.Option(help="Delete the cache and its parts, after asking, and start anew.")] = False
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before --restart deletes.")] = False
+    engine: Annotated[Literal["local", "ray"], typer.Option(help="ray: actors on a Ray cluster (aevlp\\[ray]).")] = (
+        "local"
+    )
+    actors: Annotated[int, typer.Option(min=1, help="Ray actors that score.")] = 1
+    gpus: Annotated[
+        float | None, typer.Option(min=0, help="GPUs an actor, such as 0.5; default: 1 if there is one.")
+    ] = None
+    max_pixels: MaxPixels = MAX_PIXELS
+    statistics_from: Annotated[str | None, PYTHON_ONLY] = None  # where mean and std are from, if not from the caller
+    progress: Progress = None
