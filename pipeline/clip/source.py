@@ -14,7 +14,8 @@ from typing import Any
 
 from ..errors import AevlpError, unknown_name
 from ..files import absent_files as hub
-from ..manifest.clip_names import CONFIG, HUB, HUB_FILES, LOCAL, RANDOM
+from ..manifest.clip_names import CONFIG, HUB, HUB_FILES, LOCAL, RANDOM, SCENES, SCENES_FILES
+from ..manifest.formats import PACKAGED
 from ..manifest.pixel_statistics import OPENAI, Three
 
 
@@ -41,11 +42,19 @@ class ClipSource:
             beside = folder / name
             return str(beside) if not Path(name).exists() and beside.exists() else name
 
+        if self.model == SCENES:
+            return self._bundled()
         if self.model.startswith(LOCAL):
             model = LOCAL + find(self.model.removeprefix(LOCAL))
         else:
             model = self.model if self.model.startswith(HUB) else find(self.model)
         return replace(self, model=model, weights=self.weights and find(self.weights))
+
+    def _bundled(self) -> "ClipSource":
+        """Return the CLIP that comes with aevlp, by its files."""
+        model, weights = (str(PACKAGED.parent / name) for name in SCENES_FILES)
+        mean, std = (self.mean, self.std) if self.mean else OPENAI
+        return replace(self, model=model, weights=self.weights or weights, mean=mean, std=std)
 
     @classmethod
     def recorded(cls, provenance: Mapping[str, Any], folder: Path) -> "ClipSource":
