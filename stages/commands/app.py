@@ -14,11 +14,10 @@ from typing import Annotated, Any
 import typer
 
 from ...pipeline.errors import AevlpError, Notice
-from ...pipeline.files.image_formats import MAX_PIXELS
 from ...pipeline.files.locations import location
 from ...pipeline.runtime.ranks import this_rank
 from ..interrupted import forget, what_is_kept
-from ..option_types import Cache, DataRoot, Device, Json, Manifest, MaxPixels, listed
+from ..option_types import Cache, DataRoot, Device, Json, Manifest, listed
 from ..terminal import never_raise
 from . import caches as cache_commands
 from . import stage_two as training_commands
