@@ -75,17 +75,14 @@ class Split:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """A training run, checked and ready to start; gone: ids in the cache that the data set does not list any more."""
+class TrainingData:
+    """A cache opened whole, compared with its data set and cut in splits: made once for all trainings on it.
 
-    options: Options
+    spec: the data set's entry. root: the folder of its images. gone: ids in the cache that the data set does not list any more.
+    """
+
     cache: ScoreCache
     spec: DatasetSpec
-    device: torch.device
-    recipe: dict[str, Any]
-    loss: LossEntry
-    policy: PolicyPlan | None
-    constants: dict[str, Any]
     root: Path
     train: Split
     val: Split
@@ -93,20 +90,51 @@ class Plan:
     gone: tuple[str, ...] = ()
 
 
-def make_plan(options: Options) -> Plan:
-    """Return what to do, after checking everything that can be checked before a model is loaded."""
-    loss = entry(options.loss)
+@dataclass(frozen=True)
+class Plan:
+    """A training run, checked and ready to start. Another seed or run folder is another `options`, nothing else."""
+
+    options: Options
+    data: TrainingData
+    device: torch.device
+    recipe: dict[str, Any]
+    loss: LossEntry
+    policy: PolicyPlan | None
+    constants: dict[str, Any]
+
+    @property
+    def cache(self) -> ScoreCache:
+        return self.data.cache
+
+    @property
+    def spec(self) -> DatasetSpec:
+        return self.data.spec
+
+    @property
+    def root(self) -> Path:
+        return self.data.root
+
+    @property
+    def train(self) -> Split:
+        return self.data.train
+
+    @property
+    def val(self) -> Split:
+        return self.data.val
+
+    @property
+    def test(self) -> Split:
+        return self.data.test
+
+
+def training_data(options: Options) -> TrainingData:
+    """Return what trainings with these options learn from; of them only what names cache, data set and backbone counts.
+
+    Raises AevlpError where the cache is damaged, or made from other classes, images or labels than the data set has now.
+    """
     cache = open_whole_cache(options.cache)
     spec = dataset_of(cache, options.dataset, options.manifest)
-    device = own_device(options.device, this_rank())
-    if "truth" in loss.reads and cache.truth is None:
-        raise AevlpError(f"loss {options.loss} needs full labels, and {cache.path} has none: choose another loss")
-    check_names(spec)
-    if options.compile:
-        insist_on_compiler("--compile")
-    policy = policy_of(options.policy, options.loss, loss, cache, spec)
-    recipe = _recipe(spec, options, loss, cache.provenance["image_size"])
-    opened = recipe["backbone"] != "linear"
+    opened = (options.backbone or spec.recipe.backbone) != "linear"
     root = data_root(cache, options.data_root, needed=opened)
     there = check_dataset(cache, spec, root, opened) if root.is_dir() else np.ones(len(cache), dtype=bool)
     unknown = ~has_known_label(cache)
@@ -117,10 +145,29 @@ def make_plan(options: Options) -> Plan:
             f"{int(unknown.sum()):,} of {len(cache):,} images have no known label: nothing is judged by them, those of the "
             f"training split are trained with{rest}"
         )
-    train, val, test = splits(cache, recipe["val_fraction"], there)
-    observed = cache.observed[train.rows]
-    if not (observed == POSITIVE).any():
+    train, val, test = splits(cache, spec.recipe.val_fraction, there)
+    if not (cache.observed[train.rows] == POSITIVE).any():
         raise AevlpError(f"{cache.path}: no training image has an observed positive, there is nothing to learn from")
+    return TrainingData(cache, spec, root, train, val, test, tuple(cache.ids[~there].tolist()))
+
+
+def make_plan(options: Options, data: TrainingData | None = None) -> Plan:
+    """Return what to do, after checking everything that can be checked before a model is loaded.
+
+    data: of `training_data` for options with the same cache, data set and backbone; made here where it is left out.
+    """
+    loss = entry(options.loss)
+    device = own_device(options.device, this_rank())
+    data = data or training_data(options)
+    cache, spec = data.cache, data.spec
+    if "truth" in loss.reads and cache.truth is None:
+        raise AevlpError(f"loss {options.loss} needs full labels, and {cache.path} has none: choose another loss")
+    check_names(spec)
+    if options.compile:
+        insist_on_compiler("--compile")
+    policy = policy_of(options.policy, options.loss, loss, cache, spec)
+    recipe = _recipe(spec, options, loss, cache.provenance["image_size"])
+    observed = cache.observed[data.train.rows]
     if loss.negatives and not (observed == NEGATIVE).any():
         raise AevlpError(
             f"loss {options.loss} learns from observed negatives, and {cache.path} has none: score the images with --observe, as "
@@ -129,15 +176,14 @@ def make_plan(options: Options) -> Plan:
     if "features" in loss.reads and recipe["backbone"] == "linear":
         say(f"The features of the linear backbone are fixed: what {options.loss} makes of them teaches it nothing.")
     given = _loss_constants(spec, options.loss, recipe["linear_init"], cache.provenance["method"]["compat"])
-    given |= _known_of_labels(cache, spec, options, policy, train, given)
+    given |= _known_of_labels(cache, spec, options, policy, data.train, given)
     for made in (
         create_loss(options.loss, len(cache.classes), torch.from_numpy(observed), **given),
         policy and policy.create(),
     ):
         if isinstance(made, Scheduled):
             made.set_epoch(1, recipe["epochs"])
-    gone = tuple(cache.ids[~there].tolist())
-    return Plan(options, cache, spec, device, recipe, loss, policy, given, root, train, val, test, gone)
+    return Plan(options, data, device, recipe, loss, policy, given)
 
 
 def check_names(spec: DatasetSpec) -> None:
@@ -308,7 +354,7 @@ def settings_of(plan: Plan) -> dict[str, Any]:
         "seed": options.seed,
         "precision": str(precision(plan) or torch.float32).removeprefix("torch."),
         **({"compile": True} if options.compile else {}),
-        **({"without": list(plan.gone)} if plan.gone else {}),
+        **({"without": list(plan.data.gone)} if plan.data.gone else {}),
         "versions": versions(),
     }
 

@@ -4,7 +4,6 @@ import gc
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +36,7 @@ from .plan import (
     precision,
     settings_of,
     splits,
+    training_data,
 )
 from .run_folder import RunFolder
 
@@ -49,6 +49,8 @@ __all__ = [
     "run",
     "run_or_reuse",
     "splits",
+    "train_plan",
+    "training_data",
 ]
 
 
@@ -58,29 +60,57 @@ def run(options: Options) -> Path:
     SIGINT and SIGTERM end the step in flight, save the state and raise KeyboardInterrupt. Under torchrun every process calls
     this; the first one writes and speaks.
     """
-    with joined() as processes, silent(not processes.first), ExitStack() as held:
+    with joined() as processes, silent(not processes.first):
         with processes.together():
             plan = make_plan(options)
-            folder = RunFolder(options.run or _default_folder(plan))
-        folder = RunFolder(Path(processes.said_by_first(str(folder.path))))
+            path = options.run or _default_folder(plan)
+        return _train(plan, path, options.resume, processes)
+
+
+def train_plan(plan: Plan, path: Path) -> Path:
+    """Train what a plan says into the folder `path` and return it; a run that is there is resumed, a finished one left as it is.
+
+    Raises AevlpError where it has other settings. The plan's own `run` and `resume` do not count.
+    """
+    folder = RunFolder(path)
+    begun = folder.settings_file.exists()  # not where it was killed before its first file
+    if begun:
+        folder.insist_on(settings_of(plan))
+        if folder.finished():
+            say(f"{path} is finished already")
+            return path
+    with joined() as processes, silent(not processes.first):
+        return _train(plan, path, begun, processes)
+
+
+def run_or_reuse(options: Options) -> Path:
+    """Train into options.run unless that run is finished; go on with one that is not. AevlpError where its settings differ."""
+    assert options.run is not None
+    return train_plan(make_plan(options), options.run)
+
+
+def _train(plan: Plan, path: Path, resume: bool, processes: Processes) -> Path:
+    options = plan.options
+    with ExitStack() as held:
+        folder = RunFolder(Path(processes.said_by_first(str(path))))
         tree = None
         with processes.together():
             if processes.first:
                 held.enter_context(folder.alone())
-            if options.resume and processes.first:
+            if resume and processes.first:
                 tree = folder.continue_with(settings_of(plan))
         say(
             f"{folder.path}: {_what(plan)} on {_where(plan, processes)}, "
             f"{len(plan.train.rows):,} images to train on, {len(plan.val.rows):,} to validate, {len(plan.test.rows):,} to test"
         )
         with processes.together():
-            if options.resume and not processes.first:
+            if resume and not processes.first:
                 tree = folder.latest_state()
             architecture, classifier = new_classifier(plan)
         with Interruption("the step in flight is finished and the state saved") as interruption:
             training = _Training(plan, folder, processes, interruption, architecture, classifier)
             with processes.together():
-                if processes.first and not options.resume:
+                if processes.first and not resume:
                     folder.start(settings_of(plan))
             held.enter_context(keeping("the state is saved; the same command goes on with --resume"))
             if options.compile:
@@ -92,24 +122,11 @@ def run(options: Options) -> Path:
                     training.epoch()
                 training.finish()
             except Exception:
-                if processes.first and not options.resume:
+                if processes.first and not resume:
                     folder.remove_if_nothing_is_saved()
                 raise
             finally:
                 training.close()
-    return folder.path
-
-
-def run_or_reuse(options: Options) -> Path:
-    """Train into options.run unless that run is finished; go on with one that is not. AevlpError where its settings differ."""
-    assert options.run is not None
-    folder = RunFolder(options.run)
-    if not folder.settings_file.exists():  # not started, or killed before its first file
-        return run(options)
-    folder.insist_on(settings_of(make_plan(options)))
-    if not folder.finished():
-        return run(replace(options, resume=True))
-    say(f"{folder.path} is finished already")
     return folder.path
 
 
