@@ -25,9 +25,9 @@ import torch
 import yaml
 
 from aevlp.pipeline.training.checkpoint import load_tensors, load_tree
+from aevlp.pipeline.training.run_folder import RunFolder
 from aevlp.stages.commands import app as cli
 from aevlp.stages.stage_one import pseudolabel
-from aevlp.stages.stage_two.run_folder import RunFolder
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 IMAGES = {"train": 320, "test": 80}

@@ -12,9 +12,9 @@ from measuring import run
 from aevlp.pipeline.evaluation.metrics import pseudo_label_quality
 from aevlp.pipeline.labels.damp import DampSettings
 from aevlp.pipeline.score_cache import open_cache
+from aevlp.pipeline.training.splits import splits
 from aevlp.stages.cache_origin import dataset_of
 from aevlp.stages.experiments.sweep import swept
-from aevlp.stages.stage_two.plan import splits
 
 
 def main() -> None:

@@ -38,7 +38,8 @@ from aevlp.pipeline.training.loop import Batches, autocast, train_epoch
 from aevlp.pipeline.training.state import Progress
 from aevlp.stages.console import silent
 from aevlp.stages.stage_one import plan as scoring_plan
-from aevlp.stages.stage_two.plan import new_classifier, precision
+from aevlp.stages.stage_two.classifiers import new_classifier
+from aevlp.stages.stage_two.plan import precision
 from aevlp.stages.stage_two.train import Options, classifier_inputs, make_plan
 
 

@@ -23,9 +23,9 @@ from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.manifest import pixel_statistics
 from aevlp.pipeline.manifest.load import load_manifest
 from aevlp.pipeline.score_cache import ScoreCache, open_cache
+from aevlp.pipeline.training.run_folder import RunFolder
 from aevlp.stages.cache_origin import scoring_encoder
 from aevlp.stages.caches import inspect, update
-from aevlp.stages.stage_two.run_folder import RunFolder
 
 CPU = torch.device("cpu")
 MODELS = sorted({model for model, _ in open_clip.list_pretrained()})

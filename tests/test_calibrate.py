@@ -26,10 +26,10 @@ from aevlp.pipeline.policies.calibration import (
 )
 from aevlp.pipeline.policies.labelling import label
 from aevlp.pipeline.score_cache import open_cache, write_cache
+from aevlp.pipeline.training.splits import splits
 from aevlp.stages.experiments import calibrate
 from aevlp.stages.experiments.calibrate import Options, read_frequencies
 from aevlp.stages.stage_two.labels_plan import policy_of
-from aevlp.stages.stage_two.plan import splits
 from fakes import random_cache
 
 SEEDS = st.integers(0, 2**32 - 1)

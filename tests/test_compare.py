@@ -20,10 +20,11 @@ from aevlp.pipeline import losses
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.evaluation.intervals import Interval, difference_interval, judge, map_interval
 from aevlp.pipeline.score_cache import open_cache
+from aevlp.pipeline.training import trainer
+from aevlp.pipeline.training.run_folder import RunFolder
 from aevlp.stages.experiments import compare
 from aevlp.stages.experiments.trainings import devices, file_name, gpus, train_at_once
 from aevlp.stages.stage_two import train
-from aevlp.stages.stage_two.run_folder import RunFolder
 
 OWN_LOSSES = '''
 import os, signal, time
@@ -261,7 +262,7 @@ def test_an_interrupted_comparison_is_gone_on_with(
     here: Path, cache_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     compared(cache_path, "an,wan", "--epochs", 2, "--seeds", 1, "--runs", "whole")
-    trained, epochs = train.train_epoch, []
+    trained, epochs = trainer.train_epoch, []
 
     def interrupted(*given: object, **more: object) -> float:
         epochs.append(1)
@@ -269,9 +270,9 @@ def test_an_interrupted_comparison_is_gone_on_with(
             raise KeyboardInterrupt
         return trained(*given, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(train, "train_epoch", interrupted)
+    monkeypatch.setattr(trainer, "train_epoch", interrupted)
     compared(cache_path, "an,wan", "--epochs", 2, "--seeds", 1, "--runs", "parts", code=130)
-    monkeypatch.setattr(train, "train_epoch", trained)
+    monkeypatch.setattr(trainer, "train_epoch", trained)
     capsys.readouterr()
     compared(cache_path, "an,wan", "--epochs", 2, "--seeds", 1, "--runs", "parts")
     assert "1 of 2 trainings are finished already" in capsys.readouterr().err

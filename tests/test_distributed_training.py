@@ -17,7 +17,7 @@ from aevlp.pipeline.runtime.ranks import Rank
 from aevlp.pipeline.training.checkpoint import load_tensors
 from aevlp.pipeline.training.distributed import Processes, own_device
 from aevlp.pipeline.training.inputs import EmbeddingInputs, PixelInputs
-from aevlp.stages.stage_two.run_folder import RunFolder
+from aevlp.pipeline.training.run_folder import RunFolder
 
 VIT = """
 {"embed_dim": 16,
@@ -136,7 +136,7 @@ def test_a_run_goes_on_with_another_number_of_processes(vit_cache: Path, tmp_pat
     process = training(2, vit_cache, folder.path, "--resume", **options)
     err = process.communicate(timeout=120)[1]
     assert process.returncode == 0, err
-    assert "going on in epoch" in err
+    assert "resuming in epoch" in err
     assert_alike(folder.path, alone)
 
 

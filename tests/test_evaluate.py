@@ -11,8 +11,8 @@ from sklearn.metrics import average_precision_score, f1_score, precision_score, 
 
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.evaluation.intervals import Interval, judge, map_interval
+from aevlp.pipeline.training.run_folder import RunFolder
 from aevlp.stages.stage_two import evaluate, train
-from aevlp.stages.stage_two.run_folder import RunFolder
 
 ZERO: Any = 0  # what scikit-learn is to say of 0 / 0; its stubs want a word
 

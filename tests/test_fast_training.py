@@ -22,15 +22,15 @@ from aevlp.pipeline.policies.labelling import label
 from aevlp.pipeline.runtime.ranks import Rank
 from aevlp.pipeline.score_cache import open_cache
 from aevlp.pipeline.training import classifier as classifiers
-from aevlp.pipeline.training import epoch_labels
+from aevlp.pipeline.training import epoch_labels, predictor, trainer
 from aevlp.pipeline.training.classifier import Architecture, Classifier, build, create_timm
 from aevlp.pipeline.training.distributed import Processes
 from aevlp.pipeline.training.epoch_labels import EpochLabels
 from aevlp.pipeline.training.inputs import PixelInputs, normalized, scaling
 from aevlp.pipeline.training.loop import predict_logits, train_epoch
+from aevlp.pipeline.training.run_folder import RunFolder
 from aevlp.pipeline.training.state import Progress, TrainingState
 from aevlp.stages.stage_two import train
-from aevlp.stages.stage_two.run_folder import RunFolder
 
 ALONE, CPU = Processes(Rank(0, 1, 0)), torch.device("cpu")
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -322,7 +322,7 @@ def test_a_signal_that_ends_the_compiler_too_is_an_interrupt(cache_path: Path, t
 
     options = {"backbone": "linear", "epochs": 2}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, at, stopped)
+        patch.setattr(trainer if at == "train_epoch" else predictor, at, stopped)
         with pytest.raises(RuntimeError):  # nothing is compiled: an error as any other
             stage_two(cache_path, tmp_path / "not", **options)
         patch.setattr(Classifier, "compile", lambda self: None)

@@ -11,7 +11,7 @@ from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.training import heads
 from aevlp.pipeline.training.classifier import Architecture, build, create_timm
 from aevlp.pipeline.training.inputs import EmbeddingInputs
-from aevlp.stages.stage_two.run_folder import RunFolder
+from aevlp.pipeline.training.run_folder import RunFolder
 
 
 def test_boosted_scores_equal_loops_over_places() -> None:

@@ -15,10 +15,10 @@ from test_stage_two import without_times
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.images.image_cache import ImageCache
 from aevlp.pipeline.training import inputs as training_data
+from aevlp.pipeline.training import trainer
 from aevlp.pipeline.training.checkpoint import load_tensors
 from aevlp.pipeline.training.inputs import PixelInputs
-from aevlp.stages.stage_two import train
-from aevlp.stages.stage_two.run_folder import RunFolder
+from aevlp.pipeline.training.run_folder import RunFolder
 
 NAMES = np.array([f"images/{n}.png" for n in range(5)])
 OPTIONS = {"backbone": "clip", "epochs": 2}
@@ -155,7 +155,7 @@ def test_a_training_is_the_same_and_a_second_one_opens_no_image(
 
 def test_a_run_goes_on_with_an_image_cache_or_without(cache_path: Path, tmp_path: Path, monkeypatch) -> None:
     whole = stage_two(cache_path, tmp_path / "whole", **OPTIONS)
-    real, calls = train.train_epoch, []
+    real, calls = trainer.train_epoch, []
 
     def interrupted(*args, **kwargs):
         calls.append(1)
@@ -164,7 +164,7 @@ def test_a_run_goes_on_with_an_image_cache_or_without(cache_path: Path, tmp_path
         return real(*args, **kwargs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(train, "train_epoch", interrupted)
+        patch.setattr(trainer, "train_epoch", interrupted)
         with pytest.raises(KeyboardInterrupt):
             stage_two(cache_path, tmp_path / "part", **OPTIONS)
     stage_two(cache_path, tmp_path / "part", resume=True, image_cache=tmp_path / "kept", **OPTIONS)

@@ -9,6 +9,7 @@ import pytest
 from conftest import call
 
 from aevlp.pipeline.scoring.scorer import Scorer
+from aevlp.pipeline.training import trainer
 from aevlp.stages.caches import diff, inspect, verify
 from aevlp.stages.experiments import calibrate, sweep
 from aevlp.stages.interrupted import forget, keeping, what_is_kept
@@ -99,13 +100,13 @@ def test_a_training_that_has_begun_says_how_it_goes_on(
     monkeypatch.chdir(tmp_path)
     again = ("train", "--cache", cache_path, *LINEAR, "--loss", "an", "--run", "run")
     with monkeypatch.context() as patch:
-        patch.setattr(train, "train_epoch", interrupted)
+        patch.setattr(trainer, "train_epoch", interrupted)
         assert call(*again) == 130
     assert last_line(capsys) == "interrupted: the state is saved; the same command goes on with --resume"
     assert call(*again, "--resume") == 0
     capsys.readouterr()
     with monkeypatch.context() as patch:  # of several, the same command goes on by itself
-        patch.setattr(train, "train_epoch", interrupted)
+        patch.setattr(trainer, "train_epoch", interrupted)
         compared = ("compare", "--cache", cache_path, "--losses", "an", "--seeds", 1, *LINEAR, "--jobs", 1)
         assert call(*compared) == 130
     assert last_line(capsys).endswith("the state of what was not; the same command goes on")

@@ -9,10 +9,11 @@ import pytest
 from conftest import call, stage_two
 
 from aevlp.pipeline.errors import AevlpError
+from aevlp.pipeline.training import trainer
 from aevlp.pipeline.training.early_stopping import EarlyStopping
+from aevlp.pipeline.training.run_folder import RunFolder
 from aevlp.stages.experiments import calibrate, compare
 from aevlp.stages.stage_two import train
-from aevlp.stages.stage_two.run_folder import RunFolder
 
 
 @pytest.fixture
@@ -84,7 +85,7 @@ def test_a_policy_that_looks_at_predictions_goes_on_as_if_it_had_never_stopped(
     monkeypatch.setattr(EarlyStopping, "stops", lambda *_: False)
     for policy in ("apl", "plain", "mime"):
         whole = RunFolder(stage_two(cache_path, tmp_path / f"{policy}-whole", policy=policy, **options))
-        real, calls = train.train_epoch, []
+        real, calls = trainer.train_epoch, []
 
         def interrupted(*arguments, real=real, calls=calls):
             calls.append(1)
@@ -97,12 +98,12 @@ def test_a_policy_that_looks_at_predictions_goes_on_as_if_it_had_never_stopped(
 
             real(*arguments[:-1], stop)
 
-        monkeypatch.setattr(train, "train_epoch", interrupted)
+        monkeypatch.setattr(trainer, "train_epoch", interrupted)
         folder = tmp_path / f"{policy}-parts"
         try:
             stage_two(cache_path, folder, policy=policy, save_minutes=0, **options)
         except KeyboardInterrupt:
-            monkeypatch.setattr(train, "train_epoch", real)
+            monkeypatch.setattr(trainer, "train_epoch", real)
             stage_two(cache_path, folder, policy=policy, resume=True, **options)
         else:
             pytest.fail(f"{policy} was not interrupted: it had {len(calls)} epochs")

@@ -19,10 +19,10 @@ from aevlp.pipeline.labels.observation import REGIMES, apply, checked, parsed
 from aevlp.pipeline.labels.single_positive import observe
 from aevlp.pipeline.manifest.load import load_manifest
 from aevlp.pipeline.score_cache import ScoreCache, open_cache, write_cache
+from aevlp.pipeline.training.run_folder import RunFolder
 from aevlp.stages.caches import verify
 from aevlp.stages.caches.verify import find_faults
 from aevlp.stages.stage_two import train
-from aevlp.stages.stage_two.run_folder import RunFolder
 from goldens import load
 
 GOLDEN = {name: case for name, case in load("protocol").items() if name.startswith("observe_")}

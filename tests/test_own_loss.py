@@ -16,8 +16,8 @@ from conftest import call, stage_two
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.losses import Targets, create_loss, entry, foreign
 from aevlp.pipeline.losses.foreign_source import written_constants
-from aevlp.stages.stage_two import train
-from aevlp.stages.stage_two.run_folder import RunFolder
+from aevlp.pipeline.training import trainer
+from aevlp.pipeline.training.run_folder import RunFolder
 
 DOCS = Path(__file__).parent.parent / "docs" / "own_loss.md"
 FENCED = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
@@ -167,7 +167,7 @@ def test_a_loss_that_remembers_goes_on_as_if_it_had_never_stopped(
             lambda spec, name, *_, given=given: {**given, **({"expected_positives": 1.5} if name == "role" else {})},
         )
         whole = RunFolder(stage_two(cache_path, folder / f"{loss}-whole", loss=loss, **options))
-        real, calls = train.train_epoch, []
+        real, calls = trainer.train_epoch, []
 
         def interrupted(*arguments, real=real, calls=calls):
             calls.append(1)
@@ -180,10 +180,10 @@ def test_a_loss_that_remembers_goes_on_as_if_it_had_never_stopped(
 
             real(*arguments[:-1], stop)
 
-        monkeypatch.setattr(train, "train_epoch", interrupted)
+        monkeypatch.setattr(trainer, "train_epoch", interrupted)
         with pytest.raises(KeyboardInterrupt):
             stage_two(cache_path, folder / f"{loss}-parts", loss=loss, save_minutes=0, **options)
-        monkeypatch.setattr(train, "train_epoch", real)
+        monkeypatch.setattr(trainer, "train_epoch", real)
         parts = RunFolder(stage_two(cache_path, folder / f"{loss}-parts", loss=loss, resume=True, **options))
         assert [line["loss"] for line in parts.metrics()[:-1]] == [line["loss"] for line in whole.metrics()[:-1]], loss
         (_, first), (_, second) = whole.load_test(), parts.load_test()

@@ -11,9 +11,9 @@ from sklearn.metrics import average_precision_score
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.files import absent_files as hub
 from aevlp.pipeline.score_cache import open_cache
+from aevlp.pipeline.training import trainer
+from aevlp.pipeline.training.run_folder import RunFolder
 from aevlp.stages.experiments import reproduce
-from aevlp.stages.stage_two import train
-from aevlp.stages.stage_two.run_folder import RunFolder
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def test_a_second_call_reuses_everything_and_prints_the_table(here: Path, capsys
 
 def test_an_interrupted_run_is_gone_on_with(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert call("reproduce", *arguments("gpr", 1), "--runs", "whole") == 0
-    trained, epochs = train.train_epoch, []
+    trained, epochs = trainer.train_epoch, []
 
     def interrupted(*given: object, **more: object) -> float:
         epochs.append(1)
@@ -83,9 +83,9 @@ def test_an_interrupted_run_is_gone_on_with(here: Path, monkeypatch: pytest.Monk
             raise KeyboardInterrupt
         return trained(*given, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(train, "train_epoch", interrupted)
+    monkeypatch.setattr(trainer, "train_epoch", interrupted)
     assert call("reproduce", *arguments("gpr", 1), "--runs", "parts") == 130
-    monkeypatch.setattr(train, "train_epoch", trained)
+    monkeypatch.setattr(trainer, "train_epoch", trained)
     assert call("reproduce", *arguments("gpr", 1), "--runs", "parts") == 0
     whole, parts = (RunFolder(here / name / "gpr-seed0").load_test() for name in ("whole", "parts"))
     np.testing.assert_array_equal(whole[1], parts[1])

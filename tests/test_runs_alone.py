@@ -14,8 +14,11 @@ from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.labels.single_positive import split_train_val
 from aevlp.pipeline.score_cache import open_cache
 from aevlp.pipeline.training import classifier as classifiers
+from aevlp.pipeline.training import trainer
+from aevlp.pipeline.training.splits import splits
 from aevlp.stages.stage_two import train
-from aevlp.stages.stage_two.plan import make_plan, settings_of, splits
+from aevlp.stages.stage_two.plan import make_plan
+from aevlp.stages.stage_two.settings import settings_of
 
 SIZES = {"tiny": 0, "pico": 0, "atto": 0, "nano": 0, "small": 1, "18": 1}
 
@@ -107,7 +110,7 @@ def test_a_failed_first_epoch_leaves_no_folder_in_the_way(
         raise RuntimeError("out of luck")
 
     with monkeypatch.context() as patch:
-        patch.setattr(train, "train_epoch", broken)
+        patch.setattr(trainer, "train_epoch", broken)
         with pytest.raises(RuntimeError, match="out of luck"):
             stage_two(cache_path, run)
     assert not run.exists()
@@ -117,7 +120,7 @@ def test_a_failed_first_epoch_leaves_no_folder_in_the_way(
 def test_a_failure_after_a_saved_epoch_keeps_it(
     cache_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, through = tmp_path / "run", train.train_epoch
+    run, through = tmp_path / "run", trainer.train_epoch
     calls: list[int] = []
 
     def second_fails(*given: object) -> None:
@@ -127,7 +130,7 @@ def test_a_failure_after_a_saved_epoch_keeps_it(
         through(*given)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(train, "train_epoch", second_fails)
+        patch.setattr(trainer, "train_epoch", second_fails)
         with pytest.raises(RuntimeError, match="out of luck"):
             stage_two(cache_path, run)
     assert (run / "settings.json").exists() and (run / "best.safetensors").exists()

@@ -13,8 +13,8 @@ from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.labels.splits import SPLITS, split_of
 from aevlp.pipeline.manifest.load import load_manifest
 from aevlp.pipeline.score_cache import open_cache
+from aevlp.pipeline.training.splits import splits
 from aevlp.stages.stage_one import pseudolabel
-from aevlp.stages.stage_two.plan import splits
 
 NAMES = [f"{n}.jpg" for n in range(9)]
 

@@ -14,9 +14,10 @@ from sklearn.metrics import average_precision_score
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.evaluation.metrics import mean_average_precision
 from aevlp.pipeline.score_cache import open_cache
+from aevlp.pipeline.training import run_folder, trainer
+from aevlp.pipeline.training.run_folder import RunFolder
 from aevlp.stages.commands import app as cli
-from aevlp.stages.stage_two import evaluate, predict, run_folder, train
-from aevlp.stages.stage_two.run_folder import RunFolder
+from aevlp.stages.stage_two import evaluate, predict, train
 
 
 def without_times(run: Path) -> list[dict]:
@@ -63,7 +64,7 @@ def test_resume_continues_to_the_same_numbers(cache_path: Path, tmp_path: Path, 
     options = {"backbone": backbone, "epochs": 3, "lr": 0.001}
     whole = stage_two(cache_path, tmp_path / "whole", **options)
 
-    real, calls = train.train_epoch, []
+    real, calls = trainer.train_epoch, []
 
     def interrupted(*args, **kwargs):
         calls.append(1)
@@ -71,7 +72,7 @@ def test_resume_continues_to_the_same_numbers(cache_path: Path, tmp_path: Path, 
             raise KeyboardInterrupt
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(train, "train_epoch", interrupted)
+    monkeypatch.setattr(trainer, "train_epoch", interrupted)
     with pytest.raises(KeyboardInterrupt):
         stage_two(cache_path, tmp_path / "part", **options)
     monkeypatch.undo()
@@ -461,7 +462,7 @@ def test_a_run_goes_on_with_a_cache_that_has_moved(
 ) -> None:
     whole = stage_two(cache_path, tmp_path / "whole", backbone="linear")
     with monkeypatch.context() as patch:
-        patch.setattr(train._Training, "finish", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(RunFolder, "save_test", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             stage_two(cache_path, tmp_path / "run", backbone="linear")
     shutil.copy(cache_path, tmp_path / "moved.h5")

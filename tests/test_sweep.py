@@ -21,8 +21,8 @@ from aevlp.pipeline.policies import create_policy
 from aevlp.pipeline.policies.labelling import label
 from aevlp.pipeline.policies.sweeping import best, default_grid, figures, settings_of, tabulate
 from aevlp.pipeline.score_cache import ScoreCache, open_cache, reader, write_cache
+from aevlp.pipeline.training.splits import splits
 from aevlp.stages.experiments import sweep
-from aevlp.stages.stage_two.plan import splits
 from fakes import blocks as in_blocks
 from fakes import random_cache
 

@@ -2,12 +2,14 @@
 
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,15 +20,16 @@ import torch
 from conftest import call, stage_two
 from safetensors import SafetensorError
 
-from aevlp.pipeline.errors import AevlpError
+from aevlp.pipeline.errors import AevlpError, Notice
 from aevlp.pipeline.files import atomic_write
 from aevlp.pipeline.losses import Targets, create_loss
 from aevlp.pipeline.runtime.interruption import Interruption
-from aevlp.pipeline.training import checkpoint
+from aevlp.pipeline.training import checkpoint, predictor, trainer
 from aevlp.pipeline.training.checkpoint import load_tree
 from aevlp.pipeline.training.random_state import generator_states, restore_generators
+from aevlp.pipeline.training.run_folder import RunFolder
+from aevlp.pipeline.training.state import TrainingState
 from aevlp.stages.stage_two import train
-from aevlp.stages.stage_two.run_folder import RunFolder
 
 TIMES = ("seconds", "waiting")
 OPTIONS = {"backbone": "linear", "epochs": 3, "save_minutes": 0, "lr": 0.01}  # 10 images, 4 a step: 3 steps an epoch
@@ -66,7 +69,7 @@ def trained(cache: Path, run: Path, act: Callable[[int], None] = lambda _: None,
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "create_loss", lambda *_, **__: Remembering(act))
-        patch.setattr(train, "mean_average_precision", lambda logits, _: float(np.tanh(np.abs(logits).mean())))
+        patch.setattr(trainer, "mean_average_precision", lambda logits, _: float(np.tanh(np.abs(logits).mean())))
         return stage_two(cache, run, **{**OPTIONS, **options})
 
 
@@ -150,7 +153,7 @@ def test_a_loss_that_remembers_gives_away_what_a_state_forgets(
     for forgotten in ("restore_generators", "restore_memories"):
         run = Path(shutil.copytree(killed, tmp_path / forgotten))
         with monkeypatch.context() as patch:
-            place = train if forgotten == "restore_generators" else train.TrainingState
+            place = trainer if forgotten == "restore_generators" else TrainingState
             patch.setattr(place, forgotten, lambda *_: None)
             assert content(trained(cache_path, run, resume=True))["metrics"] != whole["metrics"]
     assert content(trained(cache_path, Path(shutil.copytree(killed, tmp_path / "run")), resume=True)) == whole
@@ -189,7 +192,7 @@ def test_a_signal_in_a_judgement_ends_it_and_a_resumed_run_repeats_it(
     cache_path: Path, tmp_path: Path, whole: dict, monkeypatch: pytest.MonkeyPatch, judgement: int
 ) -> None:
     """Three epochs are judged, and the best weights on the test split."""
-    real, calls = train.predict_logits, []
+    real, calls = predictor.predict_logits, []
 
     def interrupted(*arguments: Any) -> np.ndarray:
         calls.append(1)
@@ -198,7 +201,7 @@ def test_a_signal_in_a_judgement_ends_it_and_a_resumed_run_repeats_it(
             send(signal.SIGINT)()
         return real(*arguments)
 
-    monkeypatch.setattr(train, "predict_logits", interrupted)
+    monkeypatch.setattr(predictor, "predict_logits", interrupted)
     with pytest.raises(KeyboardInterrupt):
         trained(cache_path, tmp_path / "run", save_minutes=60)
     place = f"state-{judgement:03d}-{3 if judgement < 4 else 0:06d}"
@@ -206,7 +209,7 @@ def test_a_signal_in_a_judgement_ends_it_and_a_resumed_run_repeats_it(
     assert content(trained(cache_path, tmp_path / "run", resume=True)) == whole
 
 
-OPERATIONS = [(name, n) for name in ("save_state", "_save_best", "write_metrics") for n in (1, 2)] + [("save_test", 1)]
+OPERATIONS = [(name, n) for name in ("save_state", "save_best", "write_metrics") for n in (1, 2)] + [("save_test", 1)]
 
 
 @pytest.mark.parametrize("after", [False, True])
@@ -215,8 +218,7 @@ def test_a_run_that_is_killed_between_two_files_comes_to_the_same_numbers(
     cache_path: Path, tmp_path: Path, whole: dict, monkeypatch: pytest.MonkeyPatch, operation: tuple, after: bool
 ) -> None:
     name, nth = operation
-    place, calls = (train._Training if name == "_save_best" else RunFolder), []
-    real = getattr(place, name)
+    real, calls = getattr(RunFolder, name), []
 
     def deadly(*arguments: Any) -> None:
         calls.append(1)
@@ -226,7 +228,7 @@ def test_a_run_that_is_killed_between_two_files_comes_to_the_same_numbers(
         if len(calls) == nth:
             kill()
 
-    monkeypatch.setattr(place, name, deadly)
+    monkeypatch.setattr(RunFolder, name, deadly)
     with pytest.raises(Killed):
         trained(cache_path, tmp_path / "run", save_minutes=60)
     monkeypatch.undo()
@@ -254,14 +256,13 @@ def replace(file: Path) -> None:
 
 @pytest.mark.parametrize("damage", [cut, empty, flip, replace])
 def test_a_damaged_state_is_named_and_the_one_before_it_used(
-    cache_path: Path, killed: Path, tmp_path: Path, whole: dict, damage: Callable, capsys: pytest.CaptureFixture
+    cache_path: Path, killed: Path, tmp_path: Path, whole: dict, damage: Callable
 ) -> None:
     run = Path(shutil.copytree(killed, tmp_path / "run"))
     older, newest = RunFolder(run).state_files()
     damage(newest)
-    trained(cache_path, run, resume=True)
-    said = [line for line in capsys.readouterr().err.splitlines() if str(newest) in line]
-    assert len(said) == 1 and f"going on from {older.name}" in said[0]
+    with pytest.warns(Notice, match=f"{re.escape(str(newest))}.*; resuming from {older.name}, the one before it"):
+        trained(cache_path, run, resume=True)
     assert content(run) == whole
 
 
@@ -278,14 +279,16 @@ def test_a_damaged_state_is_never_kept_in_the_place_of_a_whole_one(
     assert content(trained(cache_path, run, resume=True)) == whole
 
 
-def test_without_a_readable_state_a_run_is_not_resumed(cache_path: Path, killed: Path, tmp_path: Path, capsys) -> None:
+def test_without_a_readable_state_a_run_is_not_resumed(cache_path: Path, killed: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(killed, tmp_path / "run"))
     for file in RunFolder(run).state_files():
         cut(file)
-    capsys.readouterr()
-    with pytest.raises(AevlpError, match=r"no state that can be read.*000002.*000001.*start a new run"):
+    with (
+        warnings.catch_warnings(),
+        pytest.raises(AevlpError, match=r"no state that can be read.*000002.*000001.*start a new"),
+    ):
+        warnings.simplefilter("error")  # nothing is resumed from
         trained(cache_path, run, resume=True)
-    assert "going on" not in capsys.readouterr().err
     for file in RunFolder(run).state_files():
         file.unlink()
     with pytest.raises(AevlpError, match="has lost its states"):
@@ -314,7 +317,7 @@ def test_weights_of_an_epoch_that_came_to_nothing_are_not_passed_off_as_the_best
     tensors, about = checkpoint.load_tensors(run / "best.safetensors")
     checkpoint.save_tensors(run / "best.safetensors", tensors, {**about, "epoch": 99})
     monkeypatch.setattr(train, "create_loss", lambda *_, **__: Remembering(lambda _: None))
-    monkeypatch.setattr(train, "mean_average_precision", lambda *_: 0.0)  # what is left does not get better
+    monkeypatch.setattr(trainer, "mean_average_precision", lambda *_: 0.0)  # what is left does not get better
     with pytest.raises(AevlpError, match="holds the weights of epoch 99, and the best epoch is 1"):
         stage_two(cache_path, run, resume=True, **OPTIONS)
 
@@ -387,7 +390,7 @@ def test_states_are_saved_as_often_as_asked(cache_path: Path, tmp_path: Path, mo
     saved, clock = [], [0.0]
     real = RunFolder.save_state
     monkeypatch.setattr(RunFolder, "save_state", lambda *given: (saved.append(given[2:]), real(*given)))
-    monkeypatch.setattr(train.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(trainer.time, "monotonic", lambda: clock[0])
 
     def pass_time(_: int) -> None:
         clock[0] += 60

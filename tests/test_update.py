@@ -11,10 +11,11 @@ from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.score_cache import ScoreCache, open_cache
 from aevlp.pipeline.score_cache.unfinished import parts_folder
 from aevlp.pipeline.scoring.scorer import Scorer
+from aevlp.pipeline.training.run_folder import RunFolder
+from aevlp.pipeline.training.splits import splits
 from aevlp.stages.caches import update
 from aevlp.stages.caches.verify import find_faults
-from aevlp.stages.stage_two import plan as training_plan
-from aevlp.stages.stage_two.run_folder import RunFolder
+from aevlp.stages.stage_two import train
 
 TEXT = ("ids", "paths", "split", "status", "reason", "stamps")
 
@@ -315,8 +316,8 @@ def test_training_goes_on_without_what_is_gone(
     cache = open_cache(path)
     rows, _ = RunFolder(run).load_test()
     assert cache.ids[rows].tolist() == [name for name in cache.ids[cache.split == "test"].tolist() if name not in gone]
-    trained = training_plan.make_plan(training_plan.Options(path, loss="an", epochs=1))
-    everyone = training_plan.splits(cache, trained.recipe["val_fraction"])
+    trained = train.make_plan(train.Options(path, loss="an", epochs=1))
+    everyone = splits(cache, trained.recipe["val_fraction"])
     for part, of_all in zip((trained.train, trained.val, trained.test), everyone, strict=True):
         assert cache.ids[part.rows].tolist() == [name for name in cache.ids[of_all.rows].tolist() if name not in gone]
     for split, part in (("val", trained.val), ("test", trained.test)):

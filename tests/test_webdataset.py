@@ -24,7 +24,7 @@ from aevlp.pipeline.images.view_loading import ViewDataset, load_views
 from aevlp.pipeline.manifest.formats import DatasetSpec, WebDatasetSpec
 from aevlp.pipeline.manifest.load import load_manifest
 from aevlp.pipeline.score_cache import open_cache
-from aevlp.stages.stage_two.run_folder import RunFolder
+from aevlp.pipeline.training.run_folder import RunFolder
 
 # As in the documentation of the public surface.
 EXAMPLE = """

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from ..errors import AevlpError
 from ..losses.interface import Stateful, TrainingLoss
 from ..policies.interface import Policy
+from .classifier import Classifier
 from .early_stopping import EarlyStopping
+from .schedule import Running, Schedule
 
 
 @dataclass
@@ -59,6 +61,11 @@ class TrainingState:
     ended: bool = False
     best: bool = False
 
+    @property
+    def best_epoch(self) -> dict[str, Any]:
+        """What was measured of the epoch whose weights are kept: the last new best, the first epoch where none was."""
+        return next((line for line in reversed(self.history) if line["best"]), self.history[0])
+
     def tree(self) -> dict[str, Any]:
         """Return all of it, for `checkpoint.save_tree`; AevlpError where the loss is not finite: nothing follows from that."""
         self.progress.mean_loss()
@@ -97,3 +104,16 @@ class TrainingState:
             remembering = getattr(self, name)
             if isinstance(remembering, Stateful):
                 remembering.load_state_dict(tree[name])
+
+
+def new_state(
+    classifier: Classifier, loss: TrainingLoss, policy: Policy | None, schedule: Schedule, running: Running
+) -> TrainingState:
+    """Return the state before the first step; what a loss learns is learned as fast as the backbone, or as it asks."""
+    learning: Any = loss
+    groups = classifier.parameter_groups(schedule.lr, schedule.head_lr_factor)
+    learned = list(learning.parameters()) if hasattr(learning, "parameters") else []
+    if learned:
+        groups.append({"params": learned, "lr": schedule.lr * getattr(loss, "lr_factor", 1)})
+    scaler = torch.amp.GradScaler(running.device.type, enabled=running.precision is torch.float16)
+    return TrainingState(classifier, torch.optim.Adam(groups, fused=True), scaler, loss, policy)

@@ -27,10 +27,10 @@ from ...pipeline.policies.labelling import label
 from ...pipeline.policies.threshold import Threshold
 from ...pipeline.runtime.seeding import derive
 from ...pipeline.score_cache import ScoreCache, open_whole_cache
+from ...pipeline.training.splits import splits
 from ..cache_origin import dataset_of
 from ..console import out, print_json, print_result, print_table, say
 from ..new_files import check_unused
-from ..stage_two.plan import splits
 
 POLICIES = ("threshold", "view-quality")
 TEMPERATURES = ("keep", "one", "class")

@@ -16,13 +16,14 @@ from ...pipeline.files.atomic_write import replacing
 from ...pipeline.files.image_formats import MAX_PIXELS
 from ...pipeline.runtime.provenance import versions
 from ...pipeline.score_cache import ScoreCache, open_whole_cache
+from ...pipeline.training.run_folder import RunFolder
 from ..cache_origin import dataset_of
 from ..console import out, print_json, print_table, results_aside, say
 from ..interrupted import keeping
 from ..stage_two import train
 from ..stage_two.labels_plan import policy_of
-from ..stage_two.plan import Plan, settings_of
-from ..stage_two.run_folder import RunFolder
+from ..stage_two.plan import Plan
+from ..stage_two.settings import settings_of
 from .earlier_trainings import Trained, earlier_trainings
 from .methods import Method, methods_of
 from .trainings import ends, ends_cell, file_name, gpus, scores_on_test, train_at_once, why_none

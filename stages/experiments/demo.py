@@ -10,13 +10,13 @@ from ...pipeline.errors import AevlpError
 from ...pipeline.runtime.device import find_device
 from ...pipeline.score_cache import ScoreCache, open_cache
 from ...pipeline.training.loop import autocast
+from ...pipeline.training.run_folder import RunFolder
 from ..cache_origin import data_root
 from ..caches.inspect import cached_settings, print_quality, qualities
 from ..console import out, say
 from ..interrupted import keeping
 from ..stage_one import pseudolabel
 from ..stage_two import train
-from ..stage_two.run_folder import RunFolder
 from .contact_sheet import Card, draw_sheet
 from .trainings import check_losses, measure, print_results, train_each
 

@@ -8,9 +8,10 @@ from typing import Any
 
 from ...pipeline.errors import AevlpError
 from ...pipeline.runtime.provenance import difference
+from ...pipeline.training.run_folder import RunFolder
 from ..console import say
-from ..stage_two.plan import Plan, settings_of
-from ..stage_two.run_folder import RunFolder
+from ..stage_two.plan import Plan
+from ..stage_two.settings import settings_of
 from .methods import Method
 
 # What trainings on equal terms may differ in: their method, their seed, and where things were.

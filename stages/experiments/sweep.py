@@ -106,7 +106,7 @@ def swept(
     }
     tried = {name: settings_of(name, own, grids[name]) for name, own in owns.items()}
 
-    from ..stage_two.plan import splits
+    from ...pipeline.training.splits import splits
 
     train, val, test = splits(cache, spec.recipe.val_fraction)
     parts = {"train": train.rows, "val": val.rows, **({"test": test.rows} if len(test.rows) else {})}

@@ -24,9 +24,9 @@ from ...pipeline.evaluation.intervals import Interval, NoInterval, judge, map_in
 from ...pipeline.losses import entry
 from ...pipeline.runtime.interruption import Interruption
 from ...pipeline.score_cache import ScoreCache
+from ...pipeline.training.run_folder import RunFolder
 from ..console import out, print_table, say, silent
 from ..stage_two import train
-from ..stage_two.run_folder import RunFolder
 
 LOOK_SECONDS = 0.2  # how soon a signal is noticed that comes while trainings run in other processes
 

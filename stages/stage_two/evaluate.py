@@ -23,10 +23,12 @@ from ...pipeline.files.locations import location
 from ...pipeline.runtime.device import find_device
 from ...pipeline.score_cache import open_cache
 from ...pipeline.training.loop import autocast
+from ...pipeline.training.run_folder import RunFolder
+from ...pipeline.training.splits import splits
 from ..cache_origin import data_root
 from ..console import out, print_json, print_table, say
-from .run_folder import RunFolder
-from .train import classifier_inputs, judged, splits
+from .classifiers import classifier_inputs
+from .train import judged
 
 TOP = 3  # labels an image, where F1 is taken of the highest scores instead of a threshold
 KS = (1, 3, 5)

@@ -1,8 +1,144 @@
 """What the commands of stage two are asked for."""
 
 from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from typing import Annotated, Literal
 
-from ..declaration import Options, Progress
+import typer
+
+from ...pipeline.files.image_formats import MAX_PIXELS
+from ...pipeline.files.locations import location
+from ..declaration import AlsoOption, Options, Progress
+from ..option_types import (
+    Backbone,
+    DataRoot,
+    Device,
+    Head,
+    LearningRate,
+    Manifest,
+    MaxPixels,
+    Run,
+    Weights,
+    Workers,
+    folder,
+)
+
+ImageCache = Annotated[
+    Path | None,
+    typer.Option(
+        parser=folder,
+        metavar="DIR",
+        help="Keep resized images here, 3 x size x size bytes each: later epochs and runs with this folder open no image file.",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class TrainingOptions(Options):
+    """What every command that trains takes: None is the manifest's value, or what fits the device."""
+
+    _: KW_ONLY
+    backbone: Backbone = None
+    head: Head = None
+    weights: Weights = None
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs at most; default: the recipe's.")] = None
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Images a step; default: the recipe's.")] = None
+    lr: LearningRate = None
+    device: Device = None
+    workers: Workers = 2
+    manifest: Manifest = None
+    data_root: DataRoot = None
+    image_cache: ImageCache = None
+    max_pixels: MaxPixels = MAX_PIXELS
+    progress: Progress = None
+
+
+@dataclass(frozen=True)
+class TrainOptions(TrainingOptions):
+    """Stage two: train a classifier from a cache; the same command again resumes. Under torchrun, processes share each batch.
+
+    cache: with `resume` it may be the folder of a run instead, of which all that is not given is taken.
+    """
+
+    cache: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="CACHE|RUN", parser=location, help="The cache to train from; with --resume also the run to resume."
+        ),
+        AlsoOption("--cache"),
+    ] = None
+    _: KW_ONLY
+    loss: Annotated[
+        str, typer.Option(help="A loss that aevlp losses lists, or one of your own as module:Class.")
+    ] = "gpr"
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            help="What makes the labels, of aevlp losses, or a .json of aevlp calibrate; default: the loss's own."
+        ),
+    ] = None
+    seed: Annotated[int, typer.Option(min=0, help="For order, flips and new weights.")] = 0
+    run: Annotated[
+        Path | None,
+        typer.Option(help="Where to write; default: the run of these settings in runs/, a new one where there is none."),
+    ] = None
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Resume a run, with its own settings: train --resume RUN.")
+    ] = False
+    amp: Annotated[bool, typer.Option(help="Mixed precision on a GPU.")] = True
+    dataset: Annotated[str | None, typer.Option(help="The data set, if it is not the one the cache names.")] = None
+    save_minutes: Annotated[
+        float, typer.Option(min=0, help="Save the state this often; at every epoch's end in any case.")
+    ] = 10.0
+    compile: Annotated[
+        bool,
+        typer.Option(
+            "--compile",
+            help="Compile the classifier with torch, which can take minutes; on a CPU it needs a C++ compiler.",
+        ),
+    ] = False
+
+
+@dataclass(frozen=True)
+class EvaluateOptions(Options):
+    """Measure a trained classifier on a split."""
+
+    run: Run
+    _: KW_ONLY
+    split: Annotated[Literal["train", "val", "test"], typer.Option(help="The split to measure on.")] = "test"
+    cache: Annotated[
+        Path | None, typer.Option(parser=location, metavar="PATH|URL", help="The cache, if it has moved.")
+    ] = None
+    threshold: Annotated[float, typer.Option(min=0, max=1, help="Least probability of a label.")] = 0.5
+    data_root: DataRoot = None
+    device: Device = None
+    workers: Workers = 2
+    max_pixels: MaxPixels = MAX_PIXELS
+    progress: Progress = None
+
+
+@dataclass(frozen=True)
+class PredictOptions(Options):
+    """Label new images with a trained classifier."""
+
+    run: Run
+    images: Annotated[list[str], typer.Argument(help="Files, folders or quoted glob patterns.")]
+    _: KW_ONLY
+    output: Annotated[Path | None, typer.Option(help="A .csv, .json or .parquet file; default: a table.")] = None
+    threshold: Annotated[float, typer.Option(min=0, max=1, help="Least probability of a label.")] = 0.5
+    device: Device = None
+    workers: Workers = 2
+    max_pixels: MaxPixels = MAX_PIXELS
+    progress: Progress = None
+
+
+@dataclass(frozen=True)
+class RunsOptions(Options):
+    """List training runs: loss, constants, epochs, mAP, and whether each is finished."""
+
+    folder: Annotated[Path, typer.Argument(help="The folder that holds the runs, however deep.")] = Path("runs")
+    _: KW_ONLY
+    progress: Progress = None
 
 
 @dataclass(frozen=True)

@@ -24,10 +24,10 @@ from ...pipeline.runtime.device import find_device
 from ...pipeline.training.classifier import Architecture
 from ...pipeline.training.inputs import normalized, scaling
 from ...pipeline.training.loop import predict_logits
+from ...pipeline.training.run_folder import RunFolder
 from ..cache_origin import scoring_encoder
 from ..console import Rate, out, print_json, print_table, progress_bar, say
 from ..new_files import check_unused
-from .run_folder import RunFolder
 
 BATCH = 32
 

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,13 +17,12 @@ import numpy as np
 import torch
 from filelock import FileLock, Timeout
 
-from ...pipeline.clip.encoder import image_tower
-from ...pipeline.errors import AevlpError
-from ...pipeline.files.atomic_write import replacing
-from ...pipeline.runtime.provenance import difference
-from ...pipeline.training.checkpoint import load_description, load_tensors, load_tree, save_tensors, save_tree
-from ...pipeline.training.classifier import Architecture, Classifier, build
-from ..console import say
+from ..clip.encoder import image_tower
+from ..errors import AevlpError, Notice
+from ..files.atomic_write import replacing
+from ..runtime.provenance import difference
+from .checkpoint import load_description, load_tensors, load_tree, save_tensors, save_tree
+from .classifier import Architecture, Classifier, build
 
 STATES_KEPT = 2
 LOCK_SECONDS = 10.0
@@ -111,7 +111,7 @@ class RunFolder:
         return state
 
     def latest_state(self) -> dict[str, Any] | None:
-        """Return the latest state that can be read, None before the first; name each that cannot.
+        """Return the latest state that can be read, None before the first; name each that cannot in a Notice.
 
         Raises AevlpError where none can be read, or all are gone.
         """
@@ -125,7 +125,7 @@ class RunFolder:
                 faults.append(str(error))
                 continue
             for fault in faults:
-                say(f"{fault}; going on from {file.name}, the one before it")
+                warnings.warn(f"{fault}; resuming from {file.name}, the one before it", Notice, stacklevel=2)
             return state
         if faults:
             raise AevlpError(

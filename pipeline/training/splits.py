@@ -1,0 +1,52 @@
+"""A cache -> the rows that are trained on, validated on and tested on, and the labels they are evaluated by."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import AevlpError
+from ..labels.single_positive import split_train_val
+from ..score_cache import ScoreCache
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows of the cache (n,), and the labels (n, C) that scores on them are evaluated by."""
+
+    rows: np.ndarray
+    truth: np.ndarray
+
+
+def splits(cache: ScoreCache, val_fraction: float, there: np.ndarray | None = None) -> tuple[Split, Split, Split]:
+    """Return the training, validation and test rows that could be scored; evaluated by truth, where known, or observed labels.
+
+    A validation split of the data set is used as it is. Otherwise it is drawn from all training rows, as in the
+    protocol, before unreadable images are left out. Where full labels are not known, an image without a known label is in the
+    training part alone: it would count as showing nothing.
+    there: (N,) bool, which rows the data set still lists; None for all.
+    """
+    ok = cache.status == "ok"
+    if there is not None:
+        ok &= there
+    labels = cache.observed if cache.truth is None else cache.truth
+    known = has_known_label(cache)
+    pool = np.flatnonzero(cache.split == "train")
+    if not ok[pool].any():
+        raise AevlpError(f"{cache.path} holds no readable image of the training split: there is nothing to train on")
+    train, val = pool, np.flatnonzero((cache.split == "val") & known)
+    if not (cache.split == "val").any():
+        labelled = pool[known[pool]]
+        compat = cache.provenance["method"]["compat"]
+        kept, val = (labelled[part] for part in split_train_val(len(labelled), val_fraction, compat=compat))
+        train = np.sort(np.concatenate([kept, pool[~known[pool]]]))
+    test = np.flatnonzero((cache.split == "test") & known)
+    parts = [Split(rows[ok[rows]], labels[rows[ok[rows]]]) for rows in (train, val, test)]
+    for name, part in zip(("training", "validation"), parts, strict=False):
+        if not len(part.rows):
+            raise AevlpError(f"{cache.path}: no readable image with a known label is left for {name}")
+    return parts[0], parts[1], parts[2]
+
+
+def has_known_label(cache: ScoreCache) -> np.ndarray:
+    """Return for each image (N,) bool whether anything is known of what it shows: all of it, or a label that somebody gave."""
+    return np.ones(len(cache), dtype=bool) if cache.truth is not None else (cache.observed != 0).any(axis=1)

@@ -1,0 +1,94 @@
+"""A data set's entry and what a user asks for -> what is trained and how, and the loss's constants."""
+
+from typing import Any
+
+from ...pipeline.errors import AevlpError, unknown_name
+from ...pipeline.labels.codes import POSITIVE, effective
+from ...pipeline.losses import LossEntry, check_constants, constants
+from ...pipeline.losses.interface import Watching
+from ...pipeline.manifest.formats import DatasetSpec
+from ...pipeline.policies.labelling import label
+from ...pipeline.score_cache import ScoreCache
+from ...pipeline.training import classifier as classifiers
+from ...pipeline.training import heads
+from ...pipeline.training.splits import Split
+from ..console import say
+from .labels_plan import PolicyPlan
+from .options import TrainOptions
+
+
+def recipe_of(spec: DatasetSpec, options: TrainOptions, loss: LossEntry, clip_size: int) -> dict[str, Any]:
+    """Return what is trained and how, with the size that images are really fed with. clip_size: of the scoring model."""
+    recipe = spec.recipe.model_dump()
+    backbone = options.backbone or recipe["backbone"]
+    linear = {
+        "epochs": recipe.pop("linear_epochs"),
+        "lr": recipe.pop("linear_lr"),
+        "linear_init": 0,
+        "head_lr_factor": 1.0,
+    }
+    if backbone == "linear":
+        recipe.update(linear)
+    recipe["backbone"] = backbone
+    recipe["head"] = options.head or loss.head
+    if recipe["head"] not in heads.NAMES:
+        raise unknown_name("head", recipe["head"], heads.NAMES)
+    if loss.head not in ("linear", recipe["head"]):
+        raise AevlpError(f"loss {options.loss} needs --head {loss.head}, found {recipe['head']}")
+    if backbone in ("linear", "clip"):
+        if options.weights:
+            raise AevlpError(f"--weights goes with a timm backbone: {backbone} has the weights of the scoring model")
+        recipe["weights"], recipe["image_size"] = "scoring model", clip_size
+    else:
+        recipe["image_size"] = classifiers.input_size(backbone, recipe["image_size"])
+        recipe["weights"] = options.weights or "pretrained"
+    for name in ("epochs", "batch_size", "lr"):
+        value = getattr(options, name)
+        if value is not None:
+            if not 0 < value < float("inf"):
+                raise AevlpError(f"--{name.replace('_', '-')} must be above 0 and finite, found {value}")
+            recipe[name] = value
+    return recipe
+
+
+def loss_constants(spec: DatasetSpec, name: str, linear_init: int, compat: str) -> dict[str, Any]:
+    """Return the manifest's constants of a loss, and those that follow from the recipe, the data set and the cache's rules."""
+    given = dict(spec.losses.get(name, {}))
+    check_constants(name, given)
+    takes = constants(name)
+    if "linear_init" in takes:
+        given["linear_init"] = linear_init
+    if "compat" in takes:
+        given.setdefault("compat", compat)
+    if "expected_positives" in takes:
+        given.setdefault("expected_positives", spec.expected_positives)
+    return given
+
+
+def positives_counted(
+    cache: ScoreCache,
+    spec: DatasetSpec,
+    options: TrainOptions,
+    policy: PolicyPlan | None,
+    train: Split,
+    given: dict[str, Any],
+) -> dict[str, Any]:
+    """Say where no image has a pseudo-positive; return the number of positives an image where the manifest says none.
+
+    That is counted in the policy's labels, those of `damp` where the loss reads none, joined with the observed ones.
+    """
+    if policy is None and "expected_positives" not in given:
+        return {}
+    counted = policy or PolicyPlan("damp", vars(spec.damp.settings(cache.provenance["method"]["compat"])))
+    made = counted.create()
+    codes = label(cache, train.rows, made).codes
+    later = isinstance(made, Watching)  # it labels by predictions, of which there are none yet
+    if policy is not None and not later and not (codes == POSITIVE).any():
+        say(
+            f"No training image has a pseudo-positive: {options.loss} will learn from observed labels alone. Lower "
+            f"`threshold` or `temperature` under `damp` in the manifest; no image need be scored again."
+        )
+    if given.get("expected_positives", 0) is not None:
+        return {}
+    known = effective(cache.observed[train.rows], codes)
+    return {"expected_positives": float((known == POSITIVE).sum(axis=1).mean())}
