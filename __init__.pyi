@@ -18,17 +18,25 @@ from .pipeline.score_cache import ScoreCache, open_cache
 from .stages.data.check import CheckReport, check
 from .stages.data.datasets import DatasetList, datasets
 from .stages.stage_one.pseudolabel import pseudolabel
+from .stages.stage_two.evaluate import Evaluation, evaluate
 from .stages.stage_two.list_losses import LossList, losses
+from .stages.stage_two.list_runs import runs
+from .stages.stage_two.predict import Predictions, predict
+from .stages.stage_two.run import Run, open_run
+from .stages.stage_two.train import train
 
 __all__ = [
     "AevlpError",
     "CheckReport",
     "DampSettings",
     "DatasetList",
+    "Evaluation",
     "ImageTable",
     "LossList",
     "Manifest",
+    "Predictions",
     "PseudoLabelQuality",
+    "Run",
     "ScoreCache",
     "Targets",
     "TrainingLoss",
@@ -40,6 +48,7 @@ __all__ = [
     "damp_codes",
     "damp_scores",
     "datasets",
+    "evaluate",
     "gcn_residual",
     "gpr_schedule",
     "load_images",
@@ -49,13 +58,17 @@ __all__ = [
     "mean_average_precision",
     "observe",
     "open_cache",
+    "open_run",
     "policy_names",
+    "predict",
     "pseudo_label_quality",
     "pseudolabel",
     "relation_matrices",
+    "runs",
     "split_train_val",
     "subsample",
     "tile_boxes",
+    "train",
     "view_pixels",
 ]
 __version__: str

@@ -79,7 +79,9 @@ def stage_one(folder: Path, cache: Path, **options) -> Path:
 
 def stage_two(cache: Path, run: Path, **options) -> Path:
     """Train on a cache of blocks."""
-    return train.run(train.Options(cache, run=run, **{"workers": 0, **options}))
+    done = train.train(cache, run=run, **{"workers": 0, **options})
+    train.show(done)
+    return done.folder
 
 
 def call(*arguments: object) -> int:

@@ -24,12 +24,12 @@ from aevlp.pipeline.training import trainer
 from aevlp.pipeline.training.run_folder import RunFolder
 from aevlp.stages.experiments import compare
 from aevlp.stages.experiments.trainings import devices, file_name, gpus, train_at_once
-from aevlp.stages.stage_two import train
 
 OWN_LOSSES = '''
 import os, signal, time
 from pathlib import Path
 from aevlp.pipeline.errors import AevlpError
+from aevlp.stages.stage_two.options import TrainOptions
 
 
 class Simple:
@@ -381,15 +381,15 @@ def test_jobs_have_the_gpus_by_turns_unless_one_device_is_named(monkeypatch: pyt
     assert (gpus(None), gpus("cuda:1"), gpus("cpu")) == (2, 0, 0)
 
 
-def trainings_of(cache: Path, names: list[str], folder: Path) -> list[train.Options]:
-    common = train.Options(cache, backbone="linear", epochs=2, device="cpu", workers=0)
+def trainings_of(cache: Path, names: list[str], folder: Path) -> list[TrainOptions]:
+    common = TrainOptions(cache, backbone="linear", epochs=2, device="cpu", workers=0)
     return [replace(common, loss=name, run=folder / file_name(name)) for name in names]
 
 
 def test_several_processes_train_what_one_does(here: Path, cache_path: Path, capfd: pytest.CaptureFixture) -> None:
     names = ["an", "gpr", "compared_losses:Simple"]
     one, two = (trainings_of(cache_path, names, here / folder) for folder in ("one", "two"))
-    told: list[train.Options] = []
+    told: list[TrainOptions] = []
     train_at_once(one, 1)
     train_at_once(two, 2, told.append)
     assert sorted(str(options.run) for options in told) == sorted(str(options.run) for options in two)

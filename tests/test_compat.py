@@ -20,7 +20,7 @@ from aevlp.stages.caches.inspect import cached_settings
 from aevlp.stages.caches.verify import find_faults
 from aevlp.stages.experiments import reproduce
 from aevlp.stages.stage_two import plan as training_plan
-from aevlp.stages.stage_two import train
+from aevlp.stages.stage_two.options import TrainOptions
 from aevlp.stages.stage_two.plan import make_plan
 
 METHOD = Path(__file__).resolve().parent.parent / "docs" / "method.md"
@@ -74,7 +74,7 @@ def test_half_precision_of_scores(caches: tuple[ScoreCache, ScoreCache]) -> None
 @pytest.mark.parametrize("policy", ["damp", "global", "top-k"])
 def test_training_has_the_half_precision_of_its_cache(caches: tuple[ScoreCache, ScoreCache], policy: str) -> None:
     for cache, half in zip(caches, (False, True), strict=True):
-        made = make_plan(train.Options(cache.path, policy=policy, workers=0)).policy
+        made = make_plan(TrainOptions(cache.path, policy=policy, workers=0)).policy
         assert made is not None and made.constants["half"] == half
 
 

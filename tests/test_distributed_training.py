@@ -75,7 +75,7 @@ def test_no_thread_of_the_group_outlives_a_training(vit_cache: Path, tmp_path: P
     program = tmp_path / "program.py"
     program.write_text(
         "import sys\nfrom pathlib import Path\nfrom aevlp.stages.stage_two import train\n"
-        "train.run(train.Options(Path(sys.argv[1]), run=Path(sys.argv[2]), workers=0, epochs=2))\n"
+        "train.train(Path(sys.argv[1]), run=Path(sys.argv[2]), workers=0, epochs=2, progress=True)\n"
         "names = [p.read_text().strip() for p in Path('/proc/self/task').glob('*/comm')]\n"
         "print('threads', [name for name in names if 'gloo' in name])\n"
     )

@@ -12,22 +12,26 @@ from sklearn.metrics import average_precision_score, f1_score, precision_score, 
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.evaluation.intervals import Interval, judge, map_interval
 from aevlp.pipeline.training.run_folder import RunFolder
-from aevlp.stages.stage_two import evaluate, train
+from aevlp.stages.stage_two import evaluate
+from aevlp.stages.stage_two.classifiers import classifier_inputs
+from aevlp.stages.stage_two.options import TrainOptions
+from aevlp.stages.stage_two.plan import make_plan
 
 ZERO: Any = 0  # what scikit-learn is to say of 0 / 0; its stubs want a word
 
 
 def call(run: Path, split: str = "train", as_json: bool = True, **options: Any) -> None:
     """Evaluate a run of blocks; the training split is the largest."""
-    evaluate.run(run, split, None, None, "cpu", 0, as_json, **options)
+    found = evaluate.evaluate(run, split=split, device="cpu", workers=0, **options)
+    print_json(found.to_json()) if as_json else evaluate.show(found)
 
 
 @pytest.fixture(scope="module")
 def judged(cache_path: Path, run_path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Logits of the run on its training split, in batches of another size, and the truth; tests do not change them."""
-    plan = train.make_plan(train.Options(cache_path))
+    plan = make_plan(TrainOptions(cache_path))
     classifier, architecture, _ = RunFolder(run_path).load_best()
-    inputs = train.classifier_inputs(architecture, plan.cache, plan.root, torch.device("cpu"), 0)
+    inputs = classifier_inputs(architecture, plan.cache, plan.root, torch.device("cpu"), 0)
     with torch.no_grad():
         logits = torch.cat([classifier(x) for _, x in inputs.batches(plan.train.rows, 3)]).numpy()
     return logits, plan.train.truth

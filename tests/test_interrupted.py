@@ -11,7 +11,7 @@ from conftest import call
 from aevlp.pipeline.scoring.scorer import Scorer
 from aevlp.pipeline.training import trainer
 from aevlp.stages.caches import diff, inspect, verify
-from aevlp.stages.experiments import calibrate, sweep
+from aevlp.stages.experiments import calibrate, compare, sweep
 from aevlp.stages.interrupted import forget, keeping, what_is_kept
 from aevlp.stages.stage_two import evaluate, train
 
@@ -31,12 +31,12 @@ def last_line(capsys: pytest.CaptureFixture[str]) -> str:
     [
         (sweep, "tabulate", lambda cache, run: ("sweep", cache, "--output", "swept.csv")),
         (sweep, "open_whole_cache", lambda cache, run: ("sweep", cache)),
-        (evaluate, "judged", lambda cache, run: ("evaluate", run, "--workers", 0)),
+        (evaluate, "logits_of", lambda cache, run: ("evaluate", run, "--workers", 0)),
         (calibrate, "fit_views", lambda cache, run: ("calibrate", cache, "--policy", "view-quality")),
         (inspect, "qualities", lambda cache, run: ("inspect", cache)),
         (verify, "find_faults", lambda cache, run: ("verify", cache)),
         (diff, "compare", lambda cache, run: ("cache", "diff", cache, cache)),
-        (train, "make_plan", lambda cache, run: ("compare", "--cache", cache, "--losses", "an")),
+        (compare, "make_plan", lambda cache, run: ("compare", "--cache", cache, "--losses", "an")),
         (train, "make_plan", lambda cache, run: ("train", "--cache", cache, *LINEAR)),
         (train, "new_classifier", lambda cache, run: ("train", "--cache", cache, *LINEAR)),
     ],
@@ -102,8 +102,8 @@ def test_a_training_that_has_begun_says_how_it_goes_on(
     with monkeypatch.context() as patch:
         patch.setattr(trainer, "train_epoch", interrupted)
         assert call(*again) == 130
-    assert last_line(capsys) == "interrupted: the state is saved; the same command goes on with --resume"
-    assert call(*again, "--resume") == 0
+    assert last_line(capsys) == "interrupted: the state is saved; the same command resumes"
+    assert call(*again) == 0
     capsys.readouterr()
     with monkeypatch.context() as patch:  # of several, the same command goes on by itself
         patch.setattr(trainer, "train_epoch", interrupted)

@@ -13,7 +13,8 @@ from aevlp.pipeline.training import trainer
 from aevlp.pipeline.training.early_stopping import EarlyStopping
 from aevlp.pipeline.training.run_folder import RunFolder
 from aevlp.stages.experiments import calibrate, compare
-from aevlp.stages.stage_two import train
+from aevlp.stages.stage_two.options import TrainOptions
+from aevlp.stages.stage_two.plan import make_plan
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def policy_file(cache_path: Path, tmp_path: Path) -> Path:
 
 
 def plan(cache_path: Path, **options):
-    return train.make_plan(train.Options(cache_path, **{"backbone": "linear", **options}))
+    return make_plan(TrainOptions(cache_path, **{"backbone": "linear", **options}))
 
 
 def with_entries(blocks: Path, folder: Path, text: str) -> Path:

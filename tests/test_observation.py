@@ -22,7 +22,8 @@ from aevlp.pipeline.score_cache import ScoreCache, open_cache, write_cache
 from aevlp.pipeline.training.run_folder import RunFolder
 from aevlp.stages.caches import verify
 from aevlp.stages.caches.verify import find_faults
-from aevlp.stages.stage_two import train
+from aevlp.stages.stage_two.options import TrainOptions
+from aevlp.stages.stage_two.plan import make_plan
 from goldens import load
 
 GOLDEN = {name: case for name, case in load("protocol").items() if name.startswith("observe_")}
@@ -480,7 +481,7 @@ def test_a_cache_whose_labels_its_regime_does_not_give_is_refused(blocks: Path, 
     told = {**cache.provenance, "observation": parsed("fraction,fraction=0.5,seed=3")}
     write_cache(tmp_path / "d.h5", replace(cache.header, provenance=told), cache.rows())
     with pytest.raises(AevlpError, match="other labels or splits"):
-        train.make_plan(train.Options(tmp_path / "d.h5"))
+        make_plan(TrainOptions(tmp_path / "d.h5"))
 
 
 def blocks_with(folder: Path, lines: str) -> Path:
@@ -504,7 +505,7 @@ def test_a_manifests_regime_is_used_unless_another_is_asked_for(tmp_path: Path) 
     asked = open_cache(stage_one(folder, tmp_path / "d.h5", observe="uniform"))
     assert asked.provenance["observation"] == parsed("uniform")
     np.testing.assert_array_equal(asked.observed.sum(axis=1), 1)
-    train.make_plan(train.Options(tmp_path / "d.h5"))  # drawn again by the cache's regime, not by the manifest's
+    make_plan(TrainOptions(tmp_path / "d.h5"))  # drawn again by the cache's regime, not by the manifest's
 
 
 def test_labels_that_somebody_gave_have_no_regime(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from aevlp.pipeline.score_cache import open_cache
 from aevlp.pipeline.training import classifier as classifiers
 from aevlp.pipeline.training import trainer
 from aevlp.pipeline.training.splits import splits
-from aevlp.stages.stage_two import train
+from aevlp.stages.stage_two.options import TrainOptions
 from aevlp.stages.stage_two.plan import make_plan
 from aevlp.stages.stage_two.settings import settings_of
 
@@ -303,7 +303,7 @@ def test_settings_say_what_is_really_done(
     manifest = tmp_path / "blocks.yaml"
     manifest.write_text((blocks / "blocks.yaml").read_text().replace("image_size: 32", "image_size: 48"))
     given = {} if backbone in ("clip", "linear") else {"weights": "random"}
-    plan = make_plan(train.Options(cache_path, backbone=backbone, manifest=manifest, data_root=blocks, **given))
+    plan = make_plan(TrainOptions(cache_path, backbone=backbone, manifest=manifest, data_root=blocks, **given))
     settings = settings_of(plan)
     assert settings["precision"] == "float32"
     if backbone in ("clip", "linear"):

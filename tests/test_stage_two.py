@@ -16,8 +16,12 @@ from aevlp.pipeline.evaluation.metrics import mean_average_precision
 from aevlp.pipeline.score_cache import open_cache
 from aevlp.pipeline.training import run_folder, trainer
 from aevlp.pipeline.training.run_folder import RunFolder
+from aevlp.pipeline.training.splits import splits
 from aevlp.stages.commands import app as cli
 from aevlp.stages.stage_two import evaluate, predict, train
+from aevlp.stages.stage_two.classifiers import classifier_inputs
+from aevlp.stages.stage_two.options import TrainOptions
+from aevlp.stages.stage_two.plan import make_plan
 
 
 def without_times(run: Path) -> list[dict]:
@@ -26,7 +30,7 @@ def without_times(run: Path) -> list[dict]:
 
 def test_run_folder_holds_what_it_should(run_path: Path) -> None:
     assert sorted(p.name for p in run_path.iterdir()) == [
-        "best.safetensors", "metrics.jsonl", "settings.json", "state-002-000000.safetensors",
+        "best.safetensors", "log.txt", "metrics.jsonl", "settings.json", "state-002-000000.safetensors",
         "state-003-000000.safetensors", "test.safetensors",
     ]  # fmt: skip
     lines = [json.loads(line) for line in (run_path / "metrics.jsonl").read_text().splitlines()]
@@ -88,25 +92,31 @@ def test_equal_seeds_give_equal_runs_and_others_do_not(cache_path: Path, tmp_pat
     assert losses[0] == losses[1] != losses[2]
 
 
-def test_resume_refuses_other_settings_and_finished_runs(cache_path: Path, run_path: Path, tmp_path: Path) -> None:
+def test_a_run_is_not_trained_with_other_settings_and_a_finished_one_is_left_alone(
+    cache_path: Path, run_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
     run = Path(shutil.copytree(run_path, tmp_path / "run"))
-    with pytest.raises(AevlpError, match=r"seed: 9, not 0"):
-        stage_two(cache_path, run, resume=True, seed=9)
-    with pytest.raises(AevlpError, match="is finished"):
-        stage_two(cache_path, run, resume=True)
-    with pytest.raises(AevlpError, match="is there already"):
-        stage_two(cache_path, run)
+    for resume in (False, True):
+        with pytest.raises(AevlpError, match=r"was started differently \(this run has seed: 9, not 0\)"):
+            stage_two(cache_path, run, resume=resume, seed=9)
+        before = {file.name: file.read_bytes() for file in run.iterdir()}
+        assert stage_two(cache_path, run, resume=resume) == run
+        assert "is finished already" in capsys.readouterr().err
+        assert {file.name: file.read_bytes() for file in run.iterdir()} == before
     with pytest.raises(AevlpError, match="there is no run"):
         stage_two(cache_path, tmp_path / "none", resume=True)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    with pytest.raises(AevlpError, match="is there already and is no training run"):
+        stage_two(cache_path, tmp_path / "mine")
 
 
-def test_evaluate_agrees_with_scikit_learn(run_path: Path, cache_path: Path, capsys: pytest.CaptureFixture) -> None:
-    evaluate.run(run_path, "test", None, None, "cpu", 0, True)
-    found = json.loads(capsys.readouterr().out)
+def test_evaluate_agrees_with_scikit_learn(run_path: Path, cache_path: Path) -> None:
+    found = evaluate.evaluate(run_path, device="cpu", workers=0).to_json()
     cache = open_cache(cache_path)
-    plan = train.make_plan(train.Options(cache_path))
+    plan = make_plan(TrainOptions(cache_path))
     classifier, architecture, _ = RunFolder(run_path).load_best()
-    inputs = train.classifier_inputs(architecture, cache, plan.root, torch.device("cpu"), 0)
+    inputs = classifier_inputs(architecture, cache, plan.root, torch.device("cpu"), 0)
     with torch.no_grad():
         logits = torch.cat([classifier(x) for _, x in inputs.batches(plan.test.rows, 3)]).numpy()
     truth = plan.test.truth
@@ -120,15 +130,13 @@ def test_evaluate_agrees_with_scikit_learn(run_path: Path, cache_path: Path, cap
 
 @pytest.mark.parametrize("backbone", ["clip", "linear"])
 def test_predict_gives_the_probabilities_of_evaluation(
-    blocks: Path, cache_path: Path, tmp_path: Path, backbone: str, capsys: pytest.CaptureFixture
+    blocks: Path, cache_path: Path, tmp_path: Path, backbone: str
 ) -> None:
     run = stage_two(cache_path, tmp_path / "run", backbone=backbone, epochs=1)
-    capsys.readouterr()
-    predict.run(run, [str(blocks / "images")], None, 0.5, "cpu", 0, True)
-    found = json.loads(capsys.readouterr().out)["images"]
-    plan = train.make_plan(train.Options(cache_path))
+    found = predict.predict(run, [str(blocks / "images")], device="cpu", workers=0).images
+    plan = make_plan(TrainOptions(cache_path))
     classifier, architecture, _ = RunFolder(run).load_best()
-    inputs = train.classifier_inputs(architecture, plan.cache, plan.root, torch.device("cpu"), 0)
+    inputs = classifier_inputs(architecture, plan.cache, plan.root, torch.device("cpu"), 0)
     with torch.no_grad():
         logits = torch.cat([classifier(x) for _, x in inputs.batches(np.arange(16), 16)])
     expected = dict(zip((str(blocks / p) for p in plan.cache.paths), logits.sigmoid().tolist(), strict=True))
@@ -148,7 +156,7 @@ def test_predict_takes_files_folders_and_globs_and_writes_every_format(
     (tmp_path / "bad.png").write_bytes(b"")
     names = [str(blocks / "images" / "00.png"), str(blocks / "images" / "0[1-3].png"), str(tmp_path / "bad.png")]
     for suffix in ("csv", "json", "parquet"):
-        predict.run(run_path, names, tmp_path / f"out.{suffix}", 0.5, "cpu", 0, False)
+        predict.predict(run_path, names, output=tmp_path / f"out.{suffix}", device="cpu", workers=0)
     with (tmp_path / "out.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["status"] for row in rows] == ["ok"] * 4 + ["unreadable"]
@@ -169,9 +177,9 @@ def test_predict_refusals(run_path: Path, tmp_path: Path) -> None:
         ([str(tmp_path / "bad.png")], tmp_path / "out.txt", "expected a .csv, .json or .parquet file"),
     ):
         with pytest.raises(AevlpError, match=message):
-            predict.run(run_path, names, output, 0.5, "cpu", 0, False)
+            predict.predict(run_path, names, output=output, device="cpu", workers=0)
     with pytest.raises(AevlpError, match=r"no best\.safetensors"):
-        predict.run(tmp_path, [str(tmp_path / "bad.png")], None, 0.5, "cpu", 0, False)
+        predict.predict(tmp_path, [str(tmp_path / "bad.png")], device="cpu", workers=0)
 
 
 def test_training_leaves_unreadable_images_out(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -179,7 +187,7 @@ def test_training_leaves_unreadable_images_out(tmp_path: Path, capsys: pytest.Ca
     for name in ("01.png", "14.png"):
         (tmp_path / "data" / "images" / name).write_bytes(b"")
     cache = stage_one(tmp_path / "data", tmp_path / "c.h5")
-    plan = train.make_plan(train.Options(cache))
+    plan = make_plan(TrainOptions(cache))
     used = np.concatenate([plan.train.rows, plan.val.rows, plan.test.rows])
     assert sorted(used) == [n for n in range(16) if n not in (1, 14)]
     stage_two(cache, tmp_path / "run", epochs=1, batch_size=9)
@@ -209,7 +217,7 @@ def test_number_of_positives_is_taken_from_the_codes_where_nobody_says_it(tmp_pa
     manifest = tmp_path / "data" / "blocks.yaml"
     manifest.write_text(manifest.read_text().replace("gpr: {expected_positives: 1.5}", "an: {}"))
     cache_path = stage_one(tmp_path / "data", tmp_path / "c.h5")
-    plan = train.make_plan(train.Options(cache_path))
+    plan = make_plan(TrainOptions(cache_path))
     cache = open_cache(cache_path)
     positive = (cache.code(slice(None)) == 1) | (cache.observed == 1)
     assert plan.constants["expected_positives"] == pytest.approx(positive[plan.train.rows].sum(axis=1).mean())
@@ -255,7 +263,7 @@ def test_cache_of_other_data_is_refused(cache_path: Path, blocks: Path, tmp_path
 def test_evaluate_refuses_another_cache(run_path: Path, blocks: Path, tmp_path: Path) -> None:
     other = stage_one(blocks, tmp_path / "c.h5", grid=1)
     with pytest.raises(AevlpError, match=r"is not the cache that .* was trained from"):
-        evaluate.run(run_path, "test", other, None, "cpu", 0, False)
+        evaluate.evaluate(run_path, cache=other, device="cpu", workers=0)
 
 
 def test_an_image_that_went_missing_after_scoring_is_named(tmp_path: Path) -> None:
@@ -341,7 +349,7 @@ def test_a_state_is_no_classifier(run_path: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(run_path, tmp_path / "run"))
     shutil.copy(run / "state-003-000000.safetensors", run / "best.safetensors")
     with pytest.raises(AevlpError, match="holds no classifier"):
-        evaluate.run(run, "test", None, None, "cpu", 0, False)
+        evaluate.evaluate(run, device="cpu", workers=0)
 
 
 def test_a_loss_that_is_not_finite_is_an_error(cache_path: Path, tmp_path: Path) -> None:
@@ -353,19 +361,21 @@ def test_damaged_weights_are_refused(run_path: Path, tmp_path: Path) -> None:
     run = Path(shutil.copytree(run_path, tmp_path / "run"))
     (run / "best.safetensors").write_bytes((run / "best.safetensors").read_bytes()[:100])
     with pytest.raises(AevlpError, match=r"best\.safetensors cannot be read"):
-        evaluate.run(run, "test", None, None, "cpu", 0, False)
+        evaluate.evaluate(run, device="cpu", workers=0)
 
 
-def test_default_folders_are_numbered_and_resume_takes_the_latest(
-    cache_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_default_folders_are_numbered_and_a_run_of_equal_settings_is_taken_again(
+    cache_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(AevlpError, match=r"there is no run .* to resume"):
-        train.run(train.Options(cache_path, resume=True, workers=0))
-    first, second = (train.run(train.Options(cache_path, epochs=1, workers=0)) for _ in range(2))
-    assert (str(first), str(second)) == ("runs/blocks-gpr-clip-seed0", "runs/blocks-gpr-clip-seed0-2")
-    with pytest.raises(AevlpError, match="seed0-2 is finished"):
-        train.run(train.Options(cache_path, epochs=1, resume=True, workers=0))
+        train.train(cache_path, resume=True, workers=0)
+    one, other, again = (train.train(cache_path, epochs=n, workers=0).folder for n in (1, 2, 1))
+    assert (str(one), str(other), again) == ("runs/blocks-gpr-clip-seed0", "runs/blocks-gpr-clip-seed0-2", one)
+    assert "runs/blocks-gpr-clip-seed0 is finished already" in capsys.readouterr().err
+    (one / "metrics.jsonl").unlink()  # begun, and not finished
+    third = train.train(cache_path, epochs=3, workers=0).folder
+    assert (str(third), train.train(cache_path, epochs=1, workers=0).folder) == (f"{one}-3", one)
 
 
 @pytest.mark.parametrize("command", ["evaluate", "train"])
@@ -393,9 +403,9 @@ def test_no_pseudo_positive_is_said(tmp_path: Path, capsys: pytest.CaptureFixtur
     manifest = tmp_path / "data" / "blocks.yaml"
     manifest.write_text(manifest.read_text().replace("threshold: 0.2", "threshold: 1.0"))
     cache = stage_one(tmp_path / "data", tmp_path / "c.h5")
-    train.make_plan(train.Options(cache))
+    make_plan(TrainOptions(cache))
     assert "No training image has a pseudo-positive" in capsys.readouterr().err
-    train.make_plan(train.Options(cache, loss="an"))
+    make_plan(TrainOptions(cache, loss="an"))
     assert "pseudo-positive" not in capsys.readouterr().err
     with pytest.raises(SystemExit) as stop:
         cli.main(["inspect", str(cache)])
@@ -411,12 +421,12 @@ def test_a_run_is_found_from_another_folder(tmp_path: Path, monkeypatch: pytest.
     cache = stage_one(Path("data"), Path("c.h5"))
     run = stage_two(cache, Path("run"), epochs=1)
     monkeypatch.chdir(tmp_path / "elsewhere")
-    evaluate.run(Path("..") / run, "test", None, None, "cpu", 0, False)
+    evaluate.evaluate(Path("..") / run, device="cpu", workers=0)
     stage_two(Path("..") / cache, Path("other"), epochs=1)
     (tmp_path / "c.h5").rename(tmp_path / "d.h5")
     with pytest.raises(AevlpError, match="if it has moved, pass it as --cache"):
-        evaluate.run(Path("..") / run, "test", None, None, "cpu", 0, False)
-    evaluate.run(Path("..") / run, "test", tmp_path / "d.h5", None, "cpu", 0, False)
+        evaluate.evaluate(Path("..") / run, device="cpu", workers=0)
+    evaluate.evaluate(Path("..") / run, cache=tmp_path / "d.h5", device="cpu", workers=0)
 
 
 def test_a_run_without_a_test_split_ends_too(tmp_path: Path) -> None:
@@ -424,8 +434,8 @@ def test_a_run_without_a_test_split_ends_too(tmp_path: Path) -> None:
     run = stage_two(stage_one(tmp_path / "data", tmp_path / "blocks.h5"), tmp_path / "run", epochs=1)
     folder = RunFolder(run)
     assert folder.finished() and "test_map" not in folder.metrics()[-1]
-    with pytest.raises(AevlpError, match="is finished: there is nothing to resume"):
-        stage_two(tmp_path / "blocks.h5", run, epochs=1, resume=True)
+    assert "test_map" not in json.loads((run / "metrics.jsonl").read_text().splitlines()[-1])
+    assert train.train(tmp_path / "blocks.h5", run=run, epochs=1, workers=0).test_map is None
 
 
 def test_the_published_split_of_two_images_follows_the_cache(tmp_path: Path) -> None:
@@ -434,7 +444,7 @@ def test_the_published_split_of_two_images_follows_the_cache(tmp_path: Path) -> 
         stage_one(tmp_path / "data", tmp_path / f"{compat}.h5", compat=compat)
     with pytest.raises(AevlpError, match="leave 0 for validation"):
         stage_two(tmp_path / "paper.h5", tmp_path / "paper", epochs=1)
-    train_part, val_part, _ = train.splits(open_cache(tmp_path / "published.h5"), 0.2)
+    train_part, val_part, _ = splits(open_cache(tmp_path / "published.h5"), 0.2)
     assert train_part.rows.tolist() == val_part.rows.tolist() == [0, 1]
 
 

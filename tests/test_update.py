@@ -15,7 +15,8 @@ from aevlp.pipeline.training.run_folder import RunFolder
 from aevlp.pipeline.training.splits import splits
 from aevlp.stages.caches import update
 from aevlp.stages.caches.verify import find_faults
-from aevlp.stages.stage_two import train
+from aevlp.stages.stage_two.options import TrainOptions
+from aevlp.stages.stage_two.plan import make_plan
 
 TEXT = ("ids", "paths", "split", "status", "reason", "stamps")
 
@@ -316,7 +317,7 @@ def test_training_goes_on_without_what_is_gone(
     cache = open_cache(path)
     rows, _ = RunFolder(run).load_test()
     assert cache.ids[rows].tolist() == [name for name in cache.ids[cache.split == "test"].tolist() if name not in gone]
-    trained = train.make_plan(train.Options(path, loss="an", epochs=1))
+    trained = make_plan(TrainOptions(path, loss="an", epochs=1))
     everyone = splits(cache, trained.recipe["val_fraction"])
     for part, of_all in zip((trained.train, trained.val, trained.test), everyone, strict=True):
         assert cache.ids[part.rows].tolist() == [name for name in cache.ids[of_all.rows].tolist() if name not in gone]
@@ -351,7 +352,7 @@ def test_a_run_from_before_is_not_resumed_without_what_is_gone(data: Path, tmp_p
     run = stage_two(path, tmp_path / "run", loss="an", epochs=1, batch_size=16)
     without_lines(data, "images/03.png")
     with pytest.raises(
-        AevlpError, match=r"was started otherwise \(this run has without: \['images/03.png'\], not None"
+        AevlpError, match=r"was started differently \(this run has without: \['images/03.png'\], not None"
     ):
         stage_two(path, run, loss="an", epochs=1, batch_size=16, resume=True)
 

@@ -184,7 +184,7 @@ def joined() -> Iterator[Processes]:
         if any(sign in str(error) for sign in LOST):
             raise AevlpError(
                 f"process {processes.rank.number}: another process of this training has ended: see its own line, "
-                f"if it was not killed; then go on with --resume"
+                f"if it was not killed; the same command resumes"
             ) from error
         raise
     finally:

@@ -6,7 +6,7 @@ Both kinds have one method, `batches(rows, sizes, mirrored)`, which yields the r
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -57,11 +57,14 @@ class PixelInputs:
         resize: str = EXACT,
         cached: ImageCache | None = None,
         max_pixels: int = MAX_PIXELS,
+        unreadable: dict[int, "Unreadable"] | None = None,
     ) -> None:
         """names: (N,) str, paths below `root`. resize: as for `resized_image`. cached: of the same images.
 
-        max_pixels: as for `read_pixels`.
+        max_pixels: as for `read_pixels`. unreadable: takes what is wrong with each image that cannot be read, by row, and
+        batches go without it; None where every image is one that could be read before: then it is an error.
         """
+        self._unreadable = unreadable
         self._device, self._scaling = device, scaling(mean, std, device)
         self.evaluation_batch = EVALUATION_BATCH
         if device.type == "cuda":
@@ -79,9 +82,18 @@ class PixelInputs:
         for batch in self._loader:
             if isinstance(batch, str):
                 raise AevlpError(batch)
+            self._take(batch.faults)
+            if batch.faults and not len(batch.rows):
+                continue
             pixels, mirror = (part.to(self._device, non_blocking=True) for part in (batch.pixels, batch.mirror))
             pixels.index_copy_(0, mirror, pixels.index_select(0, mirror).flip(2))
             yield batch.rows, normalized(pixels, self._scaling)
+
+    def _take(self, faults: "list[tuple[int, Unreadable]]") -> None:
+        if faults and self._unreadable is None:
+            raise AevlpError(f"an image that was scored cannot be read any more: {faults[0][1].reason}")
+        if self._unreadable is not None:
+            self._unreadable |= dict(faults)
 
 
 def scaling(mean: Sequence[float], std: Sequence[float], device: torch.device) -> tuple[Tensor, Tensor]:
@@ -126,20 +138,31 @@ def sent(values: np.ndarray, device: torch.device) -> Tensor:
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
 
 
+class Unreadable(NamedTuple):
+    """What is wrong with an image. status: the word for it, as in `ImageError`. reason: a line."""
+
+    status: str
+    reason: str
+
+
 @dataclass(frozen=True)
 class _Batch:
-    """rows: (B,) int64. pixels: (B, S, S, 3) uint8. mirror: which of them to mirror, int64."""
+    """rows: (B,) int64, of images that could be read. pixels: (B, S, S, 3) uint8. mirror: which of them to mirror, int64.
+
+    faults: rows of the others, and what is wrong with each.
+    """
 
     rows: np.ndarray
     pixels: Tensor
     mirror: Tensor
+    faults: list[tuple[int, Unreadable]]
 
     def pin_memory(self) -> "_Batch":
         """Return the batch in memory that a GPU copies from; torch's loader calls it."""
         return replace(self, pixels=self.pixels.pin_memory(), mirror=self.mirror.pin_memory())
 
 
-_Item = tuple[int, bool, np.ndarray | str]
+_Item = tuple[int, bool, np.ndarray | Unreadable | str]
 
 
 class _Resized(Dataset):
@@ -170,7 +193,7 @@ class _Resized(Dataset):
         try:
             return row, mirrored, self._pixels(row)
         except ImageError as error:
-            return row, mirrored, f"an image that was scored cannot be read any more: {error}"
+            return row, mirrored, Unreadable(error.status, str(error))
         except AevlpError as error:
             return row, mirrored, str(error)
 
@@ -205,16 +228,24 @@ def _slices(n: int, sizes: int | Sequence[int]) -> list[slice]:
 
 
 def _collate(items: list[_Item]) -> _Batch | str:
-    """Return items as a batch, or what is wrong with the first that has a fault."""
-    images: list[np.ndarray] = []
-    for _, _, pixels in items:
+    """Return items as a batch, or what kept one from being read that is not the image's own fault."""
+    images: list[tuple[int, bool, np.ndarray]] = []
+    faults: list[tuple[int, Unreadable]] = []
+    for row, mirrored, pixels in items:
         if isinstance(pixels, str):
             return pixels
-        images.append(pixels)
-    whole = torch.from_numpy(np.stack(images)) if images else torch.empty(0, 1, 1, 3, dtype=torch.uint8)
+        if isinstance(pixels, Unreadable):
+            faults.append((row, pixels))
+        else:
+            images.append((row, mirrored, pixels))
+    whole = (
+        torch.from_numpy(np.stack([pixels for _, _, pixels in images]))
+        if images
+        else torch.empty(0, 1, 1, 3, dtype=torch.uint8)
+    )
     try:
         whole = handed_over(whole)
     except AevlpError as error:
         return str(error)
-    mirror = torch.tensor([place for place, (_, mirrored, _) in enumerate(items) if mirrored], dtype=torch.int64)
-    return _Batch(np.array([row for row, _, _ in items], dtype=np.int64), whole, mirror)
+    mirror = torch.tensor([place for place, (_, mirrored, _) in enumerate(images) if mirrored], dtype=torch.int64)
+    return _Batch(np.array([row for row, _, _ in images], dtype=np.int64), whole, mirror, faults)

@@ -103,7 +103,7 @@ def _check_value(value: object) -> None:
 
 @torch.inference_mode()
 def predict_logits(classifier: nn.Module, batches: Batches, mixed: AbstractContextManager) -> np.ndarray:
-    """Return the logits of all batches in order, (n, C) float32, with the classifier in evaluation mode.
+    """Return the logits of all batches in order, (n, C) float32, with the classifier in evaluation mode; (0, 0) of none.
 
     Where memory does not suffice for a batch it takes half as many images at a time, from there on.
     """
@@ -122,4 +122,4 @@ def predict_logits(classifier: nn.Module, batches: Batches, mixed: AbstractConte
                     raise
                 most = len(piece) // 2
                 torch.cuda.empty_cache()
-    return np.concatenate(logits)
+    return np.concatenate(logits) if logits else np.empty((0, 0), np.float32)

@@ -1,5 +1,7 @@
 """Rows of a cache -> logits of a classifier that is being trained, each process its share of them."""
 
+from contextlib import AbstractContextManager
+
 import numpy as np
 import torch
 
@@ -9,6 +11,11 @@ from .distributed import Processes
 from .inputs import Inputs
 from .loop import autocast, predict_logits
 from .schedule import Running
+
+
+def logits_of(classifier: Classifier, inputs: Inputs, rows: np.ndarray, mixed: AbstractContextManager) -> np.ndarray:
+    """Return the logits of some rows of the cache, (n, C) float32, each row exactly once."""
+    return predict_logits(classifier, inputs.batches(rows, inputs.evaluation_batch), mixed)
 
 
 class Predictor:

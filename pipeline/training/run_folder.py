@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -26,7 +26,8 @@ from .classifier import Architecture, Classifier, build
 
 STATES_KEPT = 2
 LOCK_SECONDS = 10.0
-PLACES = ("cache", "data_root")  # where things are, not what they are: the fingerprint says that
+# Where things are, not what they are: the fingerprint says that. And what the settings were made from.
+NOT_COMPARED = ("cache", "data_root", "options")
 _STATE = re.compile(r"state-\d+-\d+\.safetensors")
 
 
@@ -40,6 +41,7 @@ class RunFolder:
         self.best_file = path / "best.safetensors"
         self.test_file = path / "test.safetensors"
         self.tower_file = path / "tower.safetensors"
+        self.log_file = path / "log.txt"
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -67,7 +69,7 @@ class RunFolder:
         """Make the folder; AevlpError where it holds something already, other than what a killed process began to write."""
         self._remove_unfinished()
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-            raise AevlpError(f"{self.path} is there already: choose another --run, or --resume to go on with it")
+            raise AevlpError(f"{self.path} is there already and is no training run: choose another --run")
         self._write_settings(settings)
 
     def remove_if_nothing_is_saved(self) -> None:
@@ -75,6 +77,7 @@ class RunFolder:
         if not self.state_files():
             self._remove_unfinished()
             self.settings_file.unlink(missing_ok=True)
+            self.log_file.unlink(missing_ok=True)
             with suppress(OSError):  # something of the user's own is in it
                 self.path.rmdir()
 
@@ -92,18 +95,20 @@ class RunFolder:
             raise AevlpError(f"{self.settings_file} does not hold the settings of a training run")
         return settings
 
-    def continue_with(self, settings: dict[str, Any]) -> dict[str, Any] | None:
+    def found(self, settings: dict[str, Any]) -> Literal["nothing", "unfinished", "finished"]:
+        """Return what is there of a run with these settings; AevlpError where it has other ones."""
+        if not self.settings_file.exists():  # not started, or killed before its first file
+            return "nothing"
+        self.require(settings)
+        return "finished" if self.finished() else "unfinished"
+
+    def resume(self, settings: dict[str, Any]) -> dict[str, Any] | None:
         """Return the latest state, None before the first, and make the metrics those of that state.
 
-        Raises AevlpError where the run has other settings, is finished, or has no state that can be read.
+        settings: kept in the place of equal ones, as the cache may have moved. AevlpError where no state can be read.
         """
-        self.insist_on(settings)
-        if settings != self.settings():  # the cache or the images have moved
+        if settings != self.settings():
             self._write_settings(settings)
-        if self.finished():
-            raise AevlpError(
-                f"{self.path} is finished: there is nothing to resume; its results are in {self.metrics_file}"
-            )
         self._remove_unfinished()
         state = self.latest_state()
         if state is not None:
@@ -134,7 +139,7 @@ class RunFolder:
             )
         if self.metrics():
             raise AevlpError(
-                f"{self.path} has lost its states, state-EPOCH-STEP.safetensors, and cannot go on: start a new run"
+                f"{self.path} has lost its states, state-EPOCH-STEP.safetensors, and cannot be resumed: start a new run"
             )
         return None
 
@@ -149,18 +154,18 @@ class RunFolder:
             raise AevlpError(f"{self.path} has lost {self.best_file.name}, which its state goes with: start a new run")
         load_tensors(self.best_file)
 
-    def insist_on(self, settings: dict[str, Any]) -> None:
+    def require(self, settings: dict[str, Any]) -> None:
         """Raise AevlpError where the run was started with other settings."""
-        mine, theirs = ({**of, **dict.fromkeys(PLACES)} for of in (settings, self.settings()))
+        mine, theirs = ({**of, **dict.fromkeys(NOT_COMPARED)} for of in (settings, self.settings()))
         changed = difference(mine, theirs)
         if changed:
             raise AevlpError(
-                f"{self.path} was started otherwise (this run has {changed}): resume with its settings, start a new run, or "
+                f"{self.path} was started differently (this run has {changed}): give its settings, choose another --run, or "
                 f"delete the folder to train it anew"
             )
 
     def finished(self) -> bool:
-        """Return whether the run has come to its end: its best weights are judged on the test split, if there is one."""
+        """Return whether the run has come to its end: its best weights are evaluated on the test split, if there is one."""
         return any("best_epoch" in line for line in self.metrics())
 
     def metrics(self) -> list[dict[str, Any]]:
@@ -171,7 +176,7 @@ class RunFolder:
             measured = [json.loads(line) for line in self.metrics_file.read_text(encoding="utf-8").splitlines()]
         except ValueError as error:
             raise AevlpError(
-                f"{self.metrics_file} is damaged ({error}): delete it, and the same command with --resume writes it anew"
+                f"{self.metrics_file} is damaged ({error}): delete it, and the same command writes it anew"
             ) from error
         for number, line in enumerate(measured, 1):
             if not isinstance(line, dict) or not ({"epoch", "val_map"} <= set(line) or "best_epoch" in line):

@@ -36,7 +36,7 @@ class Progress:
         if not np.isfinite(mean):
             raise AevlpError(
                 f"the loss became {mean} in epoch {self.epoch}: try a smaller --lr; no state with it is saved, the one before is "
-                f"kept for --resume"
+                f"kept"
             )
         return mean
 

@@ -113,7 +113,8 @@ class Trainer:
             state.restore(tree)
         except (RuntimeError, LookupError, TypeError, ValueError) as error:
             raise AevlpError(
-                f"{self.folder.state_files()[-1]} is the state of another run: delete it, and --resume takes the one before it"
+                f"{self.folder.state_files()[-1]} is the state of another run: delete it, and the one before it is "
+                f"resumed from"
             ) from error
         progress = state.progress
         if progress.steps:
@@ -227,7 +228,8 @@ class Trainer:
                     f"{folder.best_file} holds the weights of epoch {about['epoch']}, and the best epoch is {best['epoch']}: a "
                     f"damaged state led back before both; start a new run"
                 )
-        measured = {"best_epoch": best["epoch"]}
+        by = {} if self.cache.truth is not None else {"evaluated_by": "observed"}
+        measured = {"best_epoch": best["epoch"], **by}
         logits = None
         if len(self.test.rows):
             logits = self._logits(classifier.to(self.device), self.test, "test")

@@ -40,9 +40,6 @@ app = typer.Typer(
 
 
 for command in (
-    training_commands.train,
-    training_commands.evaluate,
-    training_commands.predict,
     training_commands.compare,
     training_commands.sweep,
     training_commands.calibrate,

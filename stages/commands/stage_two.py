@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from ...pipeline.files.image_formats import MAX_PIXELS
-from ...pipeline.files.locations import location
 from ..option_types import (
     Backbone,
     Cache,
@@ -17,109 +16,12 @@ from ..option_types import (
     LearningRate,
     Manifest,
     MaxPixels,
-    Run,
     TrainedCache,
     Weights,
     Workers,
-    folder,
     listed,
 )
-
-ImageCache = Annotated[
-    Path | None,
-    typer.Option(
-        parser=folder,
-        metavar="DIR",
-        help="Keep resized images here, 3 x size x size bytes each: later epochs and runs with this folder open no image file.",
-    ),
-]
-
-
-def train(
-    cache: TrainedCache,
-    loss: Annotated[
-        str, typer.Option(help="A loss that aevlp losses lists, or one of your own as module:Class.")
-    ] = "gpr",
-    policy: Annotated[
-        str | None,
-        typer.Option(
-            help="What makes the labels, of aevlp losses, or a .json of aevlp calibrate; default: the loss's own."
-        ),
-    ] = None,
-    backbone: Backbone = None,
-    head: Head = None,
-    weights: Weights = None,
-    epochs: Annotated[int | None, typer.Option(min=1)] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1)] = None,
-    lr: LearningRate = None,
-    device: Device = None,
-    run: Annotated[Path | None, typer.Option(help="Where to write; default: a new folder in runs/.")] = None,
-    resume: Annotated[bool, typer.Option(help="Go on with an interrupted run.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="For order, flips and new weights.")] = 0,
-    workers: Workers = 2,
-    amp: Annotated[bool, typer.Option(help="Mixed precision on a GPU.")] = True,
-    dataset: Annotated[str | None, typer.Option(help="The data set, if it is not the one the cache names.")] = None,
-    manifest: Manifest = None,
-    data_root: DataRoot = None,
-    save_minutes: Annotated[
-        float, typer.Option(min=0, help="Save the state this often; at every epoch's end in any case.")
-    ] = 10.0,
-    image_cache: ImageCache = None,
-    compile: Annotated[
-        bool,
-        typer.Option(
-            "--compile",
-            help="Compile the classifier with torch, which can take minutes; on a CPU it needs a C++ compiler.",
-        ),
-    ] = False,
-    max_pixels: MaxPixels = MAX_PIXELS,
-) -> None:
-    """Stage two: train a classifier from a cache. Under torchrun, several processes share each batch."""
-    from ..stage_two import train as stage
-
-    stage.run(
-        stage.Options(
-            cache, loss, backbone, weights, epochs, batch_size, lr, device, run, resume, seed, workers, amp, dataset,
-            manifest, data_root, save_minutes, policy, head, image_cache, compile, max_pixels,
-        )
-    )  # fmt: skip
-
-
-def evaluate(
-    run: Run,
-    split: Annotated[str, typer.Option(help="train, val or test.")] = "test",
-    cache: Annotated[
-        Path | None, typer.Option(parser=location, metavar="PATH|URL", help="The cache, if it has moved.")
-    ] = None,
-    threshold: Annotated[float, typer.Option(min=0, max=1, help="Least probability of a label, for F1.")] = 0.5,
-    data_root: DataRoot = None,
-    device: Device = None,
-    workers: Workers = 2,
-    max_pixels: MaxPixels = MAX_PIXELS,
-    json: Json = False,
-) -> None:
-    """Measure a trained classifier on a split."""
-    if split not in ("train", "val", "test"):
-        raise typer.BadParameter(f"{split!r} is not one of train, val, test", param_hint="--split")
-    from ..stage_two import evaluate as stage
-
-    stage.run(run, split, cache, data_root, device, workers, json, threshold, max_pixels)
-
-
-def predict(
-    run: Run,
-    images: Annotated[list[str], typer.Argument(help="Files, folders or quoted glob patterns.")],
-    output: Annotated[Path | None, typer.Option(help="A .csv, .json or .parquet file; default: a table.")] = None,
-    threshold: Annotated[float, typer.Option(min=0, max=1, help="Least probability of a label.")] = 0.5,
-    device: Device = None,
-    workers: Workers = 2,
-    max_pixels: MaxPixels = MAX_PIXELS,
-    json: Json = False,
-) -> None:
-    """Label new images with a trained classifier."""
-    from ..stage_two import predict as stage
-
-    stage.run(run, images, output, threshold, device, workers, json, max_pixels)
+from ..stage_two.options import ImageCache
 
 
 def compare(

@@ -2,12 +2,13 @@
 
 from ..data.options import CheckOptions, DatasetsOptions
 from ..stage_one.options import PseudolabelOptions
-from ..stage_two.options import LossesOptions
+from ..stage_two.options import EvaluateOptions, LossesOptions, PredictOptions, RunsOptions, TrainOptions
 from .build import Command
 
 FIRST, LOOK, COMPARE, CACHES, DATA = "First steps", "Look", "Compare", "Caches", "Data"
 
 COMMANDS = (
+    Command("check", "data.check:check", CheckOptions, FIRST, "aevlp check photos.yaml", json=True),
     Command(
         "pseudolabel",
         "stage_one.pseudolabel:pseudolabel",
@@ -15,7 +16,24 @@ COMMANDS = (
         FIRST,
         "aevlp pseudolabel photos/ --classes cat,dog",
     ),
-    Command("check", "data.check:check", CheckOptions, FIRST, "aevlp check photos.yaml", json=True),
+    Command("train", "stage_two.train:train", TrainOptions, FIRST, "aevlp train cache/voc.h5"),
+    Command(
+        "evaluate",
+        "stage_two.evaluate:evaluate",
+        EvaluateOptions,
+        FIRST,
+        "aevlp evaluate runs/voc-gpr-seed0",
+        json=True,
+    ),
+    Command(
+        "predict",
+        "stage_two.predict:predict",
+        PredictOptions,
+        FIRST,
+        "aevlp predict runs/voc-gpr-seed0 new/",
+        json=True,
+    ),
     Command("losses", "stage_two.list_losses:losses", LossesOptions, LOOK, "aevlp losses --json", json=True),
     Command("datasets", "data.datasets:datasets", DatasetsOptions, DATA, "aevlp datasets voc --download", json=True),
+    Command("runs", "stage_two.list_runs:runs", RunsOptions, LOOK, "aevlp runs", json=True),
 )

@@ -20,14 +20,18 @@ from ...pipeline.training.run_folder import RunFolder
 from ..cache_origin import dataset_of
 from ..console import out, print_json, print_table, results_aside, say
 from ..interrupted import keeping
-from ..stage_two import train
 from ..stage_two.labels_plan import policy_of
-from ..stage_two.plan import Plan
+from ..stage_two.options import TrainOptions
+from ..stage_two.plan import Plan, make_plan
 from ..stage_two.settings import settings_of
 from .earlier_trainings import Trained, earlier_trainings
 from .methods import Method, methods_of
 from .trainings import ends, ends_cell, file_name, gpus, scores_on_test, train_at_once, why_none
 
+SHARED = (
+    "backbone", "head", "weights", "epochs", "batch_size", "lr", "device", "workers", "manifest", "data_root", "image_cache",
+    "max_pixels",
+)  # fmt: skip
 FULL = "With full labels: upper bounds, and policies fitted to some"
 HEADER = (
     "loss",
@@ -145,15 +149,15 @@ def _plans(options: Options, methods: Sequence[Method], folder: Path) -> tuple[d
     plans: dict[Method, Plan] = {}
     left_out: dict[str, str] = {}
     for method in methods:
-        training = train.Options(
-            options.cache, method.loss, options.backbone, options.weights, options.epochs, options.batch_size,
-            options.lr, options.device, folder / f"{method.name}-seed0", workers=options.workers,
-            manifest=options.manifest, data_root=options.data_root, policy=method.policy, head=options.head,
-            image_cache=options.image_cache,
-            max_pixels=options.max_pixels,
-        )  # fmt: skip
+        training = TrainOptions(
+            options.cache,
+            loss=method.loss,
+            policy=method.policy,
+            run=folder / f"{method.name}-seed0",
+            **{name: getattr(options, name) for name in SHARED},
+        )
         try:
-            plans[method] = train.make_plan(training)
+            plans[method] = make_plan(training)
         except AevlpError as error:
             if method.loss in options.losses:
                 raise
@@ -178,20 +182,20 @@ def _baseline(name: str | None, methods: Sequence[Method]) -> Method:
     )
 
 
-def _check_folder(folder: RunFolder, plan: Plan, training: train.Options) -> None:
+def _check_folder(folder: RunFolder, plan: Plan, training: TrainOptions) -> None:
     """Raise AevlpError where something else stands in the place of a run, or the run has other settings."""
     if folder.settings_file.exists():
-        folder.insist_on(settings_of(replace(plan, options=training)))
+        folder.require(settings_of(replace(plan, options=training)))
     elif folder.path.exists() and not folder.path.is_dir():
         raise AevlpError(f"{folder.path} is a file, where a run should go: remove it, or choose another --runs")
     elif folder.path.exists() and any(not file.name.endswith(".tmp") for file in folder.path.iterdir()):
         raise AevlpError(f"{folder.path} holds something that is no run: remove it, or choose another --runs")
 
 
-def _train(trainings: Sequence[train.Options], jobs: int) -> None:
+def _train(trainings: Sequence[TrainOptions], jobs: int) -> None:
     """Run what is not finished, with a line for each that ends."""
 
-    def folder_of(training: train.Options) -> RunFolder:
+    def folder_of(training: TrainOptions) -> RunFolder:
         assert training.run is not None
         return RunFolder(training.run)
 
@@ -200,7 +204,7 @@ def _train(trainings: Sequence[train.Options], jobs: int) -> None:
     if done:
         say(f"{done} of {len(trainings)} trainings are finished already")
 
-    def tell(training: train.Options) -> None:
+    def tell(training: TrainOptions) -> None:
         nonlocal done
         done += 1
         run_folder = folder_of(training)

@@ -10,13 +10,15 @@ from ...pipeline.errors import AevlpError
 from ...pipeline.runtime.device import find_device
 from ...pipeline.score_cache import ScoreCache, open_cache
 from ...pipeline.training.loop import autocast
+from ...pipeline.training.predictor import logits_of
 from ...pipeline.training.run_folder import RunFolder
 from ..cache_origin import data_root
 from ..caches.inspect import cached_settings, print_quality, qualities
 from ..console import out, say
 from ..interrupted import keeping
 from ..stage_one import pseudolabel
-from ..stage_two import train
+from ..stage_two.classifiers import classifier_inputs
+from ..stage_two.options import TrainOptions
 from .contact_sheet import Card, draw_sheet
 from .trainings import check_losses, measure, print_results, train_each
 
@@ -48,7 +50,7 @@ def run(
     print_quality(judged)
 
     folder = _next_folder()
-    training = train.Options(cache_path, epochs=epochs, device=device, workers=workers, data_root=root)
+    training = TrainOptions(cache_path, epochs=epochs, device=device, workers=workers, data_root=root)
     with keeping(f"{cache_path} is kept, so that the same command does not score again; it trains anew"):
         runs = train_each(training, losses, seeds, folder)
     measured = {name: measure(cache, paths) for name, paths in runs.items()}
@@ -81,8 +83,8 @@ def _draw(
     classifier, architecture, _ = RunFolder(run_path).load_best()
     folder = data_root(cache, root)
     test = np.flatnonzero((cache.split == "test") & (cache.status == "ok"))[:CARDS]
-    inputs = train.classifier_inputs(architecture, cache, folder, device, workers)
-    logits = train.judged(classifier.to(device), inputs, test, autocast(device, None))
+    inputs = classifier_inputs(architecture, cache, folder, device, workers)
+    logits = logits_of(classifier.to(device), inputs, test, autocast(device, None))
     probabilities = torch.from_numpy(logits).sigmoid().numpy()
     codes = cache.codes(cached_settings(cache))
 

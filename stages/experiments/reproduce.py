@@ -21,7 +21,7 @@ from ..console import out, print_json, results_aside, say
 from ..data import datasets
 from ..interrupted import keeping
 from ..stage_one import pseudolabel
-from ..stage_two import train
+from ..stage_two.options import TrainOptions
 from .trainings import check_losses, measure, print_results, train_each
 
 
@@ -86,7 +86,7 @@ def _whole_protocol(options: Options, spec: DatasetSpec, cache_path: Path, folde
         raise AevlpError(
             f"{spec.name} has no test split to judge trainings by: aevlp train --cache {cache_path} trains one"
         )
-    training = train.Options(cache_path, workers=options.workers, amp=options.compat == "paper", **common)
+    training = TrainOptions(cache_path, workers=options.workers, amp=options.compat == "paper", **common)
     runs = train_each(training, options.losses, options.seeds, folder)
     measured = {
         name: {**measure(cache, paths), "published": _fraction(spec.published.get(name))}

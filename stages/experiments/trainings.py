@@ -26,7 +26,9 @@ from ...pipeline.runtime.interruption import Interruption
 from ...pipeline.score_cache import ScoreCache
 from ...pipeline.training.run_folder import RunFolder
 from ..console import out, print_table, say, silent
-from ..stage_two import train
+from ..stage_two.options import TrainOptions
+from ..stage_two.plan import make_plan
+from ..stage_two.train import train_plan
 
 LOOK_SECONDS = 0.2  # how soon a signal is noticed that comes while trainings run in other processes
 
@@ -37,14 +39,14 @@ def check_losses(losses: Sequence[str]) -> None:
         entry(name)
 
 
-def train_each(options: train.Options, losses: Sequence[str], seeds: int, folder: Path) -> dict[str, list[Path]]:
+def train_each(options: TrainOptions, losses: Sequence[str], seeds: int, folder: Path) -> dict[str, list[Path]]:
     """Train every loss with the seeds 0, 1, … into `folder`; return the runs of each loss. Finished ones are reused."""
     runs: dict[str, list[Path]] = {name: [] for name in losses}
     for seed in range(seeds):
         for name in losses:
             say(f"stage two: {name}, seed {seed}")
             path = folder / f"{file_name(name)}-seed{seed}"
-            runs[name].append(train.run_or_reuse(replace(options, loss=name, seed=seed, run=path)))
+            runs[name].append(_train(replace(options, loss=name, seed=seed, run=path)))
     return runs
 
 
@@ -54,7 +56,7 @@ def file_name(name: str) -> str:
 
 
 def train_at_once(
-    trainings: Sequence[train.Options], jobs: int, finished: Callable[[train.Options], None] = lambda _: None
+    trainings: Sequence[TrainOptions], jobs: int, finished: Callable[[TrainOptions], None] = lambda _: None
 ) -> None:
     """Run trainings, each with its `run`, `jobs` of them at a time; nothing is printed, `finished` is told of each that ends.
 
@@ -69,7 +71,7 @@ def train_at_once(
         return
     for options in trainings:
         with silent(), _named(options):
-            train.run_or_reuse(options)
+            _train(options)
         finished(options)
 
 
@@ -133,12 +135,17 @@ def why_none(rows: Sequence[Mapping[str, Any]]) -> str:
     return "".join(f"; no interval: {reason}" for reason in reasons)
 
 
-def _in_processes(trainings: Sequence[train.Options], jobs: int, finished: Callable[[train.Options], None]) -> None:
+def _train(options: TrainOptions) -> Path:
+    assert options.run is not None
+    return train_plan(make_plan(options), options.run)
+
+
+def _in_processes(trainings: Sequence[TrainOptions], jobs: int, finished: Callable[[TrainOptions], None]) -> None:
     waiting = deque(trainings)
     context = multiprocessing.get_context("spawn")  # a forked process could not use a GPU that this one has used
     threads = max(1, torch.get_num_threads() // jobs)
     workers: dict[Connection, BaseProcess] = {}
-    running: dict[Connection, train.Options] = {}
+    running: dict[Connection, TrainOptions] = {}
     with Interruption() as interruption:
         try:
             for device in devices(waiting[0].device, jobs):
@@ -169,7 +176,7 @@ def _in_processes(trainings: Sequence[train.Options], jobs: int, finished: Calla
                 process.join()
 
 
-def _answer(connection: Connection, process: BaseProcess, options: train.Options) -> None:
+def _answer(connection: Connection, process: BaseProcess, options: TrainOptions) -> None:
     """Take what a process says of its training; AevlpError where that failed."""
     try:
         failure = connection.recv()
@@ -193,11 +200,11 @@ def _work(connection: Connection, device: str | None, threads: int) -> None:
     torch.set_num_threads(threads)
     with suppress(EOFError, ConnectionError, KeyboardInterrupt), silent(), redirect_stdout(sys.stderr):
         while True:
-            options: train.Options = connection.recv()
+            options: TrainOptions = connection.recv()
             failure = None
             try:
                 with _named(options):
-                    train.run_or_reuse(replace(options, device=device))
+                    _train(replace(options, device=device))
             except AevlpError as error:
                 failure = str(error)
             connection.send(failure)
@@ -212,7 +219,7 @@ def _end_with_parent() -> None:
 
 
 @contextmanager
-def _named(options: train.Options) -> Iterator[None]:
+def _named(options: TrainOptions) -> Iterator[None]:
     """Have an AevlpError of the block say whose training it ended."""
     try:
         yield

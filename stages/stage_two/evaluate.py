@@ -1,7 +1,7 @@
 """A run folder and a split -> metrics."""
 
 import dataclasses
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,71 +18,95 @@ from ...pipeline.evaluation.metrics import (
     predicted_top_k,
     top_k_quality,
 )
-from ...pipeline.files.image_formats import MAX_PIXELS
 from ...pipeline.files.locations import location
 from ...pipeline.runtime.device import find_device
 from ...pipeline.score_cache import open_cache
 from ...pipeline.training.loop import autocast
+from ...pipeline.training.predictor import logits_of
 from ...pipeline.training.run_folder import RunFolder
 from ...pipeline.training.splits import splits
 from ..cache_origin import data_root
-from ..console import out, print_json, print_table, say
+from ..console import out, print_table, say
+from ..declaration import takes
+from ..results import Table
 from .classifiers import classifier_inputs
-from .train import judged
+from .options import EvaluateOptions
 
 TOP = 3  # labels an image, where F1 is taken of the highest scores instead of a threshold
 KS = (1, 3, 5)
 
 
-def run(
-    path: Path,
-    split: str,
-    cache_path: Path | None,
-    root: Path | None,
-    device_name: str | None,
-    workers: int,
-    as_json: bool,
-    threshold: float = 0.5,
-    max_pixels: int = MAX_PIXELS,
-) -> None:
-    """Print every metric of a run's best weights on "train", "val" or "test"; labels are probabilities >= `threshold`."""
-    if not 0 <= threshold <= 1:
-        raise AevlpError(f"the threshold is a probability, from 0 to 1, found {threshold}")
-    folder = RunFolder(path)
+@dataclass(frozen=True, repr=False)
+class Evaluation(Table):
+    """How good a run's best weights are on a split; every figure is a fraction. A row a class.
+
+    evaluated_by: "truth", or "observed" labels where the full truth is not known. map_interval: level, low, high, and why there
+    are none. at_threshold, top_k: precision, recall and F1 of labels of that probability, or that are the highest of an image.
+    at_k: of the k highest of an image. classes: average_precision, positives, precision, recall and f1 of each.
+    """
+
+    run: str
+    split: str
+    images: int
+    evaluated_by: str
+    map: float
+    map_interval: dict[str, Any]
+    micro_map: float
+    at_threshold: dict[str, Any]
+    top_k: dict[str, Any]
+    at_k: dict[str, Any]
+    classes: dict[str, dict[str, Any]]
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        return [{"class": name, **figures} for name, figures in self.classes.items()]
+
+    def summary(self) -> dict[str, Any]:
+        """Return the run, the split and its mAP."""
+        return {"run": self.run, "split": self.split, "images": self.images, "mAP": round(self.map, 4)}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return every figure by its name."""
+        return dict(vars(self))
+
+
+@takes(EvaluateOptions)
+def evaluate(options: EvaluateOptions) -> Evaluation:
+    """Return every metric of a run's best weights on "train", "val" or "test"; labels are probabilities >= `threshold`.
+
+    Raises AevlpError where the cache is gone or another one, and where the images are, unless the run reads embeddings alone.
+    """
+    folder = RunFolder(options.run)
     settings = folder.settings()
-    say(f"judging the best weights of {path} on its {split} split")
+    say(f"evaluating the best weights of {options.run} on its {options.split} split")
     classifier, architecture, description = folder.load_best()
-    used = cache_path or location(settings["cache"])
+    used = options.cache or location(settings["cache"])
     if not used.exists():
-        raise AevlpError(f"no cache {used}, which {path} was trained from: if it has moved, pass it as --cache")
+        raise AevlpError(f"no cache {used}, which {options.run} was trained from: if it has moved, pass it as --cache")
     cache = open_cache(used)
     if cache.fingerprint != description["cache_fingerprint"]:
         raise AevlpError(
-            f"{cache.path} is not the cache that {path} was trained from: its images, labels or settings differ (aevlp "
+            f"{cache.path} is not the cache that {options.run} was trained from: its images, labels or settings differ (aevlp "
             f"cache append changes them too); pass the one it was trained from as --cache, or train anew"
         )
-    device = find_device(device_name)
+    device = find_device(options.device)
     there = ~np.isin(cache.ids, settings.get("without", []))
-    train, val, test = splits(cache, settings["recipe"]["val_fraction"], there)
-    part = {"train": train, "val": val, "test": test}[split]
+    parts = dict(zip(("train", "val", "test"), splits(cache, settings["recipe"]["val_fraction"], there), strict=True))
+    part = parts[options.split]
     if not len(part.rows):
-        raise AevlpError(f"{cache.path} holds no readable image of the split {split}")
-    images = root or location(settings["data_root"])
+        raise AevlpError(f"{cache.path} holds no readable image of the split {options.split}")
+    images = options.data_root or location(settings["data_root"])
     if architecture.backbone != "linear":
         images = data_root(cache, images)
-    inputs = classifier_inputs(architecture, cache, images, device, workers, max_pixels=max_pixels)
-    logits = judged(classifier.to(device), inputs, part.rows, autocast(device, None))
-    result = {
-        "run": str(path),
-        "split": split,
-        "images": len(part.rows),
-        "judged_by": "observed" if cache.truth is None else "truth",
-        **measure(logits, part.truth, cache.classes, threshold),
-    }
-    if as_json:
-        print_json(result)
-    else:
-        _report(result)
+    inputs = classifier_inputs(architecture, cache, images, device, options.workers, max_pixels=options.max_pixels)
+    logits = logits_of(classifier.to(device), inputs, part.rows, autocast(device, None))
+    return Evaluation(
+        str(options.run),
+        options.split,
+        len(part.rows),
+        "observed" if cache.truth is None else "truth",
+        **measure(logits, part.truth, cache.classes, options.threshold),
+    )
 
 
 def measure(logits: np.ndarray, truth: np.ndarray, classes: list[str], threshold: float) -> dict[str, Any]:
@@ -122,8 +146,9 @@ def _of_all_classes(scores: F1Scores) -> dict[str, float]:
     return {name: value for name, value in vars(scores).items() if isinstance(value, float)}
 
 
-def _report(result: dict[str, Any]) -> None:
-    threshold, top = result["at_threshold"], result["top_k"]
+def show(result: Evaluation) -> None:
+    """Print a table of the classes, and the figures over all of them."""
+    threshold, top = result.at_threshold, result.top_k
     classes = [
         (
             name,
@@ -131,10 +156,10 @@ def _report(result: dict[str, Any]) -> None:
             _percent(c["average_precision"]) + ("" if c["positives"] else " (no positive)"),
             *(_percent(c[key]) for key in ("precision", "recall", "f1")),
         )
-        for name, c in result["classes"].items()
+        for name, c in result.classes.items()
     ]
     header = ("class", "positives", "AP", "precision", "recall", "F1")
-    title = f"{result['run']} on {result['split']} (%), labels at probability {threshold['threshold']:g}"
+    title = f"{result.run} on {result.split} (%), labels at probability {threshold['threshold']:g}"
     print_table(title, header, classes, right=range(1, 6))
 
     kinds = {f"probability ≥ {threshold['threshold']:g}": threshold, f"highest {top['k']} an image": top}
@@ -144,22 +169,22 @@ def _report(result: dict[str, Any]) -> None:
     header = ("labels", "OP", "OR", "OF1", "CP", "CR", "CF1", "mean F1")
     print_table("Overall and per class (%)", header, rows, right=range(1, 8))
 
-    rows = [(k, *(_percent(q[key]) for key in ("precision", "recall", "hit"))) for k, q in result["at_k"].items()]
+    rows = [(k, *(_percent(q[key]) for key in ("precision", "recall", "hit"))) for k, q in result.at_k.items()]
     print_table(
         "The k highest of an image (%)", ("k", "precision", "recall", "images with a hit"), rows, right=range(4)
     )
 
-    judged_by_observed = result["judged_by"] == "observed"
-    against = " against observed labels, the full truth is not known" if judged_by_observed else ""
-    without = sum(not c["positives"] for c in result["classes"].values())
+    observed = result.evaluated_by == "observed"
+    against = " against observed labels, the full truth is not known" if observed else ""
+    without = sum(not c["positives"] for c in result.classes.values())
     note = (
         f"; {without} {'class' if without == 1 else 'classes'} without a positive in the mean as 0" if without else ""
     )
-    interval = result["map_interval"]
+    interval = result.map_interval
     ends = interval["reason"] or f"{_percent(interval['low'])} to {_percent(interval['high'])}"
     out.print(
-        f"mAP {_percent(result['map'])} ({100 * interval['level']:g} % interval: {ends}), "
-        f"micro mAP {_percent(result['micro_map'])} on {result['images']:,} images{against}{note}"
+        f"mAP {_percent(result.map)} ({100 * interval['level']:g} % interval: {ends}), "
+        f"micro mAP {_percent(result.micro_map)} on {result.images:,} images{against}{note}"
     )
 
 

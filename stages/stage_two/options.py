@@ -68,9 +68,9 @@ class TrainOptions(TrainingOptions):
         AlsoOption("--cache"),
     ] = None
     _: KW_ONLY
-    loss: Annotated[
-        str, typer.Option(help="A loss that aevlp losses lists, or one of your own as module:Class.")
-    ] = "gpr"
+    loss: Annotated[str, typer.Option(help="A loss that aevlp losses lists, or one of your own as module:Class.")] = (
+        "gpr"
+    )
     policy: Annotated[
         str | None,
         typer.Option(
@@ -80,7 +80,9 @@ class TrainOptions(TrainingOptions):
     seed: Annotated[int, typer.Option(min=0, help="For order, flips and new weights.")] = 0
     run: Annotated[
         Path | None,
-        typer.Option(help="Where to write; default: the run of these settings in runs/, a new one where there is none."),
+        typer.Option(
+            help="Where to write; default: the run of these settings in runs/, a new one where there is none."
+        ),
     ] = None
     resume: Annotated[
         bool, typer.Option("--resume", help="Resume a run, with its own settings: train --resume RUN.")

@@ -4,6 +4,7 @@ import csv
 import glob
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,71 +17,124 @@ from ...pipeline.clip.image_tower import features_of
 from ...pipeline.errors import AevlpError
 from ...pipeline.files.atomic_write import replacing
 from ...pipeline.files.file_reading import counted, find_pictures
-from ...pipeline.files.image_formats import MAX_PIXELS
-from ...pipeline.images.decoders import fastest
-from ...pipeline.images.view_loading import ViewBatch, ViewDataset, load_views
 from ...pipeline.manifest.formats import PACKAGED
 from ...pipeline.runtime.device import find_device
-from ...pipeline.training.classifier import Architecture
-from ...pipeline.training.inputs import normalized, scaling
-from ...pipeline.training.loop import predict_logits
+from ...pipeline.training.inputs import PixelInputs, Unreadable
+from ...pipeline.training.loop import Batches, autocast, predict_logits
 from ...pipeline.training.run_folder import RunFolder
 from ..cache_origin import scoring_encoder
-from ..console import Rate, out, print_json, print_table, progress_bar, say
+from ..console import Rate, out, print_table, progress_bar, say
+from ..declaration import takes
 from ..new_files import check_unused
+from ..results import Table
+from .options import PredictOptions
 
-BATCH = 32
+
+@dataclass(frozen=True, repr=False)
+class Predictions(Table):
+    """What a classifier sees in images. A row an image: image, status, labels, reason, and p(CLASS) of each class.
+
+    images: a dictionary each, with `probabilities` by class, None where the image cannot be read. output: the file they are in.
+    """
+
+    classes: list[str]
+    images: list[dict[str, Any]]
+    output: Path | None = None
+
+    @property
+    def labelled(self) -> int:
+        """How many images could be read."""
+        return sum(image["status"] == "ok" for image in self.images)
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        rows = []
+        for image in self.images:
+            found = image["probabilities"] or dict.fromkeys(self.classes)
+            rest = {name: value for name, value in image.items() if name != "probabilities"}
+            rows.append({**rest, **{f"p({name})": value for name, value in found.items()}})
+        return rows
+
+    def summary(self) -> dict[str, Any]:
+        """Return how many images there are, and of how many classes."""
+        return {"images": len(self.images), "labelled": self.labelled, "classes": len(self.classes)}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the classes and the images."""
+        return {"classes": self.classes, "images": self.images}
 
 
-def run(
-    path: Path,
-    names: list[str],
-    output: Path | None,
-    threshold: float,
-    device_name: str | None,
-    workers: int,
-    as_json: bool,
-    max_pixels: int = MAX_PIXELS,
-) -> None:
-    """Print or write the labels of every image; one that cannot be read is named with its reason and costs no other."""
+@takes(PredictOptions)
+def predict(options: PredictOptions) -> Predictions:
+    """Return the labels of every image, and write them where `output` says; one that cannot be read costs no other.
+
+    Raises AevlpError where nothing is found by a name, and where none of the images can be read.
+    """
+    output = options.output
     if output is not None and output.suffix not in (".csv", ".json", ".parquet"):
         raise AevlpError(f"--output {output}: expected a .csv, .json or .parquet file")
     if output is not None:
         check_unused(output)
-    files = find_images(names)
-    device = find_device(device_name)
-    say(f"labelling {len(files):,} images with the best weights of {path}")
-    classifier, architecture, description = RunFolder(path).load_best()
-    classifier.to(device)
-    tower = _tower(RunFolder(path), description).to(device) if architecture.backbone == "linear" else None
+    files = find_images(options.images)
+    device = find_device(options.device)
+    folder = RunFolder(options.run)
+    say(f"labelling {len(files):,} images with the best weights of {options.run}")
+    classifier, architecture, description = folder.load_best()
+    if architecture.backbone == "linear":
+        classifier = _OfPixels(_tower(folder, description), classifier)
+    unreadable: dict[int, Unreadable] = {}
+    inputs = PixelInputs(
+        Path(),
+        np.array([str(file) for file in files]),
+        architecture.size,
+        architecture.upright,
+        architecture.mean,
+        architecture.std,
+        device,
+        options.workers,
+        architecture.resize,
+        max_pixels=options.max_pixels,
+        unreadable=unreadable,
+    )
+    logits = _logits(classifier.to(device), inputs, len(files), device)
+    if len(unreadable) == len(files):
+        raise AevlpError(f"none of the {len(files):,} images can be read, first {unreadable[0].reason}")
+    images = []
+    for row, file in enumerate(files):
+        fault, probabilities = unreadable.get(row), None
+        if fault is None:
+            values = 1 / (1 + np.exp(-next(logits).astype(np.float64)))
+            probabilities = dict(zip(description["classes"], values.tolist(), strict=True))
+        images.append(
+            {
+                "image": str(file),
+                "status": "ok" if fault is None else fault.status,
+                "labels": [c for c, p in (probabilities or {}).items() if p >= options.threshold],
+                "probabilities": probabilities,
+                "reason": "" if fault is None else fault.reason,
+            }
+        )
+    found = Predictions(description["classes"], images, output)
+    if output is not None:
+        with replacing(output) as temporary:
+            _write(found, temporary, output.suffix)
+    return found
 
-    compat = "paper" if architecture.upright else "published"
-    size, resize = architecture.size, architecture.resize
-    dataset = ViewDataset(files, 1, size, compat, resize, fastest(), max_pixels=max_pixels)
-    results: list[dict[str, Any]] = []
-    with progress_bar(Rate("images")) as bar:
-        task = bar.add_task("predicting", total=len(files))
-        numbers = range(len(files))
-        for batch in load_views(dataset, [list(numbers[n : n + BATCH]) for n in numbers[::BATCH]], workers):
-            here = files[len(results) : len(results) + len(batch.status)]
-            inputs = _inputs(batch, architecture, tower, device)
-            logits = iter(predict_logits(classifier, [(np.empty(0), inputs)], torch.no_grad()) if len(inputs) else ())
-            for file, status, reason in zip(here, batch.status, batch.reason, strict=True):
-                probabilities = None
-                if status == "ok":
-                    values = 1 / (1 + np.exp(-next(logits).astype(np.float64)))
-                    probabilities = dict(zip(description["classes"], values.tolist(), strict=True))
-                results.append(
-                    {
-                        "image": str(file),
-                        "status": status,
-                        "labels": [c for c, p in (probabilities or {}).items() if p >= threshold],
-                        "probabilities": probabilities,
-                        "reason": reason,
-                    }
-                )
-            bar.advance(task, len(here))
-    _report(results, description["classes"], output, as_json)
+
+def show(found: Predictions) -> None:
+    """Print a table of the labels, unless they are in a file, and what could not be read."""
+    if found.output is None:
+        print_table("Predicted labels", ("image", "labels"), list(_lines(found.images)))
+        out.print(f"{found.labelled:,} images labelled")
+    else:
+        say(f"{found.output}: {found.labelled:,} images labelled")
+    failed = [image for image in found.images if image["status"] != "ok"]
+    if failed:
+        say(f"{len(failed):,} images not labelled:")
+    for image in failed[:10]:
+        say(f"  {image['reason']}")
+    if len(failed) > 10:
+        say(f"  … and {len(failed) - 10:,} more; --json and --output have all")
 
 
 def find_images(names: list[str]) -> list[Path]:
@@ -109,6 +163,17 @@ def find_images(names: list[str]) -> list[Path]:
     return list(found)
 
 
+class _OfPixels(nn.Module):
+    """A classifier of embeddings, with the tower that makes them."""
+
+    def __init__(self, tower: nn.Module, classifier: nn.Module) -> None:
+        super().__init__()
+        self.tower, self.classifier = tower, classifier
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.classifier(functional.normalize(self.tower(pixels).float(), dim=-1))
+
+
 def _tower(folder: RunFolder, description: dict[str, Any]) -> nn.Module:
     """Return what makes the embeddings that a linear classifier reads: the run's own tower, or that of the scoring model."""
     visual = folder.load_tower()
@@ -118,61 +183,39 @@ def _tower(folder: RunFolder, description: dict[str, Any]) -> nn.Module:
     return features_of(visual)
 
 
-def _inputs(
-    batch: ViewBatch, architecture: Architecture, tower: nn.Module | None, device: torch.device
-) -> torch.Tensor:
-    if not len(batch.views):
-        return torch.empty(0)
-    whole = batch.views[:, 0].to(device).permute(0, 2, 3, 1)
-    pixels = normalized(whole, scaling(architecture.mean, architecture.std, device))
-    if tower is None:
-        return pixels
-    with torch.inference_mode():
-        return functional.normalize(tower(pixels).float(), dim=-1)
+def _logits(classifier: nn.Module, inputs: PixelInputs, images: int, device: torch.device) -> Iterator[np.ndarray]:
+    """Return the logits (C,) of each image that can be read, in order."""
+    with progress_bar(Rate("images")) as bar:
+        task = bar.add_task("predicting", total=images)
+
+        def counted() -> Batches:
+            for rows, pixels in inputs.batches(np.arange(images), inputs.evaluation_batch):
+                yield rows, pixels
+                bar.update(task, completed=int(rows[-1]) + 1)
+
+        return iter(predict_logits(classifier, counted(), autocast(device, None)))
 
 
-def _report(results: list[dict[str, Any]], classes: list[str], output: Path | None, as_json: bool) -> None:
-    failed = [r for r in results if r["status"] != "ok"]
-    if as_json:
-        print_json({"classes": classes, "images": results})
-    if output is not None:
-        with replacing(output) as temporary:
-            _write(results, classes, temporary, output.suffix)
-        say(f"{output}: {len(results) - len(failed):,} images labelled")
-    if output is None and not as_json:
-        rows = list(_lines(results))
-        print_table("Predicted labels", ("image", "labels"), rows)
-        out.print(f"{len(results) - len(failed):,} images labelled")
-    if failed:
-        say(f"{len(failed):,} images not labelled:")
-    for result in failed[:10]:
-        say(f"  {result['reason']}")
-    if len(failed) > 10:
-        say(f"  … and {len(failed) - 10:,} more; --json and --output have all")
-    if len(failed) == len(results):
-        raise AevlpError(f"none of the {len(results)} images can be read")
-
-
-def _lines(results: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
-    for result in results:
-        if result["probabilities"] is None:
-            yield result["image"], f"({result['status']})"
+def _lines(images: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+    for image in images:
+        if image["probabilities"] is None:
+            yield image["image"], f"({image['status']})"
         else:
-            named = sorted(((result["probabilities"][c], c) for c in result["labels"]), reverse=True)
-            yield result["image"], ", ".join(f"{c} {p:.2f}" for p, c in named) or "-"
+            named = sorted(((image["probabilities"][c], c) for c in image["labels"]), reverse=True)
+            yield image["image"], ", ".join(f"{c} {p:.2f}" for p, c in named) or "-"
 
 
-def _write(results: list[dict[str, Any]], classes: list[str], path: Path, suffix: str) -> None:
+def _write(found: Predictions, path: Path, suffix: str) -> None:
     if suffix == ".json":
-        path.write_text(json.dumps({"classes": classes, "images": results}, ensure_ascii=False, indent=1), "utf-8")
+        path.write_text(json.dumps(found.to_json(), ensure_ascii=False, indent=1), "utf-8")
         return
     columns: dict[str, list[Any]] = {
-        "image": [r["image"] for r in results],
-        "status": [r["status"] for r in results],
-        "labels": [";".join(r["labels"]) for r in results],
+        "image": [image["image"] for image in found.images],
+        "status": [image["status"] for image in found.images],
+        "labels": [";".join(image["labels"]) for image in found.images],
     }
-    for name in classes:
-        columns[f"p({name})"] = [r["probabilities"] and r["probabilities"][name] for r in results]
+    for name in found.classes:
+        columns[f"p({name})"] = [image["probabilities"] and image["probabilities"][name] for image in found.images]
     if suffix == ".parquet":
         import pyarrow as pa
         import pyarrow.parquet as pq

@@ -1,19 +1,28 @@
 """A plan <-> what a run records of it: what shapes its numbers, and the options that make it again."""
 
+from dataclasses import fields, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from ...pipeline.errors import AevlpError
+from ...pipeline.files.locations import location
 from ...pipeline.losses.foreign import source_sha256
 from ...pipeline.runtime.provenance import versions
+from ...pipeline.training.run_folder import RunFolder
+from .options import TrainOptions
 from .plan import Plan, precision
+
+OF_ONE_START = ("cache", "run", "resume", "progress")  # the cache stands beside them, where it was last
+FILES = ("weights", "policy")  # a name, or a file
 
 
 def settings_of(plan: Plan) -> dict[str, Any]:
     """Return what shapes a run's numbers, which a resumed run must have in common with its beginning."""
     options = plan.options
     return {
-        "cache": str(options.cache.absolute()),
+        "cache": str(plan.cache.path.absolute()),
         "cache_fingerprint": plan.cache.fingerprint,
         "dataset": plan.spec.name,
         "data_root": str(plan.root.absolute()),
@@ -27,3 +36,70 @@ def settings_of(plan: Plan) -> dict[str, Any]:
         **({"without": list(plan.data.gone)} if plan.data.gone else {}),
         "versions": versions(),
     }
+
+
+def recorded(plan: Plan) -> dict[str, Any]:
+    """Return the settings of a plan and, under `options`, what makes it again: `options_of` reads that."""
+    kept = {of.name: getattr(plan.options, of.name) for of in fields(TrainOptions) if of.name not in OF_ONE_START}
+    for name in FILES:
+        if kept[name] is not None and Path(kept[name]).is_file():
+            kept[name] = Path(kept[name])
+    return {**settings_of(plan), "options": {name: _as_json(value) for name, value in kept.items()}}
+
+
+def options_of(folder: RunFolder) -> TrainOptions:
+    """Return the options that a run was started with, with its folder as `run`.
+
+    Runs of before options were recorded are read from what was: AevlpError where a policy's file is not among that.
+    """
+    settings = folder.settings()
+    given = settings["options"] if "options" in settings else _inferred(settings, folder)
+    known = {of.name for of in fields(TrainOptions)}
+    kept = {name: value for name, value in given.items() if name in known}
+    return TrainOptions(location(settings["cache"]), **kept, run=folder.path)
+
+
+def resumed(options: TrainOptions) -> TrainOptions:
+    """Return what the run that `options` name was asked for; a cache that is given, and what is not a default, holds instead.
+
+    Options that name no run, but `resume`, are returned as they are.
+    """
+    run, cache = options.run, options.cache
+    if run is None and cache is not None and cache.is_dir() and cache.suffix != ".parquet":
+        run, cache = cache, None
+    if run is None:
+        return options
+    changed = {
+        of.name: getattr(options, of.name)
+        for of in fields(TrainOptions)
+        if of.name not in OF_ONE_START and getattr(options, of.name) != of.default
+    }
+    stored = options_of(RunFolder(run))
+    return replace(stored, **changed, cache=cache or stored.cache, resume=True, progress=options.progress)
+
+
+def _inferred(settings: dict[str, Any], folder: RunFolder) -> dict[str, Any]:
+    recipe, policy = settings["recipe"], settings.get("policy") or {}
+    if policy.get("fitted_on"):
+        raise AevlpError(
+            f"{folder.path} does not say which file its policy {policy['name']} is from: give all options again, without --resume"
+        )
+    own = {name: recipe[name] for name in ("backbone", "head", "epochs", "batch_size", "lr") if name in recipe}
+    return {
+        **own,
+        "loss": settings["loss"]["name"],
+        "policy": policy.get("name"),
+        "weights": None if recipe["backbone"] in ("linear", "clip") else recipe["weights"],
+        "seed": settings["seed"],
+        "amp": settings.get("precision") != "float32",
+        "dataset": settings["dataset"],
+        "data_root": settings["data_root"],
+        "compile": settings.get("compile", False),
+    }
+
+
+def _as_json(value: Any) -> Any:
+    """Return an option for settings.json; a path as one that leads there from any folder."""
+    if isinstance(value, list):
+        return [_as_json(part) for part in value]
+    return str(value.absolute()) if isinstance(value, Path) else value

@@ -1,0 +1,117 @@
+"""A folder -> the training runs below it, a row each."""
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...pipeline import losses, policies
+from ...pipeline.errors import AevlpError
+from ...pipeline.manifest.sections import Damp
+from ..console import print_table, say
+from ..declaration import takes
+from ..results import Table
+from .options import RunsOptions
+from .run import Run
+
+OF_THE_RECIPE = ("linear_init", "compat", "half")  # constants that nobody gives
+
+
+@dataclass(frozen=True, repr=False)
+class RunList(Table):
+    """Training runs, a row each: name, cache, loss, policy, constants, epochs, best_map, test_map, finished.
+
+    constants: those that differ from their defaults. epochs: done. mAP in [0, 1], None where there is none yet.
+    """
+
+    runs: Sequence[dict[str, Any]]
+
+    @property
+    def rows(self) -> Sequence[dict[str, Any]]:
+        return self.runs
+
+    def summary(self) -> dict[str, Any]:
+        """Return how many runs there are, and how many are finished."""
+        return {"runs": len(self.runs), "finished": sum(run["finished"] for run in self.runs)}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the rows under "runs"."""
+        return {"runs": list(self.runs)}
+
+
+@takes(RunsOptions)
+def runs(options: RunsOptions) -> RunList:
+    """Return the training runs in a folder and in the folders below it; one that cannot be read is said and left out.
+
+    Raises AevlpError where there is none.
+    """
+    if not options.folder.is_dir():
+        raise AevlpError(f"no folder {options.folder}: expected one that holds training runs")
+    rows = []
+    for file in sorted(options.folder.rglob("settings.json")):
+        try:
+            rows.append(_row(Run(file.parent), options.folder))
+        except (AevlpError, LookupError, TypeError) as error:
+            say(f"{file.parent} is left out: {error}")
+    if not rows:
+        raise AevlpError(f"{options.folder} holds no training run: aevlp train CACHE makes one")
+    return RunList(rows)
+
+
+def show(found: RunList) -> None:
+    """Print the table."""
+    header = ("run", "cache", "loss", "constants", "epochs", "best mAP", "test mAP", "")
+    rows = [
+        (
+            run["name"],
+            Path(run["cache"]).name,
+            run["loss"] + (f" ({run['policy']})" if run["policy"] else ""),
+            ", ".join(f"{name}={value}" for name, value in run["constants"].items()) or "-",
+            run["epochs"],
+            *("-" if run[name] is None else f"{100 * run[name]:.2f}" for name in ("best_map", "test_map")),
+            "" if run["finished"] else "unfinished",
+        )
+        for run in found.runs
+    ]
+    print_table("Training runs, mAP in %", header, rows, right=range(4, 7))
+
+
+def _row(run: Run, below: Path) -> dict[str, Any]:
+    settings, name = run.settings, str(run.folder.relative_to(below))
+    loss, policy = dict(settings["loss"]), settings.get("policy") or {}
+    constants = _changed(loss.pop("name"), loss, losses.constants)
+    usual = losses.TABLE.get(settings["loss"]["name"])
+    if policy:
+        own = _changed(policy["name"], policy["constants"], _defaults)
+        constants |= {f"{policy['name']}.{constant}": value for constant, value in own.items()}
+    return {
+        "name": run.folder.name if name == "." else name,
+        "cache": settings["cache"],
+        "loss": settings["loss"]["name"],
+        "policy": policy["name"] if policy and (usual is None or policy["name"] != usual.policy) else None,
+        "constants": constants,
+        "epochs": len(run.history),
+        "best_map": run.best_map,
+        "test_map": run.test_map,
+        "finished": run.finished,
+    }
+
+
+def _defaults(policy: str) -> dict[str, Any]:
+    """Return the constants of a policy, those of the manifest's `damp:` where it has no default of its own."""
+    own = policies.constants(policy)
+    return {**own, **{name: value for name, value in Damp().model_dump().items() if name in own}}
+
+
+def _changed(name: str, given: Mapping[str, Any], defaults_of: Any) -> dict[str, Any]:
+    """Return the constants that are not their defaults; all where these are not known, as of a class of one's own elsewhere."""
+    try:
+        defaults = defaults_of(name)
+    except AevlpError:
+        defaults = {}
+    return {
+        constant: value
+        for constant, value in given.items()
+        if constant not in OF_THE_RECIPE and value != defaults.get(constant, inspect.Parameter.empty)
+    }

@@ -1,0 +1,41 @@
+"""A plan -> the run folder that it is trained into."""
+
+from contextlib import suppress
+from pathlib import Path
+
+from ...pipeline.errors import AevlpError
+from ...pipeline.training.run_folder import RunFolder
+from .plan import Plan
+from .settings import settings_of
+
+RUNS = Path("runs")
+
+
+def run_place(plan: Plan) -> Path:
+    """Return the folder that is asked for, or runs/<data set>-<loss>-<backbone>-seed<n>, numbered where that is taken.
+
+    Of these, a run of equal settings is taken again: one that is not finished before one that is. AevlpError where `resume` is
+    asked for and there is none.
+    """
+    if plan.options.run is not None:
+        return plan.options.run
+    number, latest, equal = 1, None, {}
+    settings = settings_of(plan)
+    while (path := RUNS / (_name(plan) if number == 1 else f"{_name(plan)}-{number}")).exists():
+        with suppress(AevlpError):  # of other settings, damaged, or no run
+            equal[RunFolder(path).found(settings)] = path
+        number, latest = number + 1, path
+    if found := equal.get("unfinished") or equal.get("finished"):
+        return found
+    if not plan.options.resume:
+        return path
+    if latest is None:
+        raise AevlpError(f"there is no run {path} to resume: name one, as in --resume RUN, or leave --resume out")
+    return latest
+
+
+def _name(plan: Plan) -> str:
+    options = plan.options
+    backbone = plan.recipe["backbone"].replace("/", "-")
+    policy = "" if options.policy is None else f"-{Path(options.policy).stem}"
+    return f"{plan.spec.name}-{options.loss.replace(':', '.')}{policy}-{backbone}-seed{options.seed}"
