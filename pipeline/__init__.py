@@ -15,5 +15,6 @@ losses       logits and labels -> a loss
 evaluation   metrics and their intervals
 training     a cache -> a classifier
 
-In the root: `errors`, `plugins` (the hooks and constants of losses and policies) and `quiet` (libraries that talk).
+In the root: `errors`, `plugins` (the hooks and constants of losses and policies), `custom` (losses and policies of a user's own),
+`method_names` (their names with constants) and `quiet` (libraries that talk).
 """

@@ -29,6 +29,8 @@ def check(owner: str, known: Parameters, given: Mapping[str, Any]) -> None:
                 else AevlpError(f"{owner} takes no constants, found {constant!r}")
             )
         kinds = get_args(known[constant].annotation) or (known[constant].annotation,)
+        if kinds == (inspect.Parameter.empty,) and type(known[constant].default) in (int, float):
+            kinds = (float,)  # a class of a user's own may leave the kind to the default
         if known[constant].annotation == Sequence[float]:
             kinds = (Sequence[float],)
         for kind, (words, fits) in _KINDS.items():

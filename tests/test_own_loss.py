@@ -15,7 +15,7 @@ from conftest import call, stage_two
 
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.losses import Targets, create_loss, entry, foreign
-from aevlp.pipeline.losses.foreign_source import written_constants
+from aevlp.pipeline.losses.foreign import written_constants
 from aevlp.pipeline.training import trainer
 from aevlp.pipeline.training.run_folder import RunFolder
 

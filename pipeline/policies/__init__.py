@@ -1,4 +1,7 @@
-"""A policy's name -> the policy: how cosines become label codes. A new one is a file in this folder and a line in `TABLE`."""
+"""A policy's name -> the policy: how cosines become label codes.
+
+A new one is a file in this folder and a line in `TABLE`, or a class in a file of one's own.
+"""
 
 from dataclasses import dataclass
 from importlib import import_module
@@ -7,6 +10,7 @@ from typing import Any
 
 from ..errors import AevlpError, unknown_name
 from ..plugins import check, keyword_constants
+from . import foreign
 from .interface import Known, Labels, Policy
 
 __all__ = [
@@ -15,6 +19,7 @@ __all__ = [
     "Labels",
     "Policy",
     "PolicyEntry",
+    "check_name",
     "constants",
     "create_policy",
     "parameters",
@@ -63,7 +68,7 @@ TABLE = {
 
 
 def policy_names() -> list[str]:
-    """Return the names of all policies."""
+    """Return the names of all policies that come with aevlp."""
     return list(TABLE)
 
 
@@ -84,10 +89,24 @@ def create_policy(name: str, **given: Any) -> Policy:
     missing = [word for word, parameter in known.items() if parameter.default is parameter.empty and word not in given]
     if missing:
         raise AevlpError(f"policy {name} needs the constants {', '.join(missing)}")
-    return _class(name)(**given)
+    try:
+        return _class(name)(**given)
+    except (TypeError, SystemExit) as error:
+        if name in TABLE:
+            raise
+        raise AevlpError(
+            f"policy {name} cannot be made with ({', '.join(given)}): {type(error).__name__}: {error}"
+        ) from error
+
+
+def check_name(name: str) -> None:
+    """Raise AevlpError for a name that no policy has; one from elsewhere is not imported."""
+    if name not in TABLE and not foreign.is_named(name):
+        raise unknown_name("policy", name, [*TABLE, *foreign.installed()])
 
 
 def _class(name: str) -> Any:
+    check_name(name)
     if name not in TABLE:
-        raise unknown_name("policy", name, TABLE)
+        return foreign.load(name)
     return getattr(import_module(f".{TABLE[name].module}", __name__), TABLE[name].cls)

@@ -1,8 +1,11 @@
 """A cache, rows of it and a policy -> their pseudo-labels; cosines are streamed."""
 
+from typing import Any
+
 import numpy as np
 
 from ..errors import AevlpError
+from ..labels.codes import NEGATIVE, POSITIVE, UNKNOWN
 from ..score_cache import ScoreCache
 from ..score_cache.schema import ROWS_A_BLOCK
 from . import Known, Labels, Policy
@@ -13,7 +16,7 @@ def label(cache: ScoreCache, rows: np.ndarray, policy: Policy, epoch: int | None
 
     rows: (n,) ascending row numbers; the policy knows of no other image. epoch, seed: as for `ScoreCache.codes`, with the same
     draws of flips. Rows that are not "ok" are hidden from the policy: code 0, score 0.
-    Raises AevlpError where the policy reads the truth and the cache does not know it.
+    Raises AevlpError where the policy reads the truth and the cache does not know it, and for scores and codes that are none.
     """
     rows = np.asarray(rows, dtype=np.int64)
     if (np.diff(rows) <= 0).any():
@@ -28,21 +31,49 @@ def label(cache: ScoreCache, rows: np.ndarray, policy: Policy, epoch: int | None
     done = 0
     for numbers, cosines in cache.views(seen, epoch, seed):
         here = slice(done, done + len(numbers))
-        final[here], ranking[here] = policy.scores(cosines, observed[here])
+        final[here], ranking[here] = _checked_scores(policy, policy.scores(cosines, observed[here]), observed[here].shape)
         done = here.stop
-    labels = policy(
+    labels = _checked_labels(
+        policy,
         Known(
             observed=observed,
             final=final,
             ranking=ranking,
             embedding=image_embedding(cache, seen) if "embedding" in policy.reads else None,
             truth=cache.labels("truth", seen) if "truth" in policy.reads else None,
-        )
+        ),
     )
     codes = np.zeros((len(rows), len(cache.classes)), dtype=np.int8)
     scores = np.zeros(codes.shape, dtype=np.float32)
     codes[ok], scores[ok] = labels.codes, labels.scores
     return Labels(codes, scores)
+
+
+def _checked_scores(policy: Policy, scores: Any, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Return a policy's two scores; AevlpError where they are not two arrays of this shape: numpy would repeat a smaller one."""
+    name = type(policy).__name__
+    if not isinstance(scores, tuple) or len(scores) != 2:
+        raise AevlpError(f"{name}.scores must return two arrays, final and ranking, found {type(scores).__name__}")
+    for word, values in zip(("final", "ranking"), scores, strict=True):
+        if np.shape(values) != shape:
+            raise AevlpError(f"{name}.scores must return {word} of shape {shape}, found {np.shape(values)}")
+    return scores
+
+
+def _checked_labels(policy: Policy, known: Known) -> Labels:
+    """Return a policy's labels; AevlpError where they are not codes -1, 0, 1 and scores in [0, 1] of the images it was shown."""
+    labels, name = policy(known), type(policy).__name__
+    if not isinstance(labels, Labels):
+        raise AevlpError(f"{name} must return Labels(codes, scores), found {type(labels).__name__}")
+    for word, values in (("codes", labels.codes), ("scores", labels.scores)):
+        if np.shape(values) != known.observed.shape:
+            raise AevlpError(f"{name} must return {word} of shape {known.observed.shape}, found {np.shape(values)}")
+    codes, scores = np.asarray(labels.codes), np.asarray(labels.scores)
+    if not np.isin(codes, (NEGATIVE, UNKNOWN, POSITIVE)).all():
+        raise AevlpError(f"{name} must return codes -1, 0 and 1, found {codes[~np.isin(codes, (-1, 0, 1))][0]}")
+    if not ((scores >= 0) & (scores <= 1)).all():
+        raise AevlpError(f"{name} must return scores in [0, 1], found {scores[~((scores >= 0) & (scores <= 1))][0]}")
+    return labels
 
 
 def image_embedding(cache: ScoreCache, rows: np.ndarray) -> np.ndarray:

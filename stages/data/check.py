@@ -136,8 +136,7 @@ def refused_settings(spec: DatasetSpec, classes: list[str]) -> list[str]:
 
 def _build_loss(name: str, classes: int, given: dict[str, Any]) -> None:
     from ...pipeline import losses
-    from ...pipeline.losses.foreign import is_named
-    from ...pipeline.losses.foreign_source import written_constants
+    from ...pipeline.losses.foreign import is_named, written_constants
     from ...pipeline.plugins import check
 
     if is_named(name):  # a class of the user's own, which is not run before it is trained with

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from ...pipeline import policies
-from ...pipeline.errors import AevlpError, unknown_name
+from ...pipeline.errors import AevlpError
 from ...pipeline.losses import LossEntry
 from ...pipeline.manifest.formats import DatasetSpec
+from ...pipeline.method_names import FILE, parsed
 from ...pipeline.policies.calibration import read_policy_file
 from ...pipeline.score_cache import ScoreCache
 
@@ -43,8 +44,9 @@ def policy_of(
 ) -> PolicyPlan | None:
     """Return the policy that is asked for, or the loss's own; None where the loss reads no labels of a policy.
 
-    given: a policy's name, or a .json file of `aevlp calibrate`. Constants come from that file, else from `policies:` of the
-    manifest's entry; those that a policy has no default for from its `damp:`.
+    given: a policy's name, with constants as `method_names.parsed` reads them, or a .json file of `aevlp calibrate`. Other
+    constants come from that file, else from `policies:` of the manifest's entry; those that a policy has no default for from its
+    `damp:`.
     Raises AevlpError for an unknown policy, a file made for another cache, and a policy that the loss would not read.
     """
     if not LABELS & set(entry.reads):
@@ -54,14 +56,15 @@ def policy_of(
             )
         return None
     compat = cache.provenance["method"]["compat"]
-    name = given or entry.policy
-    if name.endswith(".json"):
+    asked = parsed(given or entry.policy)
+    name = asked.name
+    if name.endswith(FILE):
         content = _from_file(Path(name), cache)
         name = content["policy"]
         plan = policy_with(name, spec, compat, {**spec.policies.get(name, {}), **content["constants"]})
         plan = replace(plan, fitted_on=content["fitted_on"], full_labels=content["full_labels"])
     else:
-        plan = policy_with(name, spec, compat, spec.policies.get(name, {}))
+        plan = policy_with(name, spec, compat, {**spec.policies.get(name, {}), **asked.constants})
     if "truth" in plan.create().reads and cache.truth is None:
         raise AevlpError(f"policy {name} needs full labels, and {cache.path} has none: choose another policy")
     return plan
@@ -72,8 +75,7 @@ def policy_with(name: str, spec: DatasetSpec, compat: str, given: Mapping[str, A
 
     compat: the rules under which the cache was made. Raises AevlpError for an unknown policy, and for constants it does not take.
     """
-    if name not in policies.TABLE:
-        raise unknown_name("policy", name, policies.TABLE)
+    policies.check_name(name)
     said = {**spec.damp.model_dump(exclude={"grid"}), "expected_positives": spec.expected_positives}
     takes = policies.constants(name)
     known = {

@@ -1,6 +1,6 @@
 """Options and a cache -> what a training will do, after checking everything that can be checked before a model is loaded."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +8,13 @@ import numpy as np
 import torch
 
 from ...pipeline import policies
-from ...pipeline.errors import AevlpError, unknown_name
+from ...pipeline.errors import AevlpError
 from ...pipeline.labels.codes import NEGATIVE, POSITIVE
 from ...pipeline.losses import LossEntry, create_loss, entry
 from ...pipeline.losses.foreign import is_named
 from ...pipeline.losses.interface import Scheduled
 from ...pipeline.manifest.formats import DatasetSpec
+from ...pipeline.method_names import parsed
 from ...pipeline.runtime.compiler import insist_on_compiler
 from ...pipeline.runtime.device import mixed_precision
 from ...pipeline.runtime.ranks import this_rank
@@ -22,6 +23,7 @@ from ...pipeline.training.distributed import own_device
 from ...pipeline.training.splits import Split, has_known_label, splits
 from ..cache_origin import data_root, dataset_of
 from ..console import say
+from .asked_methods import asked_methods
 from .labels_plan import PolicyPlan, policy_of
 from .listed_images import check_dataset
 from .options import TrainOptions
@@ -55,6 +57,11 @@ class Plan:
     loss: LossEntry
     policy: PolicyPlan | None
     constants: dict[str, Any]
+
+    @property
+    def loss_name(self) -> str:
+        """The loss's name, without constants that were given with it."""
+        return parsed(self.options.loss).name
 
     @property
     def cache(self) -> ScoreCache:
@@ -110,7 +117,9 @@ def make_plan(options: TrainOptions, data: TrainingData | None = None) -> Plan:
 
     data: of `training_data` for options with the same cache, data set and backbone; made here where it is left out.
     """
-    loss = entry(options.loss)
+    asked, policy_asked = asked_methods(options.loss, options.policy, options.set or ())
+    options = replace(options, loss=str(asked), policy=policy_asked, set=None)
+    loss = entry(asked.name)
     device = own_device(options.device, this_rank())
     data = data or training_data(options)
     cache, spec = data.cache, data.spec
@@ -129,10 +138,11 @@ def make_plan(options: TrainOptions, data: TrainingData | None = None) -> Plan:
         )
     if "features" in loss.reads and recipe["backbone"] == "linear":
         say(f"The features of the linear backbone are fixed: what {options.loss} makes of them teaches it nothing.")
-    given = loss_constants(spec, options.loss, recipe["linear_init"], cache.provenance["method"]["compat"])
+    compat = cache.provenance["method"]["compat"]
+    given = loss_constants(spec, asked.name, recipe["linear_init"], compat, asked.constants)
     given |= positives_counted(cache, spec, options, policy, data.train, given)
     for made in (
-        create_loss(options.loss, len(cache.classes), torch.from_numpy(observed), **given),
+        create_loss(asked.name, len(cache.classes), torch.from_numpy(observed), **given),
         policy and policy.create(),
     ):
         if isinstance(made, Scheduled):
@@ -146,8 +156,7 @@ def check_names(spec: DatasetSpec) -> None:
         if not is_named(name):  # a class of the user's own is looked for when it is trained with
             entry(name)
     for name in spec.policies:
-        if name not in policies.TABLE:
-            raise unknown_name("policy", name, policies.TABLE)
+        policies.check_name(name)
 
 
 def precision(plan: Plan) -> torch.dtype | None:

@@ -1,5 +1,6 @@
 """A data set's entry and what a user asks for -> what is trained and how, and the loss's constants."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from ...pipeline.errors import AevlpError, unknown_name
@@ -51,11 +52,15 @@ def recipe_of(spec: DatasetSpec, options: TrainOptions, loss: LossEntry, clip_si
     return recipe
 
 
-def loss_constants(spec: DatasetSpec, name: str, linear_init: int, compat: str) -> dict[str, Any]:
-    """Return the manifest's constants of a loss, and those that follow from the recipe, the data set and the cache's rules."""
-    given = dict(spec.losses.get(name, {}))
+def loss_constants(
+    spec: DatasetSpec, name: str, linear_init: int, compat: str, asked: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return a loss's constants: those asked for, else the manifest's, and those that follow from recipe, data set and cache."""
+    given = {**spec.losses.get(name, {}), **asked}
     check_constants(name, given)
     takes = constants(name)
+    if "linear_init" in asked:
+        raise AevlpError(f"linear_init of loss {name} is the recipe's, {linear_init}: set it under recipe: of the manifest")
     if "linear_init" in takes:
         given["linear_init"] = linear_init
     if "compat" in takes:

@@ -4,6 +4,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ...pipeline.errors import AevlpError
+from ...pipeline.method_names import FILE, file_name
 from ...pipeline.training.run_folder import RunFolder
 from .plan import Plan
 from .settings import settings_of
@@ -37,5 +38,6 @@ def run_place(plan: Plan) -> Path:
 def _name(plan: Plan) -> str:
     options = plan.options
     backbone = plan.recipe["backbone"].replace("/", "-")
-    policy = "" if options.policy is None else f"-{Path(options.policy).stem}"
-    return f"{plan.spec.name}-{options.loss.replace(':', '.')}{policy}-{backbone}-seed{options.seed}"
+    policy = options.policy or ""
+    policy = policy and f"-{Path(policy).stem if policy.endswith(FILE) else file_name(policy)}"
+    return f"{plan.spec.name}-{file_name(options.loss.replace(':', '.'))}{policy}-{backbone}-seed{options.seed}"

@@ -6,9 +6,9 @@ from typing import Any
 
 import torch
 
+from ...pipeline import losses, policies
 from ...pipeline.errors import AevlpError
 from ...pipeline.files.locations import location
-from ...pipeline.losses.foreign import source_sha256
 from ...pipeline.runtime.provenance import versions
 from ...pipeline.training.run_folder import RunFolder
 from .options import TrainOptions
@@ -21,14 +21,16 @@ FILES = ("weights", "policy")  # a name, or a file
 def settings_of(plan: Plan) -> dict[str, Any]:
     """Return what shapes a run's numbers, which a resumed run must have in common with its beginning."""
     options = plan.options
+    own_policy = plan.policy and policies.foreign.source_sha256(plan.policy.name)
     return {
         "cache": str(plan.cache.path.absolute()),
         "cache_fingerprint": plan.cache.fingerprint,
         "dataset": plan.spec.name,
         "data_root": str(plan.root.absolute()),
-        "loss": {"name": options.loss, **plan.constants},
-        "loss_sha256": source_sha256(options.loss),
+        "loss": {"name": plan.loss_name, **plan.constants},
+        "loss_sha256": losses.foreign.source_sha256(plan.loss_name),
         "policy": plan.policy and vars(plan.policy),
+        **({"policy_sha256": own_policy} if own_policy else {}),
         "recipe": plan.recipe,
         "seed": options.seed,
         "precision": str(precision(plan) or torch.float32).removeprefix("torch."),

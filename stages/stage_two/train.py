@@ -169,7 +169,7 @@ def _loss(plan: Plan) -> Any:
     """Return the loss on the device, whatever it learns or remembers drawn from the seed."""
     seed_everything(derive(plan.options.seed, "loss"))
     observed = torch.from_numpy(plan.cache.observed[plan.train.rows]).to(plan.device)
-    loss = create_loss(plan.options.loss, len(plan.cache.classes), observed, **plan.constants)
+    loss = create_loss(plan.loss_name, len(plan.cache.classes), observed, **plan.constants)
     return loss.to(plan.device) if isinstance(loss, torch.nn.Module) else loss
 
 
