@@ -44,7 +44,9 @@ def parsed(text: str) -> MethodName:
     if not bracket or not rest.endswith("]") or _depth(text) != 0:
         raise AevlpError(f"{text}: the brackets do not close, expected NAME[CONSTANT=VALUE,…] as in gpr[q3=0.5]")
     if not name.strip():
-        raise AevlpError(f"{text}: there is no name before the bracket, expected NAME[CONSTANT=VALUE,…] as in gpr[q3=0.5]")
+        raise AevlpError(
+            f"{text}: there is no name before the bracket, expected NAME[CONSTANT=VALUE,…] as in gpr[q3=0.5]"
+        )
     constants: dict[str, Any] = {}
     for item in split_names(rest[:-1], text):
         key, sign, value = (part.strip() for part in item.partition("="))
@@ -54,7 +56,9 @@ def parsed(text: str) -> MethodName:
             raise AevlpError(f"{text}: the constant {key} stands twice")
         constants[key] = _value(value, f"{key} in {text}")
     if not constants:
-        raise AevlpError(f"{text}: there is no constant in the brackets: write {name.strip()}, or NAME[CONSTANT=VALUE,…]")
+        raise AevlpError(
+            f"{text}: there is no constant in the brackets: write {name.strip()}, or NAME[CONSTANT=VALUE,…]"
+        )
     return MethodName(name.strip(), constants)
 
 
@@ -72,7 +76,9 @@ def split_names(text: str, whole: str | None = None) -> list[str]:
             found.append(text[start:place])
             start = place + 1
     if depth != 0:
-        raise AevlpError(f"{whole or text}: the brackets do not close, expected NAME[CONSTANT=VALUE,…] as in gpr[q3=0.5]")
+        raise AevlpError(
+            f"{whole or text}: the brackets do not close, expected NAME[CONSTANT=VALUE,…] as in gpr[q3=0.5]"
+        )
     return [name for name in (part.strip() for part in (*found, text[start:])) if name]
 
 
@@ -94,7 +100,9 @@ def with_constants(method: MethodName, given: Mapping[str, Mapping[str, Any]]) -
     """Return a method with what `set_constants` gave for its name; AevlpError where a constant is set both ways."""
     more = given.get(method.name, {})
     if both := sorted(set(more) & set(method.constants)):
-        raise AevlpError(f"{both[0]} is set both in {method} and by --set {method.name}.{both[0]}: leave one of them out")
+        raise AevlpError(
+            f"{both[0]} is set both in {method} and by --set {method.name}.{both[0]}: leave one of them out"
+        )
     return MethodName(method.name, {**method.constants, **more})
 
 

@@ -8,6 +8,7 @@ import typer
 
 from ..pipeline.files.locations import location
 from ..pipeline.manifest.pixel_statistics import parsed
+from ..pipeline.method_names import split_names
 
 Manifest = Annotated[
     list[Path] | None,
@@ -47,6 +48,14 @@ Head = Annotated[
     str | None, typer.Option(help="linear, boostlu (convolutional timm backbones) or latent; default: the loss's.")
 ]
 LearningRate = Annotated[float | None, typer.Option(help="Of the backbone; the head's is a multiple.")]
+Constants = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME.CONSTANT=VALUE",
+        help="A constant of a loss or a policy, as in gpr.q3=0.5, may be given more than once; default: the manifest's.",
+    ),
+]
 Workers = Annotated[int, typer.Option(min=0, help="Processes that decode images.")]
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 
@@ -73,8 +82,8 @@ MaxPixels = Annotated[
 
 
 def listed(names: str, option: str) -> list[str]:
-    """Return the distinct names in a list with commas; typer.BadParameter where it holds none."""
-    found = list(dict.fromkeys(name for name in (part.strip() for part in names.split(",")) if name))
+    """Return the distinct names in a list with commas, those in brackets aside; typer.BadParameter where it holds none."""
+    found = list(dict.fromkeys(split_names(names)))
     if not found:
         raise typer.BadParameter("at least one name is needed", param_hint=option)
     return found

@@ -31,7 +31,9 @@ def label(cache: ScoreCache, rows: np.ndarray, policy: Policy, epoch: int | None
     done = 0
     for numbers, cosines in cache.views(seen, epoch, seed):
         here = slice(done, done + len(numbers))
-        final[here], ranking[here] = _checked_scores(policy, policy.scores(cosines, observed[here]), observed[here].shape)
+        final[here], ranking[here] = _checked_scores(
+            policy, policy.scores(cosines, observed[here]), observed[here].shape
+        )
         done = here.stop
     labels = _checked_labels(
         policy,

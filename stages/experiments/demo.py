@@ -8,19 +8,19 @@ import torch
 
 from ...pipeline.errors import AevlpError
 from ...pipeline.runtime.device import find_device
-from ...pipeline.score_cache import ScoreCache, open_cache
+from ...pipeline.score_cache import ScoreCache
 from ...pipeline.training.loop import autocast
-from ...pipeline.training.predictor import logits_of
 from ...pipeline.training.run_folder import RunFolder
 from ..cache_origin import data_root
 from ..caches.inspect import cached_settings, print_quality, qualities
 from ..console import out, say
 from ..interrupted import keeping
 from ..stage_one import pseudolabel
-from ..stage_two.classifiers import classifier_inputs
-from ..stage_two.options import TrainOptions
+from ..stage_two import train
 from .contact_sheet import Card, draw_sheet
-from .trainings import check_losses, measure, print_results, train_each
+from .methods import methods_of
+from .results import measure, print_results
+from .trainings import planned, train_each
 
 CARDS = 12
 
@@ -36,7 +36,7 @@ def run(
     workers: int,
 ) -> None:
     """Score the scenes unless the cache is there, train every loss with every seed, print the table, draw the sheet."""
-    check_losses(losses)
+    methods = methods_of(losses, None)
     started = time.monotonic()
     say("stage one: scoring generated scenes with a small CLIP")
     pseudolabel.run(
@@ -44,19 +44,25 @@ def run(
             dataset="scenes", cache=cache_path, data_root=root, device=device, workers=workers, batch_size=64
         )
     )
-    cache = open_cache(cache_path)
+    training = train.Options(cache_path, epochs=epochs, device=device, workers=workers, data_root=root)
+    data = train.training_data(training)
+    cache = data.cache
     settings = cached_settings(cache)
     judged = {split: qualities(cache, split, settings) for split in ("train", "test")}
     print_quality(judged)
 
     folder = _next_folder()
-    training = TrainOptions(cache_path, epochs=epochs, device=device, workers=workers, data_root=root)
+    plans = planned(training, methods, data)
     with keeping(f"{cache_path} is kept, so that the same command does not score again; it trains anew"):
-        runs = train_each(training, losses, seeds, folder)
-    measured = {name: measure(cache, paths) for name, paths in runs.items()}
-    print_results("Test mAP on scenes (%)", measured)
-    best = max(losses, key=lambda name: measured[name]["mean"])
-    _draw(cache, root, folder / f"{best}-seed0", best, picture, device, workers)
+        runs = train_each(plans, seeds, lambda method: folder / method.short_name)
+    measured = {method: {**measure(cache, paths), "loss": method.loss} for method, paths in runs.items()}
+    print_results(
+        "Test mAP on scenes (%)",
+        {method.short_title: row for method, row in measured.items()},
+        f"{folder} holds the runs",
+    )
+    best = max(methods, key=lambda method: measured[method]["mean"])
+    _draw(cache, root, runs[best][0], best.short_title, picture, device, workers)
     out.print(f"{cache_path}, {folder} and {picture} written; the whole demo took {time.monotonic() - started:,.0f} s")
 
 
@@ -83,8 +89,8 @@ def _draw(
     classifier, architecture, _ = RunFolder(run_path).load_best()
     folder = data_root(cache, root)
     test = np.flatnonzero((cache.split == "test") & (cache.status == "ok"))[:CARDS]
-    inputs = classifier_inputs(architecture, cache, folder, device, workers)
-    logits = logits_of(classifier.to(device), inputs, test, autocast(device, None))
+    inputs = train.classifier_inputs(architecture, cache, folder, device, workers)
+    logits = train.judged(classifier.to(device), inputs, test, autocast(device, None))
     probabilities = torch.from_numpy(logits).sigmoid().numpy()
     codes = cache.codes(cached_settings(cache))
 

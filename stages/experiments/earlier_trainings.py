@@ -15,7 +15,7 @@ from ..stage_two.settings import settings_of
 from .methods import Method
 
 # What trainings on equal terms may differ in: their method, their seed, and where things were.
-OWN = ("loss", "loss_sha256", "policy", "seed", "cache", "data_root", "options")
+OWN = ("loss", "loss_sha256", "policy", "policy_sha256", "seed", "cache", "data_root")
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,10 @@ def earlier_trainings(
             continue
         like = settings_of(plan or next(iter(plans.values())))
         try:
-            runs = _runs_on_equal_terms(folder, method.name, len(row["each"]), like)
+            runs = runs_on_equal_terms(folder, method.name, len(row["each"]), like)
         except AevlpError as error:
             if plan is None:
-                dropped[method.name] = f"of an earlier comparison: {error}"
+                dropped[method.title] = f"of an earlier comparison: {error}"
             continue
         kept[method] = Trained(runs, row["paper"], row["year"], row["oracle"], row["settings"])
     for name, reason in dropped.items():
@@ -73,11 +73,11 @@ def _recorded_rows(folder: Path) -> list[dict[str, Any]]:
         return []
 
 
-def _runs_on_equal_terms(folder: Path, name: str, seeds: int, settings: Mapping[str, Any]) -> list[Path]:
+def runs_on_equal_terms(folder: Path, name: str, seeds: int, settings: Mapping[str, Any]) -> list[Path]:
     """Return the runs of a method's seeds 0 to seeds - 1.
 
     settings: of a training that they must be like in all but method and seed. Raises AevlpError that says why they are not: one
-    is gone, not finished, or was trained otherwise.
+    is gone, not finished, or was trained differently.
     """
     runs = [folder / f"{name}-seed{seed}" for seed in range(seeds)]
     for run in map(RunFolder, runs):
@@ -85,7 +85,7 @@ def _runs_on_equal_terms(folder: Path, name: str, seeds: int, settings: Mapping[
             raise AevlpError(f"{run.path} is gone or not finished")
         changed = difference(_terms(settings), _terms(run.settings()))
         if changed:
-            raise AevlpError(f"{run.path} was trained otherwise (this comparison has {changed})")
+            raise AevlpError(f"{run.path} was trained differently (this comparison has {changed})")
         run.load_test()
     return runs
 

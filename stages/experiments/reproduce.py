@@ -1,7 +1,7 @@
 """The whole protocol of a data set: both stages, several losses and seeds, and the table beside the published row."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,14 +15,18 @@ from ...pipeline.files.atomic_write import replacing
 from ...pipeline.manifest.formats import DatasetSpec
 from ...pipeline.manifest.load import load_manifest
 from ...pipeline.runtime.provenance import versions
-from ...pipeline.score_cache import open_cache
 from ...pipeline.training import classifier
 from ..console import out, print_json, results_aside, say
 from ..data import datasets
 from ..interrupted import keeping
 from ..stage_one import pseudolabel
-from ..stage_two.options import TrainOptions
-from .trainings import check_losses, measure, print_results, train_each
+from ..stage_two import train
+from ..stage_two.plan import Plan
+from ..stage_two.settings import settings_of
+from .earlier_trainings import runs_on_equal_terms
+from .methods import Method, methods_of
+from .results import measure, print_results
+from .trainings import planned, train_each
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class Options:
     device: str | None = None
     workers: int = 2
     json: bool = False
+    set: Sequence[str] = ()
 
 
 def run(options: Options) -> None:
@@ -48,7 +53,7 @@ def run(options: Options) -> None:
     compat: "published" scores by the published program's rules, and trains in single precision as it does, on a GPU too.
     Raises AevlpError before any work where data or weights are missing, after listing each missing file.
     """
-    check_losses(options.losses)
+    methods = methods_of(options.losses, None, options.set)
     spec = load_manifest(options.manifest)[options.dataset]
     say(f"reproducing {spec.title}: {', '.join(options.losses)}, seeds: {options.seeds}, {options.compat} form")
     missing = absent_files(spec, options.data_root or spec.default_root())
@@ -63,17 +68,19 @@ def run(options: Options) -> None:
     variant = spec.name if options.compat == "paper" else f"{spec.name}-{options.compat}"
     cache_path = options.cache or Path("cache") / f"{variant}.h5"
     folder = options.runs or Path("runs") / f"reproduce-{variant}"
-    words = "all that was finished is kept, and the state of what was not; the same command goes on"
+    words = "all that was finished is kept, and the state of what was not; the same command resumes"
     with keeping(words), results_aside() if options.json else nullcontext():
-        record = _whole_protocol(options, spec, cache_path, folder)
+        record = _whole_protocol(options, methods, spec, cache_path, folder)
     if options.json:
         print_json(record)
         return
-    print_results(f"Test mAP on {variant} (%)", record["losses"])
+    print_results(f"Test mAP on {variant} (%)", record["losses"], f"{folder / 'results.json'} has all")
     out.print(f"{cache_path} and {folder} hold everything, {folder / 'results.json'} these figures")
 
 
-def _whole_protocol(options: Options, spec: DatasetSpec, cache_path: Path, folder: Path) -> dict[str, Any]:
+def _whole_protocol(
+    options: Options, methods: Sequence[Method], spec: DatasetSpec, cache_path: Path, folder: Path
+) -> dict[str, Any]:
     common = {"data_root": options.data_root, "manifest": options.manifest, "device": options.device}
     say(f"stage one: scoring {spec.title}")
     pseudolabel.run(
@@ -81,16 +88,22 @@ def _whole_protocol(options: Options, spec: DatasetSpec, cache_path: Path, folde
             dataset=spec.name, cache=cache_path, compat=options.compat, workers=options.workers, **common
         )
     )
-    cache = open_cache(cache_path)
-    if not (cache.split == "test").any():
-        raise AevlpError(
-            f"{spec.name} has no test split to judge trainings by: aevlp train --cache {cache_path} trains one"
-        )
-    training = TrainOptions(cache_path, workers=options.workers, amp=options.compat == "paper", **common)
-    runs = train_each(training, options.losses, options.seeds, folder)
+    training = train.Options(cache_path, workers=options.workers, amp=options.compat == "paper", **common)
+    data = train.training_data(training)
+    cache = data.cache
+    if not len(data.test.rows):
+        raise AevlpError(f"{spec.name} has no test split to evaluate trainings by: aevlp train {cache_path} trains one")
+    plans = planned(training, methods, data)
+    kept = _earlier_runs(folder, plans, options.seeds)
+    runs = {**train_each(plans, options.seeds, lambda method: folder / method.short_name), **kept}
     measured = {
-        name: {**measure(cache, paths), "published": _fraction(spec.published.get(name))}
-        for name, paths in runs.items()
+        method.short_title: {
+            **measure(cache, paths),
+            "published": _fraction(spec.published.get(method.short_title)),
+            "loss": method.loss,
+            "policy": method.policy,
+        }
+        for method, paths in runs.items()
     }
     record = {
         "dataset": spec.name,
@@ -103,6 +116,31 @@ def _whole_protocol(options: Options, spec: DatasetSpec, cache_path: Path, folde
     with replacing(folder / "results.json") as temporary:
         temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
     return record
+
+
+def _earlier_runs(folder: Path, plans: Mapping[Method, Plan], seeds: int) -> dict[Method, list[Path]]:
+    """Return the runs of an earlier call in the folder that stay in the table: other losses, and more seeds of these."""
+    kept: dict[Method, list[Path]] = {}
+    for name, row in _recorded(folder).items():
+        method = Method(row.get("loss", name), row.get("policy"))
+        planned_now = next((known for known in plans if known.short_title == method.short_title), None)
+        if planned_now and len(row["each"]) <= seeds:
+            continue
+        settings = settings_of(plans[planned_now] if planned_now else next(iter(plans.values())))
+        try:
+            kept[planned_now or method] = runs_on_equal_terms(folder, method.short_name, len(row["each"]), settings)
+        except AevlpError as error:
+            say(f"{name} is left out: of an earlier call: {error}")
+    return kept
+
+
+def _recorded(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return the rows that an earlier call wrote, none where they cannot be read."""
+    try:
+        rows = json.loads((folder / "results.json").read_text(encoding="utf-8"))["losses"]
+        return {name: row for name, row in rows.items() if isinstance(row["each"], list)}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return {}
 
 
 def _fraction(percent: float | None) -> float | None:

@@ -11,6 +11,7 @@ from ...pipeline.files.locations import location
 from ..declaration import AlsoOption, Options, Progress
 from ..option_types import (
     Backbone,
+    Constants,
     DataRoot,
     Device,
     Head,
@@ -50,6 +51,7 @@ class TrainingOptions(Options):
     data_root: DataRoot = None
     image_cache: ImageCache = None
     max_pixels: MaxPixels = MAX_PIXELS
+    set: Constants = None
     progress: Progress = None
 
 

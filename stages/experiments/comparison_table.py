@@ -1,0 +1,131 @@
+"""A comparison's record -> its tables: on the terminal, and as results.json, results.csv and results.md."""
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ...pipeline.files.atomic_write import replacing
+from ..console import out
+from .columns import Column, print_columns
+from .results import ends_cell, why_none
+
+FULL = "With full labels: upper bounds, and policies fitted to some"
+HEADER = (
+    "loss",
+    "policy",
+    "each seed",
+    "mean",
+    "95 % interval",
+    "difference",
+    "95 % interval",
+    "time (s)",
+    "s/epoch",
+)
+
+
+def print_comparison(record: Mapping[str, Any], folder: Path) -> None:
+    """Print the tables, in what room there is, and what they leave out."""
+    fair, bounds = ([row for row in record["methods"] if row["oracle"] is oracle] for oracle in (False, True))
+    where = f"{folder / 'results.md'} has all"
+    if fair:
+        print_columns(f"Test mAP on {record['dataset']} (%)", _columns(fair), where)
+    if bounds:
+        print_columns(FULL, _columns(bounds), where)
+    if _one_policy(fair) and _one_policy(bounds) and (policies := _policies(record["methods"])):
+        out.print(policies)
+    out.print(_notes(record))
+    out.print(f"{folder} holds the runs, and these figures as results.json, results.csv and results.md")
+
+
+def _columns(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
+    cells = dict(enumerate(zip(*map(_cells, rows), strict=True)))
+    loss, policy, each, mean, interval, difference, its_interval, time, time_an_epoch = (
+        list(cells[n]) for n in range(9)
+    )
+    one_policy = _one_policy(rows)
+    one_seed = all(len(row["each"]) == 1 for row in rows)
+    same_epochs = len({tuple(row["epochs"]) for row in rows}) == 1
+    return [
+        Column("loss", loss, varies=False, right=False),
+        *([] if one_policy else [Column("policy", policy, right=False)]),
+        *([] if one_seed else [Column("each seed", each, spare=3)]),
+        Column("mean", mean, varies=False),
+        *([Column("95 % interval", interval, spare=1)] if any(row["interval"] for row in rows) else []),
+        Column("difference", difference),
+        *([Column("95 % interval", its_interval, spare=1)] if any(row["difference_interval"] for row in rows) else []),
+        Column("time (s)", time, spare=2),
+        *([] if same_epochs else [Column("s/epoch", time_an_epoch, spare=4)]),
+    ]
+
+
+def _one_policy(rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Return whether no loss stands in two rows, so that a line says each one's policy."""
+    return len({row["loss"] for row in rows}) == len(rows)
+
+
+def _policies(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return in a line which losses learn from the labels of which policy, where the table leaves that out."""
+    of: dict[str, list[str]] = {}
+    for row in rows:
+        if row["policy"]:
+            of.setdefault(row["policy"], []).append(row["loss"])
+    if not of:
+        return ""
+    return "labels: " + "; ".join(f"{policy} for {', '.join(dict.fromkeys(names))}" for policy, names in of.items())
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    """Return a method's row of the table, as text, in percent."""
+    between = ends_cell(row, "difference_interval", "{:+.2f} to {:+.2f}")
+    difference = ["baseline", ""] if row["baseline"] else [f"{100 * row['difference']:+.2f}", between]
+    return [
+        row["loss"],
+        row["policy"] or "-",
+        " ".join(f"{100 * value:.1f}" for value in row["each"]),
+        f"{100 * row['mean']:.2f}",
+        ends_cell(row, "interval"),
+        difference[0] + ("*" if row["differs"] else ""),
+        difference[1],
+        f"{row['seconds']:,.1f}",
+        f"{row['seconds_an_epoch']:,.2f}",
+    ]
+
+
+def _notes(record: Mapping[str, Any]) -> str:
+    return (
+        f"* differs from {record['baseline']}: the paired interval of the difference, over the same images and seeds, does not "
+        f"hold 0; mean time of a training{why_none(record['methods'])}"
+    )
+
+
+def save(record: Mapping[str, Any], folder: Path) -> None:
+    """Write the results for programs, for spreadsheets and for readers."""
+    with replacing(folder / "results.json") as temporary:
+        temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
+    with replacing(folder / "results.csv") as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        plain = ("loss", "policy", "oracle", "baseline", "mean", "difference", "differs", "seconds", "seconds_an_epoch")
+        intervals, reason = ("interval", "difference_interval"), "interval_reason"
+        seeds = [f"seed_{n}" for n in range(max(len(row["each"]) for row in record["methods"]))]
+        writer = csv.writer(file)
+        writer.writerow([*plain, *(f"{name}_{end}" for name in intervals for end in ("low", "high")), reason, *seeds])
+        for row in record["methods"]:
+            values = [row[name] if row[name] is not None else "-" for name in plain]
+            both = [end for name in intervals for end in row[name] or ("", "")]
+            writer.writerow([*values, *both, row.get(reason, ""), *row["each"]])
+    with replacing(folder / "results.md") as temporary:
+        temporary.write_text(_markdown(record), encoding="utf-8")
+
+
+def _markdown(record: Mapping[str, Any]) -> str:
+    lines = [f"# Test mAP on {record['dataset']} (%)"]
+    for title, oracle in (("", False), (FULL, True)):
+        rows = [_cells(row) for row in record["methods"] if row["oracle"] is oracle]
+        if rows:
+            marks = ["---" if n < 2 else "---:" for n in range(len(HEADER))]
+            table = [f"| {' | '.join(cells)} |" for cells in (HEADER, marks, *rows)]
+            lines += ["", *([f"## {title}", ""] if title else []), *table]
+    lines += ["", _notes(record).replace("*", "\\*", 1)]
+    lines += ["", *(f"- {name} is left out: {reason}" for name, reason in record["left_out"].items())]
+    return "\n".join(lines).rstrip() + "\n"
