@@ -81,11 +81,11 @@ MaxPixels = Annotated[
 ]
 
 
-def listed(names: str, option: str) -> list[str]:
-    """Return the distinct names in a list with commas, those in brackets aside; typer.BadParameter where it holds none."""
-    found = list(dict.fromkeys(split_names(names)))
+def names(text: Any) -> list[str]:
+    """Return the distinct names in a text with commas, those in brackets aside, or in a list; typer.BadParameter for none."""
+    found = list(dict.fromkeys(split_names(text) if isinstance(text, str) else text))
     if not found:
-        raise typer.BadParameter("at least one name is needed", param_hint=option)
+        raise typer.BadParameter("at least one name is needed")
     return found
 
 

@@ -17,10 +17,9 @@ from ...pipeline.errors import AevlpError, Notice
 from ...pipeline.files.locations import location
 from ...pipeline.runtime.ranks import this_rank
 from ..interrupted import forget, what_is_kept
-from ..option_types import Cache, DataRoot, Device, Json, Manifest, listed
+from ..option_types import Cache, Device, Json, Manifest
 from ..terminal import never_raise
 from . import caches as cache_commands
-from . import stage_two as training_commands
 from .build import add
 from .table import COMMANDS
 
@@ -37,14 +36,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-
-
-for command in (
-    training_commands.compare,
-    training_commands.sweep,
-    training_commands.calibrate,
-):
-    app.command()(command)
 
 
 @app.command()
@@ -96,60 +87,6 @@ def convert(
     from ..caches import convert as stage
 
     stage.run(source, target)
-
-
-@app.command()
-def demo(
-    seeds: Annotated[int, typer.Option(min=1, help="Train each loss with this many seeds.")] = 1,
-    epochs: Annotated[int | None, typer.Option(min=1)] = None,
-    losses: Annotated[str, typer.Option(help="Losses to compare, with commas.")] = "an,gpr",
-    cache: Annotated[Path, typer.Option(parser=location, metavar="PATH|URL", help="Where the cache goes.")] = Path(
-        "cache/scenes.h5"
-    ),
-    data_root: DataRoot = None,
-    picture: Annotated[Path, typer.Option(help="Where the contact sheet goes.")] = Path("demo.png"),
-    device: Device = None,
-    workers: Annotated[int, typer.Option(min=0)] = 2,
-) -> None:
-    """Run the whole pipeline on generated scenes, offline: both stages, a table and demo.png."""
-    from ..experiments import demo as stage
-
-    stage.run(
-        seeds,
-        epochs,
-        listed(losses, "--losses"),
-        cache,
-        data_root,
-        picture,
-        device,
-        workers,
-    )
-
-
-@app.command()
-def reproduce(
-    dataset: Annotated[str, typer.Argument(metavar="DATASET", help="A data set of the manifest, such as voc.")],
-    losses: Annotated[str, typer.Option(help="Losses to train, with commas.")] = "an,gr,gpr",
-    seeds: Annotated[int, typer.Option(min=1, help="Train each loss with this many seeds.")] = 3,
-    compat: Annotated[str, typer.Option(help="paper, or published for the rules of the published program.")] = "paper",
-    cache: Annotated[
-        Path | None,
-        typer.Option(parser=location, metavar="PATH|URL", help="Where the cache goes; default: cache/DATASET.h5."),
-    ] = None,
-    runs: Annotated[Path | None, typer.Option(help="Where the runs go; default: runs/reproduce-DATASET.")] = None,
-    data_root: DataRoot = None,
-    manifest: Manifest = None,
-    device: Device = None,
-    workers: Annotated[int, typer.Option(min=0, help="Processes that decode images.")] = 2,
-    json: Json = False,
-) -> None:
-    """Run the whole protocol of a data set and print the table beside the published row; goes on where it broke off."""
-    if compat not in ("paper", "published"):
-        raise typer.BadParameter(f"{compat!r} is not one of paper, published", param_hint="--compat")
-    from ..experiments import reproduce as stage
-
-    names = listed(losses, "--losses")
-    stage.run(stage.Options(dataset, names, seeds, compat, cache, runs, data_root, manifest, device, workers, json))
 
 
 for declared in COMMANDS:

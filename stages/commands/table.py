@@ -1,6 +1,7 @@
 """The commands, in the order of the help."""
 
 from ..data.options import CheckOptions, DatasetsOptions
+from ..experiments.options import CalibrateOptions, CompareOptions, DemoOptions, ReproduceOptions, SweepOptions
 from ..stage_one.options import PseudolabelOptions
 from ..stage_two.options import EvaluateOptions, LossesOptions, PredictOptions, RunsOptions, TrainOptions
 from .build import Command
@@ -33,7 +34,28 @@ COMMANDS = (
         "aevlp predict runs/voc-gpr-seed0 new/",
         json=True,
     ),
+    Command("demo", "experiments.demo:demo", DemoOptions, FIRST, "aevlp demo"),
     Command("losses", "stage_two.list_losses:losses", LossesOptions, LOOK, "aevlp losses --json", json=True),
     Command("datasets", "data.datasets:datasets", DatasetsOptions, DATA, "aevlp datasets voc --download", json=True),
     Command("runs", "stage_two.list_runs:runs", RunsOptions, LOOK, "aevlp runs", json=True),
+    Command(
+        "compare",
+        "experiments.compare:compare",
+        CompareOptions,
+        COMPARE,
+        "aevlp compare cache/voc.h5 --losses an,gr,gpr",
+        json=True,
+    ),
+    Command("sweep", "experiments.sweep:sweep", SweepOptions, COMPARE, "aevlp sweep cache/voc.h5", json=True),
+    Command(
+        "calibrate",
+        "experiments.calibrate:calibrate",
+        CalibrateOptions,
+        COMPARE,
+        "aevlp calibrate cache/voc.h5 --policy threshold --prior observed",
+        json=True,
+    ),
+    Command(
+        "reproduce", "experiments.reproduce:reproduce", ReproduceOptions, COMPARE, "aevlp reproduce voc", json=True
+    ),
 )

@@ -2,91 +2,88 @@
 
 import statistics
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from ...pipeline import losses
 from ...pipeline.errors import AevlpError
 from ...pipeline.evaluation.intervals import LEVEL, Interval, Judged, difference_interval, judge, map_interval
-from ...pipeline.files.image_formats import MAX_PIXELS
+from ...pipeline.losses import entry
 from ...pipeline.method_names import file_name, parsed
 from ...pipeline.runtime.provenance import versions
 from ...pipeline.score_cache import ScoreCache
-from ..console import print_json, results_aside, say
-from ..interrupted import keeping
-from ..stage_two import train
-from ..stage_two.labels_plan import policy_of
-from ..stage_two.plan import Plan, TrainingData
-from ..stage_two.settings import settings_of
 from ...pipeline.training.run_folder import RunFolder
-from .comparison_table import print_comparison, save
+from ..console import say
+from ..declaration import takes
+from ..interrupted import keeping
+from ..results import Table
+from ..stage_two.labels_plan import policy_of
+from ..stage_two.options import TrainingOptions, TrainOptions
+from ..stage_two.plan import Plan, TrainingData, training_data
+from ..stage_two.settings import settings_of
+from .comparison_table import comparison_rows, print_comparison, save
 from .earlier_trainings import Trained, earlier_trainings
-from .methods import Method, methods_of
+from .methods import Method, listed, methods_of
+from .options import CompareOptions
 from .processes import gpus, run_of
 from .results import ends, scores_on_test
 from .trainings import planned, seeded, train_at_once
 
 
-@dataclass(frozen=True)
-class Options:
-    """What the command line may say; None takes the manifest's value, or what fits the machine."""
+@dataclass(frozen=True, repr=False)
+class Comparison(Table):
+    """Trainings on equal terms, a row for each method, the best first and upper bounds last; mAP as fractions.
 
-    cache: Path
-    losses: Sequence[str]
-    policies: Sequence[str] | None = None
-    seeds: int = 3
-    baseline: str | None = None
-    backbone: str | None = None
-    head: str | None = None
-    weights: str | None = None
-    epochs: int | None = None
-    batch_size: int | None = None
-    lr: float | None = None
-    device: str | None = None
-    jobs: int | None = None
-    runs: Path | None = None
-    workers: int = 2
-    manifest: Path | Sequence[Path] | None = None
-    data_root: Path | None = None
-    json: bool = False
-    image_cache: Path | None = None
-    max_pixels: int = MAX_PIXELS
-    set: Sequence[str] = ()
+    record: all that is known, as results.json has it. folder: of the runs, with results.json, results.csv and results.md.
+    """
+
+    record: dict[str, Any]
+    folder: Path
+
+    @property
+    def rows(self) -> Sequence[dict[str, Any]]:
+        """Loss, policy, the test mAP of each seed, mean, difference from the baseline, intervals (None where none is), cost."""
+        return comparison_rows(self.record)
+
+    def summary(self) -> dict[str, Any]:
+        """Return the best method and the baseline."""
+        best = self.rows[0]
+        return {
+            "best": f"{best['loss']} {100 * best['mean']:.2f} %",
+            "baseline": self.record["baseline"],
+            "methods": len(self.rows),
+            "folder": self.folder,
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what results.json holds."""
+        return self.record
 
 
-def run(options: Options) -> None:
-    """Train every loss with every policy and seed that is not finished yet, print the table, save it beside the runs.
+@takes(CompareOptions)
+def compare(options: CompareOptions) -> Comparison:
+    """Train every loss with every policy and seed that is not finished yet, and return how they compare.
 
-    What an earlier comparison trained into the same folder on equal terms stays in the table.
-
+    What an earlier comparison trained into the same folder on equal terms stays in the table. The cache is opened and compared
+    with its data set once, and each method is planned once, whatever its seeds.
     Raises AevlpError before any training for whatever `make_plan` refuses in one that is named, for a run folder with other
     settings, and where the cache has no test split; `all` leaves out what it refuses.
     """
-    with results_aside() if options.json else nullcontext():
-        record, folder = _compared(options)
-    if options.json:
-        print_json(record)
-    else:
-        print_comparison(record, folder)
-
-
-def _compared(options: Options) -> tuple[dict[str, Any], Path]:
-    methods = methods_of(options.losses, options.policies, options.set)
-    if options.policies and not any(method.policy for method in methods):
+    losses = listed("--losses", options.losses)
+    policies = None if options.policies is None else listed("--policies", options.policies)
+    methods = methods_of(losses, policies, options.set or ())
+    if policies and not any(method.policy for method in methods):
         raise AevlpError(
-            f"none of {', '.join(options.losses)} reads labels of a policy: leave --policies out, or add a loss that does"
+            f"none of {', '.join(losses)} reads labels of a policy: leave --policies out, or add a loss that does"
         )
-    common = train.Options(
-        options.cache, backbone=options.backbone, weights=options.weights, epochs=options.epochs, batch_size=options.batch_size,
-        lr=options.lr, device=options.device, workers=options.workers, manifest=options.manifest, data_root=options.data_root,
-        head=options.head, image_cache=options.image_cache, max_pixels=options.max_pixels,
-    )  # fmt: skip
-    data = train.training_data(common)
+    shared = {
+        of.name: getattr(options, of.name) for of in fields(TrainingOptions) if of.name not in ("set", "progress")
+    }
+    common = TrainOptions(options.cache, **shared)
+    data = training_data(common)
     cache, spec = data.cache, data.spec
-    for policy in {method.policy: None for method in methods if options.policies and method.policy}:
-        policy_of(policy, "gpr", losses.entry("gpr"), cache, spec)
+    for policy in {method.policy: None for method in methods if policies and method.policy}:
+        policy_of(policy, "gpr", entry("gpr"), cache, spec)
     if not len(data.test.rows):
         raise AevlpError(
             f"{cache.path} has no test split to evaluate trainings by: aevlp train {cache.path} trains one"
@@ -120,11 +117,16 @@ def _compared(options: Options) -> tuple[dict[str, Any], Path]:
         "versions": versions(),
     }
     save(record, folder)
-    return record, folder
+    return Comparison(record, folder)
+
+
+def show(result: Comparison) -> None:
+    """Print the tables, in what room there is, and where everything is."""
+    print_comparison(result.record, result.folder)
 
 
 def _plans(
-    common: train.Options, methods: Sequence[Method], data: TrainingData
+    common: TrainOptions, methods: Sequence[Method], data: TrainingData
 ) -> tuple[dict[Method, Plan], dict[str, str]]:
     """Return what each method will do, and why those of `all` are left out that cannot be trained."""
     plans: dict[Method, Plan] = {}
@@ -164,7 +166,7 @@ def _check_folder(plan: Plan) -> None:
     """Raise AevlpError where something else stands in the place of a run, or the run has other settings."""
     folder = RunFolder(run_of(plan))
     if folder.settings_file.exists():
-        folder.insist_on(settings_of(plan))
+        folder.require(settings_of(plan))
     elif folder.path.exists() and not folder.path.is_dir():
         raise AevlpError(f"{folder.path} is a file, where a run should go: remove it, or choose another --runs")
     elif folder.path.exists() and any(not file.name.endswith(".tmp") for file in folder.path.iterdir()):

@@ -39,6 +39,24 @@ def print_comparison(record: Mapping[str, Any], folder: Path) -> None:
     out.print(f"{folder} holds the runs, and these figures as results.json, results.csv and results.md")
 
 
+def comparison_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return a row for each method with plain cells, as results.csv has them; None where there is nothing."""
+    seeds = max(len(row["each"]) for row in record["methods"])
+    plain = ("loss", "policy", "oracle", "baseline", "mean", "difference", "differs", "seconds", "seconds_an_epoch")
+    rows = []
+    for row in record["methods"]:
+        ends = {
+            f"{name}_{end}": (row[name] or (None, None))[n]
+            for name in ("interval", "difference_interval")
+            for n, end in enumerate(("low", "high"))
+        }
+        each = {f"seed_{n}": row["each"][n] if n < len(row["each"]) else None for n in range(seeds)}
+        rows.append(
+            {**{name: row[name] for name in plain}, **ends, "interval_reason": row.get("interval_reason"), **each}
+        )
+    return rows
+
+
 def _columns(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
     cells = dict(enumerate(zip(*map(_cells, rows), strict=True)))
     loss, policy, each, mean, interval, difference, its_interval, time, time_an_epoch = (
@@ -105,15 +123,10 @@ def save(record: Mapping[str, Any], folder: Path) -> None:
     with replacing(folder / "results.json") as temporary:
         temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
     with replacing(folder / "results.csv") as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        plain = ("loss", "policy", "oracle", "baseline", "mean", "difference", "differs", "seconds", "seconds_an_epoch")
-        intervals, reason = ("interval", "difference_interval"), "interval_reason"
-        seeds = [f"seed_{n}" for n in range(max(len(row["each"]) for row in record["methods"]))]
-        writer = csv.writer(file)
-        writer.writerow([*plain, *(f"{name}_{end}" for name in intervals for end in ("low", "high")), reason, *seeds])
-        for row in record["methods"]:
-            values = [row[name] if row[name] is not None else "-" for name in plain]
-            both = [end for name in intervals for end in row[name] or ("", "")]
-            writer.writerow([*values, *both, row.get(reason, ""), *row["each"]])
+        rows = comparison_rows(record)
+        writer = csv.DictWriter(file, rows[0], lineterminator="\r\n")
+        writer.writeheader()
+        writer.writerows({**row, "policy": row["policy"] or "-"} for row in rows)
     with replacing(folder / "results.md") as temporary:
         temporary.write_text(_markdown(record), encoding="utf-8")
 

@@ -1,69 +1,90 @@
 """The whole pipeline on generated scenes: stage one, inspection, stage two with several losses, a table and a picture."""
 
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from ...pipeline.errors import AevlpError
+from ...pipeline.evaluation.metrics import PseudoLabelQuality
 from ...pipeline.runtime.device import find_device
 from ...pipeline.score_cache import ScoreCache
 from ...pipeline.training.loop import autocast
+from ...pipeline.training.predictor import logits_of
 from ...pipeline.training.run_folder import RunFolder
 from ..cache_origin import data_root
 from ..caches.inspect import cached_settings, print_quality, qualities
 from ..console import out, say
+from ..declaration import takes
 from ..interrupted import keeping
-from ..stage_one import pseudolabel
-from ..stage_two import train
+from ..results import Result
+from ..stage_one.pseudolabel import pseudolabel
+from ..stage_two.classifiers import classifier_inputs
+from ..stage_two.options import TrainOptions
+from ..stage_two.plan import training_data
 from .contact_sheet import Card, draw_sheet
-from .methods import methods_of
+from .methods import listed, methods_of
+from .options import DemoOptions
 from .results import measure, print_results
 from .trainings import planned, train_each
 
 CARDS = 12
 
 
-def run(
-    seeds: int,
-    epochs: int | None,
-    losses: list[str],
-    cache_path: Path,
-    root: Path | None,
-    picture: Path,
-    device: str | None,
-    workers: int,
-) -> None:
-    """Score the scenes unless the cache is there, train every loss with every seed, print the table, draw the sheet."""
-    methods = methods_of(losses, None)
+@dataclass(frozen=True, repr=False)
+class Demo(Result):
+    """The whole pipeline on scenes: how good the pseudo-labels of each split are, and the test mAP of each loss as fractions.
+
+    cache, folder, picture: where scores, runs and the contact sheet are. seconds: how long it took.
+    """
+
+    qualities: dict[str, dict[str, PseudoLabelQuality]]
+    losses: dict[str, dict[str, Any]]
+    cache: Path
+    folder: Path
+    picture: Path
+    seconds: float
+
+    def summary(self) -> dict[str, Any]:
+        """Return the mean of each loss, and where the picture is."""
+        return {**{name: f"{100 * row['mean']:.2f} %" for name, row in self.losses.items()}, "picture": self.picture}
+
+
+@takes(DemoOptions)
+def demo(options: DemoOptions) -> Demo:
+    """Score the scenes unless the cache is there, train every loss with every seed, and draw the contact sheet."""
+    methods = methods_of(listed("--losses", options.losses), None)
     started = time.monotonic()
     say("stage one: scoring generated scenes with a small CLIP")
-    pseudolabel.run(
-        pseudolabel.Options(
-            dataset="scenes", cache=cache_path, data_root=root, device=device, workers=workers, batch_size=64
-        )
-    )
-    training = train.Options(cache_path, epochs=epochs, device=device, workers=workers, data_root=root)
-    data = train.training_data(training)
+    common = {"data_root": options.data_root, "device": options.device, "workers": options.workers}
+    pseudolabel(dataset="scenes", cache=options.cache, batch_size=64, **common)
+    training = TrainOptions(options.cache, epochs=options.epochs, **common)
+    data = training_data(training)
     cache = data.cache
     settings = cached_settings(cache)
-    judged = {split: qualities(cache, split, settings) for split in ("train", "test")}
-    print_quality(judged)
+    quality = {split: qualities(cache, split, settings) for split in ("train", "test")}
 
     folder = _next_folder()
     plans = planned(training, methods, data)
-    with keeping(f"{cache_path} is kept, so that the same command does not score again; it trains anew"):
-        runs = train_each(plans, seeds, lambda method: folder / method.short_name)
+    with keeping(f"{options.cache} is kept, so that the same command does not score again; it trains anew"):
+        runs = train_each(plans, options.seeds, lambda method: folder / method.short_name)
     measured = {method: {**measure(cache, paths), "loss": method.loss} for method, paths in runs.items()}
-    print_results(
-        "Test mAP on scenes (%)",
-        {method.short_title: row for method, row in measured.items()},
-        f"{folder} holds the runs",
-    )
     best = max(methods, key=lambda method: measured[method]["mean"])
-    _draw(cache, root, runs[best][0], best.short_title, picture, device, workers)
-    out.print(f"{cache_path}, {folder} and {picture} written; the whole demo took {time.monotonic() - started:,.0f} s")
+    _draw(cache, options, runs[best][0], best.short_title)
+    by_loss = {method.short_title: row for method, row in measured.items()}
+    return Demo(quality, by_loss, options.cache, folder, options.picture, time.monotonic() - started)
+
+
+def show(result: Demo) -> None:
+    """Print the tables, and what was written."""
+    print_quality(result.qualities)
+    print_results("Test mAP on scenes (%)", result.losses, f"{result.folder} holds the runs")
+    out.print(
+        f"{result.cache}, {result.folder} and {result.picture} written; the whole demo took {result.seconds:,.0f} s"
+    )
 
 
 def _next_folder() -> Path:
@@ -73,24 +94,16 @@ def _next_folder() -> Path:
     return folder
 
 
-def _draw(
-    cache: ScoreCache,
-    root: Path | None,
-    run_path: Path,
-    loss: str,
-    picture: Path,
-    device_name: str | None,
-    workers: int,
-) -> None:
+def _draw(cache: ScoreCache, options: DemoOptions, run_path: Path, loss: str) -> None:
     """Draw test pictures with their true, observed, pseudo- and predicted labels."""
     if cache.truth is None:
         raise AevlpError(f"{cache.path} holds no truth to draw")
-    device = find_device(device_name)
+    device = find_device(options.device)
     classifier, architecture, _ = RunFolder(run_path).load_best()
-    folder = data_root(cache, root)
+    folder = data_root(cache, options.data_root)
     test = np.flatnonzero((cache.split == "test") & (cache.status == "ok"))[:CARDS]
-    inputs = train.classifier_inputs(architecture, cache, folder, device, workers)
-    logits = train.judged(classifier.to(device), inputs, test, autocast(device, None))
+    inputs = classifier_inputs(architecture, cache, folder, device, options.workers)
+    logits = logits_of(classifier.to(device), inputs, test, autocast(device, None))
     probabilities = torch.from_numpy(logits).sigmoid().numpy()
     codes = cache.codes(cached_settings(cache))
 
@@ -113,4 +126,4 @@ def _draw(
         for n, row in enumerate(test)
     ]
     title = f"Test scenes: one label observed, others from CLIP, predictions of a classifier trained with {loss}"
-    draw_sheet(picture, title, cards)
+    draw_sheet(options.picture, title, cards)

@@ -21,8 +21,8 @@ from ...pipeline.runtime.interruption import Interruption
 from ...pipeline.runtime.ranks import this_rank
 from ...pipeline.training.distributed import own_device
 from ..console import silent
-from ..stage_two import train
 from ..stage_two.plan import Plan, TrainingData
+from ..stage_two.train import train_plan
 
 LOOK_SECONDS = 0.2  # how soon a signal is noticed that comes while trainings run in other processes
 
@@ -120,7 +120,7 @@ def _end_with_parent() -> None:
 def train_named(plan: Plan) -> None:
     """Train a plan into its own folder; an AevlpError says whose training it ended."""
     try:
-        train.train_plan(plan, run_of(plan))
+        train_plan(plan, run_of(plan))
     except AevlpError as error:
         if str(run_of(plan)) in str(error):
             raise

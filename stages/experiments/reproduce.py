@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,80 +15,104 @@ from ...pipeline.manifest.formats import DatasetSpec
 from ...pipeline.manifest.load import load_manifest
 from ...pipeline.runtime.provenance import versions
 from ...pipeline.training import classifier
-from ..console import out, print_json, results_aside, say
+from ..console import out, say
 from ..data import datasets
+from ..declaration import takes
 from ..interrupted import keeping
-from ..stage_one import pseudolabel
-from ..stage_two import train
-from ..stage_two.plan import Plan
+from ..results import Table
+from ..stage_one.pseudolabel import pseudolabel
+from ..stage_two.options import TrainOptions
+from ..stage_two.plan import Plan, training_data
 from ..stage_two.settings import settings_of
 from .earlier_trainings import runs_on_equal_terms
-from .methods import Method, methods_of
+from .methods import Method, listed, methods_of
+from .options import ReproduceOptions
 from .results import measure, print_results
 from .trainings import planned, train_each
 
-
-@dataclass(frozen=True)
-class Options:
-    """What the command line may say."""
-
-    dataset: str
-    losses: Sequence[str]
-    seeds: int = 3
-    compat: str = "paper"
-    cache: Path | None = None
-    runs: Path | None = None
-    data_root: Path | None = None
-    manifest: Path | Sequence[Path] | None = None
-    device: str | None = None
-    workers: int = 2
-    json: bool = False
-    set: Sequence[str] = ()
+SHOWN = ("each", "mean", "interval", "published")
 
 
-def run(options: Options) -> None:
-    """Score the data set, train every loss with every seed, print and save the table; what is finished already is reused.
+@dataclass(frozen=True, repr=False)
+class Reproduction(Table):
+    """The protocol of a data set, a row for each loss; mAP as fractions.
+
+    record: all that is known, as results.json has it; empty where something is missing. missing: data and weights that are not on
+    this machine, for which nothing was done. name: the data set's, with the rules that are not the paper's. cache, folder: where
+    scores and runs are.
+    """
+
+    name: str
+    cache: Path
+    folder: Path
+    record: dict[str, Any]
+    missing: tuple[Absent, ...] = ()
+
+    @property
+    def rows(self) -> Sequence[dict[str, Any]]:
+        """Loss, test mAP of each seed, mean, interval (None where there is none), and what was published."""
+        measured = self.record.get("losses", {}).items()
+        return [{"loss": title, **{name: row.get(name) for name in SHOWN}} for title, row in measured]
+
+    @property
+    def failed(self) -> str:
+        """What is missing, as a sentence; empty where nothing is."""
+        if not self.missing:
+            return ""
+        things = f"{len(self.missing)} things are" if len(self.missing) > 1 else "one thing is"
+        names = ", ".join(absent.what for absent in self.missing)
+        return f"{self.name} cannot be reproduced yet, {things} missing: {names}; nothing was done"
+
+    def summary(self) -> dict[str, Any]:
+        """Return the mean of each loss, or what is missing."""
+        if self.missing:
+            return {"missing": ", ".join(absent.what for absent in self.missing)}
+        return {row["loss"]: f"{100 * row['mean']:.2f} %" for row in self.rows}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what results.json holds, or what is missing."""
+        return self.record or {"dataset": self.name, "missing": [asdict(absent) for absent in self.missing]}
+
+
+@takes(ReproduceOptions)
+def reproduce(options: ReproduceOptions) -> Reproduction:
+    """Score the data set, train every loss with every seed, save the table and return it; what is finished already is reused.
 
     compat: "published" scores by the published program's rules, and trains in single precision as it does, on a GPU too.
-    Raises AevlpError before any work where data or weights are missing, after listing each missing file.
+    Where data or weights are missing nothing is done, and what is returned names them.
     """
-    methods = methods_of(options.losses, None, options.set)
+    methods = methods_of(listed("--losses", options.losses), None, options.set or ())
     spec = load_manifest(options.manifest)[options.dataset]
-    say(f"reproducing {spec.title}: {', '.join(options.losses)}, seeds: {options.seeds}, {options.compat} form")
-    missing = absent_files(spec, options.data_root or spec.default_root())
-    if missing:
-        if options.json:
-            print_json({"dataset": spec.name, "missing": [asdict(absent) for absent in missing]})
-        else:
-            _print_missing(spec, missing)
-        names = ", ".join(absent.what for absent in missing)
-        things = f"{len(missing)} things are" if len(missing) > 1 else "one thing is"
-        raise AevlpError(f"{spec.name} cannot be reproduced yet, {things} missing: {names}; nothing was done")
+    losses = ", ".join(method.short_title for method in methods)
+    say(f"reproducing {spec.title}: {losses}, seeds: {options.seeds}, {options.compat} form")
     variant = spec.name if options.compat == "paper" else f"{spec.name}-{options.compat}"
     cache_path = options.cache or Path("cache") / f"{variant}.h5"
     folder = options.runs or Path("runs") / f"reproduce-{variant}"
-    words = "all that was finished is kept, and the state of what was not; the same command resumes"
-    with keeping(words), results_aside() if options.json else nullcontext():
+    if missing := absent_files(spec, options.data_root or spec.default_root()):
+        return Reproduction(spec.name, cache_path, folder, {}, tuple(missing))
+    with keeping("all that was finished is kept, and the state of what was not; the same command resumes"):
         record = _whole_protocol(options, methods, spec, cache_path, folder)
-    if options.json:
-        print_json(record)
+    return Reproduction(variant, cache_path, folder, record)
+
+
+def show(result: Reproduction) -> None:
+    """Print the table and where everything is, or each missing file and how to get it."""
+    if result.missing:
+        _print_missing(result.name, result.missing)
         return
-    print_results(f"Test mAP on {variant} (%)", record["losses"], f"{folder / 'results.json'} has all")
-    out.print(f"{cache_path} and {folder} hold everything, {folder / 'results.json'} these figures")
+    figures = result.folder / "results.json"
+    print_results(f"Test mAP on {result.name} (%)", result.record["losses"], f"{figures} has all")
+    out.print(f"{result.cache} and {result.folder} hold everything, {figures} these figures")
 
 
 def _whole_protocol(
-    options: Options, methods: Sequence[Method], spec: DatasetSpec, cache_path: Path, folder: Path
+    options: ReproduceOptions, methods: Sequence[Method], spec: DatasetSpec, cache_path: Path, folder: Path
 ) -> dict[str, Any]:
     common = {"data_root": options.data_root, "manifest": options.manifest, "device": options.device}
     say(f"stage one: scoring {spec.title}")
-    pseudolabel.run(
-        pseudolabel.Options(
-            dataset=spec.name, cache=cache_path, compat=options.compat, workers=options.workers, **common
-        )
-    )
-    training = train.Options(cache_path, workers=options.workers, amp=options.compat == "paper", **common)
-    data = train.training_data(training)
+    pseudolabel(dataset=spec.name, cache=cache_path, compat=options.compat, workers=options.workers, **common)
+    training = TrainOptions(cache_path, workers=options.workers, amp=options.compat == "paper", **common)
+    data = training_data(training)
     cache = data.cache
     if not len(data.test.rows):
         raise AevlpError(f"{spec.name} has no test split to evaluate trainings by: aevlp train {cache_path} trains one")
@@ -158,8 +181,8 @@ def absent_files(spec: DatasetSpec, root: Path) -> list[Absent]:
     return [*_absent_data(spec, root), *(absent for absent in weights if absent is not None)]
 
 
-def _print_missing(spec: DatasetSpec, missing: Sequence[Absent]) -> None:
-    out.print(f"Reproducing {spec.name} needs what is not on this machine:")
+def _print_missing(name: str, missing: Sequence[Absent]) -> None:
+    out.print(f"Reproducing {name} needs what is not on this machine:")
     for absent in missing:
         size = "" if absent.size is None else f", {absent.size / 1e6:,.0f} MB"
         out.print(f"  {absent.what}{size}\n    from {absent.source}\n    {absent.how}", markup=False)

@@ -11,8 +11,8 @@ from ...pipeline.evaluation.intervals import Interval, NoInterval, judge, map_in
 from ...pipeline.losses import entry
 from ...pipeline.method_names import parsed
 from ...pipeline.score_cache import ScoreCache
-from ..console import out
 from ...pipeline.training.run_folder import RunFolder
+from ..console import out
 from .columns import Column, print_columns
 
 

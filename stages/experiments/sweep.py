@@ -8,15 +8,23 @@ from typing import Any
 
 from ...pipeline import policies
 from ...pipeline.errors import AevlpError
+from ...pipeline.losses import entry
 from ...pipeline.manifest.editing import set_in_manifest
 from ...pipeline.manifest.formats import PACKAGED, DatasetSpec
 from ...pipeline.method_names import parsed, set_constants, with_constants
 from ...pipeline.policies.sweeping import best, check_swept, default_grid, figures, settings_of, tabulate
 from ...pipeline.runtime.provenance import versions
 from ...pipeline.score_cache import ScoreCache, open_whole_cache
-from ..console import out, print_json, say
+from ...pipeline.training.splits import splits
+from ..cache_origin import dataset_of
+from ..console import out, say
+from ..declaration import takes
+from ..results import Table
 from ..stage_two.asked_methods import check_used
-from .sweep_table import HIDDEN, print_sweep, write_settings
+from ..stage_two.labels_plan import policy_of
+from .methods import listed
+from .options import SweepOptions
+from .sweep_table import HIDDEN, print_sweep, setting_rows, write_settings
 
 F1 = "F1 on the validation part"
 ESTIMATE = (
@@ -25,56 +33,67 @@ ESTIMATE = (
 )
 
 
-@dataclass(frozen=True)
-class Options:
-    """What the command line may say. grid: each "constant=value,value"; none for the default grid around the manifest's.
+@dataclass(frozen=True, repr=False)
+class Sweep(Table):
+    """How good the labels of each setting are, the best by the validation part first.
 
-    policies: with constants as in damp[top_k=2], which are held. set: more of them, as in damp.top_k=2. apply: whether the
-    recommendation is written into the manifest.
+    record: all that is known, as an `output` has it. top: how many settings are shown. output: where all were written.
     """
 
-    cache: Path
-    policies: Sequence[str] = ("damp",)
-    grid: Sequence[str] = ()
+    record: dict[str, Any]
     top: int = 10
     output: Path | None = None
-    json: bool = False
-    dataset: str | None = None
-    manifest: Path | Sequence[Path] | None = None
-    set: Sequence[str] = ()
-    apply: bool = False
+
+    @property
+    def recommended(self) -> dict[str, Any]:
+        """The recommended policy, its constants, its figures on each part, and a line for the manifest."""
+        return self.record["recommended"]
+
+    @property
+    def rows(self) -> Sequence[dict[str, Any]]:
+        """Policy, constants, whether they are the manifest's own, merit, and figures as <part>_<figure>."""
+        return setting_rows(self.record)
+
+    def summary(self) -> dict[str, Any]:
+        """Return the recommendation."""
+        return {"settings": self.record["settings"], "recommended": self.recommended["line"]}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what is known of the best settings and of the recommendation."""
+        return {**self.record, "results": self.record["results"][: self.top]}
 
 
-def run(options: Options) -> None:
-    """Print the best settings on the validation part and a line for the manifest; save all, and apply one, where asked to.
+@takes(SweepOptions)
+def sweep(options: SweepOptions) -> Sweep:
+    """Measure the labels of every setting, recommend one by the validation part, and write it where that is asked for.
 
     Raises AevlpError, before a cosine is read, for a policy, constant or value that cannot be swept, another kind of file, and a
     recommendation that is to be written into the packaged manifest.
     """
     if options.output is not None and options.output.suffix not in (".csv", ".json"):
         raise AevlpError(f"--output must end in .csv or .json, found {options.output}")
+    grid = parsed_grid(options.grid or ())
     cache = open_whole_cache(options.cache)
-    if not options.json:
-        say(f"{options.cache}: {len(cache):,} images, {len(cache.classes)} classes")
-    from ..cache_origin import dataset_of
-
+    say(f"{options.cache}: {len(cache):,} images, {len(cache.classes)} classes")
     spec = dataset_of(cache, options.dataset, options.manifest)
     if options.apply and spec.manifest_path == PACKAGED:
         raise AevlpError(
             f"--apply writes into a manifest of your own, and {spec.name} stands in the packaged one: copy its entry "
             f"`{spec.name}:` below `datasets:` of a file of your own, and pass that as --manifest"
         )
-    record = swept(cache, spec, options.policies, parsed_grid(options.grid), options.set)
+    record = swept(cache, spec, listed("--policies", options.policies), grid, options.set or ())
     if options.output is not None:
         write_settings(options.output, record)
     if options.apply:
         record["applied"] = _applied(record["recommended"], spec)
-    if options.json:
-        print_json({**record, "results": record["results"][: options.top]})
-        return
-    print_sweep(record, options.top)
-    if options.output is not None:
-        out.print(f"{options.output}: all {len(record['results']):,} settings")
+    return Sweep(record, options.top, options.output)
+
+
+def show(result: Sweep) -> None:
+    """Print the best settings, a line for the manifest, and what was written."""
+    print_sweep(result.record, result.top)
+    if result.output is not None:
+        out.print(f"{result.output}: all {len(result.rows):,} settings")
 
 
 def parsed_grid(given: Sequence[str]) -> dict[str, list[float]]:
@@ -99,17 +118,17 @@ def parsed_grid(given: Sequence[str]) -> dict[str, list[float]]:
 def swept(
     cache: ScoreCache,
     spec: DatasetSpec,
-    names: Sequence[str],
+    policies_asked: Sequence[str],
     grid: Mapping[str, Sequence[float]],
     settings: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return every setting's figures, best first, and the one that the validation part recommends.
 
-    names: policies, with constants that are held. grid: values of constants, each taken by the policies that have it; empty for
+    policies_asked: with constants that are held. grid: values of constants, each taken by the policies that have it; empty for
     the default grid. settings: constants that are held too, each as in damp.top_k=2.
     """
     given = set_constants(settings)
-    asked = {str(method): method for method in (with_constants(parsed(name), given) for name in names)}
+    asked = {str(method): method for method in (with_constants(parsed(name), given) for name in policies_asked)}
     check_used(given, [method.name for method in asked.values()])
     for text, method in asked.items():
         if held := sorted(set(grid) & set(method.constants)):
@@ -120,7 +139,7 @@ def swept(
         if not taking:
             known = sorted({known for own in owns.values() for known in own if known not in HIDDEN})
             raise AevlpError(
-                f"--grid {constant}: no constant of {', '.join(names)} is called that, they have {', '.join(known)}"
+                f"--grid {constant}: no constant of {', '.join(asked)} is called that, they have {', '.join(known)}"
             )
         if any(isinstance(own[constant], int) for own in taking) and not all(float(v).is_integer() for v in values):
             raise AevlpError(f"--grid {constant}: expected whole numbers, found {', '.join(map(str, values))}")
@@ -130,8 +149,6 @@ def swept(
         for name, own in owns.items()
     }
     tried = {name: settings_of(asked[name].name, own, grids[name]) for name, own in owns.items()}
-
-    from ...pipeline.training.splits import splits
 
     train, val, test = splits(cache, spec.recipe.val_fraction)
     parts = {"train": train.rows, "val": val.rows, **({"test": test.rows} if len(test.rows) else {})}
@@ -181,9 +198,6 @@ def _own(name: str, cache: ScoreCache, spec: DatasetSpec) -> dict[str, Any]:
     """Return all constants that training would take for a policy, those in its name included."""
     policy = parsed(name).name
     check_swept(policy)
-    from ...pipeline.losses import entry
-    from ..stage_two.labels_plan import policy_of
-
     plan = policy_of(name, "gpr", entry("gpr"), cache, spec)
     assert plan is not None
     own = {}

@@ -118,20 +118,30 @@ def _print_choice(record: Mapping[str, Any], known: bool) -> None:
         out.print(f"{applied['manifest']}: {applied['place']} {wrote}")
 
 
+def setting_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return a row for each setting with plain cells: policy, constants, own, merit, figures as <part>_<figure>."""
+    constants = list(dict.fromkeys(key for row in record["results"] for key in row["constants"]))
+    measured = list(Figures.__dataclass_fields__)
+    return [
+        {
+            "policy": row["policy"],
+            **{name: row["constants"].get(name) for name in constants},
+            "own": row["own"],
+            "merit": row["merit"],
+            **{f"{part}_{what}": row[part][what] for part in record["images"] for what in measured},
+        }
+        for row in record["results"]
+    ]
+
+
 def write_settings(path: Path, record: Mapping[str, Any]) -> None:
     """Write every setting and its figures as .json or .csv."""
     with replacing(path) as temporary:
         if path.suffix == ".json":
             temporary.write_text(json.dumps(record, indent=1, ensure_ascii=False), encoding="utf-8")
             return
-        names = list(dict.fromkeys(key for row in record["results"] for key in row["constants"]))
-        measured = list(Figures.__dataclass_fields__)
+        rows = setting_rows(record)
         with temporary.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(
-                ["policy", *names, "merit", *(f"{part}_{what}" for part in record["images"] for what in measured)]
-            )
-            for row in record["results"]:
-                constants = (row["constants"].get(name, "") for name in names)
-                values = (row[part][what] for part in record["images"] for what in measured)
-                writer.writerow([row["policy"], *constants, row["merit"], *values])
+            writer = csv.DictWriter(file, [name for name in rows[0] if name != "own"], extrasaction="ignore")
+            writer.writeheader()
+            writer.writerows(rows)

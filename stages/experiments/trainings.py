@@ -5,17 +5,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..console import say, silent
-from ..stage_two import train
-from ..stage_two.plan import Plan, TrainingData
+from ..stage_two.options import TrainOptions
+from ..stage_two.plan import Plan, TrainingData, make_plan
+from ..stage_two.train import train_plan
 from .methods import Method
 from .processes import in_processes, train_named
 
 
-def planned(options: train.Options, methods: Sequence[Method], data: TrainingData) -> dict[Method, Plan]:
+def planned(options: TrainOptions, methods: Sequence[Method], data: TrainingData) -> dict[Method, Plan]:
     """Return what each method will do on the same data, each checked once. Raises AevlpError for what cannot be trained."""
-    return {
-        method: train.make_plan(replace(options, loss=method.loss, policy=method.policy), data) for method in methods
-    }
+    return {method: make_plan(replace(options, loss=method.loss, policy=method.policy), data) for method in methods}
 
 
 def seeded(plan: Plan, seed: int, run: Path) -> Plan:
@@ -36,7 +35,7 @@ def train_each(
             say(f"stage two: {method.loss}, seed {seed}")
             place = folder_of(method)
             path = place.with_name(f"{place.name}-seed{seed}")
-            runs[method].append(train.train_plan(seeded(plan, seed, path), path))
+            runs[method].append(train_plan(seeded(plan, seed, path), path))
     return runs
 
 

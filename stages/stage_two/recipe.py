@@ -60,7 +60,9 @@ def loss_constants(
     check_constants(name, given)
     takes = constants(name)
     if "linear_init" in asked:
-        raise AevlpError(f"linear_init of loss {name} is the recipe's, {linear_init}: set it under recipe: of the manifest")
+        raise AevlpError(
+            f"linear_init of loss {name} is the recipe's, {linear_init}: set it under recipe: of the manifest"
+        )
     if "linear_init" in takes:
         given["linear_init"] = linear_init
     if "compat" in takes:
