@@ -11,9 +11,9 @@ import pytest
 from conftest import call, stage_one, stage_two
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from refusals import refusal
 
 from aevlp.pipeline.datasets import load_images
-from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.labels.damp import damp_codes
 from aevlp.pipeline.manifest.load import load_manifest
 from aevlp.pipeline.score_cache import (
@@ -60,12 +60,6 @@ def assert_same(found: CacheRows, expected: CacheRows) -> None:
             np.testing.assert_array_equal(mine, theirs, err_msg=name)
         else:
             assert mine == theirs, name
-
-
-def refused(action: Callable[[], Any]) -> str:
-    with pytest.raises(AevlpError) as caught:
-        action()
-    return str(caught.value)
 
 
 # Select
@@ -144,7 +138,7 @@ def test_fewer_classes_than_top_k_are_at_most_all_of_them(tmp_path: Path) -> Non
 )
 def test_what_cannot_be_selected_is_one_clear_line(tmp_path: Path, options: tuple, message: str) -> None:
     written(tmp_path / "a.h5")
-    assert message in refused(lambda: select.run(tmp_path / "a.h5", tmp_path / "b.h5", *options))
+    assert message in refusal(select.run, tmp_path / "a.h5", tmp_path / "b.h5", *options)
     assert [p.name for p in tmp_path.iterdir()] == ["a.h5"]
 
 
@@ -214,20 +208,20 @@ def provenance(**changes: Any) -> Callable[[CacheHeader], CacheHeader]:
 )
 def test_caches_made_differently_are_not_merged(tmp_path: Path, change: Any, place: str) -> None:
     paths = halves(tmp_path, change)
-    found = refused(lambda: merge.run(tmp_path / "c.h5", paths))
+    found = refusal(merge.run, tmp_path / "c.h5", paths)
     assert found.startswith(f"{paths[1]} was made differently from {paths[0]} ({place}")
     assert not (tmp_path / "c.h5").exists()
 
 
 def test_other_vectors_of_the_prompts_are_not_merged(tmp_path: Path) -> None:
     paths = halves(tmp_path, lambda header: replace(header, text=-np.asarray(header.text)), stores="embedding")
-    assert "(the prompts' vectors)" in refused(lambda: merge.run(tmp_path / "c.h5", paths))
+    assert "(the prompts' vectors)" in refusal(merge.run, tmp_path / "c.h5", paths)
 
 
 def test_an_image_in_two_caches_is_named_with_both(tmp_path: Path) -> None:
     _, content = written(tmp_path / "a.h5")
     select.run(tmp_path / "a.h5", tmp_path / "b.h5", None, content.ids[3], None)
-    found = refused(lambda: merge.run(tmp_path / "c.h5", [tmp_path / "a.h5", tmp_path / "b.h5"]))
+    found = refusal(merge.run, tmp_path / "c.h5", [tmp_path / "a.h5", tmp_path / "b.h5"])
     assert f"the image {content.ids[3]!r} stands in {tmp_path / 'a.h5'} and in {tmp_path / 'b.h5'}" in found
 
 
@@ -235,7 +229,7 @@ def test_damage_ends_a_merge_and_nothing_is_written(tmp_path: Path) -> None:
     paths = halves(tmp_path, lambda header: header)
     content = paths[1].read_bytes()
     paths[1].write_bytes(content.replace(b"image_0006.jpg", b"image_0007.jpg"))
-    assert str(paths[1]) in refused(lambda: merge.run(tmp_path / "c.h5", paths))
+    assert str(paths[1]) in refusal(merge.run, tmp_path / "c.h5", paths)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.h5", "b.h5"]
 
 

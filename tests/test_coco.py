@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from refusals import refused
 
 from aevlp.pipeline.datasets import DataError, ImageTable, load_images
 from aevlp.pipeline.datasets.formatted import export
@@ -52,14 +53,6 @@ def own(tmp_path: Path, **changes: Any) -> DatasetSpec:
     folders = {"train": "photos", "test": "photos"}
     entry = CocoJsonSpec(title="Photos", format="coco_json", annotations=files, images=folders)
     return entry.placed("photos", tmp_path / "mine.yaml").model_copy(update=changes)
-
-
-def refused(spec: DatasetSpec, root: Path) -> str:
-    """Return the one line that refuses the data set."""
-    with pytest.raises(AevlpError) as caught:
-        load_images(spec, root)
-    assert len(str(caught.value).splitlines()) == 1
-    return str(caught.value)
 
 
 def checked_splits(images: ImageTable) -> dict[str, np.ndarray]:

@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from dataset_files import label_lists
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from refusals import refused
 
-from aevlp.pipeline.datasets import DataError, ImageTable, load_images
+from aevlp.pipeline.datasets import DataError, load_images
 from aevlp.pipeline.datasets.dataset_check import check_dataset
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.labels.observation import checked
@@ -41,22 +43,6 @@ def spec(*splits: str, **more: Any) -> CocoJsonSpec:
     return entry.placed("photos", Path("mine.yaml"))
 
 
-def labels(images: ImageTable) -> dict[str, list[str]]:
-    """Return the names of the classes that each image shows."""
-    assert images.truth is not None
-    return {
-        str(name): [c for c, shown in zip(images.classes, row, strict=True) if shown]
-        for name, row in zip(images.ids, images.truth, strict=True)
-    }
-
-
-def refused(entry: CocoJsonSpec | CocoSpec, root: Path, **options: Any) -> str:
-    with pytest.raises(AevlpError) as caught:
-        load_images(entry, root, **options)
-    assert len(str(caught.value).splitlines()) == 1
-    return str(caught.value)
-
-
 # Categories
 
 
@@ -70,7 +56,7 @@ def test_categories_in_another_order_are_matched_by_name(tmp_path: Path, order: 
     assert images.classes == ("cat", "dog", "cow")
     expected = {f"{split}-{n}.jpg": [name] for split in ("train", "test") for n, name in enumerate(images.classes, 1)}
     expected |= {f"val-{n}.jpg": [category["name"]] for n, category in enumerate(order, 1)}
-    assert labels(images) == expected
+    assert label_lists(images) == expected
     assert images.remarks == ()
 
 
@@ -86,7 +72,7 @@ def test_a_category_that_one_file_lacks_is_said(tmp_path: Path, missing: int, of
     images = load_images(spec(), tmp_path)
     table = [category["name"] for category in (some if of == "train" else every)]
     assert images.classes == tuple(dict.fromkeys([*table, lacks]))
-    assert all(labels(images)[f"{of}-{n}.jpg"] == [category["name"]] for n, category in enumerate(some, 1))
+    assert all(label_lists(images)[f"{of}-{n}.jpg"] == [category["name"]] for n, category in enumerate(some, 1))
     assert [(r.kind, r.text) for r in images.remarks] == [
         (
             "read differently",
@@ -103,7 +89,7 @@ def test_an_id_renamed_between_two_files_is_refused_unless_both_are_stated(tmp_p
     assert f"the category 2 is 'dog' in {tmp_path / 'train.json'} and {other!r} in {tmp_path / 'test.json'}" in found
     assert "list all classes as `classes` in the manifest if they are two" in found
     images = load_images(spec(classes=["cat", "dog", other]), tmp_path)
-    assert labels(images)["test-2.jpg"] == [other] and labels(images)["train-2.jpg"] == ["dog"]
+    assert label_lists(images)["test-2.jpg"] == [other] and label_lists(images)["train-2.jpg"] == ["dog"]
 
 
 @pytest.mark.parametrize("stated", list(permutations(["cat", "dog", "cow", "emu"])))
@@ -113,7 +99,7 @@ def test_stated_classes_may_be_more_and_in_another_order(tmp_path: Path, stated:
     for classes in (list(stated), "names.txt"):
         images = load_images(spec("train", classes=classes), tmp_path)
         assert images.classes == stated
-        assert labels(images) == {"train-1.jpg": ["cat"], "train-2.jpg": ["dog"], "train-3.jpg": ["cow"]}
+        assert label_lists(images) == {"train-1.jpg": ["cat"], "train-2.jpg": ["dog"], "train-3.jpg": ["cow"]}
 
 
 @pytest.mark.parametrize(
@@ -128,7 +114,7 @@ def test_a_used_category_that_is_not_stated_is_refused(tmp_path: Path, stated: l
 def test_an_unused_category_that_is_not_stated_is_left_out(tmp_path: Path) -> None:
     write(tmp_path / "train.json", [COW, CAT, DOG], [(1, 1), (2, 2)])
     images = load_images(spec("train", classes=["dog", "cat"]), tmp_path)
-    assert labels(images) == {"train-1.jpg": ["cat"], "train-2.jpg": ["dog"], "train-3.jpg": []}
+    assert label_lists(images) == {"train-1.jpg": ["cat"], "train-2.jpg": ["dog"], "train-3.jpg": []}
     assert [r.kind for r in images.remarks] == ["left out"] and "'cow'" in images.remarks[0].text
 
 
@@ -161,7 +147,7 @@ def test_a_group_that_an_annotation_of_any_split_uses_is_a_class(tmp_path: Path,
         write(tmp_path / f"{split}.json", categories, [(1, 1), *([(2, 0)] if split == used_in else [])])
     images = load_images(spec(), tmp_path)
     assert images.classes == ("pet", "cat") and images.remarks == ()
-    assert labels(images)[f"{used_in}-2.jpg"] == ["pet"]
+    assert label_lists(images)[f"{used_in}-2.jpg"] == ["pet"]
 
 
 @pytest.mark.parametrize("own", [{"supercategory": "cat"}, {}, {"supercategory": "none"}])
@@ -171,7 +157,7 @@ def test_a_group_named_as_its_only_class_is_that_class(tmp_path: Path, own: dict
     write(tmp_path / "test.json", [{**CAT, **own}], [(2, 1)])
     images = load_images(spec(), tmp_path)
     assert images.classes == ("cat",)
-    assert [name for name, shown in labels(images).items() if shown] == ["train-1.jpg", "test-2.jpg"]
+    assert [name for name, shown in label_lists(images).items() if shown] == ["train-1.jpg", "test-2.jpg"]
 
 
 def test_two_categories_of_one_name_that_are_used_in_different_splits_are_refused(tmp_path: Path) -> None:
@@ -203,7 +189,7 @@ def test_two_categories_of_one_name_that_are_used_in_different_splits_are_refuse
 def test_fields_that_say_nothing_of_labels_may_hold_anything(tmp_path: Path, more: dict) -> None:
     write(tmp_path / "train.json", [CAT, DOG], [(1, 1), (1, 2), (2, 2)], **more)
     expected = {"train-1.jpg": ["cat", "dog"], "train-2.jpg": ["dog"], "train-3.jpg": []}
-    assert labels(load_images(spec("train"), tmp_path)) == expected
+    assert label_lists(load_images(spec("train"), tmp_path)) == expected
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
@@ -212,7 +198,7 @@ def test_any_unicode_encoding_is_read(tmp_path: Path, encoding: str, score: floa
     path = write(tmp_path / "train.json", [{"id": 1, "name": "caf\u00e9 NaN"}], [(1, 1)], score=score)
     text = json.dumps(json.loads(path.read_text()), ensure_ascii=False)
     path.write_bytes(text.encode(encoding))
-    assert labels(load_images(spec("train"), tmp_path))["train-1.jpg"] == ["caf\u00e9 NaN"]
+    assert label_lists(load_images(spec("train"), tmp_path))["train-1.jpg"] == ["caf\u00e9 NaN"]
 
 
 SIZES = [
@@ -265,7 +251,7 @@ def test_ids_are_the_same_as_number_fraction_and_text(tmp_path: Path, form: Any,
         record[key] = form(record[key])
     path.write_text(json.dumps(content))
     expected = {"train-1.jpg": ["cat"], "train-2.jpg": ["cat", "dog"], "train-3.jpg": []}
-    assert labels(load_images(spec("train"), tmp_path)) == expected
+    assert label_lists(load_images(spec("train"), tmp_path)) == expected
 
 
 @pytest.mark.parametrize("given", [1.5, float("nan"), float("inf"), 2.0**53])
@@ -277,7 +263,7 @@ def test_an_id_that_is_no_whole_number_is_a_fault(tmp_path: Path, given: float) 
     faults: list[DataError] = []
     images = load_images(spec("train"), tmp_path, report=faults.append)
     assert faults and {fault.kind for fault in faults} == {"bad row"}
-    assert [shown for shown in labels(images).values() if shown] == [["cat"]]
+    assert [shown for shown in label_lists(images).values() if shown] == [["cat"]]
 
 
 @pytest.mark.parametrize(("one", "other"), [(1, "1"), (1, 1.0), ("1.0", 1)])
@@ -305,7 +291,7 @@ def test_an_annotation_without_a_category_of_an_image_that_shows_every_class_cha
 ) -> None:
     path = write(tmp_path / "train.json", [CAT, DOG], [(1, given), (1, 1), (1, 2), (2, 1)])
     images = load_images(spec("train"), tmp_path)
-    assert labels(images) == {"train-1.jpg": ["cat", "dog"], "train-2.jpg": ["cat"], "train-3.jpg": []}
+    assert label_lists(images) == {"train-1.jpg": ["cat", "dog"], "train-2.jpg": ["cat"], "train-3.jpg": []}
     assert [(remark.kind, remark.text) for remark in images.remarks] == [
         ("left out", f"1 annotation of {path} without a category, of images that show every class already")
     ]
@@ -335,7 +321,7 @@ def test_an_empty_list_of_annotations_says_that_nothing_is_there(tmp_path: Path)
     write(tmp_path / "test.json", [CAT, DOG], [])
     images = load_images(spec(), tmp_path)
     assert (images.split == "test").sum() == 3 and images.remarks == ()
-    assert labels(images)["test-1.jpg"] == []
+    assert label_lists(images)["test-1.jpg"] == []
 
 
 @pytest.mark.parametrize("splits", [("train",), ("train", "test"), ("test",)])
@@ -423,7 +409,7 @@ def sets(root: Path, *names: str, images: Any = lambda n: [{"id": n, "file_name"
 def test_images_since_2017_are_named_by_their_number_alone(tmp_path: Path, images: Any) -> None:
     table = load_images(sets(tmp_path, "train2017", "val2017", images=images), tmp_path)
     assert table.relative_paths() == ["train2017/000000000139.jpg", "val2017/000000000140.jpg"]
-    assert labels(table) == {"000000000139": ["dog"], "000000000140": ["cat", "dog"]}
+    assert label_lists(table) == {"000000000139": ["dog"], "000000000140": ["cat", "dog"]}
 
 
 @pytest.mark.parametrize("name", ["train2017", "minitrain", "2020"])
@@ -533,7 +519,7 @@ def test_labels_written_in_any_habit_are_read_back_or_refused(tmp_path: Path) ->
             seen["refused"] += 1
             return
         seen["read"] += 1
-        found = labels(images)
+        found = label_lists(images)
         assert {name: set(row) for name, row in found.items()} == expected["train"] | expected["test"]
         used = set().union(*expected["train"].values(), *expected["test"].values())
         assert used <= set(images.classes)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from refusals import refused
 
 from aevlp.pipeline.datasets import load_images
 from aevlp.pipeline.datasets.formatted import export
-from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.labels.single_positive import observe
 from aevlp.pipeline.manifest.formats import DatasetSpec, FormattedSpec
 from aevlp.pipeline.manifest.load import load_manifest
@@ -66,14 +66,6 @@ def small(root: Path, **texts: str | bytes) -> tuple[DatasetSpec, Path]:
     for name, text in texts.items():
         places[name].write_bytes(text if isinstance(text, bytes) else text.encode())
     return cub("has_wing::red", "has_wing::blue"), folder
-
-
-def refused(spec: DatasetSpec, root: Path) -> str:
-    """Return the one line that refuses the data set."""
-    with pytest.raises(AevlpError) as caught:
-        load_images(spec, root)
-    assert len(str(caught.value).splitlines()) == 1
-    return str(caught.value)
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import functools
 import hashlib
 import io
 import json
-import tarfile
 import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -13,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import call, draw_blocks
+from dataset_files import tar_of
 from PIL import Image
 
 from aevlp.pipeline.datasets import load_images
@@ -38,11 +38,7 @@ def archive(path: Path, more: dict[str, bytes] | None = None) -> None:
     """Write a tiny VOC archive in the official layout."""
     files = {f"VOCdevkit/VOC2012/ImageSets/Main/{name}.txt": text.encode() for name, text in LISTS.items()}
     files |= {f"VOCdevkit/VOC2012/JPEGImages/{name}.jpg": jpeg() for name in IMAGES}
-    with tarfile.open(path, "w") as tar:
-        for name, content in {**files, **(more or {})}.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
+    path.write_bytes(tar_of({**files, **(more or {})}))
 
 
 class Quiet(SimpleHTTPRequestHandler):

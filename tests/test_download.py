@@ -9,7 +9,6 @@ import socket
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,8 +16,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from refusals import one_line
 
-from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.files import download
 from aevlp.pipeline.files.download import WAITS, fetch
 
@@ -164,18 +163,10 @@ def part_of(target: Path) -> Path:
     return target.with_name(target.name + ".part")
 
 
-@contextmanager
-def refused(match: str) -> Iterator[None]:
-    """Expect one clear line."""
-    with pytest.raises(AevlpError, match=match) as caught:
-        yield
-    assert "\n" not in str(caught.value)
-
-
 def leave_part(served: Served, target: Path, length: int, md5: str | None = None) -> None:
     """Let a download end after `length` bytes, all tries spent."""
     served.cuts = [length] + [0] * len(WAITS)
-    with refused(f"{length:,} of .* bytes"):
+    with one_line(f"{length:,} of .* bytes"):
         get(served, target, md5)
     assert part_of(target).read_bytes() == served.content[:length]
     served.requests.clear()
@@ -233,7 +224,7 @@ def test_the_same_command_goes_on_where_it_stopped(
         target = Path(folder) / "file"
         leave_part(served, target, first, md5)
         served.cuts = [second - first] + [0] * len(WAITS)
-        with refused("goes on from there"):
+        with one_line("goes on from there"):
             get(served, target, md5)
         assert names(target.parent) == ["file.part", "file.part.json"]
         told = get(served, target, md5)
@@ -259,7 +250,7 @@ def test_every_try_continues_and_one_that_helps_starts_the_count_anew(
 def test_tries_that_bring_nothing_end(server: ThreadingHTTPServer, target: Path, waited: list[float]) -> None:
     served = serve(server, always_cut=0)
     waited.clear()
-    with refused(rf"cannot download {served.url}: .*; 0 of 2,048 bytes are there and .*by hand from {served.url} to "):
+    with one_line(rf"cannot download {served.url}: .*; 0 of 2,048 bytes are there and .*by hand from {served.url} to "):
         get(served, target)
     assert waited == list(WAITS)
     assert len(served.requests) == 1 + len(WAITS)
@@ -268,7 +259,7 @@ def test_tries_that_bring_nothing_end(server: ThreadingHTTPServer, target: Path,
 
 def test_a_server_without_ranges_that_always_breaks_off_ends_too(server: ThreadingHTTPServer, target: Path) -> None:
     served = serve(server, ranges=False, cuts=[20, 10, 15, 10, 15])
-    with refused("10 of 2,048 bytes"):
+    with one_line("10 of 2,048 bytes"):
         get(served, target)
     assert served.cuts == [15]  # only the first of them came further than all before
 
@@ -308,7 +299,7 @@ def test_a_file_of_another_length_starts_over_although_its_name_is_the_same(
 def test_without_md5_and_without_validator_it_starts_over(server: ThreadingHTTPServer, target: Path) -> None:
     served = serve(server, etag='W/"weak"')
     served.cuts = [100] + [0] * len(WAITS)
-    with refused("starts over"):
+    with one_line("starts over"):
         get(served, target)
     served = serve(server, etag='W/"weak"', content=OTHER)
     get(served, target)
@@ -364,7 +355,7 @@ def test_nothing_beyond_the_part_means_whole(
 def test_a_whole_part_with_a_wrong_md5_is_deleted(server: ThreadingHTTPServer, target: Path) -> None:
     served = serve(server)
     part_of(target).write_bytes(OTHER)
-    with refused(f"has md5 {md5_of(OTHER)}, expected {md5_of(CONTENT)}"):
+    with one_line(f"has md5 {md5_of(OTHER)}, expected {md5_of(CONTENT)}"):
         get(served, target, md5_of(CONTENT))
     assert names(target.parent) == []
 
@@ -396,7 +387,7 @@ def test_a_wrong_md5_names_both_and_deletes_what_could_never_become_right(
     server: ThreadingHTTPServer, target: Path
 ) -> None:
     served = serve(server, content=OTHER)
-    with refused(
+    with one_line(
         rf"has md5 {md5_of(OTHER)}, expected {md5_of(CONTENT)}.*is deleted.* by hand from {served.url} to {target}"
     ):
         get(served, target, md5_of(CONTENT))
@@ -406,7 +397,7 @@ def test_a_wrong_md5_names_both_and_deletes_what_could_never_become_right(
 def test_another_published_length_is_noticed_before_the_download(server: ThreadingHTTPServer, target: Path) -> None:
     served = serve(server, content=CONTENT + b"x")
     part_of(target).write_bytes(CONTENT[:100])
-    with refused("is 2,049 bytes long, expected 2,048"):
+    with one_line("is 2,049 bytes long, expected 2,048"):
         get(served, target, None, len(CONTENT))
     assert part_of(target).read_bytes() == CONTENT[:100]
     assert len(served.requests) == 1
@@ -423,7 +414,7 @@ def test_more_than_the_published_length_is_not_waited_for_and_deleted(
         most = max(most, done)
 
     served = serve(server, content=CONTENT * 100, length=None)
-    with refused(r"is 2,\d\d\d bytes long, expected 2,048.*is deleted"):
+    with one_line(r"is 2,\d\d\d bytes long, expected 2,048.*is deleted"):
         fetch(served.url, target, None, len(CONTENT), remember)
     assert len(CONTENT) < most <= len(CONTENT) + 100
     assert names(target.parent) == []
@@ -431,10 +422,10 @@ def test_more_than_the_published_length_is_not_waited_for_and_deleted(
 
 def test_less_than_the_published_length_is_kept(server: ThreadingHTTPServer, target: Path) -> None:
     served = serve(server, content=CONTENT[:-1], length=None, ranges=False)
-    with refused("2,047 of 2,048 bytes are kept"):
+    with one_line("2,047 of 2,048 bytes are kept"):
         get(served, target, md5_of(CONTENT), len(CONTENT))
     served.ranges = True  # now the server says how long its file is
-    with refused("is 2,047 bytes long, expected 2,048"):
+    with one_line("is 2,047 bytes long, expected 2,048"):
         get(served, target, md5_of(CONTENT), len(CONTENT))
     assert part_of(target).read_bytes() == CONTENT[:-1]
     assert not target.exists()
@@ -442,7 +433,7 @@ def test_less_than_the_published_length_is_kept(server: ThreadingHTTPServer, tar
 
 def test_less_than_the_announced_length_is_kept(server: ThreadingHTTPServer, target: Path) -> None:
     served = serve(server, length="3000", ranges=False)
-    with refused("2,048 of 3,000 bytes are kept"):
+    with one_line("2,048 of 3,000 bytes are kept"):
         get(served, target)
     assert part_of(target).read_bytes() == CONTENT
     assert not target.exists()
@@ -458,7 +449,7 @@ def test_no_announced_length_is_no_obstacle(server: ThreadingHTTPServer, target:
 @pytest.mark.parametrize("status", [403, 404, 410, 204])
 def test_a_refusal_is_one_clear_line_at_once(server: ThreadingHTTPServer, target: Path, status: int) -> None:
     served = serve(server, always_status=status)
-    with refused(rf"{served.url} answered {status} \w+.*by hand from {served.url} to {target}"):
+    with one_line(rf"{served.url} answered {status} \w+.*by hand from {served.url} to {target}"):
         get(served, target)
     assert len(served.requests) == 1
     assert names(target.parent) == []
@@ -468,7 +459,7 @@ def test_a_refusal_keeps_what_is_there(server: ThreadingHTTPServer, target: Path
     served = serve(server)
     leave_part(served, target, 100)
     served.always_status = 404
-    with refused("404"):
+    with one_line("404"):
         get(served, target)
     served.always_status = None
     get(served, target)
@@ -481,12 +472,12 @@ def test_a_server_that_is_overloaded_is_asked_again(server: ThreadingHTTPServer,
     get(served, target)
     assert target.read_bytes() == CONTENT
     served.always_status = 503
-    with refused("answered 503"):
+    with one_line("answered 503"):
         get(served, target.with_name("another"))
 
 
 def test_an_unasked_piece_is_refused(server: ThreadingHTTPServer, target: Path) -> None:
-    with refused("answered 206"):
+    with one_line("answered 206"):
         get(serve(server, statuses=[206]), target)
 
 
@@ -494,7 +485,7 @@ def test_no_connection_is_one_clear_line(server: ThreadingHTTPServer, target: Pa
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))  # taken, and nobody listens
         url = f"http://127.0.0.1:{unused.getsockname()[1]}/file"
-        with refused(rf"cannot download {url}: no connection: Connection refused.*by hand from {url} to {target}"):
+        with one_line(rf"cannot download {url}: no connection: Connection refused.*by hand from {url} to {target}"):
             get(serve(server), target, url=url)
     assert names(target.parent) == []
 
@@ -507,7 +498,7 @@ def test_a_server_that_falls_silent_counts_as_broken(
     served = serve(server, cuts=[100], stall=threading.Event())
     assert served.stall is not None
     try:
-        with refused("timed out; 100 of 2,048 bytes are kept"):
+        with one_line("timed out; 100 of 2,048 bytes are kept"):
             get(served, target)
     finally:
         served.stall.set()
@@ -516,14 +507,14 @@ def test_a_server_that_falls_silent_counts_as_broken(
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://127.0.0.1/x", "data:,x", "/etc/passwd", ""])
 def test_only_the_web_is_fetched_from(server: ThreadingHTTPServer, target: Path, url: str) -> None:
-    with refused("expected an address that begins with http:// or https://"):
+    with one_line("expected an address that begins with http:// or https://"):
         fetch(url, target, None, None, lambda done, total: None)
     assert names(target.parent) == []
 
 
 @pytest.mark.parametrize("url", ["http://", "http://[", "http://127.0.0.1:port/x", "http://127.0.0.1/a b"])
 def test_an_address_that_is_none_is_one_clear_line(server: ThreadingHTTPServer, target: Path, url: str) -> None:
-    with refused(rf"cannot download .?{re.escape(url)}"):
+    with one_line(rf"cannot download .?{re.escape(url)}"):
         fetch(url, target, None, None, lambda done, total: None)
     assert names(target.parent) == []
 
@@ -542,7 +533,7 @@ def test_a_redirect_is_followed_with_the_range(server: ThreadingHTTPServer, targ
 def test_a_redirect_leads_to_the_web_only(server: ThreadingHTTPServer, target: Path, location: str) -> None:
     served = serve(server, location=location)
     moved = served.url.replace("/file", "/moved")
-    with refused(rf"{moved} answered 302 .*{location}.* is not allowed"):
+    with one_line(rf"{moved} answered 302 .*{location}.* is not allowed"):
         get(served, target, url=moved)
     assert len(served.requests) == 1
     assert names(target.parent) == []
@@ -550,21 +541,21 @@ def test_a_redirect_leads_to_the_web_only(server: ThreadingHTTPServer, target: P
 
 def test_a_redirect_in_a_circle_ends(server: ThreadingHTTPServer, target: Path) -> None:
     served = serve(server, location="/moved")
-    with refused("answered 302"):
+    with one_line("answered 302"):
         get(served, target, url=served.url.replace("/file", "/moved"))
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="the device that is always full is Linux's")
 def test_a_full_disk_is_one_clear_line(server: ThreadingHTTPServer, target: Path) -> None:
     part_of(target).symlink_to("/dev/full")
-    with refused(f"cannot write {target}: {os.strerror(errno.ENOSPC)}.*the same command goes on"):
+    with one_line(f"cannot write {target}: {os.strerror(errno.ENOSPC)}.*the same command goes on"):
         get(serve(server), target)
     assert not target.exists()
 
 
 def test_a_folder_that_cannot_be_made_is_one_clear_line(server: ThreadingHTTPServer, tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file")
-    with refused("cannot write .*data/file.tar: "):
+    with one_line("cannot write .*data/file.tar: "):
         get(serve(server), tmp_path / "data" / "file.tar")
 
 
@@ -580,9 +571,9 @@ def test_a_file_that_is_there_is_verified_and_taken(server: ThreadingHTTPServer,
 def test_a_wrong_file_that_is_there_is_named_and_left(server: ThreadingHTTPServer, target: Path) -> None:
     served = serve(server)
     target.write_bytes(OTHER)
-    with refused(f"{target} has md5 {md5_of(OTHER)}, expected {md5_of(CONTENT)}: move it away"):
+    with one_line(f"{target} has md5 {md5_of(OTHER)}, expected {md5_of(CONTENT)}: move it away"):
         get(served, target, md5_of(CONTENT))
-    with refused(f"{target} is 2,048 bytes long, expected 7: move it away"):
+    with one_line(f"{target} is 2,048 bytes long, expected 7: move it away"):
         get(served, target, None, 7)
     assert target.read_bytes() == OTHER
     assert served.requests == []

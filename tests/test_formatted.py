@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from refusals import refused
 
 from aevlp.pipeline.datasets import ImageTable, load_images
 from aevlp.pipeline.datasets.formatted import export
@@ -57,14 +58,6 @@ def small(root: Path, **parts: Any) -> Path:
         "val_labels": TEST.astype(float),
     }
     return save(root, **{**usual, **parts})
-
-
-def refused(spec: DatasetSpec, root: Path) -> str:
-    """Return the one line that refuses the data set."""
-    with pytest.raises(AevlpError) as caught:
-        load_images(spec, root)
-    assert len(str(caught.value).splitlines()) == 1
-    return str(caught.value)
 
 
 def same(one: ImageTable, other: ImageTable) -> None:

@@ -4,12 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from dataset_files import entry
+from picture_files import draw
 
 from aevlp.pipeline.datasets import DataError, load_images
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.manifest.formats import DatasetSpec
-from aevlp.pipeline.manifest.load import load_manifest
 
 STRANGE = [
     (["cat", "Cat"], "classes that may be one: 'Cat' and 'cat'"),
@@ -21,14 +20,9 @@ STRANGE = [
 ]
 
 
-def draw(path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (8, 8)).save(path)
-
-
 def folders(root: Path, names: list[str]) -> str:
     for n, name in enumerate(names):
-        draw(root / name / f"{n}.png")
+        draw(root, f"{name}/{n}.png")
     return "format: image_folder"
 
 
@@ -39,23 +33,18 @@ def coco(root: Path, names: list[str]) -> str:
         "categories": [{"id": n, "name": name} for n, name in enumerate(names)],
     }
     for n in range(len(names)):
-        draw(root / f"{n}.png")
+        draw(root, f"{n}.png")
     (root / "a.json").write_text(json.dumps(content))
     return "format: coco_json, annotations: {train: a.json}"
 
 
 def voc(root: Path, names: list[str]) -> str:
     for n, name in enumerate(names):
-        draw(root / f"{n}.png")
+        draw(root, f"{n}.png")
         (root / f"{n}.xml").write_text(
             f"<annotation><filename>{n}.png</filename><object><name>{name}</name></object></annotation>"
         )
     return "format: voc, splits: {train: default}"
-
-
-def entry(root: Path, lines: str) -> DatasetSpec:
-    (root / "m.yaml").write_text(f"datasets: {{m: {{title: x, {lines}}}}}")
-    return load_manifest(root / "m.yaml")["m"]
 
 
 @pytest.mark.parametrize("form", [folders, coco, voc])
@@ -87,6 +76,6 @@ def test_the_same_class_in_two_spellings_of_two_files_stops(tmp_path: Path) -> N
     content["images"] = [{"id": n, "file_name": f"new{n}.png"} for n in range(2)]
     (tmp_path / "a.json").write_text(json.dumps(content))
     for n in range(2):
-        draw(tmp_path / f"new{n}.png")
+        draw(tmp_path, f"new{n}.png")
     with pytest.raises(AevlpError, match=r"is 'Cat' in .*a\.json and 'cat' in .*b\.json, and neither file has"):
         load_images(entry(tmp_path, "format: coco_json, annotations: {train: a.json, test: b.json}"), tmp_path)

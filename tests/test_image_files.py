@@ -1,12 +1,12 @@
 """Which files of a folder are pictures, and what is said of the others."""
 
 import io
-import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import call
+from dataset_files import tar_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -178,16 +178,6 @@ def test_predict_on_a_folder_without_a_picture_names_what_is_there(tmp_path: Pat
     write(tmp_path, {"a.mp4": b"x", "notes": b"x"})
     with pytest.raises(AevlpError, match=r"no image file in the folder .*1 video \(a\.mp4\) and 1 file of no picture"):
         predict.find_images([str(tmp_path)])
-
-
-def tar_of(files: dict[str, bytes]) -> bytes:
-    whole = io.BytesIO()
-    with tarfile.open(fileobj=whole, mode="w") as tar:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-    return whole.getvalue()
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

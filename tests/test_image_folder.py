@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from refusals import refused
 
 from aevlp.pipeline.datasets import DataError, load_images
 from aevlp.pipeline.errors import AevlpError
@@ -38,14 +39,6 @@ def touch(root: Path, *names: str) -> Path:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).touch()
     return root
-
-
-def refused(spec: DatasetSpec, root: Path) -> str:
-    """Return the one line that refuses the data set."""
-    with pytest.raises(AevlpError) as caught:
-        load_images(spec, root)
-    assert len(str(caught.value).splitlines()) == 1
-    return str(caught.value)
 
 
 def test_classes_and_images_are_sorted_and_all_are_for_training(tmp_path: Path) -> None:

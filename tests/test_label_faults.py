@@ -12,6 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from conftest import call
+from dataset_files import write_entry
+from refusals import refusal
 
 from aevlp.pipeline.datasets import ImageTable, load_images
 from aevlp.pipeline.datasets.dataset_check import check_dataset
@@ -35,9 +37,7 @@ def entry(folder: Path, cells: list[Any], columns: dict[str, list] | None = None
     else:
         name = "t.jsonl"
         (folder / name).write_text("".join(json.dumps(row) + "\n" for row in rows))
-    content = {"title": "P", "format": "table", "table": name, **keys}
-    (folder / "m.yaml").write_text(yaml.safe_dump({"datasets": {"p": content}}, allow_unicode=True), encoding="utf-8")
-    return folder / "m.yaml"
+    return write_entry(folder, format="table", table=name, **keys)
 
 
 def read(folder: Path, cells: list[Any], **keys: Any) -> ImageTable:
@@ -45,10 +45,7 @@ def read(folder: Path, cells: list[Any], **keys: Any) -> ImageTable:
 
 
 def refused(folder: Path, cells: list[Any], **keys: Any) -> str:
-    with pytest.raises(AevlpError) as caught:
-        read(folder, cells, **keys)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+    return refusal(read, folder, cells, **keys)
 
 
 def truth(folder: Path, cells: list[Any], **keys: Any) -> list[list[int]]:

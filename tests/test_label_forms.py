@@ -1,9 +1,7 @@
 """Labels in every form that people write: what is read is what was written, or it is refused; never another matrix."""
 
 import csv
-import io
 import json
-import tarfile
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
+from dataset_files import tar_of
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
@@ -89,12 +88,10 @@ def as_parquet(case: Case, labels: pa.Array) -> None:
 
 
 def as_shard(case: Case, ending: str, contents: list[str]) -> None:
-    with tarfile.open(case.folder / "a.tar", "w") as tar:
-        for n, content in enumerate(contents):
-            for name, data in ((f"{n:03d}.jpg", b"x"), (f"{n:03d}.{ending}", content.encode())):
-                member = tarfile.TarInfo(name)
-                member.size = len(data)
-                tar.addfile(member, io.BytesIO(data))
+    files: dict[str, bytes | str] = {}
+    for n, content in enumerate(contents):
+        files |= {f"{n:03d}.jpg": b"x", f"{n:03d}.{ending}": content}
+    (case.folder / "a.tar").write_bytes(tar_of(files))
     case.entry |= {"format": "webdataset", "shards": {"train": "a.tar"}, "label_extension": ending}
 
 

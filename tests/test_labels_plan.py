@@ -178,4 +178,4 @@ def test_a_mistake_in_the_manifest_is_one_clear_line(
             plan(cache_path, loss=loss, manifest=manifest, data_root=blocks)
     capsys.readouterr()
     assert call("check", "blocks", "--manifest", manifest, "--data-root", blocks) == 1
-    assert expected.split(":")[0] in capsys.readouterr().out or "greater" in expected
+    assert expected.split(":")[0] in "".join(capsys.readouterr())

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from refusals import refused
 
 from aevlp.pipeline.datasets import ImageTable, load_images
 from aevlp.pipeline.datasets.formatted import export
-from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.labels.single_positive import observe
 from aevlp.pipeline.manifest.formats import DatasetSpec, FormattedSpec
 from aevlp.pipeline.manifest.load import load_manifest
@@ -69,14 +69,6 @@ def small(root: Path) -> DatasetSpec:
     truth = {"train": np.array([[0, 1], [0, 0], [1, 1]]), "test": np.array([[1, 0]])}
     official(root, images, truth, ("sky", "cat"))
     return nuswide("sky", "cat")
-
-
-def refused(spec: DatasetSpec, root: Path) -> str:
-    """Return the one line that refuses the data set."""
-    with pytest.raises(AevlpError) as caught:
-        load_images(spec, root)
-    assert len(str(caught.value).splitlines()) == 1
-    return str(caught.value)
 
 
 def check(images: ImageTable, image_root: Path) -> None:

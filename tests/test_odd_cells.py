@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import yaml
+from dataset_files import write_entry
+from refusals import refusal
 
 from aevlp.pipeline.datasets import ImageTable, load_images
-from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.manifest.load import load_manifest
 
 HALF = "\\ud800"  # as JSON writes half a character
@@ -24,17 +24,11 @@ def read(folder: Path, table: str | pa.Table, **keys: Any) -> ImageTable:
         (folder / name).write_text(table)
     else:
         pq.write_table(table, folder / name)
-    entry = {"title": "P", "format": "table", "table": name, **keys}
-    (folder / "m.yaml").write_text(yaml.safe_dump({"datasets": {"p": entry}}))
-    return load_images(load_manifest(folder / "m.yaml")["p"])
+    return load_images(load_manifest(write_entry(folder, format="table", table=name, **keys))["p"])
 
 
 def refused(folder: Path, table: str | pa.Table, **keys: Any) -> str:
-    with pytest.raises(AevlpError) as caught:
-        read(folder, table, **keys)
-    said = str(caught.value)
-    assert said.encode() and "\n" not in said  # a terminal can show it
-    return said
+    return refusal(read, folder, table, **keys)
 
 
 @pytest.mark.parametrize("form", ["names", "numbers", "vector"])

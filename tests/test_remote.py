@@ -4,7 +4,6 @@ import io
 import json
 import os
 import sys
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
@@ -14,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import call, stage_one
+from dataset_files import tar_of
 from PIL import Image
 from s3_store import PAGE, S3Store
 
@@ -58,14 +58,10 @@ def picture(number: int) -> bytes:
 
 
 def shard(samples: dict[str, list[str]]) -> bytes:
-    file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w") as tar:
-        for number, (name, labels) in enumerate(samples.items()):
-            for ending, content in (("png", picture(number)), ("json", json.dumps({"labels": labels}).encode())):
-                member = tarfile.TarInfo(f"{name}.{ending}")
-                member.size = len(content)
-                tar.addfile(member, io.BytesIO(content))
-    return file.getvalue()
+    files: dict[str, bytes | str] = {}
+    for number, (name, labels) in enumerate(samples.items()):
+        files |= {f"{name}.png": picture(number), f"{name}.json": json.dumps({"labels": labels})}
+    return tar_of(files)
 
 
 def saved(array: object) -> bytes:

@@ -6,29 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import TINY_CLIP
-from PIL import Image
+from dataset_files import entry
+from picture_files import draw
 
 from aevlp.pipeline.datasets import load_images
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.labels.splits import SPLITS, split_of
-from aevlp.pipeline.manifest.load import load_manifest
 from aevlp.pipeline.score_cache import open_cache
 from aevlp.pipeline.training.splits import splits
 from aevlp.stages.stage_one import pseudolabel
 
 NAMES = [f"{n}.jpg" for n in range(9)]
-
-
-def draw(folder: Path, names: list[str]) -> None:
-    for seed, name in enumerate(names):
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.random.default_rng(seed).integers(0, 255, (8, 9, 3), dtype=np.uint8)).save(path)
-
-
-def entry(folder: Path, lines: str):
-    (folder / "photos.yaml").write_text(f"datasets: {{photos: {{title: Photos, {lines}}}}}")
-    return load_manifest(folder / "photos.yaml")["photos"]
 
 
 @pytest.mark.parametrize(
@@ -85,7 +73,7 @@ def test_folders_and_files_of_three_splits_are_read(tmp_path: Path) -> None:
 
 
 def test_folders_named_for_three_splits_are_refused_with_the_entry_to_write(tmp_path: Path) -> None:
-    draw(tmp_path, [f"{split}/cat/{split}.png" for split in ("train", "valid", "test")])
+    draw(tmp_path, *(f"{split}/cat/{split}.png" for split in ("train", "valid", "test")))
     with pytest.raises(AevlpError, match=r"splits: \{test: test, train: train, val: valid\}"):
         load_images(entry(tmp_path, "format: image_folder"), tmp_path)
 
@@ -99,7 +87,7 @@ def test_a_file_in_two_of_three_splits_is_refused(tmp_path: Path) -> None:
 
 def test_a_validation_split_is_used_as_such_and_nothing_is_cut_from_training(tmp_path: Path) -> None:
     names = [f"{n}.png" for n in range(9)]
-    draw(tmp_path, names)
+    draw(tmp_path, *names)
     (tmp_path / "tiny-clip.json").write_text(TINY_CLIP)
     rows = [
         f"{name},{'cat' if n % 2 else 'dog'},{('train', 'train', 'train', 'valid', 'test')[n % 5]}"

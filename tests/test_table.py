@@ -10,10 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from dataset_files import labels_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from refusals import refused
 
-from aevlp.pipeline.datasets import ImageTable, load_images
+from aevlp.pipeline.datasets import load_images
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.labels.single_positive import observe
 from aevlp.pipeline.manifest.formats import DatasetSpec, TableSpec
@@ -79,18 +81,7 @@ def refuse(tmp_path: Path, text: str | bytes, **changes: Any) -> str:
     entry = spec(tmp_path, **changes)
     assert isinstance(entry, TableSpec)
     (tmp_path / entry.table).write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(AevlpError) as caught:
-        load_images(entry, tmp_path)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
-def labels_of(images: ImageTable) -> dict[str, set[str]]:
-    assert images.truth is not None
-    return {
-        str(image): {name for name, cell in zip(images.classes, row, strict=True) if cell}
-        for image, row in zip(images.ids, images.truth, strict=True)
-    }
+    return refused(entry, tmp_path)
 
 
 @pytest.mark.parametrize("name", WRITERS)

@@ -3,14 +3,13 @@
 import json
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import call
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from picture_files import draw
 
 from aevlp.pipeline.clip.encoder import ClipEncoder
 from aevlp.pipeline.datasets import DataError, ImageTable, load_images
@@ -32,15 +31,6 @@ def write(root: Path, table: str, names: list[str], header: str = "image,labels"
     (root / table).parent.mkdir(parents=True, exist_ok=True)
     rows = "".join(f"{name},{('cat', 'dog')[n % 2]}\n" for n, name in enumerate(names))
     (root / table).write_text(f"{header}\n{rows}", encoding="utf-8")
-
-
-def draw(root: Path, *files: str) -> None:
-    for file in files:
-        (root / file).parent.mkdir(parents=True, exist_ok=True)
-        pixels = np.random.default_rng(len(file) * 1000 + sum(file.encode())).integers(
-            0, 255, (12, 16, 3), dtype=np.uint8
-        )
-        Image.fromarray(pixels).save(root / file)
 
 
 def places(images: ImageTable) -> dict[str, str]:

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+from dataset_files import write_entry
+from refusals import refusal
 
 from aevlp.pipeline.datasets import ImageTable, load_images
 from aevlp.pipeline.datasets.dataset_check import check_dataset
-from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.manifest.formats import DatasetSpec
 from aevlp.pipeline.manifest.load import load_manifest
 
@@ -17,9 +17,7 @@ from aevlp.pipeline.manifest.load import load_manifest
 def entry(folder: Path, lines: str, **keys: Any) -> DatasetSpec:
     """Write a table, its rows between blanks, and return its entry."""
     (folder / "t.csv").write_text("\n".join(lines.split("|")) + "\n", encoding="utf-8")
-    content = {"title": "P", "format": "table", "table": "t.csv", **keys}
-    (folder / "m.yaml").write_text(yaml.safe_dump({"datasets": {"p": content}}), encoding="utf-8")
-    return load_manifest(folder / "m.yaml")["p"]
+    return load_manifest(write_entry(folder, format="table", table="t.csv", **keys))["p"]
 
 
 def read(folder: Path, lines: str, **keys: Any) -> ImageTable:
@@ -27,10 +25,7 @@ def read(folder: Path, lines: str, **keys: Any) -> ImageTable:
 
 
 def refused(folder: Path, lines: str, **keys: Any) -> str:
-    with pytest.raises(AevlpError) as caught:
-        read(folder, lines, **keys)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+    return refusal(read, folder, lines, **keys)
 
 
 # How sure a row's label is

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from refusals import refused
 
 from aevlp.pipeline.datasets import DataError, ImageTable, load_images
 from aevlp.pipeline.datasets.dataset_check import check_dataset
@@ -53,13 +54,6 @@ def labels(images: ImageTable) -> dict[str, list[str]]:
         path: [c for c, shown in zip(images.classes, row, strict=True) if shown]
         for path, row in zip(images.relative_paths(), images.truth, strict=True)
     }
-
-
-def refused(entry: VocSpec, root: Path) -> str:
-    with pytest.raises(AevlpError) as caught:
-        load_images(entry, root)
-    assert len(str(caught.value).splitlines()) == 1
-    return str(caught.value)
 
 
 def said(images: ImageTable, kind: str) -> list[str]:

@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,11 @@ import numpy as np
 import pytest
 import torch
 from conftest import stage_one, stage_two
+from dataset_files import labels_of, tar_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from refusals import refused
 
 from aevlp.pipeline.datasets import DataError, ImageTable, load_images
 from aevlp.pipeline.datasets.dataset_check import check_dataset
@@ -47,12 +48,7 @@ def spec(tmp_path: Path, **changes: Any) -> DatasetSpec:
 
 def write_shard(path: Path, files: Mapping[str, bytes | str]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w") as tar:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            data = content.encode() if isinstance(content, str) else content
-            member.size = len(data)
-            tar.addfile(member, io.BytesIO(data))
+    path.write_bytes(tar_of(files))
     return path
 
 
@@ -63,19 +59,8 @@ def picture(number: int, kind: str = "PNG") -> bytes:
     return file.getvalue()
 
 
-def labels_of(images: ImageTable) -> dict[str, set[str]]:
-    assert images.truth is not None
-    return {
-        str(image): {name for name, cell in zip(images.classes, row, strict=True) if cell}
-        for image, row in zip(images.ids, images.truth, strict=True)
-    }
-
-
 def refuse(tmp_path: Path, **changes: Any) -> str:
-    with pytest.raises(AevlpError) as caught:
-        load_images(spec(tmp_path, **changes), tmp_path)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
+    return refused(spec(tmp_path, **changes), tmp_path)
 
 
 def reported(tmp_path: Path, **changes: Any) -> tuple[ImageTable, list[DataError]]:
