@@ -7,6 +7,7 @@ import ast
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT_MODULES = frozenset({"errors", "plugins", "quiet"})  # of pipeline: any wing imports them, they import no wing
@@ -210,6 +211,7 @@ def _assigned(module: ast.Module) -> Iterator[tuple[str, str]]:
             yield node.targets[0].id, ast.unparse(node.value)
 
 
+@cache
 def _modules(tree: Path, folder: str) -> list[tuple[Path, ast.Module]]:
     paths = sorted((tree / folder).rglob("*.py"))
     return [(path, ast.parse(path.read_text(encoding="utf-8"))) for path in paths]

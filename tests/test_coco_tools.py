@@ -11,6 +11,7 @@ import pytest
 from dataset_files import label_lists
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from laws import each
 from refusals import refused
 
 from aevlp.pipeline.datasets import DataError, load_images
@@ -92,7 +93,7 @@ def test_an_id_renamed_between_two_files_is_refused_unless_both_are_stated(tmp_p
     assert label_lists(images)["test-2.jpg"] == [other] and label_lists(images)["train-2.jpg"] == ["dog"]
 
 
-@pytest.mark.parametrize("stated", list(permutations(["cat", "dog", "cow", "emu"])))
+@each(stated=list(permutations(["cat", "dog", "cow", "emu"])))
 def test_stated_classes_may_be_more_and_in_another_order(tmp_path: Path, stated: tuple[str, ...]) -> None:
     write(tmp_path / "train.json", [CAT, DOG, COW], [(1, 1), (2, 2), (3, 3)])
     (tmp_path / "names.txt").write_bytes(b"\xef\xbb\xbf" + "\r\n".join(stated).encode())
@@ -241,8 +242,7 @@ FORMS = [
 ]
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("where", ["image_id", "category_id", "images", "categories"])
+@each(form=FORMS, where=["image_id", "category_id", "images", "categories"])
 def test_ids_are_the_same_as_number_fraction_and_text(tmp_path: Path, form: Any, where: str) -> None:
     path = write(tmp_path / "train.json", [CAT, DOG], [(1, 1), (2, 2), (2, 1)])
     content = json.loads(path.read_text())

@@ -20,6 +20,7 @@ import pytest
 from dataset_files import tar_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from laws import each
 from refusals import refusal
 
 from aevlp.pipeline.files.arrow_files import chunks, lengths, schema
@@ -208,8 +209,7 @@ def test_a_member_that_stands_twice_makes_all_of_it_refused(tmp_path: Path) -> N
     assert "'./1.jpg' stands there twice" in refused(lambda: tar_members(tmp_path / "a.tar"), tmp_path / "a.tar")
 
 
-@pytest.mark.parametrize("kind", ["struct", "binary", "large"])
-@pytest.mark.parametrize("name", WRITERS)
+@each(kind=["struct", "binary", "large"], name=WRITERS)
 def test_cells_read_back_are_the_cells_written(tmp_path: Path, name: str, kind: str) -> None:
     file = tmp_path / name
     WRITERS[name](file, table(kind))
@@ -226,10 +226,7 @@ def test_cells_read_back_are_the_cells_written(tmp_path: Path, name: str, kind: 
     assert schema(file).names == ["n", "a.b image", "text"]
 
 
-@pytest.mark.parametrize("name", WRITERS)
-@pytest.mark.parametrize(
-    "inner", ["a.b image/7", "a.b image/-1", "a.b image/x", "a.b image", "n/0", "text/0", "no/0", "0"]
-)
+@each(name=WRITERS, inner=["a.b image/7", "a.b image/-1", "a.b image/x", "a.b image", "n/0", "text/0", "no/0", "0"])
 def test_what_is_no_cell_is_not_there(tmp_path: Path, name: str, inner: str) -> None:
     WRITERS[name](tmp_path / name, table("struct"))
     nothing_there(tmp_path / name / inner)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from laws import each
 from PIL import Image
 
 from aevlp.pipeline.errors import ImageError
@@ -30,11 +31,9 @@ def asked_anew() -> Iterator[None]:
     fastest.cache_clear()  # other tests take what is installed
 
 
-@pytest.mark.parametrize("mode", ["RGB", "L"])
-@pytest.mark.parametrize("progressive", [False, True])
-@pytest.mark.parametrize("subsampling", [0, 1, 2])
-@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
-@pytest.mark.parametrize("upright", [True, False])
+@each(
+    mode=["RGB", "L"], progressive=[False, True], subsampling=[0, 1, 2], orientation=[1, 3, 6, 8], upright=[True, False]
+)
 def test_it_decodes_as_pillow_does(
     tmp_path: Path, mode: str, progressive: bool, subsampling: int, orientation: int, upright: bool
 ) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import draw_blocks, stage_one, stage_two
+from laws import each
 
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.runtime.ranks import Rank
@@ -172,8 +173,7 @@ def test_a_mistake_is_said_once(vit_cache: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("of", [1, 2, 3, 7])
-@pytest.mark.parametrize("n", [0, 1, 2, 5, 14])
+@each(of=[1, 2, 3, 7], n=[0, 1, 2, 5, 14])
 def test_shares_are_those_of_array_split(of: int, n: int) -> None:
     things = np.arange(n)
     shares = [things[Processes(Rank(number, of, number)).share(n)].tolist() for number in range(of)]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import stage_one, stage_two
+from laws import each
 from PIL import Image, ImageOps
 from torch import nn
 
@@ -66,7 +67,7 @@ def step_on_meta(loss: Any, *, latent: bool) -> None:
     )
 
 
-@pytest.mark.parametrize("name", losses.loss_names())
+@each(name=losses.loss_names())
 def test_no_loss_waits_for_the_device_in_a_step(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # which a device without content has not
     loss: Any = losses.create_loss(name, CLASSES, torch.zeros(ROWS, CLASSES, dtype=torch.int8))

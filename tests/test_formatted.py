@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from laws import each
 from refusals import refused
 
 from aevlp.pipeline.datasets import ImageTable, load_images
@@ -114,8 +115,7 @@ def test_published_labels_are_observed_as_published(tmp_path: Path, case: str) -
     np.testing.assert_array_equal(images.observed, golden["observed"])
 
 
-@pytest.mark.parametrize("dtype", ["bool", "uint8", "int8", "int64", ">i4", "float16", "float32", "float64", ">f8"])
-@pytest.mark.parametrize("order", ["C", "F"])
+@each(dtype=["bool", "uint8", "int8", "int64", ">i4", "float16", "float32", "float64", ">f8"], order=["C", "F"])
 def test_labels_of_any_type_of_number_are_read(tmp_path: Path, dtype: str, order: Any) -> None:
     small(tmp_path, train_labels=np.asarray(TRAIN.astype(dtype), order=order))
     images = load_images(mine(tmp_path), tmp_path)

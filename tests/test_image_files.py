@@ -9,6 +9,7 @@ from conftest import call
 from dataset_files import tar_of
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from laws import each
 from PIL import Image
 
 from aevlp.pipeline.datasets import load_images
@@ -49,7 +50,7 @@ def test_a_picture_counts_without_an_ending_and_under_a_strange_one(tmp_path: Pa
     assert names(tmp_path) == sorted(["photo", "photo.2024", "photo.jpg_large", f"photo{SAVED[kind]}"])
 
 
-@pytest.mark.parametrize("ending", sorted(ENDINGS))
+@each(ending=sorted(ENDINGS))
 def test_every_known_ending_counts_in_any_case(tmp_path: Path, ending: str) -> None:
     """Also of a file that cannot be read: reading it says why, passing it over would not."""
     write(tmp_path, {f"a{ending}": b"", f"b{ending.upper()}": b"", f"c{ending.title()}": b"x"})

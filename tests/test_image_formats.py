@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from laws import each
 from picture_files import LFS_POINTER, POSTSCRIPT, exif, of_every_format, of_no_image_format, saved, scene
 from PIL import Image
 
@@ -159,7 +160,7 @@ def test_a_file_that_is_no_picture_is_named_for_what_it_is(tmp_path: Path, conte
     assert failure(tmp_path / "photo.jpg", content).startswith(found)
 
 
-@pytest.mark.parametrize("seed", range(20))
+@each(seed=range(20))
 def test_any_bytes_have_a_name_of_one_line(seed: int) -> None:
     random = np.random.default_rng(seed)
     content = random.bytes(int(random.integers(1, 3000)))

@@ -7,6 +7,7 @@ from urllib.parse import quote
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from laws import each
 
 from aevlp.pipeline.datasets.image_names import find_images
 from aevlp.pipeline.files.locations import location
@@ -78,7 +79,7 @@ NEAR = {
 }
 
 
-@pytest.mark.parametrize("kind", NEAR)
+@each(kind=NEAR)
 def test_a_name_that_misses_by_a_hair_is_found_and_said(tmp_path: Path, kind: str) -> None:
     file, names, words = NEAR[kind]
     make(tmp_path, file, "another.jpg", "further/one.jpg")
@@ -156,9 +157,7 @@ def test_no_name_leads_out_of_the_folder(tmp_path: Path, name: str) -> None:
     assert path is None or (path == name and "\\" in name)
 
 
-@pytest.mark.parametrize(
-    "name", ["", ".", "..", "/", "//", "x/", "\0", "a\0b/c", "a" * 300, "b/" * 3000, "%", "%00", "\ud800", "C:\\"]
-)
+@each(name=["", ".", "..", "/", "//", "x/", "\0", "a\0b/c", "a" * 300, "b/" * 3000, "%", "%00", "\ud800", "C:\\"])
 def test_no_name_is_too_odd_to_be_looked_for(tmp_path: Path, name: str) -> None:
     make(tmp_path, "a.jpg", "x/a.jpg")
     (path,) = found(tmp_path, name)

@@ -16,6 +16,7 @@ import yaml
 from dataset_files import tar_of
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from laws import each
 
 from aevlp.pipeline.datasets import ImageTable, load_images
 from aevlp.pipeline.errors import AevlpError
@@ -549,14 +550,14 @@ def try_form(name: str, folder: Path, examples: int) -> Counter:
     return seen
 
 
-@pytest.mark.parametrize("name", FORMS)
+@each(name=FORMS)
 def test_what_is_read_is_what_was_written_or_it_is_refused(tmp_path: Path, name: str) -> None:
     seen = try_form(name, tmp_path, 15)
     assert seen["read"] >= 2, seen
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", FORMS)
+@each(name=FORMS)
 def test_the_same_of_many_more_matrices(tmp_path: Path, name: str) -> None:
     seen = try_form(name, tmp_path, 200)
     assert seen["read"] >= 40, seen

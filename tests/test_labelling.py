@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from laws import each
 
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.policies import Known, Labels, Policy, create_policy
@@ -74,9 +75,7 @@ def test_damp_of_some_rows_is_the_cache_s_own_codes_with_the_same_draws(
     assert labels.codes.dtype == np.int8 and labels.scores.dtype == np.float32
 
 
-@pytest.mark.parametrize("stores", ["cosine", "embedding"])
-@pytest.mark.parametrize("name", ROW_BY_ROW)
-@pytest.mark.parametrize("epoch", [None, 4])
+@each(stores=["cosine", "embedding"], name=ROW_BY_ROW, epoch=[None, 4])
 def test_fewer_rows_get_the_same_labels(tmp_path: Path, stores: str, name: str, epoch: int | None) -> None:
     cache, _ = cached(tmp_path / "fake.h5", stores=stores)
     policy, rows = create_policy(name, **ROW_BY_ROW[name]), np.array([1, 2, 8, 15, 22])

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from laws import each
 
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.losses import (
@@ -128,7 +129,7 @@ def gpr_targets(case: dict[str, np.ndarray]) -> Targets:
     return Targets(observed=torch.from_numpy(case["observed"]), pseudo=pseudo)
 
 
-@pytest.mark.parametrize("name", GPR)
+@each(name=GPR)
 def test_gpr_equals_the_published_loss_and_gradient(name: str) -> None:
     case = GPR[name]
     value, slope = gradient(gpr_of(case), torch.from_numpy(case["logits"]).double(), gpr_targets(case))
@@ -137,7 +138,7 @@ def test_gpr_equals_the_published_loss_and_gradient(name: str) -> None:
     np.testing.assert_allclose(slope, case["grad"], rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", GPR)
+@each(name=GPR)
 def test_gpr_in_single_precision_is_close_to_double(name: str) -> None:
     case = GPR[name]
     value, slope = gradient(gpr_of(case), torch.from_numpy(case["logits"]), gpr_targets(case))
@@ -146,7 +147,7 @@ def test_gpr_in_single_precision_is_close_to_double(name: str) -> None:
     np.testing.assert_allclose(slope, case["grad"], rtol=1e-3, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", [name for name in GPR if "_ep" in name])
+@each(name=[name for name in GPR if "_ep" in name])
 def test_gpr_follows_the_schedule_of_the_epoch(name: str) -> None:
     case, (dataset, epoch) = GPR[name], name.split("_")[:2]
     beta, epochs = SCHEDULES[dataset]
@@ -440,7 +441,7 @@ def test_gpr_weighs_pseudo_positives_within_its_bounds() -> None:
     assert np.any((share > 0.41) & (share < 0.69))
 
 
-@pytest.mark.parametrize("name", ALL)
+@each(name=ALL)
 @settings(max_examples=15, deadline=None)
 @given(seed=SEEDS, epoch=st.integers(1, 10), remembers=st.booleans())
 def test_the_order_of_images_and_of_classes_does_not_matter(name: str, seed: int, epoch: int, remembers: bool) -> None:
@@ -457,8 +458,7 @@ def test_the_order_of_images_and_of_classes_does_not_matter(name: str, seed: int
     torch.testing.assert_close(other_slope, slope[rows][:, columns], rtol=1e-9, atol=1e-14)
 
 
-@pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize("remembers", [False, True])
+@each(name=ALL, remembers=[False, True])
 def test_inputs_stay_unchanged_and_a_repeated_call_gives_the_same(name: str, remembers: bool) -> None:
     logits, targets = batch(6)
     logits, targets = logits.float(), in_precision(targets, torch.float32)
@@ -473,16 +473,14 @@ def test_inputs_stay_unchanged_and_a_repeated_call_gives_the_same(name: str, rem
     torch.testing.assert_close(slope_again, slope, rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("name", [name for name in ALL if name not in REMEMBERING])
+@each(name=[name for name in ALL if name not in REMEMBERING])
 def test_a_loss_that_remembers_no_images_is_the_same_at_every_call(name: str) -> None:
     logits, targets = batch(6)
     loss = made(name, targets)
     assert loss(logits, targets) == loss(logits, targets)
 
 
-@pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize("size", [90.0, 1000.0, 3e4])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float64], ids=str)
+@each(name=ALL, size=[90.0, 1000.0, 3e4], dtype=[torch.float32, torch.float16, torch.bfloat16, torch.float64])
 def test_huge_logits_give_a_finite_value_and_gradient(name: str, size: float, dtype: torch.dtype) -> None:
     signs = torch.tensor([1.0, -1.0])
     codes = torch.tensor([-1, 0, 1])
@@ -502,9 +500,7 @@ def test_huge_logits_give_a_finite_value_and_gradient(name: str, size: float, dt
             assert slope.dtype == dtype
 
 
-@pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16], ids=str)
-@pytest.mark.parametrize("spread", [3.0, 30.0])
+@each(name=ALL, half=[torch.float16, torch.bfloat16], spread=[3.0, 30.0])
 def test_mixed_precision_gives_the_loss_of_single_precision(name: str, half: torch.dtype, spread: float) -> None:
     logits, targets = batch(12, spread=spread)
     logits, targets = logits.clamp(-80, 80).to(half), in_precision(targets, half)
@@ -515,7 +511,7 @@ def test_mixed_precision_gives_the_loss_of_single_precision(name: str, half: tor
     torch.testing.assert_close(value, expected, rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.parametrize("name", ALL)
+@each(name=ALL)
 def test_single_precision_agrees_with_double_far_out(name: str) -> None:
     logits, targets = batch(7, spread=60)
     assert logits.abs().max() > 100
@@ -530,8 +526,7 @@ def test_single_precision_agrees_with_double_far_out(name: str) -> None:
     torch.testing.assert_close(slope.double(), expected_slope, rtol=1e-3, atol=1e-7)
 
 
-@pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+@each(name=ALL, dtype=[torch.float16, torch.bfloat16])
 def test_half_precision_logits_are_computed_in_single_precision(name: str, dtype: torch.dtype) -> None:
     logits, targets = batch(8)
     half, targets = logits.to(dtype), in_precision(targets, dtype)
@@ -541,8 +536,7 @@ def test_half_precision_logits_are_computed_in_single_precision(name: str, dtype
     assert value == made(name, targets)(half.float(), in_precision(targets, torch.float32))
 
 
-@pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize("remembers", [False, True])
+@each(name=ALL, remembers=[False, True])
 def test_labels_may_be_of_any_number_type(name: str, remembers: bool) -> None:
     logits, targets = batch(9)
     expected = made(name, targets, remembers=remembers)(logits, targets)
@@ -561,7 +555,7 @@ PULLING_UP = {name: {} for name in ALL if name != "role"} | {
 }
 
 
-@pytest.mark.parametrize("name", PULLING_UP)
+@each(name=PULLING_UP)
 @settings(max_examples=15, deadline=None)
 @given(seed=SEEDS, epoch=st.integers(1, 10), remembers=st.booleans(), spread=st.sampled_from([1.0, 3.0, 60.0]))
 def test_an_observed_positive_is_never_flipped(
@@ -579,8 +573,7 @@ def test_an_observed_positive_is_never_flipped(
         assert (slope[positive & ~lonely] < 0).all()
 
 
-@pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize("shape", [(7,), (2, 4, 7)])
+@each(name=ALL, shape=[(7,), (2, 4, 7)])
 def test_logits_of_another_shape_are_a_mistake(name: str, shape: tuple[int, ...]) -> None:
     _, targets = batch(10, rows=shape[0])
     loss = made(name, targets)
@@ -588,8 +581,7 @@ def test_logits_of_another_shape_are_a_mistake(name: str, shape: tuple[int, ...]
         loss(torch.zeros(shape), replace(targets, **{key: torch.zeros(shape) for key in LABELS}))
 
 
-@pytest.mark.parametrize("name", ALL)
-@pytest.mark.parametrize("shape", [(1, 7), (4, 1), (7, 4), (7,)])
+@each(name=ALL, shape=[(1, 7), (4, 1), (7, 4), (7,)])
 def test_labels_that_would_be_broadcast_are_a_mistake(name: str, shape: tuple[int, ...]) -> None:
     logits, targets = batch(10)
     for field in TABLE[name].reads:
@@ -692,7 +684,7 @@ def test_a_linear_phase_as_long_as_training_is_a_mistake(name: str) -> None:
         loss.set_epoch(1, 5)
 
 
-@pytest.mark.parametrize("name", ALL)
+@each(name=ALL)
 def test_the_table_says_what_a_loss_reads(name: str) -> None:
     logits, targets = batch(11)
     expected = made(name, targets)(logits, targets)

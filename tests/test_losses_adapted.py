@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from laws import each
 
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.losses import Targets, constants, create_loss
@@ -134,10 +135,12 @@ def test_where_no_two_images_share_a_label_there_is_no_contrastive_term(rows: in
     assert not torch.autograd.grad(value, features)[0].any()
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64], ids=str)
-@pytest.mark.parametrize("size", [0.0, 1e-7, 1.0, 3e4])
-@pytest.mark.parametrize("rows", [1, 2, 6])
-@pytest.mark.parametrize("half", [None, torch.float16, torch.bfloat16], ids=str)
+@each(
+    dtype=[torch.float16, torch.bfloat16, torch.float32, torch.float64],
+    size=[0.0, 1e-7, 1.0, 3e4],
+    rows=[1, 2, 6],
+    half=[None, torch.float16, torch.bfloat16],
+)
 def test_any_features_give_a_finite_value_and_gradient(
     dtype: torch.dtype, size: float, rows: int, half: torch.dtype | None
 ) -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from laws import each
 
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.losses import Targets, constants, create_loss
@@ -52,7 +53,7 @@ def test_golden_cases_are_there() -> None:
     assert sorted(SPLC) == [f"splc_{i}" for i in range(4)]
 
 
-@pytest.mark.parametrize("case_name", [*ASL, *SPLC])
+@each(case_name=[*ASL, *SPLC])
 def test_the_published_loss_and_gradient(case_name: str) -> None:
     case = GOLDEN[case_name]
     loss = (asl_of if case_name in ASL else splc_of)(case)
@@ -67,7 +68,7 @@ def test_the_published_loss_and_gradient(case_name: str) -> None:
     np.testing.assert_allclose(single_slope, case["grad_of_sum"], rtol=1e-3, atol=1e-6)
 
 
-@pytest.mark.parametrize("case_name", ASL)
+@each(case_name=ASL)
 def test_every_entry_of_asl_is_the_published_one(case_name: str) -> None:
     case = ASL[case_name]
     loss = asl_of(case)
@@ -133,9 +134,7 @@ def test_asl_and_cap_equal_loops_over_entries(
     np.testing.assert_allclose(ours, slope / number, rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.parametrize("clip", [0.0, 0.05])
-@pytest.mark.parametrize("gamma", [0.0, 0.1, 0.5, 4.0])
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@each(clip=[0.0, 0.05], gamma=[0.0, 0.1, 0.5, 4.0], dtype=[torch.float32, torch.float64])
 def test_asl_with_a_small_gamma_has_a_finite_gradient_everywhere(clip: float, gamma: float, dtype: torch.dtype) -> None:
     edge = math.log(0.05 / 0.95)  # where the shifted probability becomes 1
     line = [-3e4, -1000, -104, -90, -40, edge - 1e-7, edge, edge + 1e-7, 0, 20, 40, 90, 1000, 3e4]

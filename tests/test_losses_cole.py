@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from laws import each
 from torch import Tensor, nn
 
 from aevlp.pipeline.errors import AevlpError
@@ -68,7 +69,7 @@ def test_golden_cases_are_there() -> None:
     assert sorted(CASES) == sorted(f"{family}_{i}" for family in families for i in range(3))
 
 
-@pytest.mark.parametrize("name", CASES)
+@each(name=CASES)
 def test_equals_the_published_loss_and_gradient(name: str) -> None:
     case = GOLDEN[name]
     for dtype, loss_rtol, rtol, atol in ((torch.float64, 1e-9, 1e-6, 1e-9), (torch.float32, 1e-5, 1e-3, 1e-6)):
@@ -151,7 +152,7 @@ def differences(slow: Callable[[np.ndarray], float], x: np.ndarray) -> np.ndarra
     return slope
 
 
-@pytest.mark.parametrize("name", SLOW)
+@each(name=SLOW)
 @settings(max_examples=8, deadline=None)
 @given(seed=SEEDS, shape=SHAPES)
 def test_equals_loops_and_finite_differences(name: str, seed: int, shape: tuple[int, int]) -> None:
@@ -195,8 +196,7 @@ def test_role_equals_loops_and_trains_the_rows_of_the_batch_alone(seed: int, sha
     np.testing.assert_allclose(loss.table.grad, in_table, rtol=1e-4, atol=1e-8)
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("size", [1000.0, 3e4])
+@each(name=NAMES, size=[1000.0, 3e4])
 def test_huge_logits_give_the_value_of_double_precision_and_a_finite_gradient(name: str, size: float) -> None:
     signs, codes = torch.tensor([1.0, -1.0]), torch.tensor([-1.0, 0.0, 1.0])
     x, u, observed = (t.reshape(3, 4) for t in torch.cartesian_prod(signs, signs, codes).T)

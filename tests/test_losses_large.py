@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from laws import each
 
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.losses import Targets, create_loss
@@ -43,7 +44,7 @@ def test_golden_cases_are_there() -> None:
     assert sorted(GOLDEN) == sorted(kind.format(i) for kind in kinds for i in range(6))
 
 
-@pytest.mark.parametrize("case_name", GOLDEN)
+@each(case_name=GOLDEN)
 def test_the_published_loss_and_gradient(case_name: str) -> None:
     case = GOLDEN[case_name]
     name, _, published = str(case["name"]).partition("_")
@@ -73,7 +74,7 @@ def test_permanent_correction_remembers_what_the_published_program_has_above_the
     np.testing.assert_array_equal(loss.corrected[rows], case["above_threshold"])
 
 
-@pytest.mark.parametrize("case_name", [name for name in GOLDEN if "_5" not in name and "published" not in name])
+@each(case_name=[name for name in GOLDEN if "_5" not in name and "published" not in name])
 def test_the_entries_above_the_threshold_are_the_published_ones(case_name: str) -> None:
     case = GOLDEN[case_name]
     name, delta = str(case["name"]), float(case["delta_percent"])

@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from laws import each
 
 from aevlp.pipeline.losses import Targets, constants, create_loss
 from goldens import load
@@ -35,7 +36,7 @@ def test_golden_cases_are_there() -> None:
     assert sorted(GOLDEN) == sorted(f"{name}_{i}" for name in NAMES for i in range(3))
 
 
-@pytest.mark.parametrize("case_name", GOLDEN)
+@each(case_name=GOLDEN)
 def test_the_published_loss_and_gradient(case_name: str) -> None:
     case = GOLDEN[case_name]
     pseudo = torch.from_numpy(case["pseudo"]) if "pseudo" in case else None

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from laws import each
 from torch import Tensor
 
 from aevlp.pipeline.errors import AevlpError
@@ -40,7 +41,7 @@ def test_golden_cases_are_there() -> None:
     assert sorted(GOLDEN) == sorted(f"{name}_{epoch}" for name in NAMES for epoch in epochs)
 
 
-@pytest.mark.parametrize("name", GOLDEN)
+@each(name=GOLDEN)
 def test_equals_the_published_loss_and_gradient(name: str) -> None:
     case = GOLDEN[name]
     taken = constants(str(case["name"]))

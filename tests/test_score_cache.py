@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from laws import each
 
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.labels.damp import DampSettings, damp_codes
@@ -105,9 +106,7 @@ def a_file_of(path: Path) -> Path:
 # What is written is read
 
 
-@pytest.mark.parametrize("storage", ["float16", "float32"])
-@pytest.mark.parametrize("has_truth", [True, False])
-@pytest.mark.parametrize("block", [1, 3, 100])
+@each(storage=["float16", "float32"], has_truth=[True, False], block=[1, 3, 100])
 def test_everything_read_is_what_was_written(path: Path, storage: str, has_truth: bool, block: int) -> None:
     cache, header, content = cached(path, block, rows=11, storage=storage, has_truth=has_truth, bad=3)
     assert cache.header == header
@@ -240,7 +239,7 @@ SELECTIONS = {
 
 
 @pytest.mark.usefixtures("many_files")
-@pytest.mark.parametrize("selection", SELECTIONS)
+@each(selection=SELECTIONS)
 def test_rows_come_in_the_order_asked_for(path: Path, selection: str) -> None:
     rows = SELECTIONS[selection]
     cache, _, content = cached(path, rows=N)
@@ -334,9 +333,7 @@ def plain_codes(
     return codes
 
 
-@pytest.mark.parametrize("choice", [SETTINGS, WITHOUT_TOP_K, HALF], ids=["paper", "published", "half"])
-@pytest.mark.parametrize("flips", [1, 2, 3])
-@pytest.mark.parametrize("epoch", [None, 0, 1, 9])
+@each(choice=[SETTINGS, WITHOUT_TOP_K, HALF], flips=[1, 2, 3], epoch=[None, 0, 1, 9])
 def test_codes_follow_their_definition(path: Path, choice: DampSettings, flips: int, epoch: int | None) -> None:
     cache, _, content = cached(path, rows=40, classes=6, flips=flips, storage="float32", bad=5)
     codes = cache.codes(choice, epoch, seed=3)
@@ -616,7 +613,7 @@ def test_a_cache_of_another_version_is_named_as_such(path: Path, version: int) -
     assert f"{path}: written in cache format {version}, this version of aevlp reads 2" in found
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", "{}", '{"format": 2}', '{"format": 2, "colour": "red"}'])
+@each(text=["", "{", "[]", "3", "null", "{}", '{"format": 2}', '{"format": 2, "colour": "red"}'])
 def test_a_header_of_something_else_is_one_clear_line(path: Path, text: str) -> None:
     cached(path)
     change_header(path, lambda _: text)

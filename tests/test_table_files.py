@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
+from laws import each
 
 from aevlp.pipeline.datasets.delimited_text import TableForm
 from aevlp.pipeline.datasets.faults import DataError, refuse
@@ -48,8 +49,7 @@ def refusal(path: Path, content: str | bytes, **form: Any) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("ending", ["csv", "tsv", "txt", "tab"])
-@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+@each(ending=["csv", "tsv", "txt", "tab"], delimiter=[",", ";", "\t", "|"])
 def test_the_header_shows_the_delimiter(tmp_path: Path, delimiter: str, ending: str) -> None:
     assert read(tmp_path / f"t.{ending}", PLAIN.replace(",", delimiter)) == RECORDS
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from laws import each
 from picture_files import exif, scene, tiff
 from PIL import Image, ImageOps
 
@@ -35,8 +36,7 @@ def photo(folder: Path, name: str, entries: bytes) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", ["JPEG", "PNG", "WEBP", "AVIF", "TIFF"])
-@pytest.mark.parametrize("number", range(1, 9))
+@each(name=["JPEG", "PNG", "WEBP", "AVIF", "TIFF"], number=range(1, 9))
 def test_a_clean_file_is_turned_as_pillow_turns_it(tmp_path: Path, name: str, number: int) -> None:
     given = Image.Exif()
     given[ORIENTATION] = number
@@ -67,8 +67,7 @@ ODD: dict[str, Sequence[Entry]] = {
 }
 
 
-@pytest.mark.parametrize("name", FORMATS)
-@pytest.mark.parametrize("kind", ODD)
+@each(name=FORMATS, kind=ODD)
 def test_a_photo_with_an_odd_field_is_turned(tmp_path: Path, name: str, kind: str) -> None:
     plain = read(photo(tmp_path, name, b""))
     for number, expected in ((1, plain), (6, np.rot90(plain, -1))):
@@ -88,7 +87,7 @@ def test_odd_places_of_a_photo_do_not_matter(tmp_path: Path, name: str) -> None:
     np.testing.assert_array_equal(read(photo(tmp_path, name, own + places)), np.rot90(plain))
 
 
-@pytest.mark.parametrize("kind", [kind for kind in ODD if kind not in ("one field twice", "a huge count")])
+@each(kind=[kind for kind in ODD if kind not in ("one field twice", "a huge count")])
 def test_a_tiff_with_an_odd_field_is_turned(tmp_path: Path, kind: str) -> None:
     levels = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
     content = tiff(levels.tobytes(), 4, 3, 8, t274=6)
@@ -122,10 +121,9 @@ def test_an_orientation_of_another_type_is_understood(tmp_path: Path, name: str,
     np.testing.assert_array_equal(read(photo(tmp_path, name, exif([entry]))), np.rot90(plain, -1))
 
 
-@pytest.mark.parametrize("name", FORMATS)
-@pytest.mark.parametrize(
-    "entries",
-    [
+@each(
+    name=FORMATS,
+    entries=[
         b"\1\2 no EXIF at all",
         b"II*\0",
         b"II*\0\xff\xff\xff\xff",

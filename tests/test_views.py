@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from laws import each
 from PIL import Image
 from torch.nn.functional import interpolate
 
@@ -25,7 +26,7 @@ def noise(width: int, height: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-@pytest.mark.parametrize("name", BOXES)
+@each(name=BOXES)
 def test_tiles_equal_the_published_ones(name: str) -> None:
     case = GOLDEN[name]
     boxes = tile_boxes(int(case["width"]), int(case["height"]), int(case["grid_size"]), compat="published")
