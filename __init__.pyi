@@ -17,37 +17,51 @@ from .pipeline.policies import create_policy, policy_names
 from .pipeline.score_cache import ScoreCache, open_cache
 from .stages.data.check import CheckReport, check
 from .stages.data.datasets import DatasetList, datasets
+from .stages.experiments.calibrate import Calibration, calibrate
+from .stages.experiments.compare import Comparison, compare
+from .stages.experiments.demo import Demo, demo
+from .stages.experiments.reproduce import Reproduction, reproduce
+from .stages.experiments.sweep import Sweep, sweep
 from .stages.stage_one.pseudolabel import pseudolabel
 from .stages.stage_two.evaluate import Evaluation, evaluate
 from .stages.stage_two.list_losses import LossList, losses
-from .stages.stage_two.list_runs import runs
+from .stages.stage_two.list_runs import RunList, runs
 from .stages.stage_two.predict import Predictions, predict
 from .stages.stage_two.run import Run, open_run
 from .stages.stage_two.train import train
 
 __all__ = [
     "AevlpError",
+    "Calibration",
     "CheckReport",
+    "Comparison",
     "DampSettings",
     "DatasetList",
+    "Demo",
     "Evaluation",
     "ImageTable",
     "LossList",
     "Manifest",
     "Predictions",
     "PseudoLabelQuality",
+    "Reproduction",
     "Run",
+    "RunList",
     "ScoreCache",
+    "Sweep",
     "Targets",
     "TrainingLoss",
     "average_precision",
+    "calibrate",
     "check",
     "clean_rate",
+    "compare",
     "create_loss",
     "create_policy",
     "damp_codes",
     "damp_scores",
     "datasets",
+    "demo",
     "evaluate",
     "gcn_residual",
     "gpr_schedule",
@@ -64,9 +78,11 @@ __all__ = [
     "pseudo_label_quality",
     "pseudolabel",
     "relation_matrices",
+    "reproduce",
     "runs",
     "split_train_val",
     "subsample",
+    "sweep",
     "tile_boxes",
     "train",
     "view_pixels",

@@ -12,6 +12,7 @@ from sklearn.metrics import average_precision_score, f1_score, precision_score, 
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.evaluation.intervals import Interval, judge, map_interval
 from aevlp.pipeline.training.run_folder import RunFolder
+from aevlp.stages.console import print_json
 from aevlp.stages.stage_two import evaluate
 from aevlp.stages.stage_two.classifiers import classifier_inputs
 from aevlp.stages.stage_two.options import TrainOptions

@@ -9,7 +9,14 @@ from .build import Command
 FIRST, LOOK, COMPARE, CACHES, DATA = "First steps", "Look", "Compare", "Caches", "Data"
 
 COMMANDS = (
-    Command("check", "data.check:check", CheckOptions, FIRST, "aevlp check photos.yaml", json=True),
+    Command(
+        "check",
+        "data.check:check",
+        CheckOptions,
+        FIRST,
+        "aevlp check photos.yaml",
+        json=True,
+    ),
     Command(
         "pseudolabel",
         "stage_one.pseudolabel:pseudolabel",
@@ -17,7 +24,13 @@ COMMANDS = (
         FIRST,
         "aevlp pseudolabel photos/ --classes cat,dog",
     ),
-    Command("train", "stage_two.train:train", TrainOptions, FIRST, "aevlp train cache/voc.h5"),
+    Command(
+        "train",
+        "stage_two.train:train",
+        TrainOptions,
+        FIRST,
+        "aevlp train cache/voc.h5",
+    ),
     Command(
         "evaluate",
         "stage_two.evaluate:evaluate",
@@ -34,10 +47,37 @@ COMMANDS = (
         "aevlp predict runs/voc-gpr-seed0 new/",
         json=True,
     ),
-    Command("demo", "experiments.demo:demo", DemoOptions, FIRST, "aevlp demo"),
-    Command("losses", "stage_two.list_losses:losses", LossesOptions, LOOK, "aevlp losses --json", json=True),
-    Command("datasets", "data.datasets:datasets", DatasetsOptions, DATA, "aevlp datasets voc --download", json=True),
-    Command("runs", "stage_two.list_runs:runs", RunsOptions, LOOK, "aevlp runs", json=True),
+    Command(
+        "demo",
+        "experiments.demo:demo",
+        DemoOptions,
+        FIRST,
+        "aevlp demo",
+    ),
+    Command(
+        "losses",
+        "stage_two.list_losses:losses",
+        LossesOptions,
+        LOOK,
+        "aevlp losses --json",
+        json=True,
+    ),
+    Command(
+        "datasets",
+        "data.datasets:datasets",
+        DatasetsOptions,
+        DATA,
+        "aevlp datasets voc --download",
+        json=True,
+    ),
+    Command(
+        "runs",
+        "stage_two.list_runs:runs",
+        RunsOptions,
+        LOOK,
+        "aevlp runs",
+        json=True,
+    ),
     Command(
         "compare",
         "experiments.compare:compare",
@@ -46,7 +86,14 @@ COMMANDS = (
         "aevlp compare cache/voc.h5 --losses an,gr,gpr",
         json=True,
     ),
-    Command("sweep", "experiments.sweep:sweep", SweepOptions, COMPARE, "aevlp sweep cache/voc.h5", json=True),
+    Command(
+        "sweep",
+        "experiments.sweep:sweep",
+        SweepOptions,
+        COMPARE,
+        "aevlp sweep cache/voc.h5",
+        json=True,
+    ),
     Command(
         "calibrate",
         "experiments.calibrate:calibrate",
@@ -56,6 +103,11 @@ COMMANDS = (
         json=True,
     ),
     Command(
-        "reproduce", "experiments.reproduce:reproduce", ReproduceOptions, COMPARE, "aevlp reproduce voc", json=True
+        "reproduce",
+        "experiments.reproduce:reproduce",
+        ReproduceOptions,
+        COMPARE,
+        "aevlp reproduce voc",
+        json=True,
     ),
 )
