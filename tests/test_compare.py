@@ -24,12 +24,12 @@ from aevlp.pipeline.training import trainer
 from aevlp.pipeline.training.run_folder import RunFolder
 from aevlp.stages.experiments import compare
 from aevlp.stages.experiments.trainings import devices, file_name, gpus, train_at_once
+from aevlp.stages.stage_two.options import TrainOptions
 
 OWN_LOSSES = '''
 import os, signal, time
 from pathlib import Path
 from aevlp.pipeline.errors import AevlpError
-from aevlp.stages.stage_two.options import TrainOptions
 
 
 class Simple:
