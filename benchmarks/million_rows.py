@@ -51,7 +51,7 @@ def images(rows: int, classes: int) -> ImageTable:
         classes=tuple(f"class {n}" for n in range(classes)),
         root=root,
         image_root=root,
-        observation="as given",
+        simulate={"regime": "none"},
         label_files=(),
     )
 
@@ -75,7 +75,7 @@ def header(rows: int, classes: int) -> CacheHeader:
                 "label_files": {},
             },
             "method": {"grid": 4, **METHOD},
-            "observation": "as given",
+            "simulate": {"regime": "none"},
         },
     )
 

@@ -17,10 +17,10 @@ from ..pipeline.errors import AevlpError
 from ..pipeline.files.file_versions import FileVersions
 from ..pipeline.files.locations import location
 from ..pipeline.files.stamps import stamped_size
-from ..pipeline.labels.observation import checked
 from ..pipeline.labels.relabelling import class_places
 from ..pipeline.manifest.formats import DatasetSpec
 from ..pipeline.manifest.load import load_manifest
+from ..pipeline.runtime.provenance import simulation_of
 from ..pipeline.score_cache import CacheRows, ScoreCache
 from .console import say
 
@@ -142,8 +142,7 @@ def _size(stamp: str) -> int | None:
 
 def origin_of(cache: ScoreCache, spec: DatasetSpec, root: Path, versions: FileVersions | None = None) -> Origin:
     """Return the data set that a cache was made from, as it is now in a folder; its labels observed as then."""
-    made_by = cache.provenance["observation"]
-    images = load_images(spec, root, observation=checked(made_by) if isinstance(made_by, dict) else None)
+    images = load_images(spec, root, simulate=simulation_of(cache.provenance))
     return Origin(cache.classes, spec.name, images, versions)
 
 

@@ -36,6 +36,7 @@ MANIFEST = """
 datasets:
   blocks:
     title: Coloured blocks
+    simulate: single-positive
     format: table
     table: labels.csv
     split_column: split

@@ -131,7 +131,7 @@ def _provenance(grid: int, seed: int) -> dict[str, Any]:
         "prompt": ["a photo of a {}."],
         "text_graph": "none",
         "method": method,
-        "observation": {"regime": "uniform", "seed": 1200},
+        "simulate": {"regime": "single-positive", "seed": 1200},
         "precision": "fp32",
         "seed": seed,
         "versions": {"aevlp": "0"},

@@ -260,7 +260,7 @@ def test_every_data_set_of_a_manifest_is_checked(folder: Folder, capsys: pytest.
 
 
 def test_observed_labels_are_counted_where_truth_is_not_known(folder: Folder) -> None:
-    folder.manifest.write_text(folder.manifest.read_text() + "    labels: observed\n")
+    folder.manifest.write_text(folder.manifest.read_text().replace("simulate: single-positive", "labels: observed"))
     folder.write()
     result = check_dataset(load_manifest(folder.manifest)["blocks"], folder.root)
     assert result.findings == []

@@ -135,7 +135,7 @@ def test_convert_refuses_to_overwrite(cache_path: Path, capsys: pytest.CaptureFi
         (["check", "none.yaml"], 1),
         (["check", "vocc"], 1),
         (["evaluate", "runs/none", "--threshold", "2"], 2),
-        (["pseudolabel", "--dataset", "scenes", "--observe", "frequncy"], 1),
+        (["pseudolabel", "--dataset", "scenes", "--simulate", "frequncy"], 1),
         (["pseudolabel", "--dataset", "scenes", "--text-graph", "thawed"], 2),
     ],
 )

@@ -222,7 +222,7 @@ def test_the_size_of_an_object_in_every_form(tmp_path: Path, given: dict, area: 
         content["annotations"][0].update(given)
         content["annotations"][1]["area"] = other
         path.write_text(json.dumps(content))
-        images = load_images(spec("train"), tmp_path, observation=LARGEST)
+        images = load_images(spec("train"), tmp_path, simulate=LARGEST)
         assert images.observed[0].tolist() == [int(larger == 0), int(larger == 1)]
 
 
@@ -230,7 +230,7 @@ def test_the_size_of_an_object_in_every_form(tmp_path: Path, given: dict, area: 
 def test_a_size_that_cannot_be_read_is_refused_where_sizes_matter(tmp_path: Path, given: dict) -> None:
     path = write(tmp_path / "train.json", [CAT], [(1, 1)], **given)
     assert len(load_images(spec("train"), tmp_path)) == 3
-    found = refused(spec("train"), tmp_path, observation=LARGEST)
+    found = refused(spec("train"), tmp_path, simulate=LARGEST)
     assert f"{path}: 1 annotation with an area or box that is no size in pixels" in found
 
 

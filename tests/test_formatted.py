@@ -16,7 +16,7 @@ from refusals import refused
 from aevlp.pipeline.datasets import ImageTable, load_images
 from aevlp.pipeline.datasets.formatted import export
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.labels.observation import checked
+from aevlp.pipeline.labels.observation import NONE, checked
 from aevlp.pipeline.labels.single_positive import observe
 from aevlp.pipeline.manifest.formats import DatasetSpec, FormattedSpec
 from aevlp.pipeline.manifest.load import load_manifest
@@ -83,8 +83,11 @@ def test_the_files_are_read_in_their_order_and_val_is_the_test_set(tmp_path: Pat
     assert images.truth is not None
     assert images.truth.tolist() == [*TRAIN.tolist(), *TEST.tolist()]
     assert images.truth.dtype == images.observed.dtype == np.int8
-    np.testing.assert_array_equal(images.observed[:3], observe(TRAIN))
-    np.testing.assert_array_equal(images.observed[3:], observe(TEST))
+    np.testing.assert_array_equal(images.observed, images.truth)  # every label that is given
+    assert images.simulate == NONE
+    alone = load_images(mine(tmp_path), tmp_path, simulate="single-positive")
+    np.testing.assert_array_equal(alone.observed[:3], observe(TRAIN))
+    np.testing.assert_array_equal(alone.observed[3:], observe(TEST))
 
 
 def test_the_test_files_may_be_left_out(tmp_path: Path) -> None:
@@ -99,8 +102,8 @@ def test_observed_labels_are_those_of_the_file_unless_a_regime_is_asked_for(tmp_
     small(tmp_path, train_labels_obs=np.array(train, dtype=float), val_labels_obs=np.array(test, dtype=float))
     images = load_images(mine(tmp_path), tmp_path)
     assert images.observed.tolist() == train + test
-    assert images.observation == "as given"
-    asked = load_images(mine(tmp_path), tmp_path, observation=checked({"regime": "uniform"}))
+    assert images.simulate == NONE
+    asked = load_images(mine(tmp_path), tmp_path, simulate=checked({"regime": "uniform"}))
     np.testing.assert_array_equal(asked.observed[:3], observe(TRAIN))
 
 
@@ -111,7 +114,7 @@ def test_published_labels_are_observed_as_published(tmp_path: Path, case: str) -
     save(tmp_path, train_images=names, train_labels=golden["labels"].astype(float))
     regime = {"positives": int(golden["num_pos"]), "negatives": int(golden["num_neg"]), "seed": int(golden["seed"])}
     spec = mine(tmp_path, classes=tuple(str(n) for n in range(20)))
-    images = load_images(spec, tmp_path, observation=checked({"regime": "counts", **regime}))
+    images = load_images(spec, tmp_path, simulate=checked({"regime": "counts", **regime}))
     np.testing.assert_array_equal(images.observed, golden["observed"])
 
 

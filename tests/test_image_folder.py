@@ -73,11 +73,11 @@ def test_labels_are_observed_unless_they_are_said_to_be_complete(tmp_path: Path)
     everything = load_images(
         pets(tmp_path, labels="complete"),
         tmp_path,
-        observation=checked({"regime": "counts", "positives": -1, "negatives": -1}),
+        simulate=checked({"regime": "counts", "positives": -1, "negatives": -1}),
     )
     assert everything.observed.tolist() == [[1, -1], [-1, 1]]
-    with pytest.raises(AevlpError, match="there are no full labels for the regime uniform to choose from"):
-        load_images(pets(tmp_path), tmp_path, observation=checked({"regime": "uniform"}))
+    with pytest.raises(AevlpError, match="there are no full labels for the regime single-positive to choose from"):
+        load_images(pets(tmp_path), tmp_path, simulate=checked({"regime": "uniform"}))
 
 
 def test_splits_are_folders(tmp_path: Path) -> None:

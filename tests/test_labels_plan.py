@@ -145,7 +145,7 @@ def test_a_policy_that_was_fitted_to_full_labels_is_set_apart(
         ({"policy": "nowhere.json"}, "cannot read the policy file nowhere.json"),
         ({"policy": "apl", "epochs": 5}, "policy apl needs more epochs than warmup_epoch, found 5 and 5"),
         ({"loss": "em-apl", "epochs": 2}, "loss em-apl needs more epochs than warmup_epoch, found 2 and 5"),
-        ({"loss": "iu"}, "loss iu learns from observed negatives, and .* has none: score the images with --observe"),
+        ({"loss": "iu"}, "loss iu learns from observed negatives, and .* has none: score the images with --simulate"),
     ],
 )
 def test_a_training_that_cannot_be_is_refused_before_it_leaves_a_trace(

@@ -163,7 +163,7 @@ def test_benchmarks_are_scored_and_trained_with_the_published_models(name: str) 
     assert (spec.clip.model, spec.clip.weights) == ("ViT-B-16", "openai")
     assert spec.recipe.backbone == "resnet50.tv_in1k"  # ImageNet-1k V1 weights
     assert (spec.recipe.val_fraction, spec.prompt) == (0.2, ("a photo of a {}.",))
-    assert spec.observation is None  # one positive an image, seed 1200
+    assert spec.simulate == {"regime": "single-positive", "seed": 1200}
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
@@ -191,7 +191,7 @@ def test_what_a_data_set_leaves_out_is_what_the_published_command_line_sets(tmp_
     assert (recipe.epochs, recipe.batch_size, recipe.lr, recipe.head_lr_factor) == (8, 8, 1e-5, 10)
     assert (recipe.linear_init, recipe.image_size, recipe.val_fraction) == (0, 448, 0.2)
     assert (spec.clip.model, spec.clip.weights, spec.prompt) == ("ViT-B-16", "openai", ("a photo of a {}.",))
-    assert (spec.observation, spec.text_graph) == (None, None)
+    assert (spec.simulate, spec.text_graph) == (None, None)
     assert (spec.name_rule, spec.natural_names, spec.synonyms, spec.published) == ("plain", {}, {}, {})
 
 
@@ -401,26 +401,31 @@ def test_names_of_ones_own_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("observation", "expected"),
+    ("simulate", "expected"),
     [
-        ("{regime: uniform}", {"regime": "uniform", "seed": 1200}),
+        ("{regime: uniform}", {"regime": "single-positive", "seed": 1200}),
         ("{regime: wrong, rate: 0.25, seed: 3}", {"regime": "wrong", "rate": 0.25, "seed": 3}),
         ("{positives: 2}", {"regime": "counts", "positives": 2, "negatives": 0, "seed": 1200}),
+        ("single-positive", {"regime": "single-positive", "seed": 1200}),
+        ("wrong,rate=0.25,seed=3", {"regime": "wrong", "rate": 0.25, "seed": 3}),
+        ("none", {"regime": "none"}),
         ("null", None),
     ],
 )
 def test_a_regime_is_read_with_all_its_constants(
-    tmp_path: Path, observation: str, expected: dict[str, Any] | None
+    tmp_path: Path, simulate: str, expected: dict[str, Any] | None
 ) -> None:
-    spec = load_manifest(written(tmp_path, f"{PHOTOS}    observation: {observation}\n"))["photos"]
-    assert spec.observation == expected
+    spec = load_manifest(written(tmp_path, f"{PHOTOS}    simulate: {simulate}\n"))["photos"]
+    assert spec.simulate == expected
 
 
 @pytest.mark.parametrize(
-    ("observation", "expected"),
+    ("simulate", "expected"),
     [
-        ("wrong", ""),
-        ("[wrong]", ""),
+        ("wrong", "the regime wrong needs rate"),
+        ("[wrong]", "expected a regime such as single-positive, or none, found ['wrong']"),
+        ("false", "expected a regime such as single-positive, or none, found False"),
+        ("single", "unknown regime 'single': known are single-positive, "),
         ("{regime: wrng}", "unknown regime 'wrng': known are wrong, "),
         ("{regime: [wrong]}", "unknown regime "),
         ("{regime: wrong}", "the regime wrong needs rate"),
@@ -432,10 +437,10 @@ def test_a_regime_is_read_with_all_its_constants(
         ("{regime: uniform, seed: -1}", "seed of the regime uniform must be in [0, 2^32), found -1"),
     ],
 )
-def test_a_mistake_in_a_regime_has_its_place(tmp_path: Path, observation: str, expected: str) -> None:
-    text = complaint(tmp_path, f"{PHOTOS}    observation: {observation}\n")
+def test_a_mistake_in_a_regime_has_its_place(tmp_path: Path, simulate: str, expected: str) -> None:
+    text = complaint(tmp_path, f"{PHOTOS}    simulate: {simulate}\n")
     assert text.startswith("1 mistake in the manifest ")
-    assert f"datasets.photos.observation: {expected}" in text
+    assert f"datasets.photos.simulate: {expected}" in text
 
 
 def test_the_text_graph_takes_all_neighbours_unless_told(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from refusals import refused
 
 from aevlp.pipeline.datasets import ImageTable, load_images
 from aevlp.pipeline.datasets.formatted import export
+from aevlp.pipeline.labels.observation import NONE
 from aevlp.pipeline.labels.single_positive import observe
 from aevlp.pipeline.manifest.formats import DatasetSpec, FormattedSpec
 from aevlp.pipeline.manifest.load import load_manifest
@@ -117,7 +118,7 @@ def test_the_formatted_files_go_before_the_official_lists(tmp_path: Path) -> Non
 def test_observed_labels_beside_the_formatted_files_are_taken(tmp_path: Path) -> None:
     images = load_images(NUS, formatted(tmp_path, observed=True))
     np.testing.assert_array_equal(images.observed, np.where(np.concatenate(list(TRUTH.values())) == 1, 1, -1))
-    assert images.observation == "as given"
+    assert images.simulate == NONE
 
 
 @pytest.mark.parametrize("write", [official, formatted])

@@ -15,7 +15,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from aevlp.pipeline.datasets import load_images
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.labels.observation import REGIMES, apply, checked, parsed
+from aevlp.pipeline.labels.observation import NONE, REGIMES, apply, checked, parsed, written
 from aevlp.pipeline.labels.single_positive import observe
 from aevlp.pipeline.manifest.load import load_manifest
 from aevlp.pipeline.score_cache import ScoreCache, open_cache, write_cache
@@ -33,7 +33,7 @@ SHARES = st.floats(0, 1)
 
 # One of each regime that draws; the constants that matter are set.
 EXAMPLES = [
-    {"regime": "uniform"},
+    {"regime": "single-positive"},
     {"regime": "counts", "positives": 2, "negatives": 1},
     {"regime": "frequency", "power": 0.7},
     {"regime": "fraction", "fraction": 0.4},
@@ -58,7 +58,7 @@ def is_a_share_of(found: int, trials: int, share: float) -> bool:
 
 
 def test_every_regime_has_its_example_here() -> None:
-    assert {*REGIME_IDS, "largest"} == set(REGIMES)
+    assert {*REGIME_IDS, "largest", "uniform", "none"} == set(REGIMES)
 
 
 # --- laws of all of them
@@ -125,6 +125,17 @@ def test_counts_are_the_published_draws(name: str, monkeypatch: pytest.MonkeyPat
 def test_counts_are_those_of_the_protocol(labels: np.ndarray, positives: int, negatives: int, seed: int) -> None:
     found = observed(labels, "counts", positives=positives, negatives=negatives, seed=seed)
     np.testing.assert_array_equal(found, observe(labels, positives, negatives, seed))
+
+
+@given(LABELS)
+def test_none_hides_no_positive_and_observes_no_absence(labels: np.ndarray) -> None:
+    np.testing.assert_array_equal(observed(labels, "none"), labels)
+
+
+@given(LABELS, SEEDS)
+def test_uniform_is_another_name_of_single_positive(labels: np.ndarray, seed: int) -> None:
+    assert checked({"regime": "uniform", "seed": seed}) == checked({"regime": "single-positive", "seed": seed})
+    np.testing.assert_array_equal(observed(labels, "uniform", seed=seed), observe(labels, seed=seed))
 
 
 @settings(max_examples=40, deadline=None)
@@ -313,7 +324,7 @@ def test_the_share_of_wrong_labels_is_the_rate_and_absent_classes_are_equally_li
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("uniform", {"regime": "uniform", "seed": 1200}),
+        ("uniform", {"regime": "single-positive", "seed": 1200}),
         ("counts", {"regime": "counts", "positives": 1, "negatives": 0, "seed": 1200}),
         ("counts,positives=2,negatives=-1", {"regime": "counts", "positives": 2, "negatives": -1, "seed": 1200}),
         ("frequency", {"regime": "frequency", "power": 1.0, "seed": 1200}),
@@ -371,7 +382,7 @@ def test_a_mistake_in_a_regime_is_one_clear_line(text: str, expected: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("observation", "expected"),
+    ("simulate", "expected"),
     [
         ({"regime": 3}, "unknown regime '3'"),
         ({"regime": None}, "unknown regime 'None'"),
@@ -382,9 +393,9 @@ def test_a_mistake_in_a_regime_is_one_clear_line(text: str, expected: str) -> No
         ({"regime": "wrong", "rate": [0.2]}, r"rate of the regime wrong must be a number, found [0.2]"),
     ],
 )
-def test_a_mistake_in_a_manifests_regime_is_one_clear_line(observation: dict[str, Any], expected: str) -> None:
+def test_a_mistake_in_a_manifests_regime_is_one_clear_line(simulate: dict[str, Any], expected: str) -> None:
     with pytest.raises(AevlpError) as caught:
-        checked(observation)
+        checked(simulate)
     assert str(caught.value).startswith(expected)
 
 
@@ -416,7 +427,7 @@ def test_whatever_passes_the_check_can_be_applied(regime: str, constants: dict[s
     labels = many_labels(40)
     found = apply(known, labels, lambda: labels + 1.0)
     assert found.shape == labels.shape
-    assert checked(known) == known
+    assert checked(known) == parsed(written(known)) == known
 
 
 # --- in the pipeline
@@ -432,9 +443,9 @@ def pipeline_labels(cache: ScoreCache, regime: dict[str, Any]) -> np.ndarray:
     "text", ["counts,positives=2,negatives=1", "frequency,power=-1", "fraction,fraction=0.5,seed=2", "wrong,rate=0.6"]
 )
 def test_a_regime_is_used_recorded_drawn_again_and_trained_from(blocks: Path, tmp_path: Path, text: str) -> None:
-    path = stage_one(blocks, tmp_path / "c.h5", observe=text)
+    path = stage_one(blocks, tmp_path / "c.h5", simulate=text)
     cache = open_cache(path)
-    assert cache.provenance["observation"] == parsed(text)
+    assert cache.provenance["simulate"] == parsed(text)
     np.testing.assert_array_equal(cache.observed, pipeline_labels(cache, parsed(text)))
     assert (cache.observed != pipeline_labels(cache, parsed("uniform"))).any()  # the example tells
     assert find_faults(cache) == []
@@ -443,67 +454,69 @@ def test_a_regime_is_used_recorded_drawn_again_and_trained_from(blocks: Path, tm
     assert np.isfinite(RunFolder(run).metrics()[0]["loss"])
 
 
-def test_without_a_regime_one_positive_an_image_is_observed(cache_path: Path) -> None:
+def test_a_single_positive_an_image_is_observed_where_it_is_asked_for(cache_path: Path) -> None:
     cache = open_cache(cache_path)
-    assert cache.provenance["observation"] == {"regime": "uniform", "seed": 1200}
+    assert cache.provenance["simulate"] == {"regime": "single-positive", "seed": 1200}
     np.testing.assert_array_equal(cache.observed, pipeline_labels(cache, parsed("uniform")))
 
 
 def test_wrong_labels_are_a_fault_where_they_were_not_asked_for(blocks: Path, tmp_path: Path) -> None:
-    cache = open_cache(stage_one(blocks, tmp_path / "c.h5", observe="wrong,rate=0.6"))
+    cache = open_cache(stage_one(blocks, tmp_path / "c.h5", simulate="wrong,rate=0.6"))
     assert cache.truth is not None
     untrue = int(((cache.observed == 1) & (cache.truth == 0)).any(axis=1).sum())
     assert untrue > 0
-    header = replace(cache.header, provenance={**cache.provenance, "observation": {"regime": "uniform", "seed": 1200}})
+    header = replace(
+        cache.header, provenance={**cache.provenance, "simulate": {"regime": "single-positive", "seed": 1200}}
+    )
     write_cache(tmp_path / "d.h5", header, cache.rows())
     assert find_faults(open_cache(tmp_path / "d.h5")) == [f"{untrue} images have an observed label that is not true"]
 
 
 def test_a_cache_of_another_regime_is_not_taken_for_this_one(blocks: Path, tmp_path: Path) -> None:
-    path = stage_one(blocks, tmp_path / "c.h5", observe="wrong,rate=0.6")
+    path = stage_one(blocks, tmp_path / "c.h5", simulate="wrong,rate=0.6")
     before = path.read_bytes()
-    stage_one(blocks, path, observe="wrong,rate=0.6,seed=1200")  # the same in other words: nothing to do
+    stage_one(blocks, path, simulate="wrong,rate=0.6,seed=1200")  # the same in other words: nothing to do
     for observe_, expected in (
-        ("wrong,rate=0.6,seed=1", r"observation\.seed: 1, not 1200"),
-        ("wrong,rate=0.3", r"observation\.rate: 0\.3, not 0\.6"),
-        ("uniform", r"observation\.regime: uniform, not wrong"),
-        (None, r"observation\.regime: uniform, not wrong"),
+        ("wrong,rate=0.6,seed=1", r"simulate\.seed: 1, not 1200"),
+        ("wrong,rate=0.3", r"simulate\.rate: 0\.3, not 0\.6"),
+        ("uniform", r"simulate\.regime: single-positive, not wrong"),
+        (None, r"simulate\.regime: single-positive, not wrong"),
     ):
         with pytest.raises(AevlpError, match=rf"was made differently \(this run has {expected}\).*--restart"):
-            stage_one(blocks, path, observe=observe_)
+            stage_one(blocks, path, simulate=observe_)
     assert path.read_bytes() == before
     stage_one(blocks, path, restart=True, yes=True)
-    assert open_cache(path).provenance["observation"]["regime"] == "uniform"
+    assert open_cache(path).provenance["simulate"]["regime"] == "single-positive"
 
 
 def test_a_cache_whose_labels_its_regime_does_not_give_is_refused(blocks: Path, tmp_path: Path) -> None:
-    cache = open_cache(stage_one(blocks, tmp_path / "c.h5", observe="fraction,fraction=0.5"))
-    told = {**cache.provenance, "observation": parsed("fraction,fraction=0.5,seed=3")}
+    cache = open_cache(stage_one(blocks, tmp_path / "c.h5", simulate="fraction,fraction=0.5"))
+    told = {**cache.provenance, "simulate": parsed("fraction,fraction=0.5,seed=3")}
     write_cache(tmp_path / "d.h5", replace(cache.header, provenance=told), cache.rows())
     with pytest.raises(AevlpError, match="other labels or splits"):
         make_plan(TrainOptions(tmp_path / "d.h5"))
 
 
 def blocks_with(folder: Path, lines: str) -> Path:
-    """Draw blocks whose manifest has more lines; return their folder."""
+    """Draw blocks whose manifest has other lines than `simulate: single-positive`; return their folder."""
     draw_blocks(folder)
     manifest = folder / "blocks.yaml"
-    manifest.write_text(manifest.read_text().replace("format: table", f"format: table\n    {lines}"))
+    manifest.write_text(manifest.read_text().replace("simulate: single-positive", lines))
     return folder
 
 
 def test_a_manifests_regime_is_used_unless_another_is_asked_for(tmp_path: Path) -> None:
-    folder = blocks_with(tmp_path / "data", "observation: {regime: counts, positives: -1, negatives: 1}")
+    folder = blocks_with(tmp_path / "data", "simulate: {regime: counts, positives: -1, negatives: 1}")
     every = {"regime": "counts", "positives": -1, "negatives": 1, "seed": 1200}
     spec = load_manifest(folder / "blocks.yaml")["blocks"]
-    assert spec.observation == every
+    assert spec.simulate == every
     cache = open_cache(stage_one(folder, tmp_path / "c.h5"))
-    assert cache.provenance["observation"] == every
+    assert cache.provenance["simulate"] == every
     np.testing.assert_array_equal(cache.observed, pipeline_labels(cache, every))
     assert cache.truth is not None
     np.testing.assert_array_equal(cache.observed == 1, cache.truth == 1)
-    asked = open_cache(stage_one(folder, tmp_path / "d.h5", observe="uniform"))
-    assert asked.provenance["observation"] == parsed("uniform")
+    asked = open_cache(stage_one(folder, tmp_path / "d.h5", simulate="uniform"))
+    assert asked.provenance["simulate"] == parsed("uniform")
     np.testing.assert_array_equal(asked.observed.sum(axis=1), 1)
     make_plan(TrainOptions(tmp_path / "d.h5"))  # drawn again by the cache's regime, not by the manifest's
 
@@ -511,24 +524,24 @@ def test_a_manifests_regime_is_used_unless_another_is_asked_for(tmp_path: Path) 
 def test_labels_that_somebody_gave_have_no_regime(tmp_path: Path) -> None:
     folder = blocks_with(tmp_path / "data", "labels: observed")
     with pytest.raises(AevlpError, match=r"blocks: its labels are the observed ones .* the regime wrong"):
-        stage_one(folder, tmp_path / "c.h5", observe="wrong,rate=0.1")
+        stage_one(folder, tmp_path / "c.h5", simulate="wrong,rate=0.1")
     assert not (tmp_path / "c.h5").exists()
-    assert open_cache(stage_one(folder, tmp_path / "c.h5")).provenance["observation"] == "as given"
-    folder = blocks_with(tmp_path / "both", "labels: observed\n    observation: {regime: uniform}")
-    with pytest.raises(AevlpError, match="the regime uniform"):
+    assert open_cache(stage_one(folder, tmp_path / "c.h5")).provenance["simulate"] == NONE
+    folder = blocks_with(tmp_path / "both", "labels: observed\n    simulate: {regime: uniform}")
+    with pytest.raises(AevlpError, match="the regime single-positive"):
         stage_one(folder, tmp_path / "d.h5")
 
 
 def test_a_regime_that_the_data_cannot_have_names_data_set_and_split(blocks: Path, tmp_path: Path) -> None:
     with pytest.raises(AevlpError, match=r"^blocks, train split: the regime largest needs objects with boxes"):
-        stage_one(blocks, tmp_path / "c.h5", observe="largest")
+        stage_one(blocks, tmp_path / "c.h5", simulate="largest")
     with pytest.raises(AevlpError, match=r"^unknown regime 'smallest': known are "):
-        stage_one(blocks, tmp_path / "c.h5", observe="smallest")
+        stage_one(blocks, tmp_path / "c.h5", simulate="smallest")
 
 
 def test_each_split_is_drawn_from_the_seed_anew(blocks: Path) -> None:
     regime = parsed("fraction,fraction=0.5")
-    images = load_images(load_manifest(blocks / "blocks.yaml")["blocks"], observation=regime)
+    images = load_images(load_manifest(blocks / "blocks.yaml")["blocks"], simulate=regime)
     assert images.truth is not None
     for split in ("train", "test"):
         rows = images.split == split

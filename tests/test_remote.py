@@ -43,7 +43,7 @@ datasets:
   webdataset: {title: T, format: webdataset, shards: {train: "shards/train-{000..001}.tar", test: "shards/test-*.tar"}}
   huggingface: {title: T, format: huggingface, files: {train: "rows/train-*.parquet"}}
   formatted: {title: T, format: formatted, folder: lists, images: images, classes: [cat, dog]}
-  voc: {title: T, format: voc, classes: [cat, dog], observation: {regime: largest}}
+  voc: {title: T, format: voc, classes: [cat, dog], simulate: {regime: largest}}
   nuswide: {title: T, format: nuswide, classes: [cat, dog], images: images}
   cub: {title: T, format: cub, classes: [cat, dog], folder: birds}
 """

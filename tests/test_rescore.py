@@ -24,6 +24,8 @@ def data(folder: Path, *lines: str, classes: str = "red, green, blue") -> Path:
     draw_blocks(folder)
     manifest = folder / "blocks.yaml"
     text = manifest.read_text().replace("[red, green, blue]", f"[{classes}]")
+    if OBSERVED in lines:
+        text = text.replace("    simulate: single-positive\n", "")
     manifest.write_text(text.replace("format: table", "\n    ".join(["format: table", *lines])))
     return folder
 

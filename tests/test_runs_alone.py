@@ -244,7 +244,7 @@ def half_labelled(blocks: Path, tmp_path: Path) -> Path:
     rows = [row if n % 2 else row.rsplit(",", 1)[0] + "," for n, row in enumerate(rows)]
     table.write_text("\n".join([head, *rows]) + "\n")
     manifest = tmp_path / "half" / "blocks.yaml"
-    manifest.write_text(manifest.read_text().replace("format: table", "format: table\n    labels: observed"))
+    manifest.write_text(manifest.read_text().replace("simulate: single-positive", "labels: observed"))
     return stage_one(tmp_path / "half", tmp_path / "half.h5", storage="float32")
 
 
@@ -277,7 +277,7 @@ def test_images_without_a_label_are_said_where_nobody_said_that_labels_are_compl
     rows = [row if n % 4 else row.rsplit(",", 1)[0] + "," for n, row in enumerate(rows)]
     table.write_text("\n".join([head, *rows]) + "\n")
     manifest = tmp_path / "half" / "blocks.yaml"
-    manifest.write_text(manifest.read_text().replace("format: table", f"format: table\n    {line}"))
+    manifest.write_text(manifest.read_text().replace("simulate: single-positive", line))
     stage_one(tmp_path / "half", tmp_path / "half.h5", limit=1)
     assert ("4 of 16 images have no label and are taken to show none" in capsys.readouterr().err) is said
 

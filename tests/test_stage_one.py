@@ -57,7 +57,7 @@ def test_cache_says_what_it_is(blocks: Path, cache_path: Path) -> None:
         "half": False,
     }  # fmt: skip
     assert made["prompt"] == ["a photo of a {}."]
-    assert (made["text_graph"], made["observation"]) == ("none", {"regime": "uniform", "seed": 1200})
+    assert (made["text_graph"], made["simulate"]) == ("none", {"regime": "single-positive", "seed": 1200})
     table = hashlib.sha256((blocks / "labels.csv").read_bytes()).hexdigest()
     assert made["dataset"]["label_files"] == {"labels.csv": table}
     assert made["activation"] == "gelu" and len(made["weights_sha256"]) == 64

@@ -203,7 +203,7 @@ def test_without_truth_training_is_judged_by_observed_labels_and_bce_is_refused(
 ) -> None:
     draw_blocks(tmp_path / "data")
     manifest = tmp_path / "data" / "blocks.yaml"
-    manifest.write_text(manifest.read_text().replace("format: table", "format: table\n    labels: observed"))
+    manifest.write_text(manifest.read_text().replace("simulate: single-positive", "labels: observed"))
     cache = stage_one(tmp_path / "data", tmp_path / "c.h5")
     assert open_cache(cache).truth is None
     stage_two(cache, tmp_path / "run", epochs=1)

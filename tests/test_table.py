@@ -139,12 +139,12 @@ def test_each_split_is_observed_on_its_own(tmp_path: Path) -> None:
         (f"{n}.jpg", ("train", "test")[n % 3 == 0], [c for c in "abcde" if random.random() < 0.6]) for n in range(40)
     ]
     write_csv(tmp_path / "labels.csv", rows)
-    images = load_images(spec(tmp_path), tmp_path)
+    images = load_images(spec(tmp_path), tmp_path, simulate="single-positive")
     assert images.truth is not None
     for split in ("train", "test"):
         here = images.split == split
         np.testing.assert_array_equal(images.observed[here], observe(images.truth[here]))
-        part = load_images(spec(tmp_path), tmp_path, split)
+        part = load_images(spec(tmp_path), tmp_path, split, "single-positive")
         np.testing.assert_array_equal(part.observed, images.observed[here])
         assert part.ids.tolist() == images.ids[here].tolist()
 

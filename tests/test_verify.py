@@ -313,7 +313,7 @@ def rewrite(data: Path, change: Callable[[list[str]], list[str]]) -> None:
 def test_images_and_labels_are_those_of_the_data_set(
     data: Path, tmp_path: Path, change: Any, faults: list[str]
 ) -> None:
-    path = stage_one(data, tmp_path / "a.h5", observe="counts,positives=9")
+    path = stage_one(data, tmp_path / "a.h5", simulate="counts,positives=9")
     rewrite(data, change)
     assert faults_now(path) == faults
 

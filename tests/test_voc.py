@@ -354,7 +354,7 @@ def test_the_largest_object_is_observed(tmp_path: Path) -> None:
         d=[("dog", (10, 10, 20.5, 30)), ("bird", (0, 0, 10, 20))],
         e=[("dog", (0, 0, 1, 1))],
     )
-    images = load_images(voc("bird", "cat", "dog"), root, observation=LARGEST)
+    images = load_images(voc("bird", "cat", "dog"), root, simulate=LARGEST)
     assert images.ids.tolist() == list("abcde")
     assert images.observed.tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 1], [0, 0, 1]]
 
@@ -385,7 +385,7 @@ def test_the_largest_of_any_boxes_equals_a_slow_loop(tmp_path: Path, pictures: l
     for boxes in shown.values():
         known = [(w * h, -classes.index(c)) for c, (_, _, w, h) in boxes if c in classes]
         expected.append([int(n == -max(known)[1]) for n in range(3)])
-    images = load_images(voc(*classes), root, observation=LARGEST)
+    images = load_images(voc(*classes), root, simulate=LARGEST)
     assert images.ids.tolist() == [*shown, "v"]
     assert images.observed.tolist() == [*expected, [0, 0, 1]]
 
@@ -413,7 +413,7 @@ def test_an_annotation_that_cannot_be_read_is_one_clear_line(
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(AevlpError) as caught:
-        load_images(voc("cat"), root, observation=LARGEST)
+        load_images(voc("cat"), root, simulate=LARGEST)
     text = str(caught.value)
     assert f"cannot read the boxes in {path}: " in text
     assert expected in text
@@ -428,4 +428,4 @@ def test_an_image_without_a_box_of_its_classes_is_named(tmp_path: Path, objects:
     with pytest.raises(
         AevlpError, match="finds no box or area of any object in 1 images that show something, first row 1"
     ):
-        load_images(voc("cat"), root, observation=LARGEST)
+        load_images(voc("cat"), root, simulate=LARGEST)

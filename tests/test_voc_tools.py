@@ -284,7 +284,7 @@ def test_a_document_type_without_entities_is_read(tmp_path: Path) -> None:
 def test_the_largest_object_of_xml_files(tmp_path: Path) -> None:
     big = "<object><name>dog</name><bndbox><xmin>0</xmin><ymin>0</ymin><xmax>50</xmax><ymax>50</ymax></bndbox></object>"
     write(tmp_path, {"train/a.xml": xml("cat", more=big), "train/a.jpg": None})
-    images = load_images(voc("cat", "dog", train="train"), tmp_path, observation=LARGEST)
+    images = load_images(voc("cat", "dog", train="train"), tmp_path, simulate=LARGEST)
     assert images.observed.tolist() == [[0, 1]]
 
 

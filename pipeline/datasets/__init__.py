@@ -9,11 +9,12 @@ import numpy as np
 from ..errors import AevlpError
 from ..files.locations import forget_listings, location
 from ..labels import observation as regimes
+from ..labels.observation import NONE, checked
 from ..labels.splits import SPLITS
 from ..manifest.formats import DatasetSpec
 from .content_split import divided
 from .faults import DataError, Report, refuse
-from .image_table import ImageTable, Listings, path_array
+from .image_table import ImageTable, Listing, Listings, path_array
 
 __all__ = ["DataError", "ImageTable", "load_images"]
 
@@ -38,15 +39,16 @@ def load_images(
     spec: DatasetSpec,
     root: Path | str | None = None,
     split: str | None = None,
-    observation: dict[str, Any] | None = None,
+    simulate: dict[str, Any] | str | None = None,
     report: Report = refuse,
 ) -> ImageTable:
     """Return the images of a data set, training rows first, each split in its published order.
 
     root: the data set's own folder, also of a remote store (`pipeline.files.locations`), which is listed anew; None for its usual
     place. split: "train", "val" or "test" for one of them alone.
-    observation: the regime that observes full labels, as `pipeline.labels.observation.checked` returns it; None for the
-    manifest's, or else the labels that the data set gives as observed, or else one positive an image (seed 1200).
+    simulate: the regime that hides some of full labels, as `pipeline.labels.observation.checked` takes it, "none" for none; None
+    for the manifest's. Where nothing is hidden every positive is observed, or what the data set itself gives as observed, which
+    stands before a `single-positive` of the manifest too: it is the published draw, as Cole et al. kept it.
     report: is told of each faulty row, which is then left out; by default the first is raised.
     Raises AevlpError where the folder or a file in it is not there or not as the format has it.
     """
@@ -57,7 +59,7 @@ def load_images(
     listings = import_module(f".{READERS[spec.format]}", __name__).read(spec, root, report)
     if spec.split_by is not None:
         listings = divided(spec, root, listings, spec.split_by.content)
-    images = _joined(spec, root, listings, observation or spec.observation)
+    images = _joined(spec, root, listings, None if simulate is None else checked(simulate))
     return images if split is None else images.take(images.split == split)
 
 
@@ -66,18 +68,18 @@ def _joined(spec: DatasetSpec, root: Path, listings: Listings, asked: dict[str, 
     if not any(part.ids for part in parts.values()):
         raise AevlpError(f"{spec.name}: no image is listed in {root}, at least one is needed")
     given = all(part.observed is not None for part in parts.values())
-    regime: dict[str, Any] | str = "as given"
+    regime = asked or spec.simulate or NONE
     if not listings.complete:
-        if asked is not None:
+        if regime != NONE:
             raise AevlpError(
                 f"{spec.name}: its labels are the observed ones (`labels: observed`), there are no full labels for the regime "
-                f"{asked['regime']} to choose from"
+                f"{regime['regime']} to choose from: leave --simulate and `simulate` out, or say --simulate none"
             )
         observed = [part.labels for part in parts.values()]
-    elif asked is None and given:
+    elif given and (regime == NONE or (asked is None and regime["regime"] == "single-positive")):
+        regime = NONE
         observed = [np.asarray(part.observed) for part in parts.values()]
     else:
-        regime = asked or regimes.checked({"regime": "uniform"})
         observed = [_observed(spec, name, regime, part) for name, part in parts.items()]
     labels = np.concatenate([part.labels for part in parts.values()]).astype(np.int8)
     return ImageTable(
@@ -89,13 +91,13 @@ def _joined(spec: DatasetSpec, root: Path, listings: Listings, asked: dict[str, 
         classes=listings.classes,
         root=root,
         image_root=listings.image_root,
-        observation=regime,
+        simulate=regime,
         label_files=tuple(listings.label_files),
         remarks=tuple(listings.remarks),
     )
 
 
-def _observed(spec: DatasetSpec, name: str, regime: dict[str, Any], part: Any) -> np.ndarray:
+def _observed(spec: DatasetSpec, name: str, regime: dict[str, Any], part: Listing) -> np.ndarray:
     try:
         return regimes.apply(regime, part.labels, part.sizes)
     except AevlpError as error:

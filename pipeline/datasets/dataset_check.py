@@ -18,8 +18,10 @@ from ..files.image_formats import MAX_PIXELS
 from ..images.read import read_image
 from ..labels.codes import NEGATIVE, POSITIVE
 from ..labels.splits import SPLITS
+from ..labels.usage import LabelUse
 from ..manifest.formats import DatasetSpec
 from . import DataError, ImageTable, load_images
+from .image_table import use_of
 from .near_names import hints
 
 # Whether training would go wrong with a fault of this kind, by what is said of it.
@@ -68,12 +70,13 @@ class Finding:
 @dataclass
 class Checked:
     """What a check found. images: how many were opened. classes: positives in each split by class; per_image: how many images
-    of each split have how many positives."""
+    of each split have how many positives. used: how many labels of the training images are used, None where none can be read."""
 
     findings: list[Finding] = field(default_factory=list)
     images: int = 0
     classes: dict[str, dict[str, int]] = field(default_factory=dict)
     per_image: dict[str, dict[int, int]] = field(default_factory=dict)
+    used: LabelUse | None = None
 
     def of_kind(self, kind: str) -> list[str]:
         """Return the lines of one kind."""
@@ -113,6 +116,7 @@ def check_dataset(
     for remark in images.remarks:
         found(remark.kind, remark.text)
     result.images = len(images)
+    result.used = use_of(images)
     begin(len(images))
     _check_images(spec, images, workers or os.cpu_count() or 1, max_pixels, found, done)
     _check_labels(spec, images, {fault.image for fault in faults}, result, found)

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..files.stamps import file_size
 from ..labels.relabelling import class_places, relabelled, relabelled_truth
+from ..labels.usage import LabelUse, label_use
 from .faults import Remark
 
 
@@ -53,8 +54,8 @@ class ImageTable:
     ids: (N,) str, distinct. paths: (N,) Path, whether or not an image is there. split: (N,) str, one of `SPLITS`.
     truth: (N, C) int8 0/1, or None where full labels are not known. observed: (N, C) int8 codes. classes: C names.
     root: the data set's own folder, below which the paths are. image_root: the folder below it that holds the images.
-    observation: the regime by which `observed` was drawn, "as given" where it was not. label_files: what the labels are from.
-    remarks: what a reader of the data set should be told.
+    simulate: the regime by which some labels were hidden, "none" where `observed` is all that was given. label_files: what the
+    labels are from. remarks: what a reader of the data set should be told.
     """
 
     ids: np.ndarray
@@ -65,7 +66,7 @@ class ImageTable:
     classes: tuple[str, ...]
     root: Path
     image_root: Path
-    observation: dict[str, Any] | str
+    simulate: dict[str, Any]
     label_files: tuple[Path, ...]
     remarks: tuple[Remark, ...] = ()
 
@@ -172,6 +173,14 @@ class Fingerprint:
     def hexdigest(self) -> str:
         """Return the fingerprint of what was added."""
         return hashlib.sha256(b"\1".join([self._classes, *(column.digest() for column in self._columns)])).hexdigest()
+
+
+def use_of(images: ImageTable) -> LabelUse:
+    """Return how many labels of the training images are used; of all images where none is for training."""
+    train = images.split == "train"
+    rows = train if train.any() else np.ones(len(images), dtype=bool)
+    truth = None if images.truth is None else images.truth[rows]
+    return label_use(images.observed[rows], truth, images.simulate)
 
 
 def path_array(paths: Sequence[Path]) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Full labels -> what is observed of them, by a named regime; adding one is a function here and a line in `REGIMES`.
 
+Hiding labels is a simulation, to study what is learned from few of them; without one every label that is given is observed.
 Every regime is drawn for each split on its own, from the same seed, by NumPy's legacy generator as in the protocol.
 """
 
@@ -10,14 +11,19 @@ from typing import Any
 import numpy as np
 
 from ..errors import AevlpError, unknown_name
-from .codes import NEGATIVE, POSITIVE
+from .codes import NEGATIVE, POSITIVE, UNKNOWN
 from .single_positive import observe
 
 SEED = 1200
 Sizes = Callable[[], np.ndarray] | None
 
 
-def uniform(labels: np.ndarray, sizes: Sizes, *, seed: int = SEED) -> np.ndarray:
+def none(labels: np.ndarray, sizes: Sizes) -> np.ndarray:
+    """Every positive, so that nothing is hidden; what is absent stays 0, not -1: some losses give observed negatives no loss."""
+    return np.where(labels > 0, POSITIVE, UNKNOWN).astype(np.int8)
+
+
+def single_positive(labels: np.ndarray, sizes: Sizes, *, seed: int = SEED) -> np.ndarray:
     """One positive an image, each as likely as another: the benchmarks' (Cole et al., CVPR 2021)."""
     return observe(labels, seed=seed)
 
@@ -68,9 +74,9 @@ def fraction(labels: np.ndarray, sizes: Sizes, *, fraction: float, seed: int = S
 
 
 def wrong(labels: np.ndarray, sizes: Sizes, *, rate: float, seed: int = SEED) -> np.ndarray:
-    """The uniform single positive, of which this share is put on a class that the image does not show.
+    """The single positive, of which this share is put on a class that the image does not show.
 
-    The wrong labels of a rate are among those of a larger one with the same seed, and all others are those of `uniform`.
+    The wrong labels of a rate are among those of a larger one with the same seed, and all others are those of `single_positive`.
     """
     _in_unit_range("rate", rate)
     observed = observe(labels, seed=seed)
@@ -85,18 +91,28 @@ def wrong(labels: np.ndarray, sizes: Sizes, *, rate: float, seed: int = SEED) ->
 
 
 REGIMES: dict[str, Callable[..., np.ndarray]] = {
-    "uniform": uniform,
+    "none": none,
+    "single-positive": single_positive,
+    "uniform": single_positive,
     "counts": counts,
     "frequency": frequency,
     "largest": largest,
     "fraction": fraction,
     "wrong": wrong,
 }
+ALIASES = {"uniform": "single-positive"}
+NONE: dict[str, Any] = {"regime": "none"}
 
 
-def checked(observation: dict[str, Any]) -> dict[str, Any]:
-    """Return a regime with all its constants, {"regime": name, constant: value}; AevlpError where one is not known or odd."""
-    given = dict(observation)
+def checked(simulate: dict[str, Any] | str) -> dict[str, Any]:
+    """Return a regime with all its constants, {"regime": name, constant: value}, under its first name.
+
+    simulate: such a dictionary, where constants with defaults may be left out, or a text as `parsed` reads it.
+    Raises AevlpError where one is not known or odd.
+    """
+    if isinstance(simulate, str):
+        return parsed(simulate)
+    given = dict(simulate)
     name = given.pop("regime", "counts")
     if not isinstance(name, str) or name not in REGIMES:
         raise unknown_name("regime", str(name), REGIMES)
@@ -114,7 +130,7 @@ def checked(observation: dict[str, Any]) -> dict[str, Any]:
             raise AevlpError(f"{constant} of the regime {name} must be a {'whole ' * whole}number, found {value!r}")
         if constant == "seed" and not 0 <= value < 2**32:
             raise AevlpError(f"seed of the regime {name} must be in [0, 2^32), found {value}")
-    complete = {"regime": name, **{p.name: given.get(p.name, p.default) for p in known.values()}}
+    complete = {"regime": ALIASES.get(name, name), **{p.name: given.get(p.name, p.default) for p in known.values()}}
     for constant, value in complete.items():
         if value is inspect.Parameter.empty:
             raise AevlpError(f"the regime {name} needs {constant}")
@@ -125,7 +141,7 @@ def checked(observation: dict[str, Any]) -> dict[str, Any]:
 def parsed(text: str) -> dict[str, Any]:
     """Return the regime that a command line names, such as "wrong,rate=0.2,seed=7"; AevlpError where it cannot be."""
     name, *constants = (part.strip() for part in text.split(","))
-    observation: dict[str, Any] = {"regime": name}
+    simulate: dict[str, Any] = {"regime": name}
     for part in constants:
         constant, equals, value = part.partition("=")
         try:
@@ -134,20 +150,27 @@ def parsed(text: str) -> dict[str, Any]:
             equals, number = "", 0
         if not equals:
             raise AevlpError(f"a regime is written NAME or NAME,constant=number,…, found {part!r} in {text!r}")
-        if constant.strip() in observation:
+        if constant.strip() in simulate:
             raise AevlpError(f"{constant.strip()} of a regime is given twice in {text!r}")
-        observation[constant.strip()] = number
-    return checked(observation)
+        simulate[constant.strip()] = number
+    return checked(simulate)
 
 
-def apply(observation: dict[str, Any], labels: np.ndarray, sizes: Sizes = None) -> np.ndarray:
+def written(simulate: dict[str, Any]) -> str:
+    """Return the text that `parsed` reads as this regime, without the constants that are its defaults."""
+    takes = inspect.signature(REGIMES[simulate["regime"]]).parameters
+    constants = (f"{key}={value}" for key, value in simulate.items() if key != "regime" and value != takes[key].default)
+    return ",".join((simulate["regime"], *constants))
+
+
+def apply(simulate: dict[str, Any], labels: np.ndarray, sizes: Sizes = None) -> np.ndarray:
     """Return observed codes (n, C) int8 of one split's full labels (n, C), > 0 where the class is present.
 
-    observation: what `checked` returned. sizes: gives the area of the largest object of each class in each image, (n, C),
+    simulate: what `checked` returned. sizes: gives the area of the largest object of each class in each image, (n, C),
     where that is known.
     """
-    constants = {key: value for key, value in observation.items() if key != "regime"}
-    return REGIMES[observation["regime"]](labels, sizes, **constants)
+    constants = {key: value for key, value in simulate.items() if key != "regime"}
+    return REGIMES[simulate["regime"]](labels, sizes, **constants)
 
 
 def _in_unit_range(name: str, value: float) -> None:

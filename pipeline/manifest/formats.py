@@ -34,7 +34,7 @@ class DatasetSpec(Section, frozen=True):
     synonyms: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     name_rule: Literal["plain", "attribute"] = "plain"
     prompt: tuple[str, ...] = ("a photo of a {}.",)
-    observation: dict[str, Any] | None = None
+    simulate: dict[str, Any] | None = None
     split_by: SplitBy | None = None
     expected: Expected = Expected()
     clip: Clip = Clip()
@@ -72,6 +72,11 @@ class DatasetSpec(Section, frozen=True):
     @model_validator(mode="before")
     @classmethod
     def _reads_all_keys(cls, entry: Any) -> Any:
+        for key in ("observation", "observe"):
+            if isinstance(entry, dict) and key in entry:
+                raise ValueError(
+                    f"`{key}` is called `simulate` now: rename the key, such as `simulate: single-positive`"
+                )
         for key, instead in cls.not_read.items():
             if isinstance(entry, dict) and key in entry and key not in cls.model_fields:
                 raise ValueError(f"`format: {entry.get('format')}` does not read `{key}`: {instead}")
@@ -91,11 +96,13 @@ class DatasetSpec(Section, frozen=True):
             raise ValueError("a prompt holds {} once, where the class name goes, and no other brace")
         return prompt
 
-    @field_validator("observation")
+    @field_validator("simulate", mode="before")
     @classmethod
-    def _known_regime(cls, observation: dict[str, Any] | None) -> dict[str, Any] | None:
+    def _known_regime(cls, simulate: Any) -> dict[str, Any] | None:
+        if not isinstance(simulate, dict | str | None):
+            raise ValueError(f"expected a regime such as single-positive, or none, found {simulate!r}")
         try:
-            return None if observation is None else checked(observation)
+            return None if simulate is None else checked(simulate)
         except AevlpError as error:
             raise ValueError(str(error)) from error
 

@@ -14,8 +14,8 @@ class LabelKeys(Section, frozen=True):
     label_separator: between the labels of a text. label_form: "names", "numbers" (of `classes`, from 0) or "vector" (a value
     for each class) where a cell could be read as two of them. label_values: what each value of a vector or of a class's
     column stands for. label_threshold: the probability from which a class is present. no_label: words that stand for no label.
-    labels: "complete" where the cells hold every label of an image, of which one is then observed; "observed" where they
-    hold the few that somebody gave, and the truth is not known.
+    labels: "complete" where the cells hold every label of an image: they are the truth, and what is present is observed;
+    "observed" where they hold the few that somebody gave, and the truth is not known.
     """
 
     label_separator: str = Field(default=";", min_length=1)

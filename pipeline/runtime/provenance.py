@@ -34,7 +34,22 @@ def without_origins(provenance: Mapping[str, Any]) -> dict[str, Any]:
         for name, keys in kept.items()
         if name in provenance
     }
-    return {**provenance, **parts}
+    renamed = {key: value for key, value in provenance.items() if key != "observation"}
+    return {**renamed, **parts, "simulate": simulation_of(provenance)}
+
+
+def simulation_of(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Return by which regime the labels of a cache were hidden, {"regime": name, constant: value}; "none" where none was.
+
+    Caches of before the regimes were called simulations say it under `observation`, in the words of then.
+    """
+    if "simulate" in provenance:
+        return provenance["simulate"]
+    made_by = provenance.get("observation", "as given")
+    if not isinstance(made_by, dict):
+        return {"regime": "none"}
+    regime = made_by.get("regime", "counts")
+    return {**made_by, "regime": "single-positive" if regime == "uniform" else regime}
 
 
 def difference(mine: object, theirs: object, place: str = "") -> str | None:

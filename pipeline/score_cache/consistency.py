@@ -9,6 +9,7 @@ import numpy as np
 from ..files.stamps import stamped_size
 from ..labels.damp import DampSettings, codes_from_scores, damp_scores
 from ..labels.splits import SPLITS
+from ..runtime.provenance import simulation_of
 from .schema import CacheHeader, CacheRows
 from .scores import similarity
 
@@ -62,7 +63,7 @@ def _labels(header: CacheHeader, rows: CacheRows) -> Faults:
     if rows.truth is not None:
         untrue = ((rows.observed == 1) & (rows.truth == 0)) | ((rows.observed == -1) & (rows.truth == 1))
         faults["a true label is not 0 or 1 in {} images"] = ~np.isin(rows.truth, (0, 1)).all(axis=1)
-        if "wrong" not in str(header.provenance.get("observation")):  # made wrong on purpose
+        if simulation_of(header.provenance)["regime"] != "wrong":  # made wrong on purpose
             faults["{} images have an observed label that is not true"] = untrue.any(axis=1)
     return faults
 

@@ -1,6 +1,6 @@
 """An opened cache: its columns, rows on demand, and label codes streamed over all rows."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
@@ -121,10 +121,17 @@ class ScoreCache:
         self, settings: DampSettings, views: slice, epoch: int | None = None, seed: int = 0
     ) -> np.ndarray:
         """Return `codes` as they would be with some of the views alone: slice(1) is the whole image without tiles."""
-        codes = np.zeros((len(self), len(self.classes)), dtype=np.int8)
+        return self.several_codes([(settings, views)], epoch, seed)[0]
+
+    def several_codes(
+        self, wanted: Sequence[tuple[DampSettings, slice]], epoch: int | None = None, seed: int = 0
+    ) -> list[np.ndarray]:
+        """Return `codes_of_views` of several pairs of constants and views, for which the cosines are read once."""
+        several = [np.zeros((len(self), len(self.classes)), dtype=np.int8) for _ in wanted]
         for rows, cosines in self.views(None, epoch, seed):
-            codes[rows] = damp_codes(cosines[:, views], self.observed[rows], settings)
-        return codes
+            for codes, (settings, views) in zip(several, wanted, strict=True):
+                codes[rows] = damp_codes(cosines[:, views], self.observed[rows], settings)
+        return several
 
     def views(
         self, rows: np.ndarray | None = None, epoch: int | None = None, seed: int = 0

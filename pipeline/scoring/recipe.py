@@ -5,7 +5,7 @@ from typing import Any
 
 from ..clip.towers import TORCH
 from ..images.decoders import PILLOW
-from ..runtime.provenance import without_origins
+from ..runtime.provenance import simulation_of, without_origins
 from ..score_cache import CacheHeader
 
 OF_FEATURES = "cosines of the text features"  # what a text graph relates classes by where nothing else is given
@@ -29,8 +29,8 @@ class Recipe:
 
     images: how many. store, storage, prompts: as in `CacheHeader`. clip: as `ClipSource.recorded` finds it again. resize: as
     `resizing.described` says it. prompt: the templates. text_graph: its constants, or "none". method: the constants of the
-    scores, and the grid. observation: the regime, or "as given". vocabulary: "selected" or "rescored" where the classes are not
-    those that were scored.
+    scores, and the grid. simulate: by which regime labels were hidden. vocabulary: "selected" or "rescored" where the classes
+    are not those that were scored.
     """
 
     images: int
@@ -49,7 +49,7 @@ class Recipe:
     prompt: list[str]
     text_graph: dict[str, Any] | str
     method: dict[str, Any]
-    observation: dict[str, Any] | str
+    simulate: dict[str, Any]
     precision: str
     seed: int
     versions: dict[str, str]
@@ -63,6 +63,7 @@ class Recipe:
         then = {
             **{f.name: made.get(f.name) for f in fields(cls) if f.name not in ELSEWHERE},
             "dataset": MadeFrom(**of_data),
+            "simulate": simulation_of(made),
             "decoder": made.get("decoder", PILLOW),
             "tower": made.get("tower", TORCH),  # before there were others
             "method": {"half": False, **made["method"]},  # before it was a constant

@@ -13,6 +13,7 @@ import torch
 
 from ..errors import AevlpError
 from ..evaluation.metrics import mean_average_precision
+from ..labels.added import AddedLabels, added_labels
 from ..losses.interface import Scheduled, TrainingLoss, Watching
 from ..policies import Policy
 from ..runtime.interruption import Interruption
@@ -71,6 +72,7 @@ class Trainer:
         self.state = new_state(classifier, loss, policy, schedule, running)
         self._predictor = Predictor(inputs, running, processes, interruption)
         self.labels: EpochLabels | None = None
+        self.added: AddedLabels | None = None  # by the pseudo-labels of the latest epoch
         if policy is not None:
             self.labels = EpochLabels(cache, self.train.rows, policy, schedule.epochs, schedule.seed)
         if running.compile:
@@ -189,6 +191,8 @@ class Trainer:
         order = random.permutation(rows)
         mirrored = random.random(len(order)) < 0.5
         labels = None if self.labels is None else self.labels.of(progress.epoch)
+        if labels is not None:
+            self.added = added_labels([(labels.codes, cache.observed[rows])])
         targets = epoch_targets(cache, rows, self.reads, labels, self.device, self.processes)
         size = self.schedule.batch_size
         batches = epoch_batches(self.inputs, order, mirrored, size, progress.steps, self.processes)

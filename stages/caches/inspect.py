@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,20 +10,33 @@ import numpy as np
 
 from ...pipeline.errors import AevlpError
 from ...pipeline.evaluation.metrics import PseudoLabelQuality, pseudo_label_quality
+from ...pipeline.labels.added import added_labels
 from ...pipeline.labels.codes import NEGATIVE, POSITIVE
 from ...pipeline.labels.damp import DampSettings
+from ...pipeline.labels.observation import written as written_regime
 from ...pipeline.labels.splits import SPLITS
 from ...pipeline.manifest.pixel_statistics import written
+from ...pipeline.runtime.provenance import simulation_of
 from ...pipeline.score_cache import ScoreCache, open_whole_cache
 from ..console import out, print_json, print_table
+from .manifest_constants import constants_now
+
+WHOLE_IMAGE, MULTI_FOCUS = "whole image", "multi-focus"
 
 
 def run(path: Path, as_json: bool) -> None:
     """Print content, provenance and, where truth is known, the quality of whole-image and multi-focus pseudo-labels."""
     cache = open_whole_cache(path)
-    settings = cached_settings(cache)
-    codes = cache.codes(settings)
-    judged = {split: qualities(cache, split, settings) for split in SPLITS if (cache.split == split).any()}
+    settings, now = cached_settings(cache), constants_now(cache)
+    edited = _edited(cache, settings, now)
+    variants = {MULTI_FOCUS: (settings, slice(None))}
+    if cache.truth is not None:
+        variants = {WHOLE_IMAGE: (settings, slice(1)), **variants}
+    if now is not None and now[0] != settings:
+        variants["now"] = (now[0], slice(None))
+    codes = dict(zip(variants, cache.several_codes(list(variants.values())), strict=True))
+    with_manifest = codes.pop("now", codes[MULTI_FOCUS])
+    judged = {split: qualities(cache, split, codes) for split in SPLITS if (cache.split == split).any()}
     statuses = Counter(cache.status.tolist())
     result: dict[str, Any] = {
         "path": str(path),
@@ -38,8 +52,8 @@ def run(path: Path, as_json: bool) -> None:
         "storage": cache.header.storage,
         "truth": cache.truth is not None,
         "observed_positives": int((cache.observed == POSITIVE).sum()),
-        "pseudo_positives": int((codes == POSITIVE).sum()),
-        "pseudo_negatives": int((codes == NEGATIVE).sum()),
+        **_counted(cache, codes[MULTI_FOCUS]),
+        "manifest_now": {"constants": edited, **_counted(cache, with_manifest)} if edited else None,
         "quality": {
             split: {name: dataclasses.asdict(quality) for name, quality in kinds.items()}
             for split, kinds in judged.items()
@@ -59,12 +73,9 @@ def run(path: Path, as_json: bool) -> None:
         ("classes", f"{len(cache.classes)}: {_shortened(cache.classes)}"),
         (f"{cache.header.stores}s", f"{cache.header.views} views, {cache.header.flips} flips, {cache.header.storage}"),
         ("observed", f"{result['observed_positives'] / len(cache):.2f} positives an image"),
-        (
-            "pseudo-labels",
-            f"{result['pseudo_positives'] / len(cache):.2f} positives and "
-            f"{result['pseudo_negatives'] / len(cache):.2f} negatives an image",
-        ),
+        ("pseudo-labels", _quantity(result, len(cache))),
         ("method", method),
+        *_beside(edited, result["manifest_now"], len(cache)),
         ("model", f"{made['clip']['model']}, {made['activation']}, {made['image_size']} px, {made['precision']}"),
         ("pixels", _fed(made["pixel_statistics"])),
         ("views", f"{made['resize']}, decoded by {made.get('decoder', 'pillow')}"),
@@ -72,7 +83,7 @@ def run(path: Path, as_json: bool) -> None:
         ("weights", f"{made['clip']['weights'] or 'its own'} (SHA-256 {made['weights_sha256'][:16]}…)"),
         ("prompts", _shortened([f"{prompt!r}" for prompt in cache.prompts], 3)),
         ("text graph", _listed(made.get("text_graph", "none"))),
-        ("observed by", _listed(made["observation"])),
+        ("simulate", written_regime(simulation_of(made))),
         ("data", f"{made['dataset']['name']}, fingerprint {made['dataset']['fingerprint'][:16]}…"),
         ("versions", ", ".join(f"{k} {v}" for k, v in made["versions"].items())),
     ]
@@ -91,18 +102,56 @@ def cached_settings(cache: ScoreCache) -> DampSettings:
         raise AevlpError(f"{cache.path}: its method is not one that this version knows: {method}") from error
 
 
-def qualities(cache: ScoreCache, split: str, settings: DampSettings) -> dict[str, PseudoLabelQuality]:
-    """Return the quality of pseudo-labels from the whole image alone and from all views; empty where truth is unknown."""
+def codes_by_views(cache: ScoreCache, settings: DampSettings) -> dict[str, np.ndarray]:
+    """Return the codes (N, C) of pseudo-labels from the whole image alone and from all views; the cosines are read once."""
+    views = {WHOLE_IMAGE: slice(1), MULTI_FOCUS: slice(None)}
+    return dict(zip(views, cache.several_codes([(settings, of) for of in views.values()]), strict=True))
+
+
+def qualities(cache: ScoreCache, split: str, codes: Mapping[str, np.ndarray]) -> dict[str, PseudoLabelQuality]:
+    """Return the quality on a split of codes (N, C), by their name; empty where truth is unknown."""
     if cache.truth is None:
         return {}
     rows = (cache.split == split) & (cache.status == "ok")
-    kinds = {"whole image": slice(1), "multi-focus": slice(None)}
+    observed, truth = cache.observed[rows], cache.truth[rows]
+    return {name: pseudo_label_quality(of[rows], observed, truth) for name, of in codes.items()}
+
+
+def _edited(cache: ScoreCache, stored: DampSettings, now: tuple[DampSettings, int] | None) -> dict[str, Any]:
+    """Return the constants that the manifest has otherwise by now."""
+    if now is None:
+        return {}
+    settings, grid = now
+    before = {**dataclasses.asdict(stored), "grid": cache.provenance["method"]["grid"]}
+    return {key: value for key, value in {**dataclasses.asdict(settings), "grid": grid}.items() if value != before[key]}
+
+
+def _counted(cache: ScoreCache, codes: np.ndarray) -> dict[str, int]:
+    added = added_labels([(codes, cache.observed)])
     return {
-        name: pseudo_label_quality(
-            cache.codes_of_views(settings, views)[rows], cache.observed[rows], np.asarray(cache.truth)[rows]
-        )
-        for name, views in kinds.items()
+        "pseudo_positives": int((codes == POSITIVE).sum()),
+        "pseudo_negatives": int((codes == NEGATIVE).sum()),
+        "labels_added": added.positives,
+        "images_added_to": added.images,
     }
+
+
+def _quantity(counted: Mapping[str, Any], images: int) -> str:
+    added = f"{counted['labels_added']:,} labels added to {counted['images_added_to']:,} images"
+    positives, negatives = counted["pseudo_positives"] / images, counted["pseudo_negatives"] / images
+    return f"{positives:.2f} positives and {negatives:.2f} negatives an image, {added}"
+
+
+def _beside(edited: Mapping[str, Any], counted: Mapping[str, Any] | None, images: int) -> list[tuple[str, str]]:
+    """Return the rows of what the manifest says by now, where that is something else than the cache was made with."""
+    if counted is None:
+        return []
+    rows = [("manifest now", _listed(dict(edited)))]
+    if set(edited) != {"grid"}:
+        rows.append(("labels by it", _quantity(counted, images)))
+    if "grid" in edited:
+        rows.append(("grid", "another one needs the images scored again, into a new cache"))
+    return rows
 
 
 def print_quality(judged: dict[str, dict[str, PseudoLabelQuality]]) -> None:

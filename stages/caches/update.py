@@ -131,7 +131,7 @@ def _options(cache: ScoreCache, scoring: Scoring) -> Options:
         cache=cache.path,
         data_root=scoring.data_root or location(made.dataset.root),
         manifest=scoring.manifest or (Path(manifest) if manifest else PACKAGED),
-        observe=made.observation if isinstance(made.observation, dict) else None,
+        simulate=made.simulate,
         clip=made.clip["model"],
         weights=made.clip["weights"],
         grid=made.method["grid"],

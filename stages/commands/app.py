@@ -23,6 +23,8 @@ from . import caches as cache_commands
 from .build import add
 from .table import COMMANDS
 
+RENAMED = {"--observe": "--simulate"}
+
 
 def _say_version(wanted: bool) -> None:
     if wanted:
@@ -114,6 +116,7 @@ def main(arguments: list[str] | None = None) -> Any:
         with warnings.catch_warnings():
             warnings.showwarning = partial(_show, warnings.showwarning)
             with narrated(True):
+                _refuse_renamed(sys.argv[1:] if arguments is None else arguments)
                 app(args=arguments)
     except AevlpError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
@@ -122,6 +125,14 @@ def main(arguments: list[str] | None = None) -> Any:
         if stop.code == 130 and this_rank().first:  # what typer makes of an interrupt
             print(f"interrupted: {what_is_kept()}", file=sys.stderr)
         raise
+
+
+def _refuse_renamed(arguments: list[str]) -> None:
+    """Raise AevlpError for an option that has another name by now."""
+    for argument in arguments:
+        name, _, value = argument.partition("=")
+        if now := RENAMED.get(name):
+            raise AevlpError(f"{name} is called {now} now: pass {now} {value or 'REGIME'} instead")
 
 
 def _show(otherwise: Callable[..., None], message: Any, category: type[Warning], *place: Any, **more: Any) -> None:

@@ -1,7 +1,7 @@
 """A data set, or all of a manifest -> a report of what is wrong with it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -153,6 +153,7 @@ def _as_json(checked: Checked) -> dict[str, Any]:
         "images": checked.images,
         "faults": [{"kind": f.kind, "text": f.text, "serious": f.serious} for f in checked.findings],
         "positives_per_image": checked.per_image,
+        "labels_used": checked.used and {**asdict(checked.used), "text": checked.used.text},
         "classes": checked.classes,
     }
 
@@ -169,6 +170,8 @@ def _print(name: str, checked: Checked) -> None:
         print_table(
             f"{name}: labels an image", header, [*rows, ("mean", *map(_mean, checked.per_image.values()))], figures
         )
+    if checked.used is not None:
+        out.print(f"{name}: {checked.used.text}", markup=False, soft_wrap=True)
     kinds = [(kind, len(lines), serious) for kind, serious in KINDS.items() if (lines := checked.of_kind(kind))]
     if not kinds:
         out.print(f"{name}: {checked.images:,} images opened, nothing is wrong")

@@ -16,7 +16,7 @@ from ...pipeline.training.loop import autocast
 from ...pipeline.training.predictor import logits_of
 from ...pipeline.training.run_folder import RunFolder
 from ..cache_origin import data_root
-from ..caches.inspect import cached_settings, print_quality, qualities
+from ..caches.inspect import cached_settings, codes_by_views, print_quality, qualities
 from ..console import out, say
 from ..declaration import takes
 from ..interrupted import keeping
@@ -65,7 +65,8 @@ def demo(options: DemoOptions) -> Demo:
     data = training_data(training)
     cache = data.cache
     settings = cached_settings(cache)
-    quality = {split: qualities(cache, split, settings) for split in ("train", "test")}
+    codes = codes_by_views(cache, settings)
+    quality = {split: qualities(cache, split, codes) for split in ("train", "test")}
 
     folder = _next_folder()
     plans = planned(training, methods, data)

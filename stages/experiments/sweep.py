@@ -127,6 +127,7 @@ def swept(
     policies_asked: with constants that are held. grid: values of constants, each taken by the policies that have it; empty for
     the default grid. settings: constants that are held too, each as in damp.top_k=2.
     """
+    _require_something_hidden(cache)
     given = set_constants(settings)
     asked = {str(method): method for method in (with_constants(parsed(name), given) for name in policies_asked)}
     check_used(given, [method.name for method in asked.values()])
@@ -192,6 +193,16 @@ def swept(
 
 def _without(own: Mapping[str, Any], held: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in own.items() if name not in held}
+
+
+def _require_something_hidden(cache: ScoreCache) -> None:
+    """Raise AevlpError where every true label is observed: F1 on what nobody observed would be 0 whatever the setting."""
+    if cache.truth is not None and not ((cache.truth == 1) & (cache.observed != 1)).any():
+        raise AevlpError(
+            f"every true label of {cache.path} is observed, so no setting can be judged by the labels it adds: score the images "
+            f"with --simulate single-positive to study the constants, or say `labels: observed` in the manifest if images may "
+            f"show more than their labels say"
+        )
 
 
 def _own(name: str, cache: ScoreCache, spec: DatasetSpec) -> dict[str, Any]:

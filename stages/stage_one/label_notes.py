@@ -1,12 +1,17 @@
 """A data set's labels -> what its reader should be told of how they are taken, before anything is scored."""
 
 from ...pipeline.datasets import ImageTable
+from ...pipeline.datasets.image_table import use_of
 from ...pipeline.manifest.formats import DatasetSpec
 from ..console import say
 
 
 def note_labels(images: ImageTable, spec: DatasetSpec) -> None:
-    """Say what else the labels could mean, where nobody said which of it they mean."""
+    """Say how many labels are used, and what else they could mean, where nobody said which of it they mean."""
+    use = use_of(images)
+    for text in (use.simulated, use.text):
+        if text:
+            say(text)
     _note_single_labels(images)
     _note_unlabelled(images, spec)
 

@@ -24,13 +24,13 @@ class PseudolabelOptions(SourceOptions):
             parser=location, metavar="PATH|URL", help="Where to write: .h5 or .parquet; default: cache/NAME.h5."
         ),
     ] = None
-    observe: Annotated[
+    simulate: Annotated[
         Any,
         typer.Option(
             parser=str,
             metavar="REGIME",
-            help="How full labels are observed: uniform, counts, frequency, largest, fraction or wrong, and constants after "
-            "commas, as in wrong,rate=0.2; default: one positive an image, or the manifest's.",
+            help="Hide some of full labels to study the method: single-positive, counts, frequency, largest, fraction or wrong, "
+            "and constants after commas, as in wrong,rate=0.2; none: hide none; default: the manifest's, or none.",
         ),
     ] = None
     clip: Annotated[

@@ -16,7 +16,6 @@ from ...pipeline.files.file_versions import FileVersions
 from ...pipeline.images import decoders
 from ...pipeline.images.resizing import described
 from ...pipeline.images.views import scheme_of
-from ...pipeline.labels.observation import checked, parsed
 from ...pipeline.manifest.formats import PACKAGED, DatasetSpec
 from ...pipeline.runtime.device import find_device
 from ...pipeline.runtime.provenance import versions
@@ -75,8 +74,7 @@ def make_plan(options: Options, spec: DatasetSpec) -> ScoringPlan:
     """Return what to do for a data set of the manifest; AevlpError where something it needs is wrong or not there."""
     device = find_device(options.device or _device_of_rank())
     root = options.data_root or spec.default_root()
-    observation = parsed(options.observe) if isinstance(options.observe, str) else options.observe
-    images = load_images(spec, root, observation=checked(observation) if observation else None)
+    images = load_images(spec, root, simulate=options.simulate)
     say(f"{spec.title}: {len(images):,} images, {len(images.classes)} classes, from {root}")
     for remark in images.remarks:
         say(remark.text)
@@ -120,7 +118,7 @@ def make_plan(options: Options, spec: DatasetSpec) -> ScoringPlan:
         prompt=list(spec.prompt),
         text_graph=text_graph.recorded(graph, encoder),
         method={**vars(spec.damp.settings(options.compat)), "grid": grid},
-        observation=images.observation,
+        simulate=images.simulate,
         precision=encoder.precision,
         seed=options.seed,
         versions=versions(),

@@ -30,6 +30,7 @@ from ..cache_origin import Origin
 from ..console import let_speak, out, print_result, say
 from ..declaration import takes
 from ..sources import CACHES, find_source
+from .added import added_by, said_of
 from .options import PseudolabelOptions
 from .own_keys import keys_of, resolved
 from .parts import Scored, part_store, score
@@ -80,7 +81,7 @@ def run(options: Options) -> Path:
     if not scored.wrote:  # another process has made it, perhaps with other settings
         _require_same(path, plan)
         say(f"{path} was written by another process")
-    _summary(path, scored, time.monotonic() - started, "by this process" if rank.of > 1 else "in this run")
+    _summary(path, plan, scored, time.monotonic() - started, "by this process" if rank.of > 1 else "in this run")
     return path
 
 
@@ -184,7 +185,7 @@ def _note_other_times(cache: ScoreCache, origin: Origin) -> None:
         )
 
 
-def _summary(path: Path, scored: Scored, seconds: float, whose: str) -> None:
+def _summary(path: Path, plan: ScoringPlan, scored: Scored, seconds: float, whose: str) -> None:
     cache = open_cache(path)
     statuses = Counter(cache.status.tolist())
     views = scored.readable * cache.header.views * cache.header.flips
@@ -203,4 +204,6 @@ def _summary(path: Path, scored: Scored, seconds: float, whose: str) -> None:
         out.print(f"{statuses[status]:,} images {status}: kept as rows without scores, left out of training")
     for reason in [text for text in cache.reason.tolist() if text][:3]:
         say(f"  {' '.join(reason.split())}")
+    for line in said_of(added_by(cache), cache, plan.spec):
+        out.print(line, soft_wrap=True)
     out.print(f"next: aevlp inspect {path} · aevlp train --cache {path}")

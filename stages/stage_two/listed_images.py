@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from ...pipeline.errors import AevlpError
+from ...pipeline.labels.observation import NONE
 from ...pipeline.manifest.formats import DatasetSpec
+from ...pipeline.runtime.provenance import simulation_of
 from ...pipeline.score_cache import ScoreCache
 from ...pipeline.score_cache.labelled_images import LabelledImages
 from ..cache_origin import Origin, origin_of
@@ -36,8 +38,8 @@ def check_dataset(cache: ScoreCache, spec: DatasetSpec, root: Path, opened: bool
             f"made from other data; pass the right --data-root or --manifest"
         )
     listed = np.flatnonzero(there)
-    drawn = isinstance(cache.provenance["observation"], dict)
-    if drawn and not there.all() and cache.truth is not None and now.truth is not None:
+    hidden = simulation_of(cache.provenance) != NONE
+    if hidden and not there.all() and cache.truth is not None and now.truth is not None:
         now = replace(now, observed=cache.observed[listed])  # drawn by the images before, too: the truth is compared
         changed = found.split | found.truth
     else:

@@ -133,8 +133,8 @@ def make_plan(options: TrainOptions, data: TrainingData | None = None) -> Plan:
     observed = cache.observed[data.train.rows]
     if loss.negatives and not (observed == NEGATIVE).any():
         raise AevlpError(
-            f"loss {options.loss} learns from observed negatives, and {cache.path} has none: score the images with --observe, as "
-            f"in --observe counts,positives=1,negatives=1, or choose another loss"
+            f"loss {options.loss} learns from observed negatives, and {cache.path} has none: score the images with "
+            f"--simulate, as in --simulate counts,positives=1,negatives=1, or choose another loss"
         )
     if "features" in loss.reads and recipe["backbone"] == "linear":
         say(f"The features of the linear backbone are fixed: what {options.loss} makes of them teaches it nothing.")

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from ...pipeline.evaluation.metrics import classes_without_positives
+from ...pipeline.labels.added import AddedLabels
 from ...pipeline.losses import create_loss
 from ...pipeline.runtime.interruption import Interruption
 from ...pipeline.runtime.ranks import this_rank
@@ -28,6 +29,7 @@ from .run import Run
 from .run_place import run_place
 from .settings import recorded, resumed, settings_of
 from .tower import keep_tower
+from .used_labels import labels_used, pseudo_labels_used
 
 
 @takes(TrainOptions)
@@ -98,6 +100,7 @@ def _train(plan: Plan, path: Path, processes: Processes) -> Path:
                 f"{folder.path}: {_what(plan)} on {_where(plan, processes)}, {len(plan.train.rows):,} images to train on, "
                 f"{len(plan.val.rows):,} to validate, {len(plan.test.rows):,} to test"
             )
+            say(labels_used(plan.cache, plan.train.rows))
             if plan.options.compile:
                 say("compiling for the first step and the first evaluation, which can take minutes each")
             try:
@@ -108,7 +111,7 @@ def _train(plan: Plan, path: Path, processes: Processes) -> Path:
                 raise
             with processes.together():
                 if processes.first:
-                    _conclude(plan, folder)
+                    _conclude(plan, folder, trainer.added)
     return folder.path
 
 
@@ -151,8 +154,13 @@ def _trainer(
     )
 
 
-def _conclude(plan: Plan, folder: RunFolder) -> None:
-    """Say what there is to know of a finished run, and give it what labelling new images needs."""
+def _conclude(plan: Plan, folder: RunFolder, added: AddedLabels | None) -> None:
+    """Say what there is to know of a finished run, and give it what labelling new images needs.
+
+    added: by the pseudo-labels of the latest epoch.
+    """
+    if text := pseudo_labels_used(plan.options.loss, plan.policy, added):
+        say(text)
     for name, split in (("validation", plan.val), ("test", plan.test)):
         empty = classes_without_positives(split.truth) if len(split.rows) else []
         if len(empty):
