@@ -22,6 +22,7 @@ from .stages.experiments.compare import Comparison, compare
 from .stages.experiments.demo import Demo, demo
 from .stages.experiments.reproduce import Reproduction, reproduce
 from .stages.experiments.sweep import Sweep, sweep
+from .stages.journey.run import run
 from .stages.stage_one.pseudolabel import pseudolabel
 from .stages.stage_two.evaluate import Evaluation, evaluate
 from .stages.stage_two.list_losses import LossList, losses
@@ -79,6 +80,7 @@ __all__ = [
     "pseudolabel",
     "relation_matrices",
     "reproduce",
+    "run",
     "runs",
     "split_train_val",
     "subsample",

@@ -41,11 +41,14 @@ class Source:
             say(f"wrote this as {self.path}: edit it where it is wrong, and pass it as SOURCE")
 
 
-def find_source(options: SourceOptions, cache: Path | None = None, more: More | None = None) -> Source:
+def find_source(
+    options: SourceOptions, cache: Path | None = None, more: More | None = None, forgiving: bool = False
+) -> Source:
     """Return the data set that is meant; nothing is written, and what was understood of a source is said.
 
     cache: where its cache goes, beside which its manifest belongs; None for `cache/`. more: gives other keys of
-    the entry, for a manifest in a folder. Raises
+    the entry, for a manifest in a folder. forgiving: whether faults of labels are passed over, for a check
+    that lists them, and a manifest that is there does not count. Raises
     AevlpError where nothing or two things are meant, and as `look` does.
     """
     name = options.source
@@ -74,7 +77,7 @@ def find_source(options: SourceOptions, cache: Path | None = None, more: More | 
         raise AevlpError(
             f"{name}: no such file or folder, and no data set of the manifest (known are {names}): pass another SOURCE"
         )
-    return _looked_at(path, options, cache, more)
+    return _looked_at(path, options, cache, more, forgiving)
 
 
 def _listed(name: str, options: SourceOptions) -> DatasetSpec:
@@ -102,18 +105,19 @@ def _require_nothing_said(name: str, options: SourceOptions) -> None:
         )
 
 
-def _looked_at(path: Path, options: SourceOptions, cache: Path | None, more: More | None) -> Source:
+def _looked_at(path: Path, options: SourceOptions, cache: Path | None, more: More | None, forgiving: bool) -> Source:
     if options.data_root is not None:
         raise AevlpError(f"{path} is a source of its own: leave --data-root out")
     classes = None if options.classes is None else class_names(options.classes)
     place = CACHES if cache is None or isinstance(cache, RemotePath) else cache.parent
     stem = cache.stem if cache is not None and is_name(cache.stem) else None
-    found = look(path, Given(classes, _keys(options)), stem)
+    found = look(path, Given(classes, _keys(options)), stem, forgiving)
     for line in found.lines:
         say(line)
     written = place / f"{stem or found.name}.yaml"
     found = replace(found, entry=_joined(found.entry, more(place) if more else {}))
-    same_entry(found, written)
+    if not forgiving:
+        same_entry(found, written)
     return Source(checked_manifest(content_of(found, written), written)[found.name], found, written)
 
 

@@ -207,7 +207,8 @@ def _check_labels(
     training = images.split == "train"
     positives = labels.sum(axis=1)
     absent = (images.observed == NEGATIVE).any(axis=1) & (images.truth is None)
-    for row in (positives == 0).nonzero()[0].tolist():
+    labelled = spec.format != "images"  # of which nobody gave a label
+    for row in (positives == 0).nonzero()[0].tolist() if labelled else ():
         name = str(images.ids[row])
         if name not in misread:  # of which an unknown class was said already
             what = "every label it has is absent" if absent[row] else "it has no label"
@@ -220,7 +221,7 @@ def _check_labels(
     result.classes = {
         name: {split: int(counts[split][column]) for split in counts} for column, name in enumerate(images.classes)
     }
-    for name, of_class in result.classes.items():
+    for name, of_class in result.classes.items() if labelled else ():
         if not any(of_class.values()):
             found("class never used", f"{name}: no image shows it")
         elif not of_class.get("train"):
@@ -229,7 +230,7 @@ def _check_labels(
     if int(training.sum()) < 1 or ("val" not in present and int(training.sum()) < 3):
         part = "" if "val" in present else ", of which a fifth is for validation"
         found("nothing to train on", f"{int(training.sum())} training images{part}")
-    elif not (images.observed[training] == POSITIVE).any():
+    elif labelled and not (images.observed[training] == POSITIVE).any():
         found("nothing to train on", "no training image has an observed positive")
     found_counts: dict[str, Any] = {
         "classes": len(images.classes),

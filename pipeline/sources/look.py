@@ -30,16 +30,19 @@ EXPECTED = (
 )
 
 
-def look(source: str | Path, given: Given | None = None, name: str | None = None) -> Understood:
+def look(
+    source: str | Path, given: Given | None = None, name: str | None = None, forgiving: bool = False
+) -> Understood:
     """Return what a folder or file is understood as; nothing is written.
 
-    given: what a person says of it. name: of the data set, None for one made of the source's. Raises AevlpError, in one line
+    given: what a person says of it. name: of the data set, None for one made of the source's. forgiving: whether faulty
+    rows and images that are missing are passed over, for a check that lists them. Raises AevlpError, in one line
     that names the option which settles it, for what is no source, for what can be meant in two ways, and for faulty labels.
     """
     given, path = given or Given(), location(source)
     try:
         draft = _draft(path, given)
-        return read(name or name_of(path), draft, given)
+        return read(name or name_of(path), draft, given, forgiving)
     except DataError as error:
         raise with_options(AevlpError(str(error))) from error
     except AevlpError as error:

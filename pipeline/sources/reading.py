@@ -20,7 +20,7 @@ SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
 FEWEST = 3  # images: two to train on and one to validate by
 
 
-def read(name: str, draft: Draft, given: Given) -> Understood:
+def read(name: str, draft: Draft, given: Given, forgiving: bool = False) -> Understood:
     """Return what a source is understood as, its labels read and its files there; a split made where nobody gave one.
 
     Raises AevlpError for faulty labels, fewer than two classes or three images, a class of `given` that no image has, and a part
@@ -31,9 +31,9 @@ def read(name: str, draft: Draft, given: Given) -> Understood:
     if given.classes is not None:
         entry["classes"] = list(given.classes)
     spec = _spec(name, entry, draft.root)
-    images = _images(spec, draft.root)
+    images = _images(spec, draft.root, forgiving)
     _require_sane(draft, images, given)
-    missing = _missing(spec, images)
+    missing = [] if forgiving else _missing(spec, images)
     shares = _shares(draft, images, given)
     split, said = images.split, draft.splits
     if shares is not None:
@@ -74,11 +74,11 @@ def _spec(name: str, entry: dict[str, Any], root: Path) -> DatasetSpec:
     return checked_manifest({"datasets": {name: entry}}, Path(str(root)) / f"{name}.yaml")[name]
 
 
-def _images(spec: DatasetSpec, root: Path) -> ImageTable:
+def _images(spec: DatasetSpec, root: Path, forgiving: bool) -> ImageTable:
     """Return the images, with all faults of their labels collected; AevlpError of the first, and how many more there are."""
     faults: list[DataError] = []
     images = load_images(spec, root, report=faults.append)
-    if faults:
+    if faults and not forgiving:
         more = f" (and {len(faults) - 1:,} faults more)" if len(faults) > 1 else ""
         raise AevlpError(f"{faults[0]}{more}")
     return images

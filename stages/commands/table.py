@@ -2,6 +2,7 @@
 
 from ..data.options import CheckOptions, DatasetsOptions
 from ..experiments.options import CalibrateOptions, CompareOptions, DemoOptions, ReproduceOptions, SweepOptions
+from ..journey.options import RunOptions
 from ..stage_one.options import PseudolabelOptions
 from ..stage_two.options import EvaluateOptions, LossesOptions, PredictOptions, RunsOptions, TrainOptions
 from .build import Command
@@ -9,6 +10,14 @@ from .build import Command
 FIRST, LOOK, COMPARE, CACHES, DATA = "First steps", "Look", "Compare", "Caches", "Data"
 
 COMMANDS = (
+    Command(
+        "run",
+        "journey.run:run",
+        RunOptions,
+        FIRST,
+        "aevlp run photos/ --classes cat,dog",
+        json=True,
+    ),
     Command(
         "check",
         "data.check:check",

@@ -14,6 +14,7 @@ from ...pipeline.manifest.load import load_manifest
 from ..console import Rate, out, print_table, progress_bar, say
 from ..declaration import takes
 from ..results import Table
+from ..sources import MANIFESTS, find_source
 from .options import CheckOptions
 
 SHOWN = 3  # lines of one kind; --json has all
@@ -61,7 +62,7 @@ def check(options: CheckOptions) -> CheckReport:
 
     Raises AevlpError where it cannot be read at all.
     """
-    specs = _asked_for(options.source, options.manifest)
+    specs = _asked_for(options)
     root = options.data_root
     if root is not None and len(specs) > 1:
         raise AevlpError(
@@ -81,13 +82,16 @@ def show(report: CheckReport) -> None:
         _print(name, checked)
 
 
-def _asked_for(name: str, manifest: list[Path] | None) -> Mapping[str, DatasetSpec]:
-    path = Path(name)
-    if path.suffix in (".yaml", ".yml") or path.is_file():
-        if manifest:
+def _asked_for(options: CheckOptions) -> Mapping[str, DatasetSpec]:
+    """Return the data sets that are meant: all of a manifest, or one; of a source that is looked at, faults are left to the "
+    "check."""
+    name = options.source
+    if name is not None and options.dataset is None and name.endswith(MANIFESTS):
+        if options.manifest:
             raise AevlpError(f"{name} is a manifest, and --manifest names another: pass one of the two")
-        return load_manifest(path).datasets
-    return {name: load_manifest(manifest)[name]}
+        return load_manifest(name).datasets
+    spec = find_source(options, forgiving=True).spec
+    return {spec.name: spec}
 
 
 def _checked(spec: DatasetSpec, root: Path, workers: int | None, max_pixels: int) -> Checked:

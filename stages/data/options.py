@@ -9,6 +9,7 @@ import typer
 from ...pipeline.files.image_formats import MAX_PIXELS
 from ..declaration import Options, Progress
 from ..option_types import DataRoot, Manifest, MaxPixels
+from ..source_options import SourceOptions
 
 
 @dataclass(frozen=True)
@@ -29,13 +30,10 @@ class DatasetsOptions(Options):
 
 
 @dataclass(frozen=True)
-class CheckOptions(Options):
+class CheckOptions(SourceOptions):
     """Read a data set once, every image of it, and report what is wrong; exit 1 where training would go wrong."""
 
-    source: Annotated[str, typer.Argument(metavar="DATASET|MANIFEST", help="A data set's name, or a manifest's path.")]
     _: KW_ONLY
-    manifest: Manifest = None
-    data_root: DataRoot = None
     workers: Annotated[int | None, typer.Option(min=1, help="Images opened at a time; default: one a core.")] = None
     max_pixels: MaxPixels = MAX_PIXELS
     progress: Progress = None

@@ -28,6 +28,7 @@ from .labels_plan import PolicyPlan, policy_of
 from .listed_images import check_dataset
 from .options import TrainOptions
 from .recipe import loss_constants, positives_counted, recipe_of
+from .without_labels import has_no_labels, parts_without_labels, require_learner
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,9 @@ def training_data(options: TrainOptions) -> TrainingData:
     opened = (options.backbone or spec.recipe.backbone) != "linear"
     root = data_root(cache, options.data_root, needed=opened)
     there = check_dataset(cache, spec, root, opened) if root.is_dir() else np.ones(len(cache), dtype=bool)
+    gone = tuple(cache.ids[~there].tolist())
+    if has_no_labels(cache):
+        return TrainingData(cache, spec, root, *parts_without_labels(cache, spec, there), gone)
     unknown = ~has_known_label(cache)
     if unknown.any():
         judging = int((unknown & (cache.split != "train")).sum())
@@ -109,7 +113,7 @@ def training_data(options: TrainOptions) -> TrainingData:
     train, val, test = splits(cache, spec.recipe.val_fraction, there)
     if not (cache.observed[train.rows] == POSITIVE).any():
         raise AevlpError(f"{cache.path}: no training image has an observed positive, there is nothing to learn from")
-    return TrainingData(cache, spec, root, train, val, test, tuple(cache.ids[~there].tolist()))
+    return TrainingData(cache, spec, root, train, val, test, gone)
 
 
 def make_plan(options: TrainOptions, data: TrainingData | None = None) -> Plan:
@@ -123,6 +127,9 @@ def make_plan(options: TrainOptions, data: TrainingData | None = None) -> Plan:
     device = own_device(options.device, this_rank())
     data = data or training_data(options)
     cache, spec = data.cache, data.spec
+    if has_no_labels(cache):
+        require_learner(asked.name, loss, cache)
+        say(f"No image has a label: {asked.name} learns from pseudo-labels alone, and is validated by those of damp.")
     if "truth" in loss.reads and cache.truth is None:
         raise AevlpError(f"loss {options.loss} needs full labels, and {cache.path} has none: choose another loss")
     check_names(spec)

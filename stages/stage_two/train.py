@@ -31,6 +31,13 @@ from .settings import recorded, resumed, settings_of
 from .tower import keep_tower
 from .used_labels import labels_used, pseudo_labels_used
 
+# What figures are against -> what is said of it.
+AGAINST = {
+    "truth": "",
+    "observed": " (against observed labels: the full truth is not known)",
+    "pseudo-labels": " (against the pseudo-labels of damp: no label is known)",
+}
+
 
 @takes(TrainOptions)
 def train(options: TrainOptions) -> Run:
@@ -62,8 +69,7 @@ def show(run: Run) -> None:
     figures = f"best validation mAP {100 * (run.best_map or 0):.2f} in epoch {run.best_epoch}"
     if run.test_map is not None:
         figures += f", test mAP {100 * run.test_map:.2f}"
-    against = "" if run.evaluated_by == "truth" else " (against observed labels: the full truth is not known)"
-    print_result(run.folder, f": {figures}{against}")
+    print_result(run.folder, f": {figures}{AGAINST[run.evaluated_by]}")
     evaluate = "" if run.test_map is None else f"aevlp evaluate {run.folder} · "
     out.print(f"next: {evaluate}aevlp predict {run.folder} IMAGE…")
 

@@ -1,0 +1,87 @@
+"""A source -> what it is understood as, its cache, and a classifier trained from that."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from ...pipeline.runtime.ranks import this_rank
+from ...pipeline.score_cache import ScoreCache
+from ..console import out, say
+from ..declaration import takes
+from ..results import Result
+from ..stage_one.options import PseudolabelOptions
+from ..stage_one.pseudolabel import pseudolabel
+from ..stage_two.options import TrainOptions
+from ..stage_two.run import Run
+from ..stage_two.train import show as show_training
+from ..stage_two.train import train
+from ..stage_two.without_labels import NothingToLearn
+from .options import RunOptions
+
+WORKERS = 2  # that decode images for training
+
+
+@dataclass(frozen=True, repr=False)
+class NothingTrained(Result):
+    """What `run` returns where images were scored, and neither a label nor a pseudo-label is there to learn from."""
+
+    cache: Path
+    reason: str
+
+    def summary(self) -> dict[str, Any]:
+        """Return the cache, and why nothing was trained."""
+        return {"cache": self.cache, "reason": self.reason}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the summary as JSON has it."""
+        return {"cache": str(self.cache), "reason": self.reason}
+
+
+@takes(RunOptions)
+def run(options: RunOptions) -> Run | NothingTrained:
+    """Look at a source, score its images into a cache, and train a classifier from it; return the run.
+
+    What is there already, made with these very settings, is taken as it is. Raises AevlpError as `pseudolabel` and `train` do,
+    before anything is written where the source cannot be understood.
+    """
+    cache = pseudolabel(**_of(PseudolabelOptions, options, batch_size=None))
+    try:
+        return train(**_training(cache, options))
+    except NothingToLearn as nothing:
+        say(str(nothing))
+        return NothingTrained(cache.path, str(nothing))
+
+
+def show(result: Run | NothingTrained) -> None:
+    """Print what was made, and what to do next."""
+    if not this_rank().first:
+        return
+    if isinstance(result, NothingTrained):
+        out.print(f"{result.cache}: scored; nothing was trained, as there is neither a label nor a pseudo-label")
+        out.print(f"next: aevlp inspect {result.cache} · the same command with a table of labels as SOURCE")
+        return
+    show_training(result)
+    cache = result.settings["cache"]
+    out.print(f"also: aevlp inspect {_shown(cache)} · aevlp compare {_shown(cache)} --losses an,gr,gpr")
+
+
+def _of(kind: type, options: RunOptions, **instead: Any) -> dict[str, Any]:
+    return {**{field.name: getattr(options, field.name) for field in fields(kind)}, **instead}
+
+
+def _training(cache: ScoreCache, options: RunOptions) -> dict[str, Any]:
+    return _of(
+        TrainOptions,
+        options,
+        cache=cache.path,
+        weights=options.backbone_weights,
+        workers=WORKERS if options.workers is None else options.workers,
+        dataset=None,
+        manifest=None,
+        data_root=None,
+    )
+
+
+def _shown(path: str) -> Path:
+    found = Path(path)
+    return found.relative_to(Path.cwd()) if found.is_relative_to(Path.cwd()) else found
