@@ -1,0 +1,167 @@
+"""One command from what people have to a classifier: `aevlp run`, and what it leaves behind."""
+
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import source_shapes as shapes
+from conftest import call
+from source_shapes import CLASSES
+
+import aevlp
+from aevlp.pipeline.errors import AevlpError
+from aevlp.pipeline.manifest.load import load_manifest
+from aevlp.pipeline.score_cache import open_cache
+from aevlp.stages.stage_two.without_labels import learners
+
+FAST = ("--clip", "scenes", "--grid", 1, "--backbone", "linear", "--epochs", 1, "--workers", 0)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def labels_in(cache: Path) -> list[tuple[str, ...]]:
+    """Return the labels that a cache holds, by the number in each image's name, or its place in a file."""
+    opened = open_cache(cache)
+    known = opened.observed == 1 if opened.truth is None else opened.truth == 1
+    numbers = [int(re.findall(r"\d+", name.rpartition("/")[2])[0]) for name in opened.ids.tolist()]
+    return [tuple(opened.classes[c] for c in known[row].nonzero()[0]) for row in np.argsort(numbers)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", shapes.LABELLED)
+def test_each_shape_becomes_a_classifier_and_its_manifest_gives_the_cache_again(
+    shape: str, here: Path, capsys: pytest.CaptureFixture
+) -> None:
+    given = shapes.labels()
+    source = shapes.LABELLED[shape](here / "pets", given).relative_to(here)
+    assert call("run", source, *FAST) == 0
+    said = capsys.readouterr()
+    cache = next(Path("cache").glob("*.h5"))
+    assert labels_in(cache) == shapes.put_in(shape, given)
+    assert "40 images, 4 classes" in said.err and "next: aevlp predict runs/" in said.out
+    made = cache.read_bytes()
+    assert call("run", cache.with_suffix(".yaml"), "--backbone", "linear", "--epochs", 1, "--workers", 0) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    assert cache.read_bytes() == made
+    assert call("run", source, *FAST) == 0  # the source itself too
+    assert "nothing to do" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_images_without_labels_are_scored_and_trained_on(here: Path, capsys: pytest.CaptureFixture) -> None:
+    """Scenes, whose CLIP knows the classes: what is learnt from no label ranks the truth far better than chance."""
+    assert call("pseudolabel", "--dataset", "scenes", "--limit", 160, "--workers", 0) == 0
+    known = open_cache("cache/scenes.h5")
+    for path in known.paths.tolist():
+        (here / "shots").mkdir(exist_ok=True)
+        shutil.copy(here / "data/scenes" / path, here / "shots")
+    damp = "damp: {temperature: 0.09, eta: 0.3, threshold: 0.2, top_k: 4, negative_ratio: 0.5}"
+    classes = ("--classes", ",".join(known.classes))
+    asked = ("shots", *classes, "--clip", "scenes", "--grid", 2, "--key", damp, "--workers", 0)
+    assert call("run", *asked, "--backbone", "linear", "--epochs", 8, "--loss", "an-pl") == 0
+    said = capsys.readouterr()
+    assert "No image has a label: an-pl learns from pseudo-labels alone" in said.err
+    cache = open_cache("cache/shots.h5")
+    assert cache.truth is None and not cache.observed.any() and set(cache.split.tolist()) == {"train"}
+    names = [Path(name).name for name in known.paths.tolist()]
+    truth = dict(zip(names, known.truth, strict=True))
+    positive = np.array([truth[name] for name in cache.ids.tolist()])
+    assert np.mean(positive[cache.codes(load_manifest("cache/shots.yaml")["shots"].damp.settings("paper")) == 1]) > 0.7
+    assert call("predict", "runs/shots-an-pl-linear-seed0", "shots", "--output", "found.csv", "--workers", 0) == 0
+
+
+def test_a_loss_of_observed_labels_names_those_that_need_none(here: Path, capsys: pytest.CaptureFixture) -> None:
+    shapes.pictures(here / "pets", shapes.labels(6))
+    asked = ("pets", "--classes", "cat,dog", *FAST, "--loss", "an")
+    assert call("run", *asked) == 1
+    said = capsys.readouterr().err
+    assert all(name in said for name in learners()) and "--policy damp" in said
+    assert {"gpr", "an-pl", "vlpl"} <= set(learners()) and not {"an", "bce", "cap", "em"} & set(learners())
+
+
+def test_nothing_is_written_where_a_source_is_not_understood(here: Path, capsys: pytest.CaptureFixture) -> None:
+    shapes.pictures(here / "pets", shapes.labels(6))
+    for source, *options in (("pets",), ("nowhere",), ("pets", "--classes", "cat"), ("pets", "--classes", "cat,Cat")):
+        for command in ("run", "pseudolabel", "check"):
+            before = sorted(here.rglob("*"))
+            assert call(command, source, *options) == 1
+            assert capsys.readouterr().err.count("error: ") == 1
+            assert sorted(here.rglob("*")) == before
+
+
+def test_a_name_that_is_a_folder_too_is_asked_about(here: Path, capsys: pytest.CaptureFixture) -> None:
+    shapes.pictures(here / "voc", shapes.labels(6))
+    assert call("run", "voc", "--classes", "cat,dog") == 1
+    assert "--dataset voc, or ./voc" in capsys.readouterr().err
+    assert call("pseudolabel") == 1
+    assert "no SOURCE" in capsys.readouterr().err
+    assert call("run", "vocs") == 1
+    assert "no data set of the manifest (known are" in capsys.readouterr().err
+
+
+def test_options_become_keys_of_the_entry(here: Path) -> None:
+    source = shapes.one_hot(here / "pets", shapes.labels())
+    found = aevlp.pseudolabel(
+        source, clip="scenes", grid=1, split_by="train=0.5,test=0.5", key=["label_columns: [cat, dog]"], workers=0
+    )
+    entry = load_manifest("cache/mine.yaml")["mine"]
+    assert found.classes == ["cat", "dog"]
+    assert entry.split_by is not None and entry.split_by.content == {"train": 0.5, "test": 0.5}
+    assert (entry.clip.model, entry.damp.grid) == ("scenes", 1)
+    assert entry.default_root() == here / "pets"
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "expected"),
+    [
+        ("--split-by", "train=0.5", "make 1 together"),
+        ("--split-by", "a=0.5,b=0.5", "a split is train, val or test"),
+        ("--split-by", "half", "expected shares as train=0.7"),
+        ("--key", "label_form", "expected a key and its value"),
+        ("--key", "colour: red", "colour: unknown key"),
+        ("--key", "a: [", "is not YAML"),
+        ("--label-column", "tag", "unknown column 'tag'.*--label-column"),
+        ("--image-column", "picture", "unknown column 'picture'.*--image-column"),
+        ("--split-column", "part", "unknown column 'part'.*--split-column"),
+        ("--classes", "cat,dog", "unknown class"),
+        ("--data-root", ".", "leave --data-root out"),
+        ("--dataset", "voc", "pass one of them"),
+    ],
+)
+def test_an_option_that_does_not_fit_is_refused(
+    option: str, value: str, expected: str, here: Path, capsys: pytest.CaptureFixture
+) -> None:
+    source = shapes.comma(here / "pets", shapes.labels())
+    assert call("pseudolabel", source, option, value) == 1
+    said = capsys.readouterr().err
+    assert re.search(expected, said), said
+    assert not (here / "cache").exists()
+
+
+def test_a_manifest_of_several_is_asked_about(here: Path) -> None:
+    (here / "two.yaml").write_text(
+        "datasets:\n" + "".join(f"  {n}: {{title: {n}, format: images, classes: [a, b]}}\n" for n in ("one", "two"))
+    )
+    with pytest.raises(AevlpError, match="holds 2 data sets: say which as --dataset one, two"):
+        aevlp.pseudolabel("two.yaml")
+    with pytest.raises(AevlpError, match="says its classes: change it there"):
+        aevlp.pseudolabel("two.yaml", dataset="one", classes=list(CLASSES))
+
+
+def test_the_check_of_a_source_lists_its_faults(here: Path) -> None:
+    source = shapes.comma(here / "pets", shapes.labels())
+    (here / "pets" / "000.png").unlink()
+    (here / "pets" / "001.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    source.write_text(source.read_text() + ",7,cat\n")
+    kinds = {row["kind"] for row in aevlp.check(source)}
+    assert {"missing image", "unreadable image", "bad row"} <= kinds
+    assert not (here / "cache").exists()
+    (here / "shots").mkdir()
+    shapes.draw(here / "shots", ["a.png", "b.png", "c.png"])
+    assert not aevlp.check("shots", classes="cat,dog").failed
