@@ -55,8 +55,8 @@ def parts_without_labels(cache: ScoreCache, spec: DatasetSpec, there: np.ndarray
     policy = policy_with("damp", spec, compat, {}).create()
     if not (label(cache, train, policy).codes == POSITIVE).any():
         raise NothingToLearn(
-            f"{cache.path}: no image has a label, and none a pseudo-label: lower `threshold` or `temperature` under `damp` in the "
-            f"manifest entry of {spec.name}, no image is scored again; or give some labels in a table"
+            f"{cache.path}: no image has a label, and none a pseudo-label: lower `threshold` or `temperature` under `damp` in "
+            f"the manifest entry of {spec.name}, no image is scored again; or give some labels in a table"
         )
     said = (label(cache, val, policy).codes == POSITIVE).astype(np.int8)
     return Split(train, cache.observed[train]), Split(val, said), Split(rows[:0], cache.observed[:0])
