@@ -1,5 +1,6 @@
 """What a manifest may say of a data set: one class a format on disk, each key checked."""
 
+from os.path import normpath
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
 
@@ -67,7 +68,8 @@ class DatasetSpec(Section, frozen=True):
         if self.manifest_path == PACKAGED:
             return Path("data") / self.name
         root = location(self.root or ".")
-        return root if isinstance(root, RemotePath) else self.manifest_path.parent / root
+        # Not `cache/../photos`: the folder of a manifest that is about to be written may not be there yet.
+        return root if isinstance(root, RemotePath) else Path(normpath(self.manifest_path.parent / root))
 
     @model_validator(mode="before")
     @classmethod

@@ -54,7 +54,7 @@ def write_entry(found: Understood, path: Path) -> None:
 def _root(root: Path, path: Path) -> str:
     if isinstance(root, RemotePath) or root.is_absolute():
         return str(root)
-    return Path(os.path.relpath(root.absolute(), path.absolute().parent)).as_posix()
+    return Path(os.path.relpath(root.absolute(), path.resolve().parent)).as_posix()
 
 
 def _simple(value: Any) -> Any:

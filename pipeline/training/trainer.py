@@ -232,11 +232,8 @@ class Trainer:
                     f"{folder.best_file} holds the weights of epoch {about['epoch']}, and the best epoch is {best['epoch']}: a "
                     f"damaged state led back before both; start a new run"
                 )
-        by = (
-            {}
-            if self.cache.truth is not None
-            else {"evaluated_by": "observed" if self.cache.observed.any() else "pseudo-labels"}
-        )
+        against = "observed" if self.cache.observed.any() else "pseudo-labels"
+        by = {} if self.cache.truth is not None else {"evaluated_by": against}
         measured = {"best_epoch": best["epoch"], **by}
         logits = None
         if len(self.test.rows):
