@@ -57,14 +57,12 @@ def train(arguments: list[str], said: Path) -> None:
 
 
 def start(options: argparse.Namespace, cache: Path, run: Path) -> BaseProcess:
-    """Start training, or go on with it, and return once it has said its first line.
+    """Start training, or resume it by the same command, and return once it has said its first line.
 
     The process is forked off this one, which has imported everything: it starts at once, and shares nothing but what is on disk.
     """
     arguments = ["train", "--cache", cache, "--backbone", options.backbone, "--epochs", options.epochs, "--run", run]
     arguments += ["--workers", options.workers, "--save-minutes", 0]
-    if (run / "settings.json").exists():
-        arguments.append("--resume")
     said = run.with_suffix(".txt")
     said.unlink(missing_ok=True)
     process = multiprocessing.get_context("fork").Process(target=train, args=([str(a) for a in arguments], said))

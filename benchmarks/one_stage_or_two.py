@@ -24,7 +24,7 @@ from aevlp.pipeline.clip.encoder import RANDOM
 from aevlp.pipeline.score_cache import open_cache
 from aevlp.pipeline.training.distributed import joined
 from aevlp.stages.stage_one import plan as scoring_plan
-from aevlp.stages.stage_two.train import Options
+from aevlp.stages.stage_two.options import TrainOptions
 
 FLIPS = 2
 ONE, FIRST, SECOND = "one stage, an epoch", "stage one", "stage two, an epoch"
@@ -77,7 +77,7 @@ def main() -> None:
 
         cache = folder / "generated.h5"
         first(cache)
-        given = Options(
+        given = TrainOptions(
             cache, backbone=options.backbone, weights=RANDOM, device=options.device, workers=options.workers
         )
         began = perf_counter()

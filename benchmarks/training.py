@@ -38,9 +38,9 @@ from aevlp.pipeline.training.loop import Batches, autocast, train_epoch
 from aevlp.pipeline.training.state import Progress
 from aevlp.stages.console import silent
 from aevlp.stages.stage_one import plan as scoring_plan
-from aevlp.stages.stage_two.classifiers import new_classifier
-from aevlp.stages.stage_two.plan import precision
-from aevlp.stages.stage_two.train import Options, classifier_inputs, make_plan
+from aevlp.stages.stage_two.classifiers import classifier_inputs, new_classifier
+from aevlp.stages.stage_two.options import TrainOptions
+from aevlp.stages.stage_two.plan import make_plan, precision
 
 
 class Epoch(NamedTuple):
@@ -54,7 +54,7 @@ class Epoch(NamedTuple):
 class StageTwo:
     """Stage two's own epochs on all images of a cache, without what surrounds them: validation, saving, metrics."""
 
-    def __init__(self, options: Options, processes: Processes) -> None:
+    def __init__(self, options: TrainOptions, processes: Processes) -> None:
         self.options, self.processes = options, processes
         with silent():
             self.plan = make_plan(options)
@@ -221,7 +221,7 @@ def main() -> None:
         cache = small_cache(folder, paths, options.classes, options.size, batch, options.device)
 
         def stage_two(image_cache: Path | None) -> StageTwo:
-            given = Options(
+            given = TrainOptions(
                 cache,
                 backbone=options.backbone,
                 weights=RANDOM,

@@ -91,7 +91,7 @@ def test_a_run_is_judged_by_its_best_weights_on_the_split(
     for options, threshold in cases:
         call(run_path, **options)
         found = json.loads(capsys.readouterr().out)
-        assert (found["run"], found["split"], found["judged_by"]) == (str(run_path), "train", "truth")
+        assert (found["run"], found["split"], found["evaluated_by"]) == (str(run_path), "train", "truth")
         assert found["images"] == len(truth) == 10
         assert list(found["classes"]) == ["red", "green", "blue"]
         assert list(found["at_k"]) == ["1", "3"]
@@ -108,7 +108,7 @@ def test_the_interval_is_that_of_this_one_run(
     found = evaluate.measure(logits, truth, ["red", "green", "blue"], 0.5)
     assert found["map_interval"] == {"level": 0.95, "low": expected.low, "high": expected.high, "reason": None}
     assert expected.low < found["map"] < expected.high
-    evaluate._report({"run": "r", "split": "test", "images": 30, "judged_by": "truth", **found})
+    evaluate.show(evaluate.Evaluation("r", "test", 30, "truth", **found))
     mean, low, high = (f"{100 * value:.2f}" for value in (found["map"], expected.low, expected.high))
     assert f"mAP {mean} (95 % interval: {low} to {high}), micro" in " ".join(capsys.readouterr().out.split())
 

@@ -67,7 +67,7 @@ def resumed(options: TrainOptions) -> TrainOptions:
     Options that name no run, but `resume`, are returned as they are.
     """
     run, cache = options.run, options.cache
-    if run is None and cache is not None and cache.is_dir() and cache.suffix != ".parquet":
+    if run is None and cache is not None and cache.suffix not in (".h5", ".parquet"):
         run, cache = cache, None
     if run is None:
         return options
