@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from process_marks import marked
 from s3_store import S3Store, s3_store
 
 from aevlp.pipeline.clip import towers
@@ -52,6 +53,10 @@ TINY_CLIP = """
  "vision_cfg": {"image_size": 32, "layers": [1, 1, 1, 1], "width": 8, "head_width": 16},
  "text_cfg": {"context_length": 12, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}}
 """
+
+
+pytest_runtest_setup = pytest.hookimpl(wrapper=True)(marked)
+pytest_runtest_call = pytest.hookimpl(wrapper=True)(marked)
 
 
 def draw_blocks(folder: Path, train_images: int = 12, test_images: int = 4) -> None:

@@ -5,12 +5,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import aevlp
 
 HEAVY = ("torch", "open_clip", "timm", "h5py", "pyarrow", "numpy", "typer", "rich", "pydantic")
 STUB = Path(aevlp.__file__).with_suffix(".pyi")
 
 
+@pytest.mark.process
 def test_importing_loads_nothing_heavy(tmp_path: Path) -> None:
     program = f"import sys, aevlp; aevlp.__version__; dir(aevlp); print([n for n in {HEAVY} if n in sys.modules])"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path)

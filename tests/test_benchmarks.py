@@ -143,6 +143,7 @@ def test_the_size_that_a_clip_takes_is_known_of_resnets_too(tmp_path: Path) -> N
         assert generated.input_size(generated.random_clip(str(path), torch.device("cpu"))[1]) == 32
 
 
+@pytest.mark.process
 def test_stage_one(figures, tmp_path: Path) -> None:
     found = figures(
         "stage_one", "--clip", small_clip(tmp_path), "--count", 3, "--grid", 2, "--workers", 1, "--tower", "torch"
@@ -151,6 +152,7 @@ def test_stage_one(figures, tmp_path: Path) -> None:
     assert "was the limit" in found["notes"][0]
 
 
+@pytest.mark.process
 @pytest.mark.slow
 def test_one_stage_or_two(figures, tmp_path: Path) -> None:
     words = ("--backbone", "test_resnet", "--size", 32, "--count", 6, "--batch", 3, "--grid", 2, "--tower", "torch")
@@ -161,6 +163,7 @@ def test_one_stage_or_two(figures, tmp_path: Path) -> None:
     assert times["each further loss"] == pytest.approx(one / second)
 
 
+@pytest.mark.process
 @pytest.mark.slow
 def test_training(figures) -> None:
     found = figures("training", "--backbone", "test_resnet", "--size", 32, "--count", 6, "--batch", 3, "--workers", 1)
@@ -169,6 +172,7 @@ def test_training(figures) -> None:
     assert all(0 < share < 100 for share in waiting.values())
 
 
+@pytest.mark.process
 @pytest.mark.slow
 def test_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, script = tmp_path / "figures.json", str(BENCHMARKS / "memory.py")

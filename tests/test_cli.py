@@ -166,6 +166,7 @@ def test_missing_data_set_says_where_it_looked_and_how_to_get_it(tmp_path: Path,
     assert str(tmp_path / "VOCdevkit") in error and "VOCtrainval_11-May-2012.tar" in error and "--data-root" in error
 
 
+@pytest.mark.process
 def test_help_does_not_import_what_a_command_needs() -> None:
     code = (
         "import sys\nfrom aevlp.stages.commands.app import main\n"
@@ -186,6 +187,7 @@ def test_folders_are_searched_through_and_each_image_counts_once(tmp_path: Path)
     assert [p.name for p in found] == ["1.jpg", "2.PNG"]
 
 
+@pytest.mark.process
 def test_a_signal_that_python_cannot_raise_at_once_is_not_lost() -> None:
     """An exception in the callback of a weak reference is swallowed; what ends a job may come there too."""
     program = """

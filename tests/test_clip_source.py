@@ -443,6 +443,7 @@ def endpoint(tmp_path: Path) -> Iterator[str]:
     server.server_close()
 
 
+@pytest.mark.process
 @pytest.mark.slow
 def test_a_repository_is_fetched_once(data: Path, endpoint: str, tmp_path: Path) -> None:
     environment = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path / "home"), "HF_HUB_DISABLE_XET": "1"}

@@ -432,6 +432,7 @@ def test_a_signal_ends_all_processes_with_their_states_saved(here: Path, cache_p
         np.testing.assert_array_equal(RunFolder(one.run).load_test()[1], RunFolder(other.run).load_test()[1])
 
 
+@pytest.mark.process
 @pytest.mark.slow
 def test_processes_end_with_the_one_that_was_killed(here: Path, cache_path: Path) -> None:
     options = [
@@ -467,6 +468,7 @@ def test_processes_end_with_the_one_that_was_killed(here: Path, cache_path: Path
     assert all(run.state_files() for run in runs) and not any(run.finished() for run in runs)
 
 
+@pytest.mark.process
 @pytest.mark.slow
 def test_on_scenes_pseudo_labels_are_worth_their_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

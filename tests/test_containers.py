@@ -262,6 +262,7 @@ def test_offsets_that_lead_out_of_a_mapped_file_are_refused(tmp_path: Path) -> N
     refused(lambda: size(file / "image" / "1"), file)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("name", ["rows.parquet", "stream.arrow", "file.arrow"])
 def test_the_images_of_a_file_are_never_all_in_memory(tmp_path: Path, name: str) -> None:
     """In a process of its own, as pyarrow counts what a process ever held."""
@@ -277,6 +278,7 @@ def test_the_images_of_a_file_are_never_all_in_memory(tmp_path: Path, name: str)
     assert int(output(program, tmp_path / name)) < 2_000_000
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("start", ["fork", "spawn"])
 def test_every_process_reads_the_same(tmp_path: Path, start: str) -> None:
     """The parent has read before: what it keeps is inherited by a fork."""
@@ -295,6 +297,7 @@ def test_every_process_reads_the_same(tmp_path: Path, start: str) -> None:
     assert [read_bytes(path) for path in paths] == expected
 
 
+@pytest.mark.process
 def test_a_tar_is_read_without_pyarrow(tmp_path: Path) -> None:
     write_tar(tmp_path / "a.tar", {"1.jpg": b"x"})
     program = (

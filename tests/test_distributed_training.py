@@ -71,6 +71,7 @@ def assert_alike(found: Path, expected: Path) -> None:
     np.testing.assert_allclose(logits, expected_logits, atol=2e-5)
 
 
+@pytest.mark.process
 def test_no_thread_of_the_group_outlives_a_training(vit_cache: Path, tmp_path: Path) -> None:
     """One that does can abort Python's own end, and with it a training that is done."""
     program = tmp_path / "program.py"
@@ -84,6 +85,7 @@ def test_no_thread_of_the_group_outlives_a_training(vit_cache: Path, tmp_path: P
     assert out.count("threads []") == 2, out + err
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("backbone", "loss"),
     [
@@ -105,6 +107,7 @@ def test_two_processes_train_as_one_does(vit_cache: Path, tmp_path: Path, backbo
     assert err.count("epoch 2: loss") == 1 and out.count("best validation mAP") == 1  # one of them speaks
 
 
+@pytest.mark.process
 @pytest.mark.slow
 def test_a_run_goes_on_with_another_number_of_processes(vit_cache: Path, tmp_path: Path) -> None:
     """Two processes are terminated, one goes on and is interrupted, and two finish it."""
@@ -141,6 +144,7 @@ def test_a_run_goes_on_with_another_number_of_processes(vit_cache: Path, tmp_pat
     assert_alike(folder.path, alone)
 
 
+@pytest.mark.process
 def test_a_loss_sees_the_whole_batch_in_every_process(tmp_path: Path) -> None:
     script = Path(__file__).with_name("distributed_training.py")
     (tmp_path / "alone").mkdir()
@@ -164,6 +168,7 @@ def test_a_loss_sees_the_whole_batch_in_every_process(tmp_path: Path) -> None:
         assert talked["left"] == [(silent, raised, silent)[number], (raised, silent, silent)[number], "went on"]
 
 
+@pytest.mark.process
 @pytest.mark.slow
 def test_a_mistake_is_said_once(vit_cache: Path, tmp_path: Path) -> None:
     process = training(2, vit_cache, tmp_path / "run", "--loss", "gpt")

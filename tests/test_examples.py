@@ -10,6 +10,7 @@ import pytest
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("name", ["plain_pytorch", "hugging_face_trainer"])
 def test_an_example_trains(name: str, cache_path: Path) -> None:
     if name == "hugging_face_trainer":

@@ -176,6 +176,7 @@ BIG = {"grid": 12, "storage": "float32", "store": "embedding"}  # some 20 kB an 
 BIG_OPTIONS = [text for name, value in BIG.items() for text in (f"--{name}", str(value))]
 
 
+@pytest.mark.process
 @FORMATS
 def test_a_full_disk_is_one_line_and_what_was_finished_is_kept(
     blocks: Path, tmp_path: Path, scored: list[int], suffix: str
@@ -221,6 +222,7 @@ def test_hdf5_survives_a_disk_that_is_full_at_any_write(
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.process
 def test_a_target_that_is_read_only_is_one_line(blocks: Path, tmp_path: Path, scored: list[int]) -> None:
     with small_disk(tmp_path / "disk", "4m") as disk:
         cache = disk / "new" / "folder" / "c.h5"
@@ -241,6 +243,7 @@ def test_a_target_that_is_read_only_is_one_line(blocks: Path, tmp_path: Path, sc
         insist_on_whole(cache)
 
 
+@pytest.mark.process
 def test_parts_on_a_read_only_disk_are_one_line(blocks: Path, tmp_path: Path, place: Path) -> None:
     cache = place / "c.h5"
     with small_disk(place / "c.h5.parts", "4m") as disk:
@@ -325,6 +328,7 @@ STEPS: dict[
 }
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     "step, suffix", [*((step, "h5") for step in STEPS), *((step, "parquet") for step in list(STEPS)[4:])]
 )
@@ -344,6 +348,7 @@ def test_kill_9_loses_nothing_that_was_finished(
     )
 
 
+@pytest.mark.process
 @FORMATS
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_in_the_merge_ends_it_in_one_line(
@@ -407,6 +412,7 @@ def is_running(pid: int) -> bool:
 needs_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="reads /proc")
 
 
+@pytest.mark.process
 @needs_proc
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_signal_to_all_processes_while_scoring_ends_them_in_one_line(
@@ -426,6 +432,7 @@ def test_a_signal_to_all_processes_while_scoring_ends_them_in_one_line(
     assert not list((place / "c.h5.parts").glob(".*"))
 
 
+@pytest.mark.process
 @needs_proc
 def test_a_worker_that_the_kernel_kills_is_one_line(blocks: Path, place: Path, scored: list[int]) -> None:
     cache = place / "c.h5"
@@ -442,6 +449,7 @@ def test_a_worker_that_the_kernel_kills_is_one_line(blocks: Path, place: Path, s
     insist_on_whole(cache)
 
 
+@pytest.mark.process
 @needs_proc
 def test_workers_that_outlive_kill_9_hold_no_lock(blocks: Path, place: Path) -> None:
     cache = place / "c.h5"
@@ -461,6 +469,7 @@ def test_workers_that_outlive_kill_9_hold_no_lock(blocks: Path, place: Path) -> 
                 os.kill(worker, signal.SIGKILL)
 
 
+@pytest.mark.process
 def test_two_runs_at_once_score_each_image_once(blocks: Path, tmp_path: Path, place: Path) -> None:
     cache, log = place / "c.h5", tmp_path / "log"
     begun, begin = os.pipe()
@@ -510,6 +519,7 @@ def test_a_clock_that_steps_between_runs_changes_nothing(
     insist_on_whole(place / "c.h5")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("seconds", [-5, 5])
 def test_a_touched_image_is_named_and_what_the_error_says_helps(
     data: Path, tmp_path: Path, place: Path, scored: list[int], seconds: int
@@ -702,6 +712,7 @@ def test_300_of_1000_images_that_cannot_be_read_are_counted(
     assert np.flatnonzero(status == "unreadable").tolist() == sorted(bad.tolist()) and (status == "ok").sum() == 700
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("strict", [False, True])
 def test_no_image_that_can_be_read_is_one_line_and_leaves_nothing(
     data: Path, tmp_path: Path, place: Path, strict: bool
@@ -734,6 +745,7 @@ def test_a_decompression_bomb_is_a_row_with_a_reason(data: Path, place: Path) ->
 ODD_NAMES = ["a\nb.png", "🦊 \u202e.png", "a" * 251 + ".png", 'q"u,o;te.png', " .png", "#[x]{y}%20.png", "c:\\d.png"]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("table", ["labels.csv", "labels.jsonl"])
 def test_odd_names_go_through_both_stages(
     data: Path, tmp_path: Path, place: Path, capsys: pytest.CaptureFixture, table: str
@@ -771,6 +783,7 @@ def test_odd_names_go_through_both_stages(
     in_child(tmp_path, command(data, cache)).insist_on_one_line("a b.png has changed since its part was made")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     "number, workers",
     [(errno.EMFILE, 0), (errno.ENFILE, 0), (errno.ENOMEM, 0), (errno.ESTALE, 0), (errno.EIO, 0), (errno.EIO, 2)],
@@ -808,6 +821,7 @@ def test_a_file_that_may_not_be_read_is_a_row(blocks: Path, place: Path, monkeyp
     assert cache.status[9] == "unreadable" and cache.reason[9].endswith("09.png: Permission denied")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     "error, said",
     [
@@ -830,6 +844,7 @@ def test_memory_that_does_not_suffice_is_one_line(
     insist_on_whole(cache)
 
 
+@pytest.mark.process
 def test_shared_memory_that_is_full_is_one_line_and_nobody_waits(blocks: Path, tmp_path: Path, place: Path) -> None:
     def refuse(_: torch.Tensor) -> None:
         raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)")
@@ -855,6 +870,7 @@ def test_a_fault_of_the_program_itself_is_not_taken_for_memory(
 # Starting anew
 
 
+@pytest.mark.process
 def test_restart_is_refused_while_another_process_scores(blocks: Path, place: Path) -> None:
     cache = place / "c.h5"
     with stopped_after(2):
@@ -878,6 +894,7 @@ def test_restart_is_refused_while_another_process_scores(blocks: Path, place: Pa
     insist_on_whole(cache)
 
 
+@pytest.mark.process
 def test_ctrl_c_at_the_question_deletes_nothing(blocks: Path, tmp_path: Path, place: Path) -> None:
     cache = place / "c.h5"
     with stopped_after(2):
@@ -893,6 +910,7 @@ def test_ctrl_c_at_the_question_deletes_nothing(blocks: Path, tmp_path: Path, pl
     assert len(parts(cache)) == 2
 
 
+@pytest.mark.process
 def test_a_cache_that_is_damaged_can_be_replaced(blocks: Path, tmp_path: Path, place: Path) -> None:
     cache = place / "c.h5"
     cache.write_bytes(b"half a cache")

@@ -253,6 +253,7 @@ print(json.dumps([before, started]), file=sys.stderr)
 """
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("part", ["reading", pytest.param("whole", marks=pytest.mark.slow)])
 def test_a_check_of_files_of_every_kind_starts_no_program_and_reads_or_names_each(tmp_path: Path, part: str) -> None:
     """Traced from within and by a stand-in for Ghostscript; Pillow left to itself shows that both see it."""

@@ -97,6 +97,7 @@ def noted(use: Callable[[], object]) -> list[str]:
 # Held open
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("opening", OPENINGS.values(), ids=OPENINGS)
 def test_a_cache_that_is_held_open_is_in_use_and_nothing_else_is_said(
     path: Path, opening: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
@@ -112,6 +113,7 @@ def test_a_cache_that_is_held_open_is_in_use_and_nothing_else_is_said(
         assert path.read_bytes() == before
 
 
+@pytest.mark.process
 def test_the_scoring_command_never_advises_to_restart_for_a_lock(
     blocks: Path, cache_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -130,11 +132,13 @@ def test_the_scoring_command_never_advises_to_restart_for_a_lock(
     assert "it is closed now" in printed.err and "nothing to do" in printed.out
 
 
+@pytest.mark.process
 def test_a_cache_that_others_only_read_is_read(path: Path) -> None:
     with held(path, "file = h5py.File(path, 'r')"):
         assert noted(lambda: find_faults(open_whole_cache(path))) == []
 
 
+@pytest.mark.process
 def test_what_is_opened_for_writing_while_it_is_read_is_not_called_damaged(path: Path) -> None:
     cache = open_cache(path)
     with held(path, READ_WRITE), pytest.raises(UnreadableNow, match="in use by another program"):
@@ -146,6 +150,7 @@ def test_what_is_opened_for_writing_while_it_is_read_is_not_called_damaged(path:
 # Left
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(("opening", "same_bytes"), LEFT.values(), ids=LEFT)
 def test_what_was_left_is_recovered_once_and_said(path: Path, opening: str, same_bytes: bool) -> None:
     whole, content = path.read_bytes(), list(open_cache(path).rows())
@@ -166,6 +171,7 @@ def test_what_was_left_is_recovered_once_and_said(path: Path, opening: str, same
     assert [file.name for file in path.parent.iterdir()] == ["a.h5"]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("command", ["inspect", "verify"])
 def test_the_commands_say_that_a_cache_was_recovered(path: Path, command: str, capsys: pytest.CaptureFixture) -> None:
     with held(path, READ_WRITE):
@@ -176,6 +182,7 @@ def test_the_commands_say_that_a_cache_was_recovered(path: Path, command: str, c
     assert "closed" not in capsys.readouterr().err
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("change", CHANGED.values(), ids=CHANGED)
 @pytest.mark.parametrize("opened", [open_cache, open_whole_cache])
 def test_what_is_not_what_was_written_is_refused_and_kept(
@@ -190,6 +197,7 @@ def test_what_is_not_what_was_written_is_refused_and_kept(
     assert path.read_bytes() == before
 
 
+@pytest.mark.process
 def test_damage_that_hangs_hdf5_ends_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with held(path, f"{READ_WRITE}; file.attrs['a'] = 1; file.flush()"):
         pass
@@ -199,6 +207,7 @@ def test_damage_that_hangs_hdf5_ends_too(path: Path, monkeypatch: pytest.MonkeyP
         open_cache(path)
 
 
+@pytest.mark.process
 def test_a_file_that_cannot_be_written_to_is_read_as_it_was(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = open_cache(path).similarity(slice(None))
     with held(path, READ_WRITE):
@@ -219,6 +228,7 @@ def test_a_file_that_cannot_be_written_to_is_read_as_it_was(path: Path, monkeypa
     assert path.read_bytes() == before
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
 def test_a_file_system_without_locks_is_read(path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     def no_locks(*_: object) -> None:
@@ -254,6 +264,7 @@ def test_a_file_that_may_not_be_read_is_not_called_damaged(
 # Parts
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("opening", [READ_WRITE, "file = h5py.File(path, 'a')", LEFT["swmr"][0]])
 def test_a_part_that_was_opened_is_whole(tmp_path: Path, opening: str) -> None:
     header, content = random_cache(rows=5)
@@ -279,6 +290,7 @@ def test_the_checksum_is_hdf5s_own(layout: str, sizes: list[int]) -> None:
     assert open_elsewhere._checksum(superblock[:-4]) == superblock[-4:]
 
 
+@pytest.mark.process
 def test_only_a_whole_superblock_with_the_note_is_changed(path: Path) -> None:
     whole = path.read_bytes()
     with held(path, READ_WRITE):

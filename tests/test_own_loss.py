@@ -38,6 +38,7 @@ def blocks_of(text: str, language: str) -> list[str]:
     return [body for kind, body in FENCED.findall(text) if kind == language]
 
 
+@pytest.mark.process
 def test_the_walk_through_adds_a_loss_without_touching_the_project(tmp_path: Path, cache_path: Path) -> None:
     text = DOCS.read_text(encoding="utf-8")
     (focal,), (setup,) = blocks_of(text, "python"), blocks_of(text, "toml")
@@ -289,6 +290,7 @@ def test_a_loss_that_prints_leaves_one_json_object_on_standard_output(
     assert "called" in printed.err
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     ("how", "jobs"),
     [

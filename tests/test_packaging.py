@@ -90,6 +90,7 @@ def test_the_pipeline_never_imports_a_stage() -> None:
                 assert not (node.module or "").startswith("aevlp"), f"{path}, line {node.lineno}"
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     "module", ["aevlp.stages.commands.app", "aevlp.pipeline.manifest.load", "aevlp.pipeline.datasets"]
 )
@@ -98,6 +99,7 @@ def test_a_fresh_interpreter_loads_no_heavy_library(module: str) -> None:
     assert run(program).strip() == "[]"
 
 
+@pytest.mark.process
 def test_help_loads_no_heavy_library() -> None:
     program = f"""
 import sys
@@ -110,6 +112,7 @@ except SystemExit as end:
     assert run(program).strip().endswith("ended with 0 []")
 
 
+@pytest.mark.process
 def test_the_packaged_manifest_is_found_from_anywhere() -> None:
     program = "from aevlp.pipeline.manifest.load import load_manifest; print(*load_manifest().datasets)"
     assert {"scenes", "voc", "coco", "nuswide", "cub"} <= set(run(program).split())

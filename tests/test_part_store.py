@@ -203,6 +203,7 @@ def test_a_file_in_the_place_of_the_folder_is_one_clear_line(tmp_path: Path) -> 
     assert (tmp_path / "voc.h5.parts").read_text() == "mine"
 
 
+@pytest.mark.process
 def test_a_claim_excludes_other_processes_until_its_own_is_killed(tmp_path: Path) -> None:
     store = a_store(tmp_path, rows=3, size=1)
     first, second, _ = store.shards
@@ -222,6 +223,7 @@ def test_a_claim_excludes_other_processes_until_its_own_is_killed(tmp_path: Path
         assert not mine  # published: nothing is scored twice
 
 
+@pytest.mark.process
 def test_the_lock_of_a_cache_ends_with_the_process_that_holds_it(tmp_path: Path) -> None:
     target = tmp_path / "voc.h5"
     with held_elsewhere(exclusive(target)) as holder:

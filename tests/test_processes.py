@@ -109,6 +109,7 @@ def output_of(process: subprocess.Popen[str]) -> str:
     return printed
 
 
+@pytest.mark.process
 @pytest.mark.parametrize(
     "processes", [pytest.param(1, marks=pytest.mark.slow), 2, pytest.param(4, marks=pytest.mark.slow)]
 )
@@ -123,6 +124,7 @@ def test_torchrun_shares_the_work_and_one_process_speaks(work: Work, expected: d
     assert [path.name for path in work.cache.parent.glob("*shared*")] == ["shared.h5"]
 
 
+@pytest.mark.process
 def test_the_others_finish_what_a_killed_rank_has_left(work: Work, expected: dict) -> None:
     ranks = work.start(forks=3, seconds=0.4)
     work.wait_for(3)
@@ -137,6 +139,7 @@ def test_the_others_finish_what_a_killed_rank_has_left(work: Work, expected: dic
     )
 
 
+@pytest.mark.process
 def test_a_second_run_helps_and_others_are_refused(
     work: Work, expected: dict, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -175,6 +178,7 @@ def killed(arguments: list[object], *, images: int, kills: int, processes: int, 
     return done.stdout
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("processes", [1, 3])
 def test_kills_at_any_moment_change_nothing(blocks: Path, tmp_path: Path, processes: int) -> None:
     blocks_here = [
@@ -189,6 +193,7 @@ def test_kills_at_any_moment_change_nothing(blocks: Path, tmp_path: Path, proces
     assert said.startswith("6 kills") and said.rstrip().endswith("equal in every byte")
 
 
+@pytest.mark.process
 @pytest.mark.slow
 @pytest.mark.parametrize("processes", [1, 3])
 def test_many_kills_change_nothing(tmp_path: Path, processes: int) -> None:

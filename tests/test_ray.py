@@ -67,6 +67,7 @@ def actors_of(driver: int) -> set[int]:
     }
 
 
+@pytest.mark.process
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the actors in /proc")
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_the_cache_is_equal_though_an_actor_is_killed(tmp_path: Path, workers: int) -> None:
@@ -112,6 +113,7 @@ def cluster() -> Iterator[Any]:
     ray.shutdown()
 
 
+@pytest.mark.process
 def test_a_cluster_that_runs_is_used_and_what_an_actor_refuses_is_one_line(
     cluster: Any, blocks: Path, tmp_path: Path
 ) -> None:
@@ -125,6 +127,7 @@ def test_a_cluster_that_runs_is_used_and_what_an_actor_refuses_is_one_line(
     assert store.missing() == store.shards
 
 
+@pytest.mark.process
 @pytest.mark.slow
 def test_actors_share_a_gpu_and_say_which_images_cannot_be_read(cluster: Any, tmp_path: Path) -> None:
     draw_blocks(tmp_path / "data")
@@ -137,6 +140,7 @@ def test_actors_share_a_gpu_and_say_which_images_cannot_be_read(cluster: Any, tm
         stage_one(tmp_path / "data", tmp_path / "s.h5", **options, engine="ray", actors=2, gpus=0.5, strict=True)
 
 
+@pytest.mark.process
 @pytest.mark.slow
 def test_the_cluster_of_ray_address_is_used_and_left_running(cluster: Any, blocks: Path, tmp_path: Path) -> None:
     command = [
@@ -150,6 +154,7 @@ def test_the_cluster_of_ray_address_is_used_and_left_running(cluster: Any, block
     assert cluster.cluster_resources()["CPU"] == 2
 
 
+@pytest.mark.process
 def test_without_ray_it_says_what_to_install(blocks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     plan, store = planned(blocks, tmp_path / "x.h5")

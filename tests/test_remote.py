@@ -314,6 +314,7 @@ def test_an_arrow_file_is_refused_in_one_line(local: Path, memory: RemotePath) -
     one_line(caught)
 
 
+@pytest.mark.process
 def test_check_finds_the_same_faults(local: Path, memory: RemotePath) -> None:
     for name in ("csv", "jsonl"):
         here, there = (check_dataset(entry(local, name), root, workers=2) for root in (local, memory))
@@ -473,6 +474,7 @@ def same_cache(one: Path, other: Path) -> None:
     assert first == second
 
 
+@pytest.mark.process
 def test_stage_one_from_memory_equals_that_from_disk(
     blocks: Path, cache_path: Path, tmp_path: Path, memory: RemotePath
 ) -> None:
@@ -482,6 +484,7 @@ def test_stage_one_from_memory_equals_that_from_disk(
     same_cache(cache_path, made)
 
 
+@pytest.mark.process
 def test_both_stages_from_s3(blocks: Path, cache_path: Path, tmp_path: Path, s3: S3Store) -> None:
     s3.put_folder(blocks, "bucket/blocks")
     cache, run = tmp_path / "x.h5", tmp_path / "run"

@@ -53,23 +53,27 @@ def fake(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("command", ["datasets", "losses"])
 def test_lists_come_without_the_models(command: str) -> None:
     said, loaded = first_line(command)
     assert said and not set(loaded) & set(MODELS)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("command", ["inspect", "verify", "sweep"])
 def test_what_reads_a_cache_speaks_before_torch_is_imported(command: str, fake: Path) -> None:
     said, loaded = first_line(command, fake)
     assert "fake.h5" in said and loaded == []
 
 
+@pytest.mark.process
 def test_check_speaks_before_torch_is_imported(blocks: Path) -> None:
     said, loaded = first_line("check", "blocks", "--manifest", blocks / "blocks.yaml")
     assert said.startswith("Coloured blocks: reading") and loaded == []
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("command", ["train", "evaluate", "predict", "compare", "calibrate", "rescore"])
 def test_a_missing_file_is_named_before_the_models_are_imported(command: str, tmp_path: Path) -> None:
     missing = tmp_path / "missing.h5"
@@ -85,6 +89,7 @@ def test_a_missing_file_is_named_before_the_models_are_imported(command: str, tm
     assert "error" in said and "missing.h5" in said and not set(loaded) & set(MODELS)
 
 
+@pytest.mark.process
 def test_stage_one_says_what_it_read_before_the_models_are_imported(blocks: Path, tmp_path: Path) -> None:
     given = ["--manifest", blocks / "blocks.yaml", "--cache", tmp_path / "new.h5"]
     said, loaded = first_line("pseudolabel", "--dataset", "blocks", *given)

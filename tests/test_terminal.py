@@ -102,6 +102,7 @@ def expected(commands: dict[str, list[str]]) -> dict[str, str]:
     return printed(commands, {"PYTHONIOENCODING": "utf-8"})[0]
 
 
+@pytest.mark.process
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ENCODINGS)
 def test_no_command_fails_and_no_word_is_lost(
@@ -138,6 +139,7 @@ def test_any_text_is_shown_and_what_the_encoding_has_is_kept(text: str, encoding
     assert kept == [c for c in text if c.encode(encoding, "ignore")]
 
 
+@pytest.mark.process
 def test_tables_stay_straight_in_ascii(commands: dict[str, list[str]]) -> None:
     shown, _ = printed({"inspect": commands["inspect"]}, ASCII)
     lines = [line for line in shown["inspect"].splitlines() if line.startswith(("|", "+"))]

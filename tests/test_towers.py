@@ -201,6 +201,7 @@ def test_what_a_tower_needs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         towers.check(towers.OPENVINO, CPU, "fp32")
 
 
+@pytest.mark.process
 def test_openvino_is_taken_on_a_cpu_where_it_is_installed_and_reports_nothing(tmp_path: Path) -> None:
     """In another process: the tests' own are told not to take it, for they fork."""
     program = (

@@ -398,6 +398,7 @@ def shards(blocks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.process
 def test_stage_one_and_two_over_a_shard_give_what_they_give_over_files(
     shards: Path, cache_path: Path, run_path: Path, tmp_path: Path
 ) -> None:
