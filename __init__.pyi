@@ -15,6 +15,14 @@ from .pipeline.losses.schedules import clean_rate, gpr_schedule
 from .pipeline.manifest.load import Manifest, load_manifest
 from .pipeline.policies import create_policy, policy_names
 from .pipeline.score_cache import ScoreCache, open_cache
+from .stages.caches.convert import convert
+from .stages.caches.diff import CacheDifference, diff
+from .stages.caches.inspect import CacheReport, inspect
+from .stages.caches.merge import merge
+from .stages.caches.rescore import rescore
+from .stages.caches.select import select
+from .stages.caches.update import append, retry
+from .stages.caches.verify import CacheFaults, verify
 from .stages.data.check import CheckReport, check
 from .stages.data.datasets import DatasetList, datasets
 from .stages.experiments.calibrate import Calibration, calibrate
@@ -33,6 +41,9 @@ from .stages.stage_two.train import train
 
 __all__ = [
     "AevlpError",
+    "CacheDifference",
+    "CacheFaults",
+    "CacheReport",
     "Calibration",
     "CheckReport",
     "Comparison",
@@ -52,25 +63,30 @@ __all__ = [
     "Sweep",
     "Targets",
     "TrainingLoss",
+    "append",
     "average_precision",
     "calibrate",
     "check",
     "clean_rate",
     "compare",
+    "convert",
     "create_loss",
     "create_policy",
     "damp_codes",
     "damp_scores",
     "datasets",
     "demo",
+    "diff",
     "evaluate",
     "gcn_residual",
     "gpr_schedule",
+    "inspect",
     "load_images",
     "load_manifest",
     "loss_names",
     "losses",
     "mean_average_precision",
+    "merge",
     "observe",
     "open_cache",
     "open_run",
@@ -80,13 +96,17 @@ __all__ = [
     "pseudolabel",
     "relation_matrices",
     "reproduce",
+    "rescore",
+    "retry",
     "run",
     "runs",
+    "select",
     "split_train_val",
     "subsample",
     "sweep",
     "tile_boxes",
     "train",
+    "verify",
     "view_pixels",
 ]
 __version__: str

@@ -45,7 +45,7 @@ def make_cache(folder: Path) -> Path:
     }
     manifest, cache = folder / "scenes.yaml", folder / "scenes.h5"
     manifest.write_text(yaml.safe_dump({"datasets": {"scenes": entry}}), encoding="utf-8")
-    return pseudolabel.run(pseudolabel.Options(dataset="scenes", cache=cache, manifest=manifest, workers=0))
+    return pseudolabel.pseudolabel(dataset="scenes", cache=cache, manifest=[manifest], workers=0).path
 
 
 def train(arguments: list[str], said: Path) -> None:

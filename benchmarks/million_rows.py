@@ -28,7 +28,8 @@ from aevlp.pipeline.scoring.parts import PartStore
 from aevlp.pipeline.scoring.recipe import Recipe
 from aevlp.stages.caches import verify
 from aevlp.stages.stage_one import parts as part_scoring
-from aevlp.stages.stage_one.plan import Options, ScoringPlan
+from aevlp.stages.stage_one.options import PseudolabelOptions
+from aevlp.stages.stage_one.plan import ScoringPlan
 
 SHARD = 256
 VIEWS, FLIPS, WIDTH = 17, 2, 512
@@ -142,11 +143,22 @@ def step(name: str, target: Path, rows: int, classes: int) -> None:
         recipe = Recipe.of(made)
         text = np.empty(0)
         plan = ScoringPlan(
-            Options(dataset="million"), none, table.root, table, none, none, recipe, text, made, "torch", 1, 0
+            PseudolabelOptions(dataset="million"),
+            none,
+            table.root,
+            table,
+            none,
+            none,
+            recipe,
+            text,
+            made,
+            "torch",
+            1,
+            0,
         )
         part_scoring.finish(plan, store(target, rows), lambda made, _, parts: write_cache(target, made, parts))
     elif name == "verify":
-        verify.run(target, as_json=False)
+        verify.verify(target)
     elif name == "codes":
         open_cache(target).codes(DampSettings(**METHOD), epoch=1)
     else:

@@ -31,8 +31,9 @@ from aevlp.pipeline.scoring.bottleneck import TimeSpent
 from aevlp.pipeline.scoring.scorer import one_thread_each
 from aevlp.stages.console import silent
 from aevlp.stages.stage_one.local_engine import shard_scoring
+from aevlp.stages.stage_one.options import PseudolabelOptions
 from aevlp.stages.stage_one.parts import finish, part_store
-from aevlp.stages.stage_one.plan import Options, make_plan
+from aevlp.stages.stage_one.plan import make_plan
 
 
 class Scored(NamedTuple):
@@ -46,7 +47,7 @@ class Scored(NamedTuple):
     limit: str
 
 
-def scored(options: Options, warm: bool = False) -> Scored:
+def scored(options: PseudolabelOptions, warm: bool = False) -> Scored:
     """Run stage one in a new process, which leaves the cache; warm: after the same once more, which is not timed.
 
     The process is not a fork of this one, of whose threads it would have none.
@@ -64,7 +65,7 @@ def scored(options: Options, warm: bool = False) -> Scored:
         process.join()
 
 
-def _score(answer: Connection, options: Options, warm: bool, workers_start: str) -> None:
+def _score(answer: Connection, options: PseudolabelOptions, warm: bool, workers_start: str) -> None:
     multiprocessing.set_start_method(workers_start, force=True)  # as in a process that the shell starts
     assert isinstance(options.manifest, Path) and options.cache is not None
     spec = load_manifest(options.manifest)[options.dataset]
@@ -155,7 +156,7 @@ def main() -> None:
         def ours() -> Timed:
             runs.append(
                 scored(
-                    Options(
+                    PseudolabelOptions(
                         dataset="generated",
                         cache=folder / f"{next(numbers)}.h5",
                         manifest=manifest,

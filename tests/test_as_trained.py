@@ -243,7 +243,7 @@ def test_the_command_asks_where_tags_differ_and_takes_the_answer(
     assert made["pixel_statistics"] == {"mean": [0, 0, 0], "std": [1, 1, 1], "source": "--mean/--std"}
     assert made["activation"] == "quick_gelu"
     capsys.readouterr()
-    inspect.run(cache, False)
+    inspect.show(inspect.inspect(cache))
     assert "mean 0,0,0, std 1,1,1 (--mean/--std)" in capsys.readouterr().out
 
 
@@ -401,7 +401,7 @@ def test_what_was_said_once_holds_for_all_that_is_made_of_the_cache(
     shutil.copy(data / "images" / "03.png", data / "images" / "new.png")
     table.write_text(table.read_text() + "images/new.png,train,red\n")
     capsys.readouterr()
-    update.append(cache.path, update.Scoring(workers=0))
+    update.show(update.append(cache.path, workers=0))
     assert "statistics" not in capsys.readouterr().err
     longer = open_cache(cache.path)
     assert longer.provenance["pixel_statistics"] == cache.provenance["pixel_statistics"]
@@ -431,7 +431,7 @@ def test_caches_of_before_are_gone_on_with(data: Path, monkeypatch: pytest.Monke
     table = data / "labels.csv"
     shutil.copy(data / "images" / "03.png", data / "images" / "new.png")
     table.write_text(table.read_text() + "images/new.png,train,red\n")
-    update.append(old.path, update.Scoring(workers=0))
+    update.show(update.append(old.path, workers=0))
     assert open_cache(old.path).provenance["pixel_statistics"]["source"] == "not recorded"
 
 

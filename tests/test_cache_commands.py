@@ -71,11 +71,11 @@ def test_selected_rows_are_those_rows(tmp_path: Path, stores: str, suffix: str) 
     _, content = written(tmp_path / f"a.{suffix}", rows=15, stores=stores, bad=3)
     wanted = [0, 1, 6, 9, 14]
     (tmp_path / "ids.txt").write_text("".join(f"{content.ids[n]}\n" for n in wanted[::-1]))
-    select.run(tmp_path / f"a.{suffix}", tmp_path / "b.h5", None, str(tmp_path / "ids.txt"), None)
+    select.select(tmp_path / f"a.{suffix}", tmp_path / "b.h5", images=str(tmp_path / "ids.txt"))
     assert_same(whole(tmp_path / "b.h5"), content.take(np.array(wanted)))
-    select.run(tmp_path / f"a.{suffix}", tmp_path / "test.parquet", None, None, "test")
+    select.select(tmp_path / f"a.{suffix}", tmp_path / "test.parquet", split="test")
     assert_same(whole(tmp_path / "test.parquet"), content.take(np.arange(10, 15)))
-    select.run(tmp_path / "b.h5", tmp_path / "c.h5", None, f"{content.ids[6]}, {content.ids[14]}", "train")
+    select.select(tmp_path / "b.h5", tmp_path / "c.h5", images=f"{content.ids[6]}, {content.ids[14]}", split="train")
     assert_same(whole(tmp_path / "c.h5"), content.take(np.array([6])))
     for name in ("b.h5", "test.parquet", "c.h5"):
         assert find_faults(open_cache(tmp_path / name)) == []
@@ -86,7 +86,7 @@ def test_selected_rows_are_those_rows(tmp_path: Path, stores: str, suffix: str) 
 def test_selected_classes_are_scored_among_themselves(tmp_path: Path, stores: str) -> None:
     header, content = written(tmp_path / "a.h5", rows=30, classes=6, stores=stores, storage="float32", bad=3)
     names = ["class_4", "class_0", "class_3"]
-    select.run(tmp_path / "a.h5", tmp_path / "b.h5", ",".join(names), None, None)
+    select.select(tmp_path / "a.h5", tmp_path / "b.h5", classes=",".join(names))
     old, cache = open_cache(tmp_path / "a.h5"), open_cache(tmp_path / "b.h5")
     assert cache.classes == names
     assert cache.prompts == [header.prompts[n] for n in (4, 0, 3)]
@@ -111,9 +111,9 @@ def test_selecting_twice_is_selecting_the_second_at_once(tmp_path: Path, data: s
     first = data.draw(st.permutations([f"class_{n}" for n in range(5)]))[: data.draw(st.integers(3, 5))]
     second = data.draw(st.permutations(first))[:2]
     ids = data.draw(st.lists(st.sampled_from(content.ids), min_size=1, unique=True))
-    select.run(tmp_path / "a.h5", tmp_path / "b.h5", ",".join(first), None, None)
-    select.run(tmp_path / "b.h5", tmp_path / "c.h5", ",".join(second), ",".join(ids), None)
-    select.run(tmp_path / "a.h5", tmp_path / "d.h5", ",".join(second), ",".join(ids), None)
+    select.select(tmp_path / "a.h5", tmp_path / "b.h5", classes=",".join(first))
+    select.select(tmp_path / "b.h5", tmp_path / "c.h5", classes=",".join(second), images=",".join(ids))
+    select.select(tmp_path / "a.h5", tmp_path / "d.h5", classes=",".join(second), images=",".join(ids))
     assert_same(whole(tmp_path / "c.h5"), whole(tmp_path / "d.h5"))
     assert open_cache(tmp_path / "c.h5").fingerprint == open_cache(tmp_path / "d.h5").fingerprint
 
@@ -121,7 +121,7 @@ def test_selecting_twice_is_selecting_the_second_at_once(tmp_path: Path, data: s
 def test_fewer_classes_than_top_k_are_at_most_all_of_them(tmp_path: Path) -> None:
     written(tmp_path / "a.h5", rows=20)
     for n in range(2):
-        select.run(tmp_path / "a.h5", tmp_path / f"{n}.h5", f"class_{n},class_3", None, None)
+        select.select(tmp_path / "a.h5", tmp_path / f"{n}.h5", classes=f"class_{n},class_3")
         assert find_faults(open_cache(tmp_path / f"{n}.h5")) == []
 
 
@@ -138,7 +138,8 @@ def test_fewer_classes_than_top_k_are_at_most_all_of_them(tmp_path: Path) -> Non
 )
 def test_what_cannot_be_selected_is_one_clear_line(tmp_path: Path, options: tuple, message: str) -> None:
     written(tmp_path / "a.h5")
-    assert message in refusal(select.run, tmp_path / "a.h5", tmp_path / "b.h5", *options)
+    given = dict(zip(("classes", "images", "split"), options, strict=True))
+    assert message in refusal(select.select, tmp_path / "a.h5", tmp_path / "b.h5", **given)
     assert [p.name for p in tmp_path.iterdir()] == ["a.h5"]
 
 
@@ -169,8 +170,8 @@ def test_merged_rows_stand_as_given_training_first(tmp_path: Path, owner: list[i
     _, content = written(tmp_path / "a.h5", rows=14, bad=2)
     for n in range(3):
         ids = [name for name, of in zip(content.ids, owner, strict=True) if of == n]
-        select.run(tmp_path / "a.h5", tmp_path / f"{n}.h5", None, ",".join(ids), None)
-    merge.run(tmp_path / "b.h5", [tmp_path / f"{n}.h5" for n in (2, 0, 1)])
+        select.select(tmp_path / "a.h5", tmp_path / f"{n}.h5", images=",".join(ids))
+    merge.merge(tmp_path / "b.h5", [tmp_path / f"{n}.h5" for n in (2, 0, 1)])
     rank = {2: 0, 0: 1, 1: 2}
     order = sorted(range(14), key=lambda row: (content.split[row] == "test", rank[owner[row]], row))
     assert_same(whole(tmp_path / "b.h5"), content.take(np.array(order)))
@@ -208,20 +209,20 @@ def provenance(**changes: Any) -> Callable[[CacheHeader], CacheHeader]:
 )
 def test_caches_made_differently_are_not_merged(tmp_path: Path, change: Any, place: str) -> None:
     paths = halves(tmp_path, change)
-    found = refusal(merge.run, tmp_path / "c.h5", paths)
+    found = refusal(merge.merge, tmp_path / "c.h5", paths)
     assert found.startswith(f"{paths[1]} was made differently from {paths[0]} ({place}")
     assert not (tmp_path / "c.h5").exists()
 
 
 def test_other_vectors_of_the_prompts_are_not_merged(tmp_path: Path) -> None:
     paths = halves(tmp_path, lambda header: replace(header, text=-np.asarray(header.text)), stores="embedding")
-    assert "(the prompts' vectors)" in refusal(merge.run, tmp_path / "c.h5", paths)
+    assert "(the prompts' vectors)" in refusal(merge.merge, tmp_path / "c.h5", paths)
 
 
 def test_an_image_in_two_caches_is_named_with_both(tmp_path: Path) -> None:
     _, content = written(tmp_path / "a.h5")
-    select.run(tmp_path / "a.h5", tmp_path / "b.h5", None, content.ids[3], None)
-    found = refusal(merge.run, tmp_path / "c.h5", [tmp_path / "a.h5", tmp_path / "b.h5"])
+    select.select(tmp_path / "a.h5", tmp_path / "b.h5", images=content.ids[3])
+    found = refusal(merge.merge, tmp_path / "c.h5", [tmp_path / "a.h5", tmp_path / "b.h5"])
     assert f"the image {content.ids[3]!r} stands in {tmp_path / 'a.h5'} and in {tmp_path / 'b.h5'}" in found
 
 
@@ -229,7 +230,7 @@ def test_damage_ends_a_merge_and_nothing_is_written(tmp_path: Path) -> None:
     paths = halves(tmp_path, lambda header: header)
     content = paths[1].read_bytes()
     paths[1].write_bytes(content.replace(b"image_0006.jpg", b"image_0007.jpg"))
-    assert str(paths[1]) in refusal(merge.run, tmp_path / "c.h5", paths)
+    assert str(paths[1]) in refusal(merge.merge, tmp_path / "c.h5", paths)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.h5", "b.h5"]
 
 
@@ -342,7 +343,7 @@ def test_a_cosine_that_is_no_number_is_as_far_as_can_be(tmp_path: Path) -> None:
 
 def test_the_differences_are_said(tmp_path: Path, blocks: Path, capsys: pytest.CaptureFixture[str]) -> None:
     paths = [stage_one(blocks, tmp_path / name, **options) for name, options in (("a.h5", {}), ("b.h5", {"grid": 1}))]
-    select.run(paths[1], tmp_path / "c.h5", "blue,red", None, "train")
+    select.select(paths[1], tmp_path / "c.h5", classes="blue,red", split="train")
     capsys.readouterr()
     assert call("cache", "diff", paths[0], tmp_path / "c.h5") == 1
     said = capsys.readouterr().out.splitlines()
@@ -367,21 +368,21 @@ def test_nothing_is_ever_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    "arguments, code",
     [
-        ("select", "a.h5", "b.h5"),
-        ("select", "a.h5", "b.h5", "--split", "holdout"),
-        ("merge", "b.h5", "a.h5"),
-        ("diff", "a.h5"),
+        (("select", "a.h5", "b.h5"), 1),
+        (("select", "a.h5", "b.h5", "--split", "holdout"), 2),
+        (("merge", "b.h5", "a.h5"), 1),
+        (("diff", "a.h5"), 2),
     ],
 )
-def test_wrong_usage_is_said_before_anything_is_read(arguments: tuple[str, ...]) -> None:
-    assert call("cache", *arguments) == 2
+def test_wrong_usage_is_said_before_anything_is_read(arguments: tuple[str, ...], code: int) -> None:
+    assert call("cache", *arguments) == code
 
 
 def test_a_selected_cache_has_the_fingerprint_of_what_it_holds(blocks: Path, tmp_path: Path) -> None:
     path = stage_one(blocks, tmp_path / "a.h5")
-    select.run(path, tmp_path / "b.h5", "blue,red", None, "test")
+    select.select(path, tmp_path / "b.h5", classes="blue,red", split="test")
     images = load_images(load_manifest(blocks / "blocks.yaml")["blocks"], blocks)
     kept = images.take(np.flatnonzero(images.split == "test"))
     assert kept.truth is not None
@@ -423,9 +424,9 @@ def test_no_more_than_a_few_blocks_are_held(tmp_path: Path, monkeypatch: pytest.
         held.append(len(found))
         return found
 
-    select.run(tmp_path / "a.h5", tmp_path / "1.h5", None, None, "train")
-    select.run(tmp_path / "a.h5", tmp_path / "2.h5", None, None, "test")
+    select.select(tmp_path / "a.h5", tmp_path / "1.h5", split="train")
+    select.select(tmp_path / "a.h5", tmp_path / "2.h5", split="test")
     monkeypatch.setattr(ScoreCache, "block", counted)
-    merge.run(tmp_path / "c.h5", [tmp_path / "1.h5", tmp_path / "2.h5"])
+    merge.merge(tmp_path / "c.h5", [tmp_path / "1.h5", tmp_path / "2.h5"])
     assert max(held) == 4
     assert sum(held) == 2 * 40  # each row once, and once more when what was written is checked

@@ -449,7 +449,7 @@ def test_a_regime_is_used_recorded_drawn_again_and_trained_from(blocks: Path, tm
     np.testing.assert_array_equal(cache.observed, pipeline_labels(cache, parsed(text)))
     assert (cache.observed != pipeline_labels(cache, parsed("uniform"))).any()  # the example tells
     assert find_faults(cache) == []
-    verify.run(path, False)
+    assert not verify.verify(path).faults
     run = stage_two(path, tmp_path / "run", epochs=1, backbone="linear")  # the manifest names no regime
     assert np.isfinite(RunFolder(run).metrics()[0]["loss"])
 

@@ -20,8 +20,9 @@ from aevlp.pipeline.score_cache.unfinished import parts_folder
 from aevlp.pipeline.scoring.bottleneck import TimeSpent
 from aevlp.pipeline.scoring.parts import PartStore
 from aevlp.pipeline.scoring.scorer import one_thread_each
+from aevlp.stages.stage_one.options import PseudolabelOptions
 from aevlp.stages.stage_one.parts import part_store
-from aevlp.stages.stage_one.plan import Options, ScoringPlan, make_plan
+from aevlp.stages.stage_one.plan import ScoringPlan, make_plan
 from aevlp.stages.stage_one.ray_engine import engine
 
 pytest.importorskip("ray")
@@ -36,7 +37,7 @@ def content(path: Path) -> dict[str, bytes]:
 
 def planned(blocks: Path, cache: Path, **options: Any) -> tuple[ScoringPlan, PartStore]:
     """Return the plan for the blocks, and its parts, begun."""
-    given = Options(
+    given = PseudolabelOptions(
         dataset="blocks", cache=cache, manifest=blocks / "blocks.yaml", workers=0, shard_size=4, engine="ray", **options
     )
     plan = make_plan(given, load_manifest(given.manifest)["blocks"])

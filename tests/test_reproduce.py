@@ -65,7 +65,7 @@ def test_a_second_call_reuses_everything_and_prints_the_table(here: Path, capsys
     assert call("reproduce", *arguments(seeds=1)) == 0
     again = capsys.readouterr()
     assert {path: path.stat().st_mtime_ns for path in here.glob("runs/*/*/*")} == files
-    assert "nothing to do" in again.out and again.err.count("is finished already") == 2
+    assert "nothing to do" in again.err and again.err.count("is finished already") == 2
     table = [line for line in first.splitlines() if line.startswith("│")]
     assert table == [line for line in again.out.splitlines() if line.startswith("│")]
     assert any("51.50" in line for line in table)

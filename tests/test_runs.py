@@ -108,7 +108,9 @@ def test_a_run_of_before_options_were_recorded_is_resumed_too(cache_path: Path, 
     assert_alike(tmp_path / "run", whole)
     settings["policy"] = {"name": "threshold", "constants": {}, "fitted_on": "20 images", "full_labels": True}
     file.write_text(json.dumps(settings))
-    with pytest.raises(AevlpError, match="does not say which file its policy threshold is from: give all options again"):
+    with pytest.raises(
+        AevlpError, match="does not say which file its policy threshold is from: give all options again"
+    ):
         options_of(RunFolder(tmp_path / "run"))
 
 

@@ -99,11 +99,9 @@ def test_a_validation_split_is_used_as_such_and_nothing_is_cut_from_training(tmp
         "format: table, table: labels.csv, split_column: split, damp: {grid: 1}, "
         "clip: {model: tiny-clip.json, weights: random}",
     )
-    path = pseudolabel.run(
-        pseudolabel.Options(
-            dataset="photos", manifest=tmp_path / "photos.yaml", cache=tmp_path / "photos.h5", workers=0
-        )
-    )
+    path = pseudolabel.pseudolabel(
+        dataset="photos", manifest=tmp_path / "photos.yaml", cache=tmp_path / "photos.h5", workers=0
+    ).path
     cache = open_cache(path)
     train, val, test = splits(cache, 0.2)
     assert cache.ids[train.rows].tolist() == [f"{n}.png" for n in (0, 1, 2, 5, 6, 7)]

@@ -20,7 +20,8 @@ from aevlp.pipeline.labels.damp import damp_codes, damp_scores
 from aevlp.pipeline.score_cache import open_cache, write_cache
 from aevlp.stages.caches.inspect import cached_settings
 from aevlp.stages.caches.verify import find_faults
-from aevlp.stages.stage_one.plan import Options, _note_unpublished_clip
+from aevlp.stages.stage_one.options import PseudolabelOptions
+from aevlp.stages.stage_one.plan import _note_unpublished_clip
 from fakes import random_cache
 
 
@@ -356,7 +357,7 @@ def test_the_published_rules_with_another_clip_match_nothing_published(
         ("paper", weights, False),
         ("published", "openai", False),
     ):
-        _note_unpublished_clip(Options(dataset="voc", compat=compat), ClipSource("ViT-B-16", source))
+        _note_unpublished_clip(PseudolabelOptions(dataset="voc", compat=compat), ClipSource("ViT-B-16", source))
         error = capsys.readouterr().err
         assert ("matches nothing published" in error and weights in error) == said
         assert error.count("\n") == said

@@ -155,9 +155,7 @@ def test_codes_of_the_scenes_are_those_of_the_plain_path(tmp_path: Path, options
     from aevlp.stages.stage_one import pseudolabel
 
     plain, other = (
-        open_cache(
-            pseudolabel.run(pseudolabel.Options(dataset="scenes", cache=tmp_path / f"{n}.h5", limit=800, **given))
-        )
+        open_cache(pseudolabel.pseudolabel(dataset="scenes", cache=tmp_path / f"{n}.h5", limit=800, **given).path)
         for n, given in enumerate(({"tower": "torch", "resize": "exact"}, options))
     )
     assert (

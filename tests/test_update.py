@@ -81,7 +81,7 @@ def test_append_scores_new_images_alone_and_gives_what_scoring_all_gives(
     before = {name: open_cache(path).similarity([row])[0] for row, name in enumerate(open_cache(path).ids.tolist())}
     (data / "labels.csv").write_text(whole)
     scored.clear()
-    update.append(path, update.Scoring(workers=0))
+    update.show(update.append(path, workers=0))
     assert scored == new
     cache = open_cache(path)
     for row, name in enumerate(cache.ids.tolist()):
@@ -97,7 +97,7 @@ def test_append_with_nothing_new_says_so_and_changes_nothing(
     path = stage_one(data, tmp_path / "c.h5")
     content = path.read_bytes()
     scored.clear()
-    update.append(path, update.Scoring(workers=0))
+    update.show(update.append(path, workers=0))
     assert "no image of blocks is new or has changed: nothing to do" in capsys.readouterr().out
     assert (scored, path.read_bytes()) == ([], content)
 
@@ -113,13 +113,13 @@ def test_retry_scores_failed_images_alone(data: Path, tmp_path: Path, scored: li
     for file, content in zip(files[:2], whole[:2], strict=True):
         file.write_bytes(content)
     scored.clear()
-    update.retry(path, update.Scoring(workers=0))
+    update.show(update.retry(path, workers=0))
     assert scored == ["images/02.png", "images/05.png", "images/14.png"]
     cache = open_cache(path)
     assert cache.ids[cache.status != "ok"].tolist() == ["images/14.png"]
     assert_equal(cache, open_cache(stage_one(data, tmp_path / "all.h5", storage="float32")), atol=1e-5)
     files[2].write_bytes(whole[2])
-    update.retry(path, update.Scoring(workers=0))
+    update.show(update.retry(path, workers=0))
     assert (open_cache(path).status == "ok").all()
     assert_equal(open_cache(path), open_cache(stage_one(data, tmp_path / "both.h5", storage="float32")), atol=1e-5)
 
@@ -140,17 +140,17 @@ def test_an_interrupted_append_goes_on_and_stale_parts_are_no_obstacle(
     with monkeypatch.context() as patch:
         patch.setattr(update, "write_cache", killed)
         with pytest.raises(KeyboardInterrupt):
-            update.append(path, update.Scoring(workers=0))
+            update.show(update.append(path, workers=0))
     assert scored == new and len(open_cache(path)) == 11
     with monkeypatch.context() as patch:  # killed between the new cache and the removal of its parts
         patch.setattr("aevlp.pipeline.scoring.parts.PartStore.remove", killed)
         with pytest.raises(KeyboardInterrupt):
-            update.append(path, update.Scoring(workers=0))
+            update.show(update.append(path, workers=0))
     assert scored == new and len(open_cache(path)) == 16  # nothing twice
     assert parts_folder(path).exists()
     (data / "images" / "06.png").rename(data / "images" / "elsewhere.png")
     (data / "images" / "elsewhere.png").rename(data / "images" / "06.png")
-    update.append(path, update.Scoring(workers=0))
+    update.show(update.append(path, workers=0))
     assert scored == new and not parts_folder(path).exists()
 
 
@@ -172,7 +172,7 @@ def test_what_does_not_fit_the_cache_any_more_is_one_clear_line(data: Path, tmp_
     content = path.read_bytes()
     change(data)
     with pytest.raises(AevlpError) as error:
-        update.append(path, update.Scoring(workers=0))
+        update.show(update.append(path, workers=0))
     assert all(word in str(error.value) for word in words), error.value
     assert path.read_bytes() == content
 
@@ -183,7 +183,7 @@ def test_labels_of_now_are_taken_over_and_codes_follow(data: Path, tmp_path: Pat
     table.write_text(table.read_text().replace("images/01.png,train,green\n", "images/01.png,train,blue\n"))
     append_lines(data, "images/extra.png,test,red")
     (data / "images/extra.png").write_bytes((data / "images/00.png").read_bytes())
-    update.append(path, update.Scoring(workers=0))
+    update.show(update.append(path, workers=0))
     expected = open_cache(stage_one(data, tmp_path / "all.h5", storage="float32"))
     assert expected.truth is not None and expected.truth[1].tolist() == [0, 0, 1]
     assert_equal(open_cache(path), expected, atol=1e-5)
@@ -194,7 +194,7 @@ def test_labels_alone_are_taken_over_without_scoring(data: Path, tmp_path: Path,
     table = data / "labels.csv"
     table.write_text(table.read_text().replace("images/01.png,train,green\n", "images/01.png,train,blue\n"))
     scored.clear()
-    update.append(path, update.Scoring(workers=0))
+    update.show(update.append(path, workers=0))
     assert scored == []
     assert_equal(open_cache(path), open_cache(stage_one(data, tmp_path / "all.h5", storage="float32")), atol=1e-5)
 
@@ -211,13 +211,13 @@ def test_images_that_have_changed_are_named_and_scored_again(
     ):
         stage_one(data, path, storage="float32")
     scored.clear()
-    update.append(path, update.Scoring(workers=0))
+    update.show(update.append(path, workers=0))
     assert scored == ["images/05.png"]
     capsys.readouterr()
     stage_one(data, path, storage="float32")
     err = capsys.readouterr().err
     assert "1 images were written anew since they were scored, with as many bytes" in err and "07.png" in err
-    update.append(path, update.Scoring(workers=0, changed=True))
+    update.show(update.append(path, workers=0, changed=True))
     assert scored == ["images/05.png", "images/07.png"]
     assert_equal(open_cache(path), open_cache(stage_one(data, tmp_path / "all.h5", storage="float32")), atol=1e-5)
 
@@ -228,7 +228,7 @@ def test_an_image_that_was_missing_and_still_is_stays_a_row(data: Path, tmp_path
     append_lines(data, "images/extra.png,test,red")
     (data / "images/extra.png").write_bytes((data / "images/00.png").read_bytes())
     scored.clear()
-    update.append(path, update.Scoring(workers=0))
+    update.show(update.append(path, workers=0))
     assert scored == ["images/extra.png"]
     assert dict(zip(open_cache(path).ids.tolist(), open_cache(path).status.tolist(), strict=True))[
         "images/gone.png"

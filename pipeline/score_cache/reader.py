@@ -34,7 +34,10 @@ class ScoreCache:
 
     classes, prompts: C str. ids, paths, split, status, reason, stamps: (N,) str; status is "ok", "unreadable" or "missing".
     observed: (N, C) int8 codes. truth: (N, C) int8 0/1, None where full labels are not known. provenance: what made it.
+    made: where a function has just written it, what there is to say of that.
     """
+
+    made = ""
 
     def __init__(self, path: Path, store: Store) -> None:
         self.path, self._store, self.header = path, store, store.header
@@ -43,6 +46,9 @@ class ScoreCache:
 
     def __len__(self) -> int:
         return self.header.rows
+
+    def __repr__(self) -> str:
+        return f"<ScoreCache {self.path}: {len(self):,} images, {len(self.classes)} classes>"
 
     @cached_property
     def ids(self) -> np.ndarray:

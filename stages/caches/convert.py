@@ -1,15 +1,19 @@
 """A cache in one format -> the same cache in the other."""
 
-from pathlib import Path
-
-from ...pipeline.score_cache import open_cache, write_cache
-from ..console import out
+from ...pipeline.score_cache import ScoreCache, open_cache, write_cache
+from ..declaration import takes
+from ..made import made, show
 from ..new_files import check_new
+from .options import ConvertOptions
+
+__all__ = ["convert", "show"]
 
 
-def run(source: Path, target: Path) -> None:
-    """Write the content of `source` at `target`, whose suffix says the format; AevlpError where it exists."""
+@takes(ConvertOptions)
+def convert(options: ConvertOptions) -> ScoreCache:
+    """Write the content of one cache as another, whose suffix says the format, and return that; AevlpError where it exists."""
+    source, target = options.source, options.target
     check_new(target)
     cache = open_cache(source)
     write_cache(target, cache.header, cache.rows())
-    out.print(f"{target}: {len(cache):,} images, the same content as {source}")
+    return made(target, f": {len(cache):,} images, the same content as {source}")

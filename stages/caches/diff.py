@@ -1,25 +1,57 @@
 """Two caches -> where they differ."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ...pipeline.score_cache import open_cache
 from ...pipeline.score_cache.comparing import Comparison, compare
-from ..console import out, print_json
+from ..console import out
+from ..declaration import takes
+from ..results import Result
+from .options import DiffOptions
 
 SHOWN = 3  # names of each list; --json has all
 
 
-def run(a: Path, b: Path, as_json: bool) -> bool:
-    """Print whether two caches are equal in content, and if not, where they differ; return whether they are."""
-    found = compare(open_cache(a), open_cache(b))
-    if as_json:
-        print_json({"a": str(a), "b": str(b), **found.to_json()})
-        return found.equal
-    for line in _lines(found, str(a), str(b)):
+@dataclass(frozen=True, repr=False)
+class CacheDifference(Result):
+    """Two caches, and where they differ in content. failed: whether they do."""
+
+    a: Path
+    b: Path
+    found: Comparison
+
+    @property
+    def equal(self) -> bool:
+        """Whether nothing differs."""
+        return self.found.equal
+
+    @property
+    def failed(self) -> bool:
+        """Whether something differs."""
+        return not self.equal
+
+    def summary(self) -> dict[str, Any]:
+        """Return both caches, and whether they are equal."""
+        return {"a": self.a, "b": self.b, "equal": self.equal}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return both caches, and all that differs."""
+        return {"a": str(self.a), "b": str(self.b), **self.found.to_json()}
+
+
+@takes(DiffOptions)
+def diff(options: DiffOptions) -> CacheDifference:
+    """Return whether two caches are equal in content, and if not, where they differ."""
+    return CacheDifference(options.a, options.b, compare(open_cache(options.a), open_cache(options.b)))
+
+
+def show(difference: CacheDifference) -> None:
+    """Print where two caches differ."""
+    for line in _lines(difference.found, str(difference.a), str(difference.b)):
         out.print(line, markup=False)
-    out.print("equal" if found.equal else "not equal")
-    return found.equal
+    out.print("equal" if difference.equal else "not equal")
 
 
 def _lines(found: Comparison, a: str, b: str) -> list[str]:

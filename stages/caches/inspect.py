@@ -3,7 +3,7 @@
 import dataclasses
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,53 +18,86 @@ from ...pipeline.labels.splits import SPLITS
 from ...pipeline.manifest.pixel_statistics import written
 from ...pipeline.runtime.provenance import simulation_of
 from ...pipeline.score_cache import ScoreCache, open_whole_cache
-from ..console import out, print_json, print_table
+from ..console import out, print_table
+from ..declaration import takes
+from ..results import Result
 from .manifest_constants import constants_now
+from .options import InspectOptions
 
 WHOLE_IMAGE, MULTI_FOCUS = "whole image", "multi-focus"
 
 
-def run(path: Path, as_json: bool) -> None:
-    """Print content, provenance and, where truth is known, the quality of whole-image and multi-focus pseudo-labels."""
-    cache = open_whole_cache(path)
+@dataclass(frozen=True, repr=False)
+class CacheReport(Result):
+    """What a cache holds. quality: of its pseudo-labels where truth is known, by split and by the views that made them.
+
+    codes: (N, C) of all views, by the constants of the cache; codes_now: by those that its data set has in the manifest now, of
+    which `edited` are the ones that differ.
+    """
+
+    cache: ScoreCache
+    codes: np.ndarray
+    codes_now: np.ndarray
+    edited: dict[str, Any]
+    quality: dict[str, dict[str, PseudoLabelQuality]]
+
+    def summary(self) -> dict[str, Any]:
+        """Return the cache, and what is in it."""
+        found = self.to_json()
+        return {"cache": self.cache.path, **{name: found[name] for name in ("images", "split", "status")}}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as JSON values."""
+        cache, now = self.cache, {"constants": self.edited}
+        return {
+            "path": str(cache.path),
+            "images": len(cache),
+            "split": dict(Counter(cache.split.tolist())),
+            "status": dict(Counter(cache.status.tolist())),
+            "classes": cache.classes,
+            "prompts": cache.prompts,
+            "flips": cache.header.flips,
+            "views": cache.header.views,
+            "embedding_width": cache.header.width,
+            "store": cache.header.stores,
+            "storage": cache.header.storage,
+            "truth": cache.truth is not None,
+            "observed_positives": int((cache.observed == POSITIVE).sum()),
+            **_counted(cache, self.codes),
+            "manifest_now": {**now, **_counted(cache, self.codes_now)} if self.edited else None,
+            "quality": {
+                split: {name: dataclasses.asdict(quality) for name, quality in kinds.items()}
+                for split, kinds in self.quality.items()
+                if kinds
+            },
+            "provenance": cache.provenance,
+            "fingerprint": cache.fingerprint,
+        }
+
+
+@takes(InspectOptions)
+def inspect(options: InspectOptions) -> CacheReport:
+    """Return content, provenance and, where truth is known, the quality of whole-image and multi-focus pseudo-labels.
+
+    Raises AevlpError where the cache is damaged.
+    """
+    cache = open_whole_cache(options.cache)
     settings, now = cached_settings(cache), constants_now(cache)
-    edited = _edited(cache, settings, now)
     variants = {MULTI_FOCUS: (settings, slice(None))}
     if cache.truth is not None:
         variants = {WHOLE_IMAGE: (settings, slice(1)), **variants}
     if now is not None and now[0] != settings:
         variants["now"] = (now[0], slice(None))
     codes = dict(zip(variants, cache.several_codes(list(variants.values())), strict=True))
-    with_manifest = codes.pop("now", codes[MULTI_FOCUS])
-    judged = {split: qualities(cache, split, codes) for split in SPLITS if (cache.split == split).any()}
-    statuses = Counter(cache.status.tolist())
-    result: dict[str, Any] = {
-        "path": str(path),
-        "images": len(cache),
-        "split": dict(Counter(cache.split.tolist())),
-        "status": dict(statuses),
-        "classes": cache.classes,
-        "prompts": cache.prompts,
-        "flips": cache.header.flips,
-        "views": cache.header.views,
-        "embedding_width": cache.header.width,
-        "store": cache.header.stores,
-        "storage": cache.header.storage,
-        "truth": cache.truth is not None,
-        "observed_positives": int((cache.observed == POSITIVE).sum()),
-        **_counted(cache, codes[MULTI_FOCUS]),
-        "manifest_now": {"constants": edited, **_counted(cache, with_manifest)} if edited else None,
-        "quality": {
-            split: {name: dataclasses.asdict(quality) for name, quality in kinds.items()}
-            for split, kinds in judged.items()
-            if kinds
-        },
-        "provenance": cache.provenance,
-        "fingerprint": cache.fingerprint,
-    }
-    if as_json:
-        print_json(result)
-        return
+    codes_now = codes.pop("now", codes[MULTI_FOCUS])
+    quality = {split: qualities(cache, split, codes) for split in SPLITS if (cache.split == split).any()}
+    return CacheReport(cache, codes[MULTI_FOCUS], codes_now, _edited(cache, settings, now), quality)
+
+
+def show(report: CacheReport) -> None:
+    """Print what a cache holds, what made it, and how good its pseudo-labels are."""
+    cache, result = report.cache, report.to_json()
+    statuses = result["status"]
     made = cache.provenance
     method = _listed(made["method"])
     content = [
@@ -75,7 +108,7 @@ def run(path: Path, as_json: bool) -> None:
         ("observed", f"{result['observed_positives'] / len(cache):.2f} positives an image"),
         ("pseudo-labels", _quantity(result, len(cache))),
         ("method", method),
-        *_beside(edited, result["manifest_now"], len(cache)),
+        *_beside(report.edited, result["manifest_now"], len(cache)),
         ("model", f"{made['clip']['model']}, {made['activation']}, {made['image_size']} px, {made['precision']}"),
         ("pixels", _fed(made["pixel_statistics"])),
         ("views", f"{made['resize']}, decoded by {made.get('decoder', 'pillow')}"),
@@ -87,8 +120,8 @@ def run(path: Path, as_json: bool) -> None:
         ("data", f"{made['dataset']['name']}, fingerprint {made['dataset']['fingerprint'][:16]}…"),
         ("versions", ", ".join(f"{k} {v}" for k, v in made["versions"].items())),
     ]
-    print_table(str(path), ("", ""), content)
-    print_quality(judged)
+    print_table(str(cache.path), ("", ""), content)
+    print_quality(report.quality)
     for reason in [r for r in cache.reason.tolist() if r][:5]:
         out.print(f"not scored: {reason}", markup=False)
 
@@ -117,8 +150,8 @@ def qualities(cache: ScoreCache, split: str, codes: Mapping[str, np.ndarray]) ->
     return {name: pseudo_label_quality(of[rows], observed, truth) for name, of in codes.items()}
 
 
-def _edited(cache: ScoreCache, stored: DampSettings, now: tuple[DampSettings, int] | None) -> dict[str, Any]:
-    """Return the constants that the manifest has otherwise by now."""
+def _edited(cache: ScoreCache, stored: DampSettings, now: tuple[DampSettings, int | str] | None) -> dict[str, Any]:
+    """Return the constants that the manifest has differently by now."""
     if now is None:
         return {}
     settings, grid = now

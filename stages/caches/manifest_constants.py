@@ -6,7 +6,7 @@ from ...pipeline.score_cache import ScoreCache
 from ..cache_origin import dataset_of
 
 
-def constants_now(cache: ScoreCache) -> tuple[DampSettings, int] | None:
+def constants_now(cache: ScoreCache) -> tuple[DampSettings, int | str] | None:
     """Return the manifest's constants of damp, by the rules of the cache, and its grid; None where the entry is not there."""
     try:
         damp = dataset_of(cache, None, None).damp

@@ -1,7 +1,5 @@
 """Several caches of other images -> one cache of all of them."""
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,19 +9,29 @@ from ...pipeline.runtime.provenance import difference
 from ...pipeline.score_cache import ScoreCache, open_cache, write_cache
 from ...pipeline.score_cache.merging import merged
 from ...pipeline.scoring.recipe import Recipe
-from ..console import out
+from ..declaration import takes
+from ..made import made, show
 from ..new_files import check_new
+from .options import MergeOptions
+
+__all__ = ["merge", "show"]
 
 
-def run(target: Path, sources: Sequence[Path]) -> None:
-    """Write one cache of the images of several; AevlpError where they were made in different ways, or share an image."""
-    check_new(target)
-    caches = [open_cache(source) for source in sources]
+@takes(MergeOptions)
+def merge(options: MergeOptions) -> ScoreCache:
+    """Write one cache of the images of several, and return it.
+
+    Raises AevlpError for less than two, and where they were made in different ways, or share an image.
+    """
+    target = check_new(options.target)
+    if len(options.caches) < 2:
+        raise AevlpError(f"at least two caches are needed to merge, found {len(options.caches)}")
+    caches = [open_cache(source) for source in options.caches]
     for cache in caches[1:]:
         _require_same(caches[0], cache)
     header, rows = merged(caches)
     write_cache(target, header, rows)
-    out.print(f"{target}: {header.rows:,} images of {len(caches)} caches")
+    return made(target, f": {header.rows:,} images of {len(caches)} caches")
 
 
 def _require_same(first: ScoreCache, other: ScoreCache) -> None:

@@ -1,7 +1,6 @@
 """A cache of view embeddings and other class names -> the cache of those classes, without looking at an image."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,34 +16,31 @@ from ...pipeline.score_cache.rescoring import rescored
 from ...pipeline.scoring.recipe import OF_FEATURES
 from ...pipeline.scoring.scorer import one_thread_each
 from ..cache_origin import dataset_of, scoring_encoder
-from ..console import out
+from ..declaration import takes
+from ..made import made, show
 from ..new_files import check_new, names_of_file
 from .inspect import cached_settings
+from .options import RescoreOptions
+
+__all__ = ["rescore", "show"]
 
 
-def run(
-    source: Path,
-    classes: Path,
-    prompt: Sequence[str] | None,
-    target: Path | None,
-    manifest: Path | Sequence[Path] | None = None,
-    device: str | None = None,
-) -> Path:
-    """Write the cache that scoring the same images with the class names in a text file gives, and return its path.
+@takes(RescoreOptions)
+def rescore(options: RescoreOptions) -> ScoreCache:
+    """Write the cache that scoring the same images with the class names in a text file gives, and return it.
 
-    prompt: templates; None for those that the cache was made with. target: None for a name beside `source`. manifest: where
-    the natural names and synonyms of classes are from; None for the cache's own. Raises AevlpError where the cache stores no
-    embeddings, or its CLIP is not there or not the same.
+    Raises AevlpError where the cache stores no embeddings, or its CLIP is not there or not the same.
     """
+    source, classes, prompt = options.cache, options.classes, options.prompt
     cache = open_cache(source)
-    target = check_new(target or source.with_name(f"{source.stem}-{classes.stem}{source.suffix}"))
+    target = check_new(options.target or source.with_name(f"{source.stem}-{classes.stem}{source.suffix}"))
     names = names_of_file(classes, "class names")
-    spec = dataset_of(cache, None, manifest)
+    spec = dataset_of(cache, None, options.manifest)
     templates = _templates(prompt) if prompt else cache.provenance["prompt"]
     sentences = _sentences(names, templates, spec, cache.provenance["method"]["compat"])
     graph = _text_graph(cache)
     with one_thread_each():
-        encoder = scoring_encoder(cache.provenance, spec.manifest_path.parent, find_device(device))
+        encoder = scoring_encoder(cache.provenance, spec.manifest_path.parent, find_device(options.device))
         text = _vectors(encoder, sentences, graph, names)
     header, rows = rescored(
         cache,
@@ -55,9 +51,10 @@ def run(
         prompt=list(templates),
     )
     write_cache(target, header, rows)
-    out.print(f"{target}: {len(cache):,} images, {len(names)} classes, no image was looked at")
-    out.print(f"next: aevlp inspect {target}")
-    return target
+    return made(
+        target,
+        f": {len(cache):,} images, {len(names)} classes, no image was looked at\nnext: aevlp inspect {target}",
+    )
 
 
 def _templates(given: Sequence[str]) -> list[str]:

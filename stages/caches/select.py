@@ -1,31 +1,35 @@
 """A cache -> a new cache of some of its classes or images."""
 
-from pathlib import Path
-
 import numpy as np
 
 from ...pipeline.errors import AevlpError
 from ...pipeline.score_cache import ScoreCache, open_cache, write_cache
 from ...pipeline.score_cache.selecting import selected
-from ..console import out
+from ..declaration import takes
+from ..made import made, show
 from ..new_files import check_new, names_given
 from .inspect import cached_settings
+from .options import SelectOptions
+
+__all__ = ["select", "show"]
 
 
-def run(source: Path, target: Path, classes: str | None, images: str | None, split: str | None) -> None:
-    """Write a cache of some rows and classes of another.
+@takes(SelectOptions)
+def select(options: SelectOptions) -> ScoreCache:
+    """Write a cache of some rows and classes of another, and return it.
 
-    classes, images: names with commas, or a text file of them; None for all. split: "train", "val" or "test"; None for all.
-    Raises AevlpError where a name is not known, or nothing is left.
+    Raises AevlpError where nothing is selected by, a name is not known, or nothing is left.
     """
-    check_new(target)
+    source, target, images = options.cache, check_new(options.target), options.images
+    if options.classes is None and images is None and options.split is None:
+        raise AevlpError("at least one of --classes, --images and --split is needed")
     cache = open_cache(source)
-    names = cache.classes if classes is None else names_given(classes, "class names")
-    rows = _rows(cache, None if images is None else names_given(images, "image ids"), split)
+    names = cache.classes if options.classes is None else names_given(options.classes, "class names")
+    rows = _rows(cache, None if images is None else names_given(images, "image ids"), options.split)
     header, content = selected(cache, rows, names, cached_settings(cache))
     write_cache(target, header, content)
-    out.print(
-        f"{target}: {len(rows):,} of {len(cache):,} images and {len(names)} of {len(cache.classes)} classes of {source}"
+    return made(
+        target, f": {len(rows):,} of {len(cache):,} images and {len(names)} of {len(cache.classes)} classes of {source}"
     )
 
 

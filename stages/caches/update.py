@@ -3,15 +3,14 @@
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from ...pipeline.datasets import ImageTable
 from ...pipeline.errors import AevlpError
-from ...pipeline.files.image_formats import MAX_PIXELS
 from ...pipeline.files.locations import location
 from ...pipeline.files.stamps import is_hashed
 from ...pipeline.images.resizing import resize_of
@@ -28,43 +27,35 @@ from ...pipeline.score_cache.unfinished import exclusive, recorded_settings, rem
 from ...pipeline.scoring.recipe import OF_FEATURES, Recipe
 from ...pipeline.scoring.scorer import one_thread_each
 from ..cache_origin import Origin
-from ..console import let_speak, out, print_result
+from ..console import let_speak
+from ..declaration import takes
+from ..made import made, show
+from ..stage_one.options import PseudolabelOptions
 from ..stage_one.parts import Sizes, part_store, score
-from ..stage_one.plan import Options, ScoringPlan, make_plan
+from ..stage_one.plan import ScoringPlan, make_plan
 from .inspect import cached_settings
+from .options import AppendOptions, RetryOptions
+
+__all__ = ["append", "retry", "show"]
 
 
-@dataclass(frozen=True)
-class Scoring:
-    """What the command line may say of how to score; all that shapes a score is the cache's own.
+@takes(AppendOptions)
+def append(options: AppendOptions) -> ScoreCache:
+    """Score the images that the data set has and the cache has not, or that have changed, and take over all labels of now.
 
-    changed: whether to score images again that were written anew with as many bytes. prune: whether to drop the rows of images
-    that the data set does not list any more.
+    Returns the cache. Raises AevlpError where images would be scored differently, or are gone.
     """
-
-    data_root: Path | None = None
-    manifest: Path | Sequence[Path] | None = None
-    relation: Path | None = None
-    device: str | None = None
-    batch_size: int | None = None
-    workers: int | None = None
-    changed: bool = False
-    max_pixels: int = MAX_PIXELS
-    prune: bool = False
+    return _up_to_date(options, retried=False)
 
 
-def append(path: Path, scoring: Scoring) -> None:
-    """Score the images that the data set has and the cache has not, or that have changed, and take over all labels of now."""
-    _bring_up_to_date(path, scoring, retried=False)
+@takes(RetryOptions)
+def retry(options: RetryOptions) -> ScoreCache:
+    """Score the cache's images that could not be read, and return it; AevlpError as for `append`."""
+    return _up_to_date(AppendOptions(**vars(options)), retried=True)
 
 
-def retry(path: Path, scoring: Scoring) -> None:
-    """Score the cache's images that could not be read."""
-    _bring_up_to_date(path, scoring, retried=True)
-
-
-def _bring_up_to_date(path: Path, scoring: Scoring, retried: bool) -> None:
-    rank = this_rank()
+def _up_to_date(scoring: AppendOptions, retried: bool) -> ScoreCache:
+    path, rank = scoring.cache, this_rank()
     let_speak(rank)
     cache = open_cache(path)
     if "vocabulary" in cache.provenance:
@@ -79,8 +70,7 @@ def _bring_up_to_date(path: Path, scoring: Scoring, retried: bool) -> None:
         if not len(todo) and (retried or _same_labels(cache, plan.images, kept)):
             _remove_stale_parts(path, None)
             kind = "had failed" if retried else f"of {spec.name} is new or has changed"
-            out.print(f"{path}: no image {kind}: nothing to do")
-            return
+            return made(path, f": no image {kind}: nothing to do")
         check_writable(path)
         part = plan.take(todo)
         of = _content(cache)
@@ -106,7 +96,7 @@ def _bring_up_to_date(path: Path, scoring: Scoring, retried: bool) -> None:
     statuses = open_cache(path).status
     readable = int((statuses[todo] == "ok").sum())
     dropped = len(set(cache.ids.tolist()).difference(plan.images.ids.tolist()))
-    print_result(
+    return made(
         path,
         f": {len(statuses):,} images, {readable:,} of {len(todo):,} "
         f"{'that had failed' if retried else 'new or changed ones'} scored in {time.monotonic() - started:,.1f} s"
@@ -119,18 +109,18 @@ def _content(cache: ScoreCache) -> str:
     return hashlib.sha256(json.dumps(cache.checksums).encode()).hexdigest()
 
 
-def _options(cache: ScoreCache, scoring: Scoring) -> Options:
+def _options(cache: ScoreCache, scoring: AppendOptions) -> PseudolabelOptions:
     """Return the options that a cache was made with; AevlpError where one of them must be given again."""
     made = Recipe.of(cache.header)
     graph = made.text_graph
     if isinstance(graph, dict) and graph["relation"] != OF_FEATURES and scoring.relation is None:
         raise AevlpError(f"{cache.path} was made with a matrix of label similarities: pass it again as --relation")
     manifest = made.dataset.manifest
-    return Options(
+    return PseudolabelOptions(
         dataset=made.dataset.name,
         cache=cache.path,
         data_root=scoring.data_root or location(made.dataset.root),
-        manifest=scoring.manifest or (Path(manifest) if manifest else PACKAGED),
+        manifest=scoring.manifest or [Path(manifest) if manifest else PACKAGED],
         simulate=made.simulate,
         clip=made.clip["model"],
         weights=made.clip["weights"],
@@ -167,7 +157,9 @@ def _require_same(cache: ScoreCache, plan: ScoringPlan) -> None:
         raise AevlpError(f"{cache.path} has other classes than {plan.spec.name} has now: make a new cache")
 
 
-def _matched(cache: ScoreCache, plan: ScoringPlan, retried: bool, scoring: Scoring) -> tuple[ScoringPlan, np.ndarray]:
+def _matched(
+    cache: ScoreCache, plan: ScoringPlan, retried: bool, scoring: AppendOptions
+) -> tuple[ScoringPlan, np.ndarray]:
     """Return the plan for the images of the new cache, and the row of each in the old one, -1 where it is to be scored."""
     found = Origin(cache.classes, plan.spec.name, plan.images, plan.versions).compared(cache)
     gone = cache.ids[~found.listed].tolist()

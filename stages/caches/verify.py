@@ -2,7 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,42 +13,66 @@ from ...pipeline.score_cache import CacheRows, ScoreCache, open_to_verify
 from ...pipeline.score_cache.consistency import row_faults
 from ...pipeline.score_cache.schema import ROWS_A_BLOCK
 from ..cache_origin import Origin, data_root, dataset_of, origin_of
-from ..console import out, print_json, say
+from ..console import out, say
+from ..declaration import takes
+from ..results import Result
 from .inspect import cached_settings
+from .options import VerifyOptions
 
 RANGES = 5  # of damaged rows that are named
 
 
-def run(
-    path: Path,
-    as_json: bool,
-    dataset: str | None = None,
-    manifest: Path | Sequence[Path] | None = None,
-    root: Path | None = None,
-) -> None:
-    """Print that the cache is whole; AevlpError that names every fault where it is not.
+@dataclass(frozen=True, repr=False)
+class CacheFaults(Result):
+    """What is wrong with a cache, a sentence each.
+
+    images: None where it cannot be read. compared_with: its data set and the folder of that.
+    """
+
+    path: Path
+    images: int | None
+    compared_with: tuple[str, str] | None
+    faults: list[str]
+
+    @property
+    def failed(self) -> str:
+        """All that is wrong, as a line; empty where nothing is."""
+        told = "" if self.images is None else f"{self.path}: "
+        return f"{told}{'; '.join(self.faults)}" if self.faults else ""
+
+    def summary(self) -> dict[str, Any]:
+        """Return the cache, its images, and how much is wrong."""
+        return {"cache": self.path, "images": self.images, "faults": len(self.faults)}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as JSON values."""
+        compared = self.compared_with and dict(zip(("dataset", "root"), self.compared_with, strict=True))
+        return {"path": str(self.path), "images": self.images, "compared_with": compared, "faults": self.faults}
+
+
+@takes(VerifyOptions)
+def verify(options: VerifyOptions) -> CacheFaults:
+    """Read a cache from end to end, and return every fault of it.
 
     It is compared with the data set that is asked for, or else with the one that it was made from, if that is still there.
+    Raises AevlpError where one that is asked for cannot be read.
     """
+    path = options.cache
     try:
         cache = open_to_verify(path)
     except AevlpError as error:
-        if as_json:
-            print_json({"path": str(path), "images": None, "compared_with": None, "faults": [str(error)]})
-        raise
-    if not as_json:
-        say(f"{path}: reading {len(cache):,} images")
-    origin, note = _origin(cache, dataset, manifest, root)
-    if not as_json:
-        say(note)
-    faults = find_faults(cache, origin)
-    if as_json:
-        compared = None if origin is None else {"dataset": origin.name, "root": str(origin.root)}
-        print_json({"path": str(path), "images": len(cache), "compared_with": compared, "faults": faults})
-    if faults:
-        raise AevlpError(f"{path}: {'; '.join(faults)}")
-    if not as_json:
-        out.print(f"{path}: {len(cache):,} images, whole and consistent")
+        return CacheFaults(path, None, None, [str(error)])
+    say(f"{path}: reading {len(cache):,} images")
+    origin, note = _origin(cache, options.dataset, options.manifest, options.data_root)
+    say(note)
+    compared = None if origin is None else (origin.name, str(origin.root))
+    return CacheFaults(path, len(cache), compared, find_faults(cache, origin))
+
+
+def show(found: CacheFaults) -> None:
+    """Print that a cache is whole, if it is; what is wrong is the command's error."""
+    if not found.faults:
+        out.print(f"{found.path}: {found.images:,} images, whole and consistent")
 
 
 def find_faults(cache: ScoreCache, origin: Origin | None = None) -> list[str]:

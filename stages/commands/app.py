@@ -8,20 +8,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ...pipeline.errors import AevlpError, Notice
-from ...pipeline.files.locations import location
 from ...pipeline.runtime.ranks import this_rank
 from ..interrupted import forget, what_is_kept
-from ..option_types import Cache, Device, Json, Manifest
 from ..terminal import never_raise
-from . import caches as cache_commands
 from .build import add
-from .table import COMMANDS
+from .table import CACHE_COMMANDS, CACHES, COMMANDS
 
 RENAMED = {"--observe": "--simulate"}
 
@@ -40,59 +36,12 @@ app = typer.Typer(
 )
 
 
-@app.command()
-def inspect(cache: Cache, json: Json = False) -> None:
-    """Show what a cache holds, what made it, and how good its pseudo-labels are."""
-    from ..caches import inspect as stage
-
-    stage.run(cache, json)
-
-
-app.command()(cache_commands.verify)
-app.add_typer(cache_commands.app, name="cache")
-
-
-@app.command()
-def rescore(
-    cache: Cache,
-    classes: Annotated[Path, typer.Option(help="A text file of class names, one a line.")],
-    prompt: Annotated[
-        list[str] | None,
-        typer.Option(help="A template such as 'a photo of a {}.', may be given more than once; default: the cache's."),
-    ] = None,
-    target: Annotated[
-        Path | None,
-        typer.Option(
-            "--cache",
-            parser=location,
-            metavar="PATH|URL",
-            help="Where to write; default: beside CACHE, named for both files.",
-        ),
-    ] = None,
-    manifest: Manifest = None,
-    device: Device = None,
-) -> None:
-    """Give a cache of view embeddings other classes or prompts, without an image."""
-    from ..caches import rescore as stage
-
-    stage.run(cache, classes, prompt, target, manifest, device)
-
-
-@app.command()
-def convert(
-    source: Annotated[Path, typer.Argument(metavar="SRC", parser=location, help="A .h5 file or .parquet folder.")],
-    target: Annotated[
-        Path, typer.Argument(metavar="DST", parser=location, help="A .h5 file or .parquet folder, not there yet.")
-    ],
-) -> None:
-    """Write a cache in the other format."""
-    from ..caches import convert as stage
-
-    stage.run(source, target)
-
-
 for declared in COMMANDS:
     add(app, declared)
+caches = typer.Typer(help="Check, extend, merge, compare and cut caches.", no_args_is_help=True)
+for declared in CACHE_COMMANDS:
+    add(caches, declared)
+app.add_typer(caches, name="cache", rich_help_panel=CACHES)
 
 
 @app.callback()

@@ -1,5 +1,16 @@
 """The commands, in the order of the help."""
 
+from ..caches.options import (
+    AppendOptions,
+    ConvertOptions,
+    DiffOptions,
+    InspectOptions,
+    MergeOptions,
+    RescoreOptions,
+    RetryOptions,
+    SelectOptions,
+    VerifyOptions,
+)
 from ..data.options import CheckOptions, DatasetsOptions
 from ..experiments.options import CalibrateOptions, CompareOptions, DemoOptions, ReproduceOptions, SweepOptions
 from ..journey.options import RunOptions
@@ -64,6 +75,14 @@ COMMANDS = (
         "aevlp demo",
     ),
     Command(
+        "inspect",
+        "caches.inspect:inspect",
+        InspectOptions,
+        LOOK,
+        "aevlp inspect cache/scenes.h5",
+        json=True,
+    ),
+    Command(
         "losses",
         "stage_two.list_losses:losses",
         LossesOptions,
@@ -118,5 +137,75 @@ COMMANDS = (
         COMPARE,
         "aevlp reproduce voc",
         json=True,
+    ),
+    Command(
+        "verify",
+        "caches.verify:verify",
+        VerifyOptions,
+        CACHES,
+        "aevlp verify cache/scenes.h5",
+        json=True,
+    ),
+    Command(
+        "rescore",
+        "caches.rescore:rescore",
+        RescoreOptions,
+        CACHES,
+        "aevlp rescore cache/voc.h5 --classes words.txt",
+    ),
+    Command(
+        "convert",
+        "caches.convert:convert",
+        ConvertOptions,
+        CACHES,
+        "aevlp convert cache/voc.h5 cache/voc.parquet",
+    ),
+)
+
+# Those of `aevlp cache`.
+CACHE_COMMANDS = (
+    Command(
+        "verify",
+        "caches.verify:verify",
+        VerifyOptions,
+        CACHES,
+        "aevlp cache verify cache/voc.h5",
+        json=True,
+    ),
+    Command(
+        "append",
+        "caches.update:append",
+        AppendOptions,
+        CACHES,
+        "aevlp cache append cache/photos.h5 --prune",
+    ),
+    Command(
+        "retry",
+        "caches.update:retry",
+        RetryOptions,
+        CACHES,
+        "aevlp cache retry cache/photos.h5",
+    ),
+    Command(
+        "merge",
+        "caches.merge:merge",
+        MergeOptions,
+        CACHES,
+        "aevlp cache merge all.h5 one.h5 two.h5",
+    ),
+    Command(
+        "diff",
+        "caches.diff:diff",
+        DiffOptions,
+        CACHES,
+        "aevlp cache diff one.h5 two.h5",
+        json=True,
+    ),
+    Command(
+        "select",
+        "caches.select:select",
+        SelectOptions,
+        CACHES,
+        "aevlp cache select all.h5 test.h5 --split test",
     ),
 )

@@ -20,6 +20,7 @@ from ..caches.inspect import cached_settings, codes_by_views, print_quality, qua
 from ..console import out, say
 from ..declaration import takes
 from ..interrupted import keeping
+from ..made import note
 from ..results import Result
 from ..stage_one.pseudolabel import pseudolabel
 from ..stage_two.classifiers import classifier_inputs
@@ -60,7 +61,7 @@ def demo(options: DemoOptions) -> Demo:
     started = time.monotonic()
     say("stage one: scoring generated scenes with a small CLIP")
     common = {"data_root": options.data_root, "device": options.device, "workers": options.workers}
-    pseudolabel(dataset="scenes", cache=options.cache, batch_size=64, **common)
+    note(pseudolabel(dataset="scenes", cache=options.cache, batch_size=64, **common))
     training = TrainOptions(options.cache, epochs=options.epochs, **common)
     data = training_data(training)
     cache = data.cache

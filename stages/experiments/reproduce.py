@@ -19,6 +19,7 @@ from ..console import out, say
 from ..data import datasets
 from ..declaration import takes
 from ..interrupted import keeping
+from ..made import note
 from ..results import Table
 from ..stage_one.pseudolabel import pseudolabel
 from ..stage_two.options import TrainOptions
@@ -110,7 +111,7 @@ def _whole_protocol(
 ) -> dict[str, Any]:
     common = {"data_root": options.data_root, "manifest": options.manifest, "device": options.device}
     say(f"stage one: scoring {spec.title}")
-    pseudolabel(dataset=spec.name, cache=cache_path, compat=options.compat, workers=options.workers, **common)
+    note(pseudolabel(dataset=spec.name, cache=cache_path, compat=options.compat, workers=options.workers, **common))
     training = TrainOptions(cache_path, workers=options.workers, amp=options.compat == "paper", **common)
     data = training_data(training)
     cache = data.cache

@@ -8,6 +8,7 @@ from ...pipeline.runtime.ranks import this_rank
 from ...pipeline.score_cache import ScoreCache
 from ..console import out, say
 from ..declaration import takes
+from ..made import note
 from ..results import Result
 from ..stage_one.options import PseudolabelOptions
 from ..stage_one.pseudolabel import pseudolabel
@@ -44,7 +45,7 @@ def run(options: RunOptions) -> Run | NothingTrained:
     What is there already, made with these very settings, is taken as it is. Raises AevlpError as `pseudolabel` and `train` do,
     before anything is written where the source cannot be understood.
     """
-    cache = pseudolabel(**_of(PseudolabelOptions, options, batch_size=None))
+    cache = note(pseudolabel(**_of(PseudolabelOptions, options, batch_size=None)))
     try:
         return train(**_training(cache, options))
     except NothingToLearn as nothing:

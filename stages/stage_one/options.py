@@ -12,6 +12,23 @@ from ..declaration import PYTHON_ONLY, Progress
 from ..option_types import Device, MaxPixels, Mean, Std
 from ..source_options import SourceOptions
 
+MOST_TILES = 32
+
+
+def grid(text: str) -> int | str:
+    """Return a number of tiles a side, or the name of another scheme of views; typer.BadParameter for a number out of range."""
+    if not text.lstrip("-").isdecimal():
+        return text
+    if not 1 <= int(text) <= MOST_TILES:
+        raise typer.BadParameter(f"expected 1 to {MOST_TILES} tiles a side, found {text}")
+    return int(text)
+
+
+Relation = Annotated[Path | None, typer.Option(help="A .npy or .csv matrix of label similarities for the text graph.")]
+BatchSize = Annotated[int | None, typer.Option(min=1, help="Images at a time; default: 16 on a CPU, 64 on a GPU.")]
+Workers = Annotated[int | None, typer.Option(min=0, help="Processes that decode images.")]
+Engine = Literal["local", "ray"]  # each a module NAME_engine.py here, as engines.py has it
+
 
 @dataclass(frozen=True)
 class PseudolabelOptions(SourceOptions):
@@ -50,7 +67,7 @@ class PseudolabelOptions(SourceOptions):
         Literal["gelu", "quick_gelu"] | None,
         typer.Option(help="As the CLIP was trained; default: its tag's, its config's."),
     ] = None
-    grid: Annotated[int | None, typer.Option(min=1, max=32, help="Tiles a side.")] = None
+    grid: Annotated[Any, typer.Option(parser=grid, metavar="N", help="Tiles a side.")] = None
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N images.")] = None
     device: Device = None
     precision: Annotated[
@@ -68,9 +85,7 @@ class PseudolabelOptions(SourceOptions):
         Literal["none", "frozen"] | None,
         typer.Option(help="frozen: the random graph network on text features; default: the manifest's."),
     ] = None
-    relation: Annotated[
-        Path | None, typer.Option(help="A .npy or .csv matrix of label similarities for the text graph.")
-    ] = None
+    relation: Relation = None
     resize: Annotated[
         Literal["fast", "exact"],
         typer.Option(help="exact: Pillow's own result; on photographs a grey level apart here and there."),
@@ -82,23 +97,19 @@ class PseudolabelOptions(SourceOptions):
             "CPU where it is installed, else torch."
         ),
     ] = None
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Images at a time; default: 16 on a CPU, 64 on a GPU.")
-    ] = None
+    batch_size: BatchSize = None
     shard_size: Annotated[
         int, typer.Option(min=1, help="Images a shard: what an interruption costs at most, in each process.")
     ] = 256
     hash_images: Annotated[
         bool, typer.Option("--hash-images", help="Know images by their content instead of size and time of change.")
     ] = False
-    workers: Annotated[int | None, typer.Option(min=0, help="Processes that decode images.")] = None
+    workers: Workers = None
     seed: Annotated[int, typer.Option(min=0, help="For random weights and the text graph's.")] = 0
     strict: Annotated[bool, typer.Option(help="Refuse if any image cannot be read.")] = False
     restart: Annotated[bool, typer.Option(help="Delete the cache and its parts, after asking, and start anew.")] = False
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before --restart deletes.")] = False
-    engine: Annotated[Literal["local", "ray"], typer.Option(help="ray: actors on a Ray cluster (aevlp\\[ray]).")] = (
-        "local"
-    )
+    engine: Annotated[Engine, typer.Option(help="ray: actors on a Ray cluster (aevlp\\[ray]).")] = "local"
     actors: Annotated[int, typer.Option(min=1, help="Ray actors that score.")] = 1
     gpus: Annotated[
         float | None, typer.Option(min=0, help="GPUs an actor, such as 0.5; default: 1 if there is one.")

@@ -27,7 +27,7 @@ from ..console import say
 from . import scoring_model, text_graph
 from .label_notes import note_labels
 from .missing_images import note_missing
-from .options import PseudolabelOptions as Options
+from .options import PseudolabelOptions
 
 OPENAI = "openai"  # the tag of the weights that the published program runs with
 BATCH = {"cpu": 16, "cuda": 64}  # images at a time; on a GPU as many views as it takes to fill it
@@ -41,7 +41,7 @@ class ScoringPlan:
     vectors. header: of the cache. tower: what runs the image tower. batch_size: images at a time. workers: processes that decode.
     """
 
-    options: Options
+    options: PseudolabelOptions
     spec: DatasetSpec
     root: Path
     images: ImageTable
@@ -70,7 +70,7 @@ class ScoringPlan:
         return replace(self.header, provenance=made.provenance())
 
 
-def make_plan(options: Options, spec: DatasetSpec) -> ScoringPlan:
+def make_plan(options: PseudolabelOptions, spec: DatasetSpec) -> ScoringPlan:
     """Return what to do for a data set of the manifest; AevlpError where something it needs is wrong or not there."""
     device = find_device(options.device or _device_of_rank())
     root = options.data_root or spec.default_root()
@@ -85,7 +85,7 @@ def make_plan(options: Options, spec: DatasetSpec) -> ScoringPlan:
     note_missing(spec, images, files)
     names = class_names(images.classes, spec.name_rule, spec.natural_names, spec.synonyms, options.compat)
     sentences = class_prompts(names, spec.prompt)
-    grid = options.grid or spec.damp.grid
+    grid = spec.damp.grid if options.grid is None else options.grid
     graph = text_graph.asked_for(options, spec)
 
     source = scoring_model.asked_for(options, spec.clip)
@@ -151,7 +151,7 @@ def _device_of_rank() -> str | None:
     return f"cuda:{rank.local}" if rank.of > 1 and torch.cuda.is_available() else None
 
 
-def _note_unpublished_clip(options: Options, source: ClipSource) -> None:
+def _note_unpublished_clip(options: PseudolabelOptions, source: ClipSource) -> None:
     """Say where the rules of the published program are asked for with a CLIP that it cannot run."""
     if options.compat == "published" and source.weights != OPENAI:
         say(

@@ -27,33 +27,25 @@ from ...pipeline.scoring.bottleneck import TOWER
 from ...pipeline.scoring.recipe import Recipe
 from ...pipeline.scoring.scorer import one_thread_each
 from ..cache_origin import Origin
-from ..console import let_speak, out, print_result, say
+from ..console import let_speak, say
 from ..declaration import takes
+from ..made import made, show
 from ..sources import CACHES, find_source
 from .added import added_by, said_of
 from .options import PseudolabelOptions
 from .own_keys import keys_of, resolved
 from .parts import Scored, part_store, score
-from .plan import Options, ScoringPlan, make_plan
+from .plan import ScoringPlan, make_plan
 
-__all__ = ["Options", "pseudolabel", "run", "show"]
+__all__ = ["pseudolabel", "show"]
 
 
 @takes(PseudolabelOptions)
 def pseudolabel(options: PseudolabelOptions) -> ScoreCache:
-    """Score every image of a source or a data set of the manifest, and return its cache.
+    """Score every image of a source or a data set of the manifest, and return its cache; one that is there, made alike, as it is.
 
     Raises AevlpError, before anything is written, for a source that cannot be understood and options that do not go together.
     """
-    return open_cache(run(options))
-
-
-def show(cache: ScoreCache) -> None:
-    """Print nothing more: what was scored is said on the way."""
-
-
-def run(options: Options) -> Path:
-    """Score every image of a data set, write the cache, print a summary, and return the cache's path."""
     rank = this_rank()
     let_speak(rank)
     if options.cache is not None:
@@ -71,8 +63,7 @@ def run(options: Options) -> Path:
             _delete(path, rank, options.yes)
         if path.exists():
             _require_same(path, plan)
-            out.print(f"{path} is there already, made with these very settings: nothing to do")
-            return path
+            return made(path, " is there already, made with these very settings: nothing to do")
         started = time.monotonic()
         store = part_store(plan, path)
         scored = score(plan, store, rank, threads, lambda header, _, rows: write_cache(path, header, rows))
@@ -81,8 +72,8 @@ def run(options: Options) -> Path:
     if not scored.wrote:  # another process has made it, perhaps with other settings
         _require_same(path, plan)
         say(f"{path} was written by another process")
-    _summary(path, plan, scored, time.monotonic() - started, "by this process" if rank.of > 1 else "in this run")
-    return path
+    seconds = time.monotonic() - started
+    return made(path, _summary(path, plan, scored, seconds, "by this process" if rank.of > 1 else "in this run"))
 
 
 def _check_target(path: Path) -> None:
@@ -103,10 +94,11 @@ def _delete(path: Path, rank: Rank, agreed: bool) -> None:
     if rank.of > 1:
         raise AevlpError(f"--restart deletes {named}, which one process must do: delete them, and start without it")
     if not agreed:
-        print(f"Delete {named}? [y/N] ", end="", file=sys.stderr, flush=True)
+        sys.stderr.write(f"Delete {named}? [y/N] ")
+        sys.stderr.flush()
         answer = sys.stdin.readline() if sys.stdin else ""  # closed: nobody is there to ask
         if not answer.endswith("\n"):
-            print(file=sys.stderr)
+            sys.stderr.write("\n")
         if answer.strip().lower() not in ("y", "yes"):
             raise AevlpError(f"nothing was deleted: answer y, or pass --yes, to delete {named} and start anew")
     with exclusive(path):
@@ -185,7 +177,8 @@ def _note_other_times(cache: ScoreCache, origin: Origin) -> None:
         )
 
 
-def _summary(path: Path, plan: ScoringPlan, scored: Scored, seconds: float, whose: str) -> None:
+def _summary(path: Path, plan: ScoringPlan, scored: Scored, seconds: float, whose: str) -> str:
+    """Return what there is to say of how the scoring went, in lines of which the first follows the cache's path."""
     cache = open_cache(path)
     statuses = Counter(cache.status.tolist())
     views = scored.readable * cache.header.views * cache.header.flips
@@ -197,13 +190,12 @@ def _summary(path: Path, plan: ScoringPlan, scored: Scored, seconds: float, whos
         if scored.images
         else ""
     )
-    print_result(path, f": {statuses['ok']:,} images scored{here}{pace}, {size:,.1f} MB")
+    lines = [f": {statuses['ok']:,} images scored{here}{pace}, {size:,.1f} MB"]
     if scored.images and scored.spent.seconds[TOWER]:
-        out.print(scored.spent.limit())
+        lines.append(scored.spent.limit())
     for status in sorted(set(statuses) - {"ok"}):
-        out.print(f"{statuses[status]:,} images {status}: kept as rows without scores, left out of training")
+        lines.append(f"{statuses[status]:,} images {status}: kept as rows without scores, left out of training")
     for reason in [text for text in cache.reason.tolist() if text][:3]:
         say(f"  {' '.join(reason.split())}")
-    for line in said_of(added_by(cache), cache, plan.spec):
-        out.print(line, soft_wrap=True)
-    out.print(f"next: aevlp inspect {path} · aevlp train --cache {path}")
+    lines += said_of(added_by(cache), cache, plan.spec)
+    return "\n".join([*lines, f"next: aevlp inspect {path} · aevlp train --cache {path}"])

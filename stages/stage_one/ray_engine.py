@@ -20,8 +20,9 @@ from ...pipeline.scoring.scorer import Threads, one_thread_each
 from ..console import err, out
 from . import local_engine
 from .engines import Engine
+from .options import PseudolabelOptions
 from .parts import part_store
-from .plan import Options, ScoringPlan, make_plan
+from .plan import ScoringPlan, make_plan
 
 
 def engine(plan: ScoringPlan, store: PartStore, _: Threads) -> Engine:
@@ -62,7 +63,7 @@ def _score(plan: ScoringPlan, store: PartStore, shards: list[Shard], counted: Ca
 class ShardActor:
     """Scores shards in a process of Ray's, with a plan of its own. folder: that of the command, to which paths are relative."""
 
-    def __init__(self, options: Options, target: Path, folder: Path) -> None:
+    def __init__(self, options: PseudolabelOptions, target: Path, folder: Path) -> None:
         out.quiet = err.quiet = True  # the driver speaks
         self._error, self._open = "", ExitStack()
         try:

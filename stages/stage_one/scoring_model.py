@@ -13,13 +13,13 @@ from ...pipeline.manifest.sections import Clip
 from ..console import say
 
 if TYPE_CHECKING:
-    from .options import PseudolabelOptions as Options
+    from .options import PseudolabelOptions
 
 PUBLISHED = "--compat published"
 MODES = {"squash": "stretched", "shortest": "shortest side, then cropped", "longest": "longest side, then padded"}
 
 
-def asked_for(options: "Options", manifest: Clip) -> ClipSource:
+def asked_for(options: "PseudolabelOptions", manifest: Clip) -> ClipSource:
     """Return the CLIP that is asked for; of the manifest's nothing holds for another model or other weights.
 
     Raises AevlpError where weights, or half of the pixel statistics, are left out.

@@ -1,6 +1,6 @@
 """Options and the manifest -> the text graph, if one is asked for, and what a cache records of it."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...pipeline.clip.libraries import Encoder
 from ...pipeline.clip.text_graph import HIDDEN, TextGraph, graph_weights, load_relation
@@ -10,12 +10,10 @@ from ...pipeline.manifest.sections import TextGraphConstants
 from ...pipeline.runtime.provenance import arrays_sha256
 from ...pipeline.runtime.seeding import derive
 from ...pipeline.scoring.recipe import OF_FEATURES
-
-if TYPE_CHECKING:
-    from .plan import Options
+from .options import PseudolabelOptions
 
 
-def asked_for(options: "Options", spec: DatasetSpec) -> TextGraph | None:
+def asked_for(options: PseudolabelOptions, spec: DatasetSpec) -> TextGraph | None:
     """Return the frozen text graph: as asked for, or else where the manifest gives its constants."""
     kind = options.text_graph or ("none" if spec.text_graph is None else "frozen")
     if kind == "none":

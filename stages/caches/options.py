@@ -1,0 +1,147 @@
+"""What the commands on caches are asked for."""
+
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from ...pipeline.files.image_formats import MAX_PIXELS
+from ...pipeline.files.locations import location
+from ..declaration import Options, Progress
+from ..option_types import Cache, DataRoot, Device, Manifest, MaxPixels
+from ..stage_one.options import BatchSize, Relation, Workers
+
+NewCache = Annotated[
+    Path, typer.Argument(metavar="OUT", parser=location, help="A .h5 file or .parquet folder, not there yet.")
+]
+
+
+@dataclass(frozen=True)
+class InspectOptions(Options):
+    """Show what a cache holds, what made it, and how good its pseudo-labels are."""
+
+    cache: Cache
+    _: KW_ONLY
+    progress: Progress = None
+
+
+@dataclass(frozen=True)
+class VerifyOptions(Options):
+    """Read a cache from end to end and report what is wrong with it."""
+
+    cache: Cache
+    _: KW_ONLY
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="Compare ids and labels with this data set; default: the cache's, if it is there."),
+    ] = None
+    manifest: Manifest = None
+    data_root: DataRoot = None
+    progress: Progress = None
+
+
+@dataclass(frozen=True)
+class RetryOptions(Options):
+    """Score the images that could not be read.
+
+    All that shapes a score is the cache's own; what is asked for here is how to score.
+    """
+
+    cache: Cache
+    _: KW_ONLY
+    data_root: DataRoot = None
+    manifest: Manifest = None
+    relation: Relation = None
+    device: Device = None
+    batch_size: BatchSize = None
+    workers: Workers = None
+    max_pixels: MaxPixels = MAX_PIXELS
+    progress: Progress = None
+
+
+@dataclass(frozen=True)
+class AppendOptions(RetryOptions):
+    """Score the images that the data set has got since, or that have another size; labels become those of now."""
+
+    _: KW_ONLY
+    changed: Annotated[
+        bool, typer.Option("--changed", help="Also those that were written anew with as many bytes as before.")
+    ] = False
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Drop the rows of images that the data set does not list any more.")
+    ] = False
+
+
+@dataclass(frozen=True)
+class MergeOptions(Options):
+    """Write one cache of the images of several."""
+
+    target: NewCache
+    caches: Annotated[
+        list[Path], typer.Argument(metavar="CACHE...", parser=location, help="Caches of different images, made alike.")
+    ]
+    _: KW_ONLY
+    progress: Progress = None
+
+
+@dataclass(frozen=True)
+class DiffOptions(Options):
+    """Say where two caches differ: settings, images, labels, cosines, codes; exit 1 where they do."""
+
+    a: Annotated[Path, typer.Argument(metavar="A", parser=location, help="A .h5 file or .parquet folder.")]
+    b: Annotated[Path, typer.Argument(metavar="B", parser=location, help="A .h5 file or .parquet folder.")]
+    _: KW_ONLY
+    progress: Progress = None
+
+
+@dataclass(frozen=True)
+class SelectOptions(Options):
+    """Write a cache of some classes or images of another."""
+
+    cache: Cache
+    target: NewCache
+    _: KW_ONLY
+    classes: Annotated[
+        str | None, typer.Option(help="Class names with commas, or a text file of them, in the order they are to have.")
+    ] = None
+    images: Annotated[str | None, typer.Option(help="Image ids with commas, or a text file of them.")] = None
+    split: Annotated[Literal["train", "val", "test"] | None, typer.Option(help="Images of one split.")] = None
+    progress: Progress = None
+
+
+@dataclass(frozen=True)
+class RescoreOptions(Options):
+    """Give a cache of view embeddings other classes or prompts, without an image."""
+
+    cache: Cache
+    _: KW_ONLY
+    classes: Annotated[Path, typer.Option(help="A text file of class names, one a line.")]
+    prompt: Annotated[
+        list[str] | None,
+        typer.Option(help="A template such as 'a photo of a {}.', may be given more than once; default: the cache's."),
+    ] = None
+    target: Annotated[
+        Path | None,
+        typer.Option(
+            "--cache",
+            parser=location,
+            metavar="PATH|URL",
+            help="Where to write; default: beside CACHE, named for both files.",
+        ),
+    ] = None
+    manifest: Manifest = None
+    device: Device = None
+    progress: Progress = None
+
+
+@dataclass(frozen=True)
+class ConvertOptions(Options):
+    """Write a cache in the other format."""
+
+    source: Annotated[Path, typer.Argument(metavar="SRC", parser=location, help="A .h5 file or .parquet folder.")]
+    target: Annotated[
+        Path, typer.Argument(metavar="DST", parser=location, help="A .h5 file or .parquet folder, not there yet.")
+    ]
+    _: KW_ONLY
+    progress: Progress = None
