@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-ROOT_MODULES = frozenset({"errors", "plugins", "quiet"})  # of pipeline: any wing imports them, they import no wing
 LINES = 300
 REASON = re.compile(rf"{LINES} lines")  # what a docstring that gives the reason for more speaks of
 PRINTS = frozenset({"print", "print_result", "print_table", "print_json"})
 PRINTERS = frozenset({"console", "terminal"})  # root modules of stages that are about the terminal
-OPTION_MODULES = frozenset({"options", "option_types"})
+BUILDER = "commands/build.py"  # makes the command line's options of the declarations
 PACKAGE = "aevlp"
 
 
@@ -30,19 +29,27 @@ class Import:
 
 def wings(tree: Path) -> list[str]:
     """Return the wings from the ground up, as the map in the docstring of pipeline/__init__.py has them."""
-    text = ast.get_docstring(ast.parse((tree / "pipeline" / "__init__.py").read_text(encoding="utf-8"))) or ""
-    return re.findall(r"^(\w+) {2,}\S", text, re.MULTILINE)
+    return re.findall(r"^(\w+) {2,}\S", _map(tree), re.MULTILINE)
+
+
+def root_modules(tree: Path) -> list[str]:
+    """Return the modules beside the wings, which any wing imports and which import none, as the map has them."""
+    return re.findall(r"`(\w+)`", _map(tree).partition("In the root:")[2])
+
+
+def _map(tree: Path) -> str:
+    return ast.get_docstring(ast.parse((tree / "pipeline" / "__init__.py").read_text(encoding="utf-8"))) or ""
 
 
 def false_map(tree: Path) -> list[str]:
-    """Return folders of pipeline/ that the map lacks, wings without a folder, and modules in the root that are none of three."""
+    """Return folders of pipeline/ that the map lacks, wings without a folder, and modules in the root that it lacks."""
     folders = {path.parent.name for path in (tree / "pipeline").glob("*/__init__.py")}
     modules = {path.stem for path in (tree / "pipeline").glob("*.py")} - {"__init__"}
     drawn = set(wings(tree))
     return [
         *(f"pipeline/{name}: a folder that the map in pipeline/__init__.py lacks" for name in sorted(folders - drawn)),
         *(f"pipeline/__init__.py: the wing {name} has no folder" for name in sorted(drawn - folders)),
-        *(f"pipeline/{name}.py: belongs in a wing" for name in sorted(modules - ROOT_MODULES)),
+        *(f"pipeline/{name}.py: belongs in a wing" for name in sorted(modules - set(root_modules(tree)))),
     ]
 
 
@@ -107,12 +114,9 @@ def options_twice(tree: Path) -> list[str]:
     modules = _modules(tree, "stages")
     shared = {name: kind for path, module in modules if path.stem == "option_types" for name, kind in _assigned(module)}
     for path, module in modules:
-        if path.stem not in OPTION_MODULES:
+        if not (path.stem.endswith(("options", "option_types")) or path.as_posix().endswith(BUILDER)):
             named = (call for call, name in _calls(module, lambda _: False) if name in ("typer.Option", "Option"))
-            found += [
-                f"{_place(tree, path, call)}: an option outside {' and '.join(sorted(OPTION_MODULES))}"
-                for call in named
-            ]
+            found += [f"{_place(tree, path, call)}: an option outside the modules of options" for call in named]
         aliases = {**shared, **dict(_assigned(module))}
         for field in _option_fields(module):
             name, kind = field.target.id, ast.unparse(field.annotation)  # type: ignore[union-attr]

@@ -102,7 +102,7 @@ def test_selected_classes_are_scored_among_themselves(tmp_path: Path, stores: st
     assert find_faults(cache) == []
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_selecting_twice_is_selecting_the_second_at_once(tmp_path: Path, data: st.DataObject) -> None:
     for old in tmp_path.iterdir():
@@ -146,8 +146,15 @@ def test_what_cannot_be_selected_is_one_clear_line(tmp_path: Path, options: tupl
 # Merge
 
 
-@pytest.mark.parametrize("store", STORES)
-@pytest.mark.parametrize("suffix", ["h5", "parquet"])
+@pytest.mark.parametrize(
+    "store, suffix",
+    [
+        (STORES[0], "h5"),
+        (STORES[1], "parquet"),
+        pytest.param(STORES[0], "parquet", marks=pytest.mark.slow),
+        pytest.param(STORES[1], "h5", marks=pytest.mark.slow),
+    ],
+)
 def test_a_cache_cut_and_merged_is_the_cache(blocks: Path, tmp_path: Path, store: str, suffix: str) -> None:
     path = stage_one(blocks, tmp_path / "a.h5", store=store)
     for split in ("train", "test"):
@@ -162,7 +169,7 @@ def test_a_cache_cut_and_merged_is_the_cache(blocks: Path, tmp_path: Path, store
         stage_two(cache.path, tmp_path / "run", epochs=1, backbone="linear")  # it passes for the data set's own
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(owner=st.lists(st.integers(0, 2), min_size=14, max_size=14).filter(lambda owner: len(set(owner)) == 3))
 def test_merged_rows_stand_as_given_training_first(tmp_path: Path, owner: list[int]) -> None:
     for old in tmp_path.iterdir():

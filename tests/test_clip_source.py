@@ -151,7 +151,7 @@ def test_safetensors_come_before_pickles(tmp_path: Path) -> None:
     assert_as_open_clip(ClipEncoder(ClipSource(f"local-dir:{folder}"), CPU), other)
 
 
-@pytest.mark.parametrize("form", ["local-dir:{}", "{}/open_clip_config.json"])
+@pytest.mark.parametrize("form", ["local-dir:{}", pytest.param("{}/open_clip_config.json", marks=pytest.mark.slow)])
 def test_both_stages_and_a_prediction(data: Path, form: str, capsys: pytest.CaptureFixture) -> None:
     folder = lay(data.parent / "clip", quick_gelu=True)
     cache = scored(data, form.format(folder))
@@ -170,9 +170,9 @@ def test_both_stages_and_a_prediction(data: Path, form: str, capsys: pytest.Capt
 @pytest.mark.parametrize(
     ("clip", "folder"),
     [
-        ("model: local-dir:clip", "clip"),
+        pytest.param("model: local-dir:clip", "clip", marks=pytest.mark.slow),
         ("model: 'local-dir:models/clip'", "models/clip"),
-        ("model: clip/open_clip_config.json", "clip"),
+        pytest.param("model: clip/open_clip_config.json", "clip", marks=pytest.mark.slow),
         ("model: clip/open_clip_config.json, weights: clip/open_clip_model.safetensors", "clip"),
     ],
 )

@@ -89,7 +89,7 @@ def test_no_thread_of_the_group_outlives_a_training(vit_cache: Path, tmp_path: P
 @pytest.mark.parametrize(
     ("backbone", "loss"),
     [
-        ("clip", "mulsupcon"),  # reads features of the whole batch
+        pytest.param("clip", "mulsupcon", marks=pytest.mark.slow),  # reads features of the whole batch
         ("linear", "mulsupcon"),  # features that do not learn
         pytest.param("clip", "gpr", marks=pytest.mark.slow),
         pytest.param("linear", "role", marks=pytest.mark.slow),  # learns a table
@@ -145,6 +145,7 @@ def test_a_run_goes_on_with_another_number_of_processes(vit_cache: Path, tmp_pat
 
 
 @pytest.mark.process
+@pytest.mark.slow
 def test_a_loss_sees_the_whole_batch_in_every_process(tmp_path: Path) -> None:
     script = Path(__file__).with_name("distributed_training.py")
     (tmp_path / "alone").mkdir()
@@ -186,6 +187,7 @@ def test_shares_are_those_of_array_split(of: int, n: int) -> None:
 
 
 @pytest.mark.parametrize("sizes, expected", [(3, [3, 3, 1]), ([2, 0, 5], [2, 0, 5]), (7, [7]), (9, [7])])
+@pytest.mark.process
 @pytest.mark.parametrize("workers", [0, 1])
 def test_batches_have_the_sizes_asked_for(blocks: Path, sizes, expected: list[int], workers: int) -> None:
     rows, mirrored = np.array([5, 3, 0, 1, 2, 6, 4]), np.arange(7) % 2 == 0

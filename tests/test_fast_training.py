@@ -153,7 +153,8 @@ def test_labels_are_made_once_an_epoch_and_not_beyond_the_last(
     assert made == [(1, True), (2, True)]  # it labels by what the epoch before has learned
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.process
+@pytest.mark.parametrize("workers", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_a_training_is_the_same_with_labels_made_ahead(
     cache_path: Path, tmp_path: Path, workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

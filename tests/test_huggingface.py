@@ -544,6 +544,7 @@ def test_the_fingerprint_changes_with_an_images_size(tmp_path: Path) -> None:
     assert found[0] == found[2] != found[1]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("where", ["saved", "*.parquet"])
 def test_worker_processes_read_what_is_in_the_file(tmp_path: Path, where: str, workers: int) -> None:

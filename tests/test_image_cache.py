@@ -106,6 +106,7 @@ def test_a_full_disk_and_a_folder_that_is_none_are_one_line(tmp_path: Path, monk
         opened(tmp_path / "file")
 
 
+@pytest.mark.process
 def test_a_full_disk_ends_a_training_in_one_line(cache_path: Path, tmp_path: Path, monkeypatch, capsys) -> None:
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -136,6 +137,7 @@ def test_an_image_that_has_changed_is_read_again(tmp_path: Path, monkeypatch: py
     assert torch.equal(second, pixels(opened(tmp_path / "kept")))
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("workers", [0, 2])
 def test_a_training_is_the_same_and_a_second_one_opens_no_image(
     cache_path: Path, tmp_path: Path, workers: int, monkeypatch: pytest.MonkeyPatch

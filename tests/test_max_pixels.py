@@ -97,6 +97,7 @@ def test_the_limit_that_is_given_counts_not_pillows(tmp_path: Path, monkeypatch,
             read_pixels(path, decoder=decoder, max_pixels=1199)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("resize", ["fast", "exact"])
 def test_the_limit_reaches_workers_and_tiles(tmp_path: Path, monkeypatch, workers: int, resize: str) -> None:

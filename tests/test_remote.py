@@ -445,6 +445,7 @@ def test_a_store_that_refuses_is_no_missing_file(local: Path, s3: S3Store, kind:
     one_line(caught)
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("workers", [0, 2])
 def test_an_image_that_the_store_does_not_give_stops_the_scoring(local: Path, s3: S3Store, workers: int) -> None:
     s3.put_folder(local, "bucket/photos")

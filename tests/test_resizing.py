@@ -77,6 +77,7 @@ def test_a_description_says_which_resize_it_was() -> None:
         resize_of("cut out")
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("workers", [0, 1])
 def test_views_made_on_the_device_are_those_that_workers_make(tmp_path: Path, workers: int) -> None:
     paths = [tmp_path / f"{n}.png" for n in range(5)]

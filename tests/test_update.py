@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -246,7 +247,12 @@ GONE = {
 }
 
 
-@pytest.mark.parametrize("gone", GONE.values(), ids=GONE)
+def gone_but_slow(*slow: str) -> list[Any]:
+    """Return all of GONE as parameters, some of them for the slow tests."""
+    return [pytest.param(ids, id=name, marks=[pytest.mark.slow] * (name in slow)) for name, ids in GONE.items()]
+
+
+@pytest.mark.parametrize("gone", gone_but_slow("a training image", "the first and the last"))
 @pytest.mark.parametrize("new", [[], ["images/04.png", "images/12.png"]], ids=["nothing new", "and new ones"])
 def test_prune_drops_the_rows_that_are_gone_and_gives_what_scoring_all_gives(
     data: Path, tmp_path: Path, scored: list[str], capsys: pytest.CaptureFixture[str], gone: list[str], new: list[str]
@@ -301,7 +307,7 @@ def test_other_commands_name_the_way_to_drop_rows(
     assert "2 images are not listed in blocks (aevlp cache append --prune drops them)" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("gone", GONE.values(), ids=GONE)
+@pytest.mark.parametrize("gone", gone_but_slow("a training image", "a test image", "the first and the last"))
 def test_training_goes_on_without_what_is_gone(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], gone: list[str]
 ) -> None:
