@@ -9,8 +9,9 @@ from .declaration import Options
 from .option_types import DataRoot, Manifest
 
 Source = Annotated[
-    str | None,
+    Any,  # a text or a path
     typer.Argument(
+        parser=str,
         metavar="SOURCE",
         help="A folder of images, or of one folder a class; a .csv, .tsv, .jsonl or .parquet; a COCO-style .json; tar shards; a "
         "Hugging Face folder; a manifest .yaml; or a name in the manifest.",

@@ -44,7 +44,7 @@ def test_each_shape_becomes_a_classifier_and_its_manifest_gives_the_cache_again(
     said = capsys.readouterr()
     cache = next(Path("cache").glob("*.h5"))
     assert labels_in(cache) == shapes.put_in(shape, given)
-    assert "40 images, 4 classes" in said.err and "next: aevlp predict runs/" in said.out
+    assert "40 images, 4 classes" in said.err and "aevlp predict runs/" in said.out
     made = cache.read_bytes()
     assert call("run", cache.with_suffix(".yaml"), "--backbone", "linear", "--epochs", 1, "--workers", 0) == 0
     assert "nothing to do" in capsys.readouterr().out
