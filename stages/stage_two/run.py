@@ -49,8 +49,7 @@ class Run(Result):
 
     @property
     def evaluated_by(self) -> str:
-        """What its figures are against: "truth", or "observed" labels where the full truth is not known, "pseudo-labels" "
-        "where no label is."""
+        """What its figures are against: "truth", "observed" labels where that is not known, "pseudo-labels" where none is."""
         return self._end.get("evaluated_by", "truth")
 
     @property
