@@ -17,6 +17,7 @@ from ..manifest.load import checked_manifest
 from .understood import Draft, Given, Understood
 
 SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
+SHOWN = 5  # classes that are named
 FEWEST = 3  # images: two to train on and one to validate by
 
 
@@ -121,7 +122,8 @@ def _present(images: ImageTable) -> np.ndarray:
 
 
 def _labels_line(draft: Draft, images: ImageTable) -> str:
-    classes = f"{len(images.classes):,} classes ({some(list(images.classes), 5)})"
+    named = ", ".join(images.classes[:SHOWN]) + ", …" * (len(images.classes) > SHOWN)
+    classes = f"{len(images.classes):,} classes ({named})"
     if not draft.labelled:
         return f"{len(images):,} images, none with a label; {classes}"
     present = _present(images)
