@@ -63,12 +63,12 @@ class TrainOptions(TrainingOptions):
     """
 
     cache: Annotated[
-        Path | None,
+        Path,
         typer.Argument(
             metavar="CACHE|RUN", parser=location, help="The cache to train from; with --resume also the run to resume."
         ),
         AlsoOption("--cache"),
-    ] = None
+    ]
     _: KW_ONLY
     loss: Annotated[str, typer.Option(help="A loss that aevlp losses lists, or one of your own as module:Class.")] = (
         "gpr"

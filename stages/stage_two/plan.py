@@ -94,8 +94,6 @@ def training_data(options: TrainOptions) -> TrainingData:
 
     Raises AevlpError where the cache is damaged, or made from other classes, images or labels than the data set has now.
     """
-    if options.cache is None:
-        raise AevlpError("no cache is given: aevlp train CACHE trains from one, aevlp train --resume RUN resumes a run")
     if (options.cache / "settings.json").is_file():
         raise AevlpError(f"{options.cache} is a run, no cache: aevlp train --resume {options.cache} resumes it")
     cache = open_whole_cache(options.cache)

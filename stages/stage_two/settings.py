@@ -66,9 +66,8 @@ def resumed(options: TrainOptions) -> TrainOptions:
 
     Options that name no run, but `resume`, are returned as they are.
     """
-    run, cache = options.run, options.cache
-    if run is None and cache is not None and cache.suffix not in (".h5", ".parquet"):
-        run, cache = cache, None
+    named = options.cache.suffix not in (".h5", ".parquet")  # a run stands in the place of the cache
+    run = options.cache if named and options.run is None else options.run
     if run is None:
         return options
     changed = {
@@ -77,7 +76,8 @@ def resumed(options: TrainOptions) -> TrainOptions:
         if of.name not in OF_ONE_START and getattr(options, of.name) != of.default
     }
     stored = options_of(RunFolder(run))
-    return replace(stored, **changed, cache=cache or stored.cache, resume=True, progress=options.progress)
+    cache = stored.cache if named else options.cache
+    return replace(stored, **changed, cache=cache, resume=True, progress=options.progress)
 
 
 def _inferred(settings: dict[str, Any], folder: RunFolder) -> dict[str, Any]:
