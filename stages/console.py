@@ -72,6 +72,7 @@ def narrated(wanted: bool | None = None) -> Iterator[None]:
 
 def _show_notes(wanted: bool) -> None:
     (LOG.addHandler if wanted else LOG.removeHandler)(_TERMINAL)
+    LOG.propagate = not wanted  # or a library that sets up logging, as open_clip does, would have each line shown twice
 
 
 def _somebody_looks() -> bool:

@@ -1,6 +1,8 @@
 """Options declared once: the function made of them, what it refuses, and the command made of them."""
 
 import inspect
+import logging
+import sys
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -105,6 +107,16 @@ def test_notes_are_shown_where_they_are_asked_for(
         assert not is_narrated()
     assert capfd.readouterr().err == said
     assert is_narrated()
+
+
+def test_a_line_is_shown_once_where_a_library_has_set_up_logging(capfd: pytest.CaptureFixture) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    logging.getLogger().addHandler(handler)
+    try:
+        bake("a", progress=True)
+    finally:
+        logging.getLogger().removeHandler(handler)
+    assert capfd.readouterr().err == "baking\n"
 
 
 @pytest.fixture
