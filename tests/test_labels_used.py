@@ -23,7 +23,8 @@ from aevlp.pipeline.runtime.provenance import simulation_of
 from aevlp.pipeline.score_cache import ScoreCache, open_cache, write_cache
 from aevlp.stages.caches.inspect import cached_settings
 from aevlp.stages.caches.verify import find_faults
-from aevlp.stages.stage_two import train
+from aevlp.stages.stage_two.options import TrainOptions
+from aevlp.stages.stage_two.plan import make_plan
 
 HIDDEN = "    simulate: single-positive\n"
 
@@ -90,6 +91,12 @@ def test_explicit_absences_stay_as_they_are_given(tmp_path: Path) -> None:
     )
 
 
+def test_a_mistake_in_the_regime_is_said_before_anything_is_read(tmp_path: Path) -> None:
+    with pytest.raises(AevlpError, match=r"^unknown regime 'frequncy': known are frequency"):
+        load_images(load_manifest()["scenes"], tmp_path / "scenes", simulate="frequncy")
+    assert not (tmp_path / "scenes").exists()
+
+
 # --- the old names
 
 
@@ -126,7 +133,7 @@ def test_a_cache_of_before_is_read_and_taken_for_the_same(
     old = as_before(new, tmp_path / "old.h5", then)
     assert simulation_of(open_cache(old).provenance) == new.provenance["simulate"]
     assert find_faults(open_cache(old)) == []
-    train.make_plan(train.Options(old))
+    make_plan(TrainOptions(old))
     stage_one(folder, old)
     assert "made with these very settings" in capsys.readouterr().out
     assert call("inspect", old) == 0
@@ -285,7 +292,7 @@ def test_train_says_which_labels_and_pseudo_labels_it_used(
     stage_two(own_cache, tmp_path / "gpr", epochs=2, backbone="linear")
     said = capsys.readouterr().err
     assert "labels an image are given, all are used" in said
-    plan = train.make_plan(train.Options(own_cache, backbone="linear"))
+    plan = make_plan(TrainOptions(own_cache, backbone="linear"))
     assert plan.policy is not None
     codes = label(plan.cache, plan.train.rows, plan.policy.create(), 2, 0).codes  # those of the last epoch
     free = plan.cache.observed[plan.train.rows] == 0

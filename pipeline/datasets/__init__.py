@@ -52,6 +52,7 @@ def load_images(
     report: is told of each faulty row, which is then left out; by default the first is raised.
     Raises AevlpError where the folder or a file in it is not there or not as the format has it.
     """
+    asked = None if simulate is None else checked(simulate)
     root = spec.default_root() if root is None else location(root)
     forget_listings()
     if split not in (None, *SPLITS):
@@ -59,7 +60,7 @@ def load_images(
     listings = import_module(f".{READERS[spec.format]}", __name__).read(spec, root, report)
     if spec.split_by is not None:
         listings = divided(spec, root, listings, spec.split_by.content)
-    images = _joined(spec, root, listings, None if simulate is None else checked(simulate))
+    images = _joined(spec, root, listings, asked)
     return images if split is None else images.take(images.split == split)
 
 
