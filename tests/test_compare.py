@@ -19,12 +19,15 @@ from sklearn.metrics import average_precision_score
 from aevlp.pipeline import losses
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.evaluation.intervals import Interval, difference_interval, judge, map_interval
+from aevlp.pipeline.method_names import file_name
 from aevlp.pipeline.score_cache import open_cache
 from aevlp.pipeline.training import trainer
 from aevlp.pipeline.training.run_folder import RunFolder
-from aevlp.stages.experiments import compare
-from aevlp.stages.experiments.trainings import devices, file_name, gpus, train_at_once
+from aevlp.stages.experiments.methods import methods_of
+from aevlp.stages.experiments.processes import devices, gpus
+from aevlp.stages.experiments.trainings import seeded, train_at_once
 from aevlp.stages.stage_two.options import TrainOptions
+from aevlp.stages.stage_two.plan import Plan, make_plan, training_data
 
 OWN_LOSSES = '''
 import os, signal, time
@@ -155,8 +158,9 @@ def test_where_positives_are_too_few_they_stand_in_the_place_of_intervals(
     printed = capsys.readouterr().out
     reason = "too few positives, 3 classes below 5"
     markdown = (here / "few" / "results.md").read_text()
+    assert markdown.count("too few positives") == 4  # the interval of both, of one the difference, and the note
+    assert printed.count("too few positives") == 1  # the note; the columns that would say nothing else are left out
     for text in (printed, markdown):
-        assert text.count("too few positives") == 4  # the interval of both, of one the difference, and the note
         assert text.count(f"no interval: {reason}") == 1
     for row in json.loads((here / "few" / "results.json").read_text())["methods"]:
         assert row["interval"] is None and row["difference_interval"] is None
@@ -224,7 +228,9 @@ def test_what_was_not_trained_on_equal_terms_does_not_stay_and_is_said(
     capsys.readouterr()
     compared(cache_path, "gpr", "--seeds", 1, "--lr", 0.5, "--runs", "mine")
     said = capsys.readouterr().err
-    assert "an is left out: of an earlier comparison: mine/an-seed0 was trained otherwise (this comparison has" in said
+    assert (
+        "an is left out: of an earlier comparison: mine/an-seed0 was trained differently (this comparison has" in said
+    )
     assert set(recorded(here / "mine")) == {"gpr-damp"}
     record = json.loads((here / "mine" / "results.json").read_text())
     assert set(record["left_out"]) == {"an", "wan"} and "recipe.lr: 0.5, not" in record["left_out"]["wan"]
@@ -284,7 +290,7 @@ def test_an_interrupted_comparison_is_gone_on_with(
 def test_all_leaves_out_what_the_cache_does_not_permit(
     here: Path, cache_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr(losses, "names", lambda: ["an", "iu", "bce"])
+    monkeypatch.setattr(losses, "loss_names", lambda: ["an", "iu", "bce"])
     compared(cache_path, "all,compared_losses:Simple", "--seeds", 1, "--baseline", "bce")
     printed = capsys.readouterr()
     assert "iu is left out: loss iu learns from observed negatives" in printed.err
@@ -297,7 +303,7 @@ def test_all_leaves_out_what_the_cache_does_not_permit(
 
 
 def test_a_loss_that_reads_no_labels_is_trained_once() -> None:
-    methods = compare.methods_of(["an", "gpr", "virtual-category", "an"], ["damp", "cap"])
+    methods = methods_of(["an", "gpr", "virtual-category", "an"], ["damp", "cap"])
     assert [(m.loss, m.policy) for m in methods] == [
         ("an", None),
         ("gpr", "damp"),
@@ -305,11 +311,11 @@ def test_a_loss_that_reads_no_labels_is_trained_once() -> None:
         ("virtual-category", "damp"),
         ("virtual-category", "cap"),
     ]
-    assert [(m.loss, m.policy) for m in compare.methods_of(["vlpl", "gpr"], None)] == [
+    assert [(m.loss, m.policy) for m in methods_of(["vlpl", "gpr"], None)] == [
         ("vlpl", "vlpl"),
         ("gpr", "damp"),
     ]
-    assert {m.loss for m in compare.methods_of(["all"], None)} == set(losses.loss_names())
+    assert {m.loss for m in methods_of(["all"], None)} == set(losses.loss_names())
 
 
 def test_names_of_folders_are_safe_and_distinct() -> None:
@@ -317,7 +323,7 @@ def test_names_of_folders_are_safe_and_distinct() -> None:
     assert file_name("../fitted/cap 1.json") == "fitted-cap-1.json"
     assert [file_name(name) for name in losses.loss_names()] == losses.loss_names()
     with pytest.raises(AevlpError, match=r"would both train into gpr-a-b\.json-seed0"):
-        compare.methods_of(["gpr"], ["a/b.json", "a-b.json"])
+        methods_of(["gpr"], ["a/b.json", "a-b.json"])
 
 
 @pytest.mark.parametrize(
@@ -367,7 +373,7 @@ def test_without_a_test_split_nothing_is_trained(here: Path, capsys: pytest.Capt
     table.write_text(table.read_text().replace(",test,", ",train,"))
     cache = stage_one(here / "data", here / "blocks.h5")
     compared(cache, "an", code=1)
-    assert "has no test split to judge trainings by" in capsys.readouterr().err
+    assert "has no test split to evaluate trainings by" in capsys.readouterr().err
     assert not (here / "runs").exists()
 
 
@@ -381,21 +387,26 @@ def test_jobs_have_the_gpus_by_turns_unless_one_device_is_named(monkeypatch: pyt
     assert (gpus(None), gpus("cuda:1"), gpus("cpu")) == (2, 0, 0)
 
 
-def trainings_of(cache: Path, names: list[str], folder: Path) -> list[TrainOptions]:
+def trainings_of(cache: Path, names: list[str], folder: Path) -> list[Plan]:
     common = TrainOptions(cache, backbone="linear", epochs=2, device="cpu", workers=0)
-    return [replace(common, loss=name, run=folder / file_name(name)) for name in names]
+    data = training_data(common)
+    return [make_plan(replace(common, loss=name, run=folder / file_name(name)), data) for name in names]
+
+
+def run_of(plan: Plan) -> RunFolder:
+    assert plan.options.run is not None
+    return RunFolder(plan.options.run)
 
 
 def test_several_processes_train_what_one_does(here: Path, cache_path: Path, capfd: pytest.CaptureFixture) -> None:
     names = ["an", "gpr", "compared_losses:Simple"]
     one, two = (trainings_of(cache_path, names, here / folder) for folder in ("one", "two"))
-    told: list[TrainOptions] = []
+    told: list[Plan] = []
     train_at_once(one, 1)
     train_at_once(two, 2, told.append)
-    assert sorted(str(options.run) for options in told) == sorted(str(options.run) for options in two)
+    assert sorted(str(run_of(plan).path) for plan in told) == sorted(str(run_of(plan).path) for plan in two)
     for alone, beside in zip(one, two, strict=True):
-        assert alone.run is not None and beside.run is not None
-        np.testing.assert_array_equal(RunFolder(alone.run).load_test()[1], RunFolder(beside.run).load_test()[1])
+        np.testing.assert_array_equal(run_of(alone).load_test()[1], run_of(beside).load_test()[1])
     assert capfd.readouterr() == ("", "")
 
 
@@ -418,18 +429,17 @@ def test_a_training_that_fails_ends_the_others(loss: str, found: str, here: Path
 def test_a_signal_ends_all_processes_with_their_states_saved(here: Path, cache_path: Path) -> None:
     names = ["compared_losses:Interrupting", "compared_losses:Interrupting"]
     whole, parts = (trainings_of(cache_path, names, here / folder) for folder in ("whole", "parts"))
-    parts[1], whole[1] = (replace(given[1], run=Path(f"{given[1].run}-1"), seed=1) for given in (parts, whole))
+    parts[1], whole[1] = (seeded(given[1], 1, Path(f"{given[1].options.run}-1")) for given in (parts, whole))
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(KeyboardInterrupt):
         train_at_once(parts, 2)
     assert signal.getsignal(signal.SIGTERM) == before
-    folders = [RunFolder(options.run) for options in parts if options.run is not None]
+    folders = [run_of(plan) for plan in parts]
     assert any(folder.state_files() for folder in folders) and not all(folder.finished() for folder in folders)
     train_at_once(parts, 1)
     train_at_once(whole, 1)
     for one, other in zip(whole, parts, strict=True):
-        assert one.run is not None and other.run is not None
-        np.testing.assert_array_equal(RunFolder(one.run).load_test()[1], RunFolder(other.run).load_test()[1])
+        np.testing.assert_array_equal(run_of(one).load_test()[1], run_of(other).load_test()[1])
 
 
 @pytest.mark.process
