@@ -2,7 +2,7 @@
 
 import json
 import math
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,9 @@ from aevlp.pipeline.policies.calibration import (
 from aevlp.pipeline.policies.labelling import label
 from aevlp.pipeline.score_cache import open_cache, write_cache
 from aevlp.pipeline.training.splits import splits
-from aevlp.stages.experiments import calibrate
-from aevlp.stages.experiments.calibrate import Options, read_frequencies
+from aevlp.stages.experiments.calibrate import Calibration, calibrate, show
+from aevlp.stages.experiments.class_frequencies import read_frequencies
+from aevlp.stages.experiments.options import CalibrateOptions
 from aevlp.stages.stage_two.labels_plan import policy_of
 from fakes import random_cache
 
@@ -47,23 +48,30 @@ datasets:
 
 
 @pytest.fixture
-def given_cache(tmp_path: Path) -> Options:
+def given_cache(tmp_path: Path) -> CalibrateOptions:
     """Options for a cache of 60 images, the last 20 of them for tests, two of all unreadable."""
     header, content = random_cache(rows=60, bad=2, storage="float32")
     write_cache(tmp_path / "fake.h5", header, [content])
     (tmp_path / "fake.yaml").write_text(MANIFEST)
-    return Options(tmp_path / "fake.h5", "threshold", output=tmp_path / "policy.json", manifest=tmp_path / "fake.yaml")
+    return CalibrateOptions(
+        tmp_path / "fake.h5", policy="threshold", output=tmp_path / "policy.json", manifest=tmp_path / "fake.yaml"
+    )
 
 
-def anew(options: Options) -> None:
-    """Calibrate, in the place of what an earlier calibration wrote."""
+def fit(options: CalibrateOptions) -> Calibration:
+    """Calibrate with options."""
+    return calibrate(**{of.name: getattr(options, of.name) for of in fields(options)})
+
+
+def anew(options: CalibrateOptions) -> None:
+    """Calibrate, in the place of what an earlier calibration wrote, and print it."""
     options.output.unlink(missing_ok=True)
-    calibrate.run(options)
+    show(fit(options))
 
 
-def refused(options: Options) -> str:
+def refused(options: CalibrateOptions) -> str:
     """Return the line with which options are refused; nothing is written."""
-    line = refusal(calibrate.run, options)
+    line = refusal(fit, options)
     assert not options.output.exists()
     return line
 
@@ -176,7 +184,9 @@ def test_nothing_to_fit_to_is_a_mistake() -> None:
 # The command
 
 
-def test_thresholds_of_labelled_training_images(given_cache: Options, capsys: pytest.CaptureFixture[str]) -> None:
+def test_thresholds_of_labelled_training_images(
+    given_cache: CalibrateOptions, capsys: pytest.CaptureFixture[str]
+) -> None:
     anew(replace(given_cache, labelled_truth=20))
     content = read_policy_file(given_cache.output)
     cache = open_cache(given_cache.cache)
@@ -190,7 +200,9 @@ def test_thresholds_of_labelled_training_images(given_cache: Options, capsys: py
     assert "class_4" in printed and "expected precision" in printed and "--policy" in printed
 
 
-def test_the_same_seed_labels_the_same_images_and_the_test_split_is_never_among_them(given_cache: Options) -> None:
+def test_the_same_seed_labels_the_same_images_and_the_test_split_is_never_among_them(
+    given_cache: CalibrateOptions,
+) -> None:
     fitted = []
     for seed in (0, 0, 1):
         anew(replace(given_cache, labelled_truth=15, seed=seed))
@@ -210,7 +222,7 @@ def write_labels(path: Path, images: list[str], labels: list[str]) -> Path:
     return path
 
 
-def test_a_table_of_all_training_images_is_as_their_truth(given_cache: Options, tmp_path: Path) -> None:
+def test_a_table_of_all_training_images_is_as_their_truth(given_cache: CalibrateOptions, tmp_path: Path) -> None:
     cache = open_cache(given_cache.cache)
     train = splits(cache, 0.2)[0].rows
     anew(replace(given_cache, labelled_truth=len(train)))
@@ -227,7 +239,7 @@ def test_a_table_of_all_training_images_is_as_their_truth(given_cache: Options, 
 
 
 def test_labelled_images_of_the_validation_part_are_named(
-    given_cache: Options, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    given_cache: CalibrateOptions, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cache = open_cache(given_cache.cache)
     val = splits(cache, 0.2)[1].rows
@@ -238,7 +250,9 @@ def test_labelled_images_of_the_validation_part_are_named(
 
 
 @pytest.mark.parametrize(("temperature", "constant"), [("one", "temperature"), ("class", "temperatures")])
-def test_a_temperature_is_fitted_where_asked_for(given_cache: Options, temperature: str, constant: str) -> None:
+def test_a_temperature_is_fitted_where_asked_for(
+    given_cache: CalibrateOptions, temperature: str, constant: str
+) -> None:
     anew(replace(given_cache, labelled_truth=30, temperature=temperature))
     constants = read_policy_file(given_cache.output)["constants"]
     found = np.atleast_1d(constants[constant])
@@ -247,7 +261,7 @@ def test_a_temperature_is_fitted_where_asked_for(given_cache: Options, temperatu
     assert ("temperatures" in constants) == (temperature == "class")
 
 
-def test_frequencies_are_met_over_the_training_images(given_cache: Options, tmp_path: Path) -> None:
+def test_frequencies_are_met_over_the_training_images(given_cache: CalibrateOptions, tmp_path: Path) -> None:
     cache = open_cache(given_cache.cache)
     train = splits(cache, 0.2)[0].rows
     frequencies = [0.5, 0.1, 0.0, 1.0, 0.25]
@@ -268,10 +282,9 @@ def test_frequencies_are_met_over_the_training_images(given_cache: Options, tmp_
 
 
 def test_what_to_expect_of_frequencies_is_estimated_from_observed_positives(
-    given_cache: Options, capsys: pytest.CaptureFixture[str]
+    given_cache: CalibrateOptions, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    calibrate.run(replace(given_cache, prior="observed", as_json=True))
-    printed = json.loads(capsys.readouterr().out)
+    printed = fit(replace(given_cache, prior="observed")).to_json()
     assert printed["path"] == str(given_cache.output) and printed["policy"] == "threshold"
     assert [line["class"] for line in printed["table"]] == CLASSES
     cache = open_cache(given_cache.cache)
@@ -301,7 +314,9 @@ def test_the_estimate_is_right_where_positives_are_observed_at_random() -> None:
     assert np.isnan(nothing.recall).all() and np.isnan(nothing.precision).all()
 
 
-def test_views_are_weighed_by_observed_positives(given_cache: Options, capsys: pytest.CaptureFixture[str]) -> None:
+def test_views_are_weighed_by_observed_positives(
+    given_cache: CalibrateOptions, capsys: pytest.CaptureFixture[str]
+) -> None:
     header, content = random_cache(rows=60, bad=2, storage="float32", has_truth=False)
     similarity = np.asarray(content.similarity).copy()
     similarity[:, :, 2] = np.where(content.observed[:, None] == 1, 0.9, 0.0)  # tile 2 shows what was observed
@@ -317,7 +332,7 @@ def test_views_are_weighed_by_observed_positives(given_cache: Options, capsys: p
     assert "whole image" in printed and "tile 4" in printed
 
 
-def test_views_may_be_weighed_by_the_truth(given_cache: Options) -> None:
+def test_views_may_be_weighed_by_the_truth(given_cache: CalibrateOptions) -> None:
     anew(replace(given_cache, policy="view-quality", labelled_truth=10))
     assert read_policy_file(given_cache.output)["fitted_on"].startswith("10 training images whose truth is known")
 
@@ -328,12 +343,12 @@ def test_views_may_be_weighed_by_the_truth(given_cache: Options) -> None:
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"policy": "damp", "labelled_truth": 5}, "unknown policy to calibrate 'damp'"),
+        ({"policy": "damp", "labelled_truth": 5}, "--policy: 'damp' is not one of threshold, view-quality"),
         ({}, "give --labelled FILE, --labelled-truth N, or --prior"),
         ({"labelled_truth": 5, "prior": "observed"}, "--labelled-truth and --prior exclude each other"),
-        ({"labelled_truth": 0}, "must be from 1 to the number of scored training images, .*, found 0"),
+        ({"labelled_truth": 0}, "--labelled-truth: expected at least 1, found 0"),
         ({"labelled_truth": 10**6}, "found 1000000"),
-        ({"labelled_truth": 5, "temperature": "two"}, "unknown way to find the temperature 'two'"),
+        ({"labelled_truth": 5, "temperature": "two"}, "--temperature: 'two' is not one of keep, one, class"),
         ({"prior": "observed", "temperature": "one"}, "a temperature is fitted to labelled images"),
         ({"policy": "view-quality", "prior": "observed"}, "leave --prior and --temperature out"),
         ({"policy": "view-quality", "temperature": "one"}, "leave --prior and --temperature out"),
@@ -341,22 +356,26 @@ def test_views_may_be_weighed_by_the_truth(given_cache: Options) -> None:
         ({"labelled": Path("nowhere.csv")}, r"no labelled images nowhere\.csv"),
     ],
 )
-def test_options_that_do_not_fit_are_a_mistake(given_cache: Options, changed: dict[str, Any], words: str) -> None:
+def test_options_that_do_not_fit_are_a_mistake(
+    given_cache: CalibrateOptions, changed: dict[str, Any], words: str
+) -> None:
     with pytest.raises(AevlpError, match=words):
-        calibrate.run(replace(given_cache, **changed))
+        fit(replace(given_cache, **changed))
     assert not given_cache.output.exists()
 
 
-def test_what_is_there_already_is_not_overwritten(given_cache: Options) -> None:
+def test_what_is_there_already_is_not_overwritten(given_cache: CalibrateOptions) -> None:
     given_cache.output.write_text("mine")
     with pytest.raises(AevlpError, match=r"policy\.json is there already: choose another name"):
-        calibrate.run(replace(given_cache, labelled_truth=5))
+        fit(replace(given_cache, labelled_truth=5))
     assert given_cache.output.read_text() == "mine"
 
 
 @pytest.mark.parametrize("policy", ["threshold", "view-quality"])
 @pytest.mark.parametrize("from_table", [False, True])
-def test_one_image_cannot_calibrate(given_cache: Options, tmp_path: Path, policy: str, from_table: bool) -> None:
+def test_one_image_cannot_calibrate(
+    given_cache: CalibrateOptions, tmp_path: Path, policy: str, from_table: bool
+) -> None:
     cache = open_cache(given_cache.cache)
     rows = [row for row in np.flatnonzero(cache.split == "train") if cache.status[row] == "ok"][:2]
     options = replace(given_cache, policy=policy)
@@ -369,34 +388,34 @@ def test_one_image_cannot_calibrate(given_cache: Options, tmp_path: Path, policy
         if count == 1:
             assert f"one image cannot calibrate {policy}" in refused(given)
         else:
-            assert calibrate.run(given) == given_cache.output
+            assert fit(given).path == given_cache.output
 
 
-def test_a_policy_fitted_on_a_cache_of_the_published_rules_is_taken(given_cache: Options) -> None:
+def test_a_policy_fitted_on_a_cache_of_the_published_rules_is_taken(given_cache: CalibrateOptions) -> None:
     header, content = random_cache(rows=60, bad=2, storage="float32")
     method = {**header.provenance["method"], "compat": "published", "half": True}
     write_cache(given_cache.cache, replace(header, provenance={**header.provenance, "method": method}), [content])
     cache, spec = open_cache(given_cache.cache), load_manifest(given_cache.manifest)["fake"]
     for policy in ("threshold", "view-quality"):
-        output = calibrate.run(
+        output = fit(
             replace(given_cache, policy=policy, labelled_truth=20, output=given_cache.output.with_stem(policy))
-        )
+        ).path
         plan = policy_of(str(output), "gpr", entry("gpr"), cache, spec)
         assert plan is not None and plan.name == policy
         assert label(cache, np.arange(60), plan.create()).codes.shape == (60, 5)
 
 
-def test_the_output_is_a_json_file(given_cache: Options, tmp_path: Path) -> None:
+def test_the_output_is_a_json_file(given_cache: CalibrateOptions, tmp_path: Path) -> None:
     assert "--output is a .json file" in refused(replace(given_cache, labelled_truth=5, output=tmp_path / "policy.h5"))
 
 
-def test_truth_that_the_cache_does_not_know_cannot_be_drawn(given_cache: Options) -> None:
+def test_truth_that_the_cache_does_not_know_cannot_be_drawn(given_cache: CalibrateOptions) -> None:
     header, content = random_cache(rows=60, has_truth=False)
     write_cache(given_cache.cache, header, [content])
     assert "has none: give --labelled FILE" in refused(replace(given_cache, labelled_truth=5))
 
 
-def test_observed_frequencies_need_the_number_of_positives(given_cache: Options, tmp_path: Path) -> None:
+def test_observed_frequencies_need_the_number_of_positives(given_cache: CalibrateOptions, tmp_path: Path) -> None:
     (tmp_path / "fake.yaml").write_text(MANIFEST.replace("    expected_positives: 1.5\n", ""))
     assert "say `expected_positives` under fake in the manifest" in refused(replace(given_cache, prior="observed"))
 
@@ -411,11 +430,11 @@ def test_observed_frequencies_need_the_number_of_positives(given_cache: Options,
     ],
 )
 def test_a_table_that_does_not_fit_is_a_mistake(
-    given_cache: Options, tmp_path: Path, image: str, labels: str, words: str
+    given_cache: CalibrateOptions, tmp_path: Path, image: str, labels: str, words: str
 ) -> None:
     table = write_labels(tmp_path / "mine.csv", ["image_0000.jpg", image], ["class_1", labels])
     with pytest.raises(AevlpError, match=words):
-        calibrate.run(replace(given_cache, labelled=table))
+        fit(replace(given_cache, labelled=table))
     assert not given_cache.output.exists()
 
 

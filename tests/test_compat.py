@@ -83,11 +83,8 @@ def test_arithmetic_of_stage_two(
     compat: str, mixed: bool, blocks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(training_plan, "mixed_precision", lambda device: torch.bfloat16)  # as on a GPU
-    reproduce.run(
-        reproduce.Options(
-            "blocks", ["gpr"], 1, compat, tmp_path / "c.h5", tmp_path, manifest=blocks / "blocks.yaml", workers=0
-        )
-    )
+    given = {"cache": tmp_path / "c.h5", "runs": tmp_path, "manifest": blocks / "blocks.yaml"}
+    reproduce.reproduce("blocks", losses=["gpr"], seeds=1, compat=compat, workers=0, **given)
     settings = json.loads((tmp_path / "gpr-seed0" / "settings.json").read_text())
     assert ("bfloat16" in settings["precision"]) == mixed
     assert json.loads((tmp_path / "results.json").read_text())["amp"] == mixed

@@ -23,10 +23,10 @@ def test_demo_on_few_scenes(tmp_path: Path, capsys: pytest.CaptureFixture, monke
         lambda _: packaged.model_copy(update={"datasets": {"scenes": few}}),
     )
     monkeypatch.setattr(
-        "aevlp.stages.stage_two.plan.load_manifest", lambda _: packaged.model_copy(update={"datasets": {"scenes": few}})
+        "aevlp.stages.cache_origin.load_manifest", lambda _: packaged.model_copy(update={"datasets": {"scenes": few}})
     )
     monkeypatch.chdir(tmp_path)
-    demo.run(1, 1, ["an", "gpr"], Path("cache/scenes.h5"), None, Path("demo.png"), "cpu", 0)
+    demo.show(demo.demo(epochs=1, device="cpu", workers=0))
     printed = capsys.readouterr().out
     assert "Test mAP on scenes" in printed and "multi-focus" in printed
     assert (tmp_path / "runs/demo/an-seed0/best.safetensors").exists()
@@ -62,7 +62,7 @@ def test_sheet_marks_true_wrong_and_missed(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_whole_demo_shows_what_it_promises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    demo.run(1, None, ["an", "gpr"], Path("cache/scenes.h5"), None, Path("demo.png"), None, 2)
+    demo.demo()
     results = {
         name: json.loads(Path(f"runs/demo/{name}-seed0/metrics.jsonl").read_text().splitlines()[-1])["test_map"]
         for name in ("an", "gpr")

@@ -2,12 +2,12 @@
 
 import csv
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
+from conftest import call
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -197,8 +197,7 @@ def test_the_default_grid_of_the_manifests_settings_is_about_five_hundred() -> N
 def test_the_command_prints_a_line_for_the_manifest_and_writes_every_setting(
     cache_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    options = sweep.Options(cache_path, output=tmp_path / "sweep.csv", top=3)
-    sweep.run(options)
+    sweep.show(sweep.sweep(cache_path, output=tmp_path / "sweep.csv", top=3))
     printed = capsys.readouterr().out.splitlines()
     line = next(line for line in printed if line.startswith("damp: "))
     assert any("of the test split choose nothing" in text for text in printed)
@@ -209,7 +208,7 @@ def test_the_command_prints_a_line_for_the_manifest_and_writes_every_setting(
     assert float(rows[0]["val_f1"]) == max(float(row["val_f1"]) for row in rows)
     assert {"train_precision", "val_recall", "test_f1", "temperature"} <= set(rows[0])
 
-    sweep.run(replace(options, output=tmp_path / "sweep.json", json=True))
+    assert call("sweep", cache_path, "--output", tmp_path / "sweep.json", "--top", 3, "--json") == 0
     record = json.loads(capsys.readouterr().out)
     assert len(record["results"]) == 3
     constants = {k: v for k, v in record["recommended"]["constants"].items() if k not in ("compat", "half")}
@@ -230,10 +229,9 @@ def test_the_line_for_the_manifest_keeps_a_half_that_was_said(
     assert Damp(**yaml.safe_load(record["recommended"]["line"])["damp"]).half == line
 
 
-def test_several_policies_share_a_grid(cache_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_several_policies_share_a_grid(cache_path: Path) -> None:
     grid = ("temperature=0.05,0.2", "eta=0,0.5", "partial=0")
-    sweep.run(sweep.Options(cache_path, ["damp", "vlpl"], grid, top=50, json=True))
-    record = json.loads(capsys.readouterr().out)
+    record = sweep.sweep(cache_path, policies=["damp", "vlpl"], grid=list(grid), top=50).to_json()
     tried = {name: [row for row in record["results"] if row["policy"] == name] for name in ("damp", "vlpl")}
     assert {row["constants"]["temperature"] for row in tried["vlpl"] if not row["own"]} == {0.05, 0.2}
     assert (len(tried["damp"]), len(tried["vlpl"])) == (5, 3)  # the manifest's own besides
@@ -268,5 +266,5 @@ def test_several_policies_share_a_grid(cache_path: Path, capsys: pytest.CaptureF
 )
 def test_mistakes(given: dict, found: str, cache_path: Path) -> None:
     with pytest.raises(AevlpError, match=found) as caught:
-        sweep.run(sweep.Options(cache_path, **given))
+        sweep.sweep(cache_path, **given)
     assert "\n" not in str(caught.value)

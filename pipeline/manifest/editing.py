@@ -42,7 +42,7 @@ def changed_text(text: str, place: Sequence[str], values: Mapping[str, Any]) -> 
         for key, value in values.items():
             changed = _with_value(changed, place, key, value)
         return changed if _alike(yaml.safe_load(changed), expected) else None
-    except (yaml.YAMLError, LookupError, TypeError, ValueError):
+    except (yaml.YAMLError, LookupError, TypeError, ValueError, AttributeError):  # a list where a mapping should be
         return None
 
 

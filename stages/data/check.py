@@ -116,7 +116,6 @@ def refused_settings(spec: DatasetSpec, classes: list[str]) -> list[str]:
     from ...pipeline.clip import encoder
     from ...pipeline.clip.encoder import ClipSource
     from ...pipeline.training import classifier
-    from ..stage_two.labels_plan import policy_with
 
     source = ClipSource(**spec.clip.model_dump()).located(spec.manifest_path.parent)
     settings: list[tuple[str, Callable[[], object]]] = [
@@ -124,10 +123,7 @@ def refused_settings(spec: DatasetSpec, classes: list[str]) -> list[str]:
         ("clip", lambda: encoder.absent_weights(source)),
         ("recipe.backbone", lambda: classifier.absent_weights(spec.recipe.backbone, classifier.PRETRAINED)),
         *((f"losses.{name}", partial(_build_loss, name, len(classes), given)) for name, given in spec.losses.items()),
-        *(
-            (f"policies.{name}", partial(policy_with, name, spec, "paper", given))
-            for name, given in spec.policies.items()
-        ),
+        *((f"policies.{name}", partial(_build_policy, name, spec, given)) for name, given in spec.policies.items()),
     ]
     refused = []
     for place, use in settings:
@@ -150,6 +146,19 @@ def _build_loss(name: str, classes: int, given: dict[str, Any]) -> None:
         return
     losses.check_constants(name, given)
     losses.create_loss(name, classes, **given)
+
+
+def _build_policy(name: str, spec: DatasetSpec, given: dict[str, Any]) -> None:
+    from ...pipeline.plugins import check
+    from ...pipeline.policies.foreign import is_named, written_constants
+    from ..stage_two.labels_plan import policy_with
+
+    if is_named(name):  # a class of the user's own, which is not run before it is trained with
+        takes = written_constants(name)
+        if takes is not None:
+            check(f"policy {name}", takes, given)
+        return
+    policy_with(name, spec, "paper", given)
 
 
 def _as_json(checked: Checked) -> dict[str, Any]:
