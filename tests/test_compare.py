@@ -9,6 +9,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,12 +21,14 @@ from aevlp.pipeline import losses
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.evaluation.intervals import Interval, difference_interval, judge, map_interval
 from aevlp.pipeline.method_names import file_name
-from aevlp.pipeline.score_cache import open_cache
+from aevlp.pipeline.score_cache import hdf5, open_cache
 from aevlp.pipeline.training import trainer
 from aevlp.pipeline.training.run_folder import RunFolder
+from aevlp.stages.experiments.compare import compare
 from aevlp.stages.experiments.methods import methods_of
 from aevlp.stages.experiments.processes import devices, gpus
 from aevlp.stages.experiments.trainings import seeded, train_at_once
+from aevlp.stages.stage_two import listed_images
 from aevlp.stages.stage_two.options import TrainOptions
 from aevlp.stages.stage_two.plan import Plan, make_plan, training_data
 
@@ -189,6 +192,58 @@ def test_what_is_finished_is_reused_and_what_is_new_is_trained(
     assert (
         sum("| baseline |" in row for row in rows) == 1 and sum(row.startswith("| gpr | damp |") for row in rows) == 1
     )
+
+
+def test_the_cache_and_its_data_set_are_read_once(
+    here: Path, cache_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: dict[str, int] = {"bytes": 0, "labels": 0}
+
+    def counting(name: str, function: Any) -> Any:
+        def called(*given: Any, **more: Any) -> Any:
+            counted[name] += 1
+            return function(*given, **more)
+
+        return called
+
+    monkeypatch.setattr(hdf5, "is_sealed", counting("bytes", hdf5.is_sealed))
+    monkeypatch.setattr(listed_images, "load_images", counting("labels", listed_images.load_images))
+    compared(cache_path, "an,gr,gpr,gpr[q3=0.5]", "--seeds", 3)
+    assert counted == {"bytes": 1, "labels": 1}
+    assert len(list((here / "runs" / "compare-blocks-linear").glob("*/test.safetensors"))) == 12
+
+
+def test_methods_with_constants_stand_apart(
+    here: Path, cache_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    given = ["gpr,gpr[q3=0.5]", "--policies", "damp,damp[threshold=0.05]", "--set", "gpr.reg=0.2", "--seeds", 1]
+    compared(cache_path, *given, "--runs", "mine", "--baseline", "gpr")  # type: ignore[arg-type]
+    printed = capsys.readouterr().out
+    rows = json.loads((here / "mine" / "results.json").read_text())["methods"]
+    names = {(row["loss"], row["policy"]) for row in rows}
+    losses_, policies_ = {"gpr[reg=0.2]", "gpr[q3=0.5,reg=0.2]"}, {"damp", "damp[threshold=0.05]"}
+    assert names == {(loss, policy) for loss in losses_ for policy in policies_}
+    assert {path.name for path in (here / "mine").glob("*-seed0")} == {
+        f"{loss}-{policy}-seed0"
+        for loss in ("gpr-reg-0.2", "gpr-q3-0.5-reg-0.2")
+        for policy in ("damp", "damp-threshold-0.05")
+    }
+    assert "gpr[q3=0.5,reg=0.2]" in printed
+    table = [line for line in printed.splitlines() if line.startswith(("│", "┃"))]
+    assert table and all(len(line) <= 80 for line in table)
+
+
+def test_a_comparison_from_python_is_a_table(here: Path, cache_path: Path, capsys: pytest.CaptureFixture) -> None:
+    found = compare(cache_path, losses=["an", "gpr"], seeds=1, backbone="linear", epochs=1, workers=0, progress=False)
+    assert capsys.readouterr().out == ""
+    table = found.to_arrow()
+    assert table.column("loss").to_pylist() == [row["loss"] for row in found.record["methods"]]
+    assert set(table.column_names) >= {"policy", "seed_0", "mean", "interval_low", "difference", "seconds"}
+    assert found.folder == Path("runs/compare-blocks-linear") and "baseline an" in repr(found)
+    for losses_, words in (([], "--losses: expected a list of names"), ([3], "--losses: expected a list of names")):
+        with pytest.raises(AevlpError, match=words):
+            compare(cache_path, losses=losses_)
 
 
 def recorded(folder: Path) -> dict[str, dict]:

@@ -69,8 +69,23 @@ def test_a_second_call_reuses_everything_and_prints_the_table(here: Path, capsys
     table = [line for line in first.splitlines() if line.startswith("│")]
     assert table == [line for line in again.out.splitlines() if line.startswith("│")]
     assert any("51.50" in line for line in table)
-    assert all("too few positives" in line for line in table)
+    assert not any("too few positives" in line for line in table)  # a column that says nothing is left out
     assert "no interval: too few positives, 3 classes below 5" in first.splitlines()
+
+
+def test_fewer_losses_and_seeds_leave_the_earlier_ones_in_the_table(here: Path, capsys: pytest.CaptureFixture) -> None:
+    results = here / "runs" / "reproduce-blocks" / "results.json"
+    assert call("reproduce", *arguments(seeds=2)) == 0
+    before = json.loads(results.read_text())["losses"]
+    assert call("reproduce", *arguments("gpr", 1), "--set", "gpr.q3=0.5") == 0
+    after = json.loads(results.read_text())["losses"]
+    assert set(after) == {"an", "gpr", "gpr[q3=0.5]"}
+    assert {name: after[name] for name in before} == before
+    (here / "runs" / "reproduce-blocks" / "an-seed1" / "metrics.jsonl").unlink()
+    capsys.readouterr()
+    assert call("reproduce", *arguments("gpr", 1)) == 0
+    assert set(json.loads(results.read_text())["losses"]) == {"gpr", "gpr[q3=0.5]"}
+    assert "an is left out: of an earlier call" in capsys.readouterr().err
 
 
 def test_an_interrupted_run_is_gone_on_with(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -268,3 +268,43 @@ def test_mistakes(given: dict, found: str, cache_path: Path) -> None:
     with pytest.raises(AevlpError, match=found) as caught:
         sweep.sweep(cache_path, **given)
     assert "\n" not in str(caught.value)
+
+
+def test_the_recommendation_is_written_into_a_manifest_of_ones_own(
+    cache_path: Path, blocks: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    manifest = tmp_path / "mine.yaml"
+    text = "# mine\n" + (blocks / "blocks.yaml").read_text().replace("top_k: 2", "top_k: 2  ")
+    manifest.write_text(text)
+    command = ("sweep", cache_path, "--manifest", manifest, "--grid", "temperature=0.01,0.02", "--apply")
+    assert call(*command, "--json") == 0
+    record = json.loads(capsys.readouterr().out)
+    spec = load_manifest(manifest)["blocks"]
+    changes = record["recommended"]["changes"]
+    assert record["applied"]["constants"] == changes and changes == {"temperature": spec.damp.temperature}
+    changed = manifest.read_text()
+    assert changed == text.replace("temperature: 0.1", f"temperature: {changes['temperature']}") != text
+    assert call(*command) == 0
+    printed = capsys.readouterr().out
+    assert "has them already, nothing was written" in printed and manifest.read_text() == changed
+    assert all(len(line) <= 80 for line in printed.splitlines() if line.startswith(("│", "┃")))
+
+
+def test_the_packaged_manifest_is_not_written(cache_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        sweep,
+        "PACKAGED",
+        load_manifest(open_cache(cache_path).provenance["dataset"]["manifest"])["blocks"].manifest_path,
+    )
+    with pytest.raises(AevlpError, match="copy its entry `blocks:` below `datasets:` of a file of your own"):
+        sweep.sweep(cache_path, apply=True)
+
+
+def test_constants_that_are_given_are_held(cache_path: Path) -> None:
+    found = sweep.sweep(cache_path, policies=["damp[top_k=1]"], set=["damp.eta=0.5"])
+    assert {(row["top_k"], row["eta"]) for row in found.rows} == {(1, 0.5)} and len(found) > 5
+    with pytest.raises(AevlpError, match=r"--grid eta: damp\[eta=0.5\] holds that constant"):
+        sweep.sweep(cache_path, policies=["damp[eta=0.5]"], grid=["eta=0,1"])
+    with pytest.raises(AevlpError, match=r"--set vlpl.eta: nothing is trained with vlpl"):
+        sweep.sweep(cache_path, set=["vlpl.eta=1"])

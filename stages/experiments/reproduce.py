@@ -56,7 +56,7 @@ class Reproduction(Table):
         return [{"loss": title, **{name: row.get(name) for name in SHOWN}} for title, row in measured]
 
     @property
-    def failed(self) -> str:
+    def failed(self) -> str:  # type: ignore[override]
         """What is missing, as a sentence; empty where nothing is."""
         if not self.missing:
             return ""
