@@ -13,7 +13,7 @@ from .pipeline.labels.single_positive import observe, split_train_val, subsample
 from .pipeline.losses import Targets, TrainingLoss, create_loss, loss_names
 from .pipeline.losses.schedules import clean_rate, gpr_schedule
 from .pipeline.manifest.load import Manifest, load_manifest
-from .pipeline.policies import create_policy, policy_names
+from .pipeline.policies import Known, Labels, create_policy, policy_names
 from .pipeline.score_cache import ScoreCache, open_cache
 from .stages.caches.convert import convert
 from .stages.caches.diff import CacheDifference, diff
@@ -52,6 +52,8 @@ __all__ = [
     "Demo",
     "Evaluation",
     "ImageTable",
+    "Known",
+    "Labels",
     "LossList",
     "Manifest",
     "Predictions",

@@ -292,11 +292,8 @@ def test_the_recommendation_is_written_into_a_manifest_of_ones_own(
 
 
 def test_the_packaged_manifest_is_not_written(cache_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        sweep,
-        "PACKAGED",
-        load_manifest(open_cache(cache_path).provenance["dataset"]["manifest"])["blocks"].manifest_path,
-    )
+    made_from = Path(open_cache(cache_path).provenance["dataset"]["manifest"])
+    monkeypatch.setattr(sweep, "PACKAGED", load_manifest(made_from)["blocks"].manifest_path)
     with pytest.raises(AevlpError, match="copy its entry `blocks:` below `datasets:` of a file of your own"):
         sweep.sweep(cache_path, apply=True)
 
