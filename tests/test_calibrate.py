@@ -197,7 +197,7 @@ def test_thresholds_of_labelled_training_images(
     labels = label(cache, np.arange(len(cache)), create_policy(content["policy"], **content["constants"]))
     assert (labels.codes == 1).any()
     printed = capsys.readouterr().out
-    assert "class_4" in printed and "expected precision" in printed and "--policy" in printed
+    assert "class_4" in printed and "precision" in printed and "--policy" in printed
 
 
 def test_the_same_seed_labels_the_same_images_and_the_test_split_is_never_among_them(

@@ -24,11 +24,11 @@ from aevlp.pipeline.method_names import file_name
 from aevlp.pipeline.score_cache import hdf5, open_cache
 from aevlp.pipeline.training import trainer
 from aevlp.pipeline.training.run_folder import RunFolder
+from aevlp.stages import cache_origin
 from aevlp.stages.experiments.compare import compare
 from aevlp.stages.experiments.methods import methods_of
 from aevlp.stages.experiments.processes import devices, gpus
 from aevlp.stages.experiments.trainings import seeded, train_at_once
-from aevlp.stages.stage_two import listed_images
 from aevlp.stages.stage_two.options import TrainOptions
 from aevlp.stages.stage_two.plan import Plan, make_plan, training_data
 
@@ -207,7 +207,7 @@ def test_the_cache_and_its_data_set_are_read_once(
         return called
 
     monkeypatch.setattr(hdf5, "is_sealed", counting("bytes", hdf5.is_sealed))
-    monkeypatch.setattr(listed_images, "load_images", counting("labels", listed_images.load_images))
+    monkeypatch.setattr(cache_origin, "load_images", counting("labels", cache_origin.load_images))
     compared(cache_path, "an,gr,gpr,gpr[q3=0.5]", "--seeds", 3)
     assert counted == {"bytes": 1, "labels": 1}
     assert len(list((here / "runs" / "compare-blocks-linear").glob("*/test.safetensors"))) == 12

@@ -71,7 +71,7 @@ def show(found: LossList) -> None:
     for name, place in found.installed.items():
         out.print(f"{name}: {place}, of an installed package")
     out.print(
-        "A loss of your own: --loss module:Class, a class in module.py of the current folder or an installed package"
+        "One of your own: --loss or --policy module:Class, a class in module.py of the current folder or an installed package"
     )
 
 
