@@ -275,16 +275,18 @@ def test_the_recommendation_is_written_into_a_manifest_of_ones_own(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     manifest = tmp_path / "mine.yaml"
-    text = "# mine\n" + (blocks / "blocks.yaml").read_text().replace("top_k: 2", "top_k: 2  ")
+    text = "# mine\n" + (blocks / "blocks.yaml").read_text().replace("threshold: 0.2", "threshold: 1  ")
     manifest.write_text(text)
-    command = ("sweep", cache_path, "--manifest", manifest, "--grid", "temperature=0.01,0.02", "--apply")
+    command = ("sweep", cache_path, "--manifest", manifest, "--grid", "threshold=0.1,0.3", "--apply")
     assert call(*command, "--json") == 0
     record = json.loads(capsys.readouterr().out)
     spec = load_manifest(manifest)["blocks"]
     changes = record["recommended"]["changes"]
-    assert record["applied"]["constants"] == changes and changes == {"temperature": spec.damp.temperature}
+    assert record["applied"]["constants"] == changes and changes == {"threshold": spec.damp.threshold} != {
+        "threshold": 1
+    }
     changed = manifest.read_text()
-    assert changed == text.replace("temperature: 0.1", f"temperature: {changes['temperature']}") != text
+    assert changed == text.replace("threshold: 1 ", f"threshold: {changes['threshold']} ") != text
     assert call(*command) == 0
     printed = capsys.readouterr().out
     assert "has them already, nothing was written" in printed and manifest.read_text() == changed
