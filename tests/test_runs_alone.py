@@ -224,6 +224,27 @@ def test_a_linear_classifier_is_trained_where_some_images_are_gone(
         stage_two(cache, tmp_path / "clip", backbone="clip", epochs=1)
 
 
+def test_a_linear_classifier_is_trained_where_the_folder_of_the_images_is_empty(
+    blocks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = tmp_path / "there"
+    shutil.copytree(blocks, there)
+    cache = stage_one(there, tmp_path / "blocks.h5")
+    manifest = Path(shutil.move(there / "blocks.yaml", tmp_path / "blocks.yaml"))
+    (there / "labels.csv").unlink()
+    with pytest.raises(AevlpError, match=r"no .*labels\.csv"):  # the images are there: their labels may have changed
+        stage_two(cache, tmp_path / "run", backbone="linear", epochs=1, manifest=manifest)
+    shutil.rmtree(there / "images")
+    capsys.readouterr()
+    run = stage_two(cache, tmp_path / "run", backbone="linear", epochs=1, manifest=manifest)
+    assert f"{there} holds none of the images of {cache}, none is opened" in capsys.readouterr().err
+    with pytest.raises(AevlpError, match=r"no .*labels\.csv"):
+        stage_two(cache, tmp_path / "clip", backbone="clip", epochs=1, manifest=manifest)
+    assert call("evaluate", run, "--workers", 0) == 0
+    shutil.rmtree(there)
+    assert call("evaluate", run, "--workers", 0) == 0
+
+
 def test_changed_images_are_refused_also_where_none_is_opened(blocks: Path, tmp_path: Path) -> None:
     there = tmp_path / "there"
     shutil.copytree(blocks, there)

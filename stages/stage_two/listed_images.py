@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ...pipeline.errors import AevlpError
+from ...pipeline.files.stamps import file_size
 from ...pipeline.labels.observation import NONE
 from ...pipeline.manifest.formats import DatasetSpec
 from ...pipeline.runtime.provenance import simulation_of
@@ -18,10 +19,20 @@ from ..console import say
 def check_dataset(cache: ScoreCache, spec: DatasetSpec, root: Path, opened: bool = True) -> np.ndarray:
     """Return which rows of the cache the data set still lists, (N,) bool, and say how many it does not.
 
-    opened: whether training opens the images; where it does not, image files that are gone are said, not refused.
+    opened: whether training opens the images; where it does not, image files that are gone are said, not refused, and so is a
+    data set that cannot be read where all of them are gone: nothing is left to compare with, and all rows are returned.
     Raises AevlpError where the cache was made from other classes, images or labels than the data set has now.
     """
-    images = origin_of(cache, spec, root).images
+    try:
+        images = origin_of(cache, spec, root).images
+    except AevlpError as error:
+        if opened or any(file_size(root / str(path)) is not None for path in cache.paths):
+            raise
+        say(
+            f"{root} holds none of the images of {cache.path}, none is opened; the cache is not compared with {spec.name}, which "
+            f"cannot be read there ({error})"
+        )
+        return np.ones(len(cache), dtype=bool)
     if "vocabulary" in cache.provenance:  # selected from a cache of the data set, or rescored for other classes
         images = images.of_classes(cache.classes)
     if list(images.classes) != cache.classes:
@@ -60,7 +71,7 @@ def check_dataset(cache: ScoreCache, spec: DatasetSpec, root: Path, opened: bool
             text = f"{int(gone.sum()):,} images that were scored are not in {root} any more, first {first}"
             if opened:
                 raise AevlpError(f"{text}: bring them back, or remove them from {spec.name} too")
-            say(f"{text}: none is opened, training goes on from the cache")
+            say(f"{text}: none is opened, training takes all from the cache")
         left = np.flatnonzero(~gone)
         if (
             now.take(left).fingerprint([sizes[row] for row in left])
