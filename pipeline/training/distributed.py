@@ -131,7 +131,7 @@ class Processes:
             share_statistics(classifier)
 
     def equal_buffers(self, classifier: nn.Module) -> None:
-        """Give every process the first one's buffers, so that all judge the same classifier."""
+        """Give every process the first one's buffers, so that all evaluate the same classifier."""
         if not self.alone:
             for buffer in classifier.buffers():
                 dist.broadcast(buffer, 0)

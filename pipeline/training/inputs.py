@@ -23,11 +23,11 @@ from ..images.resizing import EXACT, resized_image
 from ..images.worker_loading import handed_over, loader
 
 EVALUATION_BATCH, GPU_EVALUATION_BATCH = 64, 256
-BATCH_BYTES = 64 << 20  # of the pixels of a batch to judge: each worker holds some in shared memory
+BATCH_BYTES = 64 << 20  # of the pixels of a batch to evaluate by: each worker holds some in shared memory
 
 
 class Inputs(Protocol):
-    """Where a classifier's inputs come from. evaluation_batch: how many at a time to judge it by."""
+    """Where a classifier's inputs come from. evaluation_batch: how many at a time to evaluate it by."""
 
     evaluation_batch: int
 

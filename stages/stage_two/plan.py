@@ -106,10 +106,10 @@ def training_data(options: TrainOptions) -> TrainingData:
         return TrainingData(cache, spec, root, *parts_without_labels(cache, spec, there), gone)
     unknown = ~has_known_label(cache)
     if unknown.any():
-        judging = int((unknown & (cache.split != "train")).sum())
-        rest = f", and {judging:,} of them, of the validation and test splits, are left out" if judging else ""
+        left_out = int((unknown & (cache.split != "train")).sum())
+        rest = f", and {left_out:,} of them, of the validation and test splits, are left out" if left_out else ""
         say(
-            f"{int(unknown.sum()):,} of {len(cache):,} images have no known label: nothing is judged by them, those of the "
+            f"{int(unknown.sum()):,} of {len(cache):,} images have no known label: nothing is evaluated by them, those of the "
             f"training split are trained with{rest}"
         )
     train, val, test = splits(cache, spec.recipe.val_fraction, there)
