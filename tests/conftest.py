@@ -80,7 +80,9 @@ def draw_blocks(folder: Path, train_images: int = 12, test_images: int = 4) -> N
 def stage_one(folder: Path, cache: Path, **options) -> Path:
     """Score the blocks below `folder`."""
     given = {"manifest": folder / "blocks.yaml", "workers": 0, **options}
-    return pseudolabel.pseudolabel(dataset="blocks", cache=cache, **given).path
+    made = pseudolabel.pseudolabel(dataset="blocks", cache=cache, **given)
+    pseudolabel.show(made)
+    return made.path
 
 
 def stage_two(cache: Path, run: Path, **options) -> Path:

@@ -15,7 +15,7 @@ from ..source_options import SourceOptions
 MOST_TILES = 32
 
 
-def grid(text: str) -> int | str:
+def tiles(text: str) -> int | str:
     """Return a number of tiles a side, or the name of another scheme of views; typer.BadParameter for a number out of range."""
     if not text.lstrip("-").isdecimal():
         return text
@@ -67,7 +67,7 @@ class PseudolabelOptions(SourceOptions):
         Literal["gelu", "quick_gelu"] | None,
         typer.Option(help="As the CLIP was trained; default: its tag's, its config's."),
     ] = None
-    grid: Annotated[Any, typer.Option(parser=grid, metavar="N", help="Tiles a side.")] = None
+    grid: Annotated[Any, typer.Option(parser=tiles, metavar="N", help="Tiles a side.")] = None
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N images.")] = None
     device: Device = None
     precision: Annotated[

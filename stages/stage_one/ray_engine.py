@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from ...pipeline.errors import AevlpError
-from ...pipeline.manifest.load import load_manifest
+from ...pipeline.manifest.formats import DatasetSpec
 from ...pipeline.score_cache.unfinished import Shard
 from ...pipeline.scoring.bottleneck import TimeSpent
 from ...pipeline.scoring.parts import PartStore
@@ -45,7 +45,12 @@ def _score(plan: ScoringPlan, store: PartStore, shards: list[Shard], counted: Ca
         scored = rows.map_batches(
             ShardActor,
             # The GPU that Ray gives to an actor is the only one that it sees: cuda:1 would not be there.
-            fn_constructor_args=(replace(options, device=device, tower=plan.tower), store.target, Path.cwd()),
+            fn_constructor_args=(
+                replace(options, device=device, tower=plan.tower),
+                plan.spec,
+                store.target,
+                Path.cwd(),
+            ),
             batch_size=1,
             batch_format="pyarrow",
             compute=ray.data.ActorPoolStrategy(size=actors, max_tasks_in_flight_per_actor=2),
@@ -63,13 +68,13 @@ def _score(plan: ScoringPlan, store: PartStore, shards: list[Shard], counted: Ca
 class ShardActor:
     """Scores shards in a process of Ray's, with a plan of its own. folder: that of the command, to which paths are relative."""
 
-    def __init__(self, options: PseudolabelOptions, target: Path, folder: Path) -> None:
+    def __init__(self, options: PseudolabelOptions, spec: DatasetSpec, target: Path, folder: Path) -> None:
         out.quiet = err.quiet = True  # the driver speaks
         self._error, self._open = "", ExitStack()
         try:
             os.chdir(folder)
             threads = self._open.enter_context(one_thread_each())
-            plan = make_plan(options, load_manifest(options.manifest)[options.dataset])
+            plan = make_plan(options, spec)
             store = part_store(plan, target)
             store.begin()  # refuses if this machine has other images, weights or versions than the driver's
             self._score = local_engine.engine(plan, store, threads)
