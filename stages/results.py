@@ -12,9 +12,10 @@ from ..pipeline.errors import AevlpError
 class Result:
     """Something that a function found; `summary` says it in names and values."""
 
-    failed: bool | str = (
-        False  # the command ends with exit code 1, and this line: something is wrong with what was looked at
-    )
+    @property
+    def failed(self) -> bool | str:
+        """Whether something is wrong with what was looked at, or what: the command ends with exit code 1, and this line."""
+        return False
 
     def summary(self) -> dict[str, Any]:
         """Return what a person should see first, by name."""

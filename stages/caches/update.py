@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -61,7 +62,7 @@ def _up_to_date(scoring: AppendOptions, retried: bool) -> ScoreCache:
     if "vocabulary" in cache.provenance:
         raise AevlpError(f"{path} was made of another cache: bring that one up to date, and select or rescore it again")
     options = _options(cache, scoring)
-    spec = load_manifest(options.manifest)[options.dataset]
+    spec = load_manifest(options.manifest)[cache.provenance["dataset"]["name"]]
     with one_thread_each() as threads:
         plan = make_plan(options, spec)
         _require_same(cache, plan)
@@ -116,34 +117,35 @@ def _options(cache: ScoreCache, scoring: AppendOptions) -> PseudolabelOptions:
     if isinstance(graph, dict) and graph["relation"] != OF_FEATURES and scoring.relation is None:
         raise AevlpError(f"{cache.path} was made with a matrix of label similarities: pass it again as --relation")
     manifest = made.dataset.manifest
-    return PseudolabelOptions(
-        dataset=made.dataset.name,
-        cache=cache.path,
-        data_root=scoring.data_root or location(made.dataset.root),
-        manifest=scoring.manifest or [Path(manifest) if manifest else PACKAGED],
-        simulate=made.simulate,
-        clip=made.clip["model"],
-        weights=made.clip["weights"],
-        grid=made.method["grid"],
-        device=scoring.device,
-        precision=made.precision,
-        storage=made.storage,
-        store=made.store,
-        compat=made.method["compat"],
-        resize=resize_of(made.resize),
-        tower=made.tower.split()[0],
-        text_graph=graph["kind"] if isinstance(graph, dict) else "none",
-        relation=scoring.relation,
-        batch_size=scoring.batch_size,
-        hash_images=any(map(is_hashed, cache.stamps.tolist())),
-        workers=scoring.workers,
-        seed=made.seed,
-        max_pixels=scoring.max_pixels,
-        mean=made.pixel_statistics["mean"],
-        std=made.pixel_statistics["std"],
-        activation=made.activation,
-        statistics_from=made.pixel_statistics.get("source", "not recorded"),
-    )
+    given: dict[str, Any] = {
+        "dataset": made.dataset.name,
+        "cache": cache.path,
+        "data_root": scoring.data_root or location(made.dataset.root),
+        "manifest": scoring.manifest or [Path(manifest) if manifest else PACKAGED],
+        "simulate": made.simulate,
+        "clip": made.clip["model"],
+        "weights": made.clip["weights"],
+        "grid": made.method["grid"],
+        "device": scoring.device,
+        "precision": made.precision,
+        "storage": made.storage,
+        "store": made.store,
+        "compat": made.method["compat"],
+        "resize": resize_of(made.resize),
+        "tower": made.tower.split()[0],
+        "text_graph": graph["kind"] if isinstance(graph, dict) else "none",
+        "relation": scoring.relation,
+        "batch_size": scoring.batch_size,
+        "hash_images": any(map(is_hashed, cache.stamps.tolist())),
+        "workers": scoring.workers,
+        "seed": made.seed,
+        "max_pixels": scoring.max_pixels,
+        "mean": made.pixel_statistics["mean"],
+        "std": made.pixel_statistics["std"],
+        "activation": made.activation,
+        "statistics_from": made.pixel_statistics.get("source", "not recorded"),
+    }
+    return PseudolabelOptions(**given)
 
 
 def _require_same(cache: ScoreCache, plan: ScoringPlan) -> None:
