@@ -11,7 +11,7 @@ from ..stage_two.options import TrainOptions
 
 
 @dataclass(frozen=True)
-class RunOptions(PseudolabelOptions, TrainOptions):
+class RunOptions(PseudolabelOptions, TrainOptions):  # pyright: ignore[reportIncompatibleVariableOverride]
     """From images to a classifier: look at SOURCE, score it once, train from the scores; the same command again resumes.
 
     Of what both stages have under one name, `weights` is the CLIP's and `batch_size` the training's.

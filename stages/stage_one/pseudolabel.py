@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -56,6 +57,8 @@ def pseudolabel(options: PseudolabelOptions) -> ScoreCache:
     _check_target(path)
     if source.path is not None:
         options = resolved(options, spec.name, source.path)
+    elif options.source is not None:  # an engine's other processes look for the entry by its name
+        options = replace(options, source=None, dataset=spec.name, manifest=[spec.manifest_path])
     with one_thread_each() as threads:
         plan = make_plan(options, spec)
         source.write()
