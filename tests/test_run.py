@@ -1,5 +1,6 @@
 """One command from what people have to a classifier: `aevlp run`, and what it leaves behind."""
 
+import logging
 import re
 import shutil
 from pathlib import Path
@@ -14,6 +15,7 @@ import aevlp
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.manifest.load import load_manifest
 from aevlp.pipeline.score_cache import open_cache
+from aevlp.stages.console import narrated, say
 from aevlp.stages.stage_two.without_labels import learners
 
 FAST = ("--clip", "scenes", "--grid", 1, "--backbone", "linear", "--epochs", 1, "--workers", 0)
@@ -152,6 +154,17 @@ def test_a_manifest_of_several_is_asked_about(here: Path) -> None:
         aevlp.pseudolabel("two.yaml")
     with pytest.raises(AevlpError, match="says its classes: change it there"):
         aevlp.pseudolabel("two.yaml", dataset="one", classes=list(CLASSES))
+
+
+def test_a_note_is_shown_once_where_a_library_logs_too(capsys: pytest.CaptureFixture) -> None:
+    root, handler = logging.getLogger(), logging.StreamHandler()
+    root.addHandler(handler)
+    try:
+        with narrated(True):
+            say("a note")
+    finally:
+        root.removeHandler(handler)
+    assert capsys.readouterr().err.count("a note") == 1
 
 
 def test_the_check_of_a_source_lists_its_faults(here: Path) -> None:
