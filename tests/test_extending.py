@@ -1,6 +1,5 @@
 """What is new is a file and a line: a container, a scheme of views, an encoder library and an engine that a test brings along."""
 
-import pickle
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -74,9 +73,10 @@ def test_a_scheme_of_views(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     )
     assert fast.header.views == exact.header.views == 3
     assert fast.provenance["method"]["grid"] == "halves"
-    # Views of one image, resized in two ways: alike, and each unlike the others.
+    # The views of an image are more alike in two ways of resizing than each is like another one.
     ours, theirs = (cache.similarity(slice(None)) for cache in (fast, exact))
-    assert np.abs(ours - theirs).max() < 0.02 < np.abs(ours[:, :, 1] - ours[:, :, 2]).max()
+    for other in (0, 2):
+        assert np.abs(ours - theirs).max() < np.abs(ours[:, :, 1] - ours[:, :, other]).max() / 4
     with pytest.raises(AevlpError, match="grid: expected a number of tiles a side or halves, found 'thirds'"):
         scheme_of("thirds")
 
@@ -95,7 +95,7 @@ def test_an_encoder_library(blocks: Path, cache_path: Path, tmp_path: Path, monk
     np.testing.assert_array_equal(made.similarity(slice(None)), open_cache(cache_path).similarity(slice(None)))
 
 
-def test_an_engine(blocks: Path, cache_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_engine(blocks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scored: list[int] = []
 
     def engine(plan: Any, store: Any, threads: Any) -> Any:
@@ -111,7 +111,8 @@ def test_an_engine(blocks: Path, cache_path: Path, tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("aevlp.stages.declaration.get_args", _with_careful)
     made = stage_one(blocks, tmp_path / "x.h5", engine="careful", shard_size=5, storage="float32")
     assert scored == [0, 1, 2, 3]
-    assert pickle.dumps(open_cache(made).score(slice(None))) == pickle.dumps(open_cache(cache_path).score(slice(None)))
+    local = stage_one(blocks, tmp_path / "y.h5", shard_size=5, storage="float32")
+    np.testing.assert_array_equal(open_cache(made).similarity(slice(None)), open_cache(local).similarity(slice(None)))
 
 
 def _with_careful(annotation: Any) -> tuple[Any, ...]:
