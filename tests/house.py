@@ -15,6 +15,7 @@ REASON = re.compile(rf"{LINES} lines")  # what a docstring that gives the reason
 PRINTS = frozenset({"print", "print_result", "print_table", "print_json"})
 PRINTERS = frozenset({"console", "terminal"})  # root modules of stages that are about the terminal
 BUILDER = "commands/build.py"  # makes the command line's options of the declarations
+PROGRAM = "commands/app.py"
 PACKAGE = "aevlp"
 
 
@@ -106,25 +107,36 @@ def printing(tree: Path) -> list[str]:
 
 
 def options_twice(tree: Path) -> list[str]:
-    """Return fields that a second Options dataclass declares otherwise, and options that are no field of one.
+    """Return options that are written out twice with the same help, and options that are no field of an Options dataclass.
 
-    A field that is inherited is declared once. An argument, which stands before `_: KW_ONLY`, may be another for each command.
+    What several commands take is inherited, or an alias of option_types; one name may be another option in another command, and
+    then says so in its help. The options of the program itself, such as --version, stand in commands/app.py.
     """
-    found, declared = [], {}
-    modules = _modules(tree, "stages")
-    shared = {name: kind for path, module in modules if path.stem == "option_types" for name, kind in _assigned(module)}
-    for path, module in modules:
-        if not (path.stem.endswith(("options", "option_types")) or path.as_posix().endswith(BUILDER)):
+    found: list[str] = []
+    declared: dict[tuple[str, str], str] = {}
+    for path, module in _modules(tree, "stages"):
+        if not (path.stem.endswith(("options", "option_types")) or path.as_posix().endswith((BUILDER, PROGRAM))):
             named = (call for call, name in _calls(module, lambda _: False) if name in ("typer.Option", "Option"))
             found += [f"{_place(tree, path, call)}: an option outside the modules of options" for call in named]
-        aliases = {**shared, **dict(_assigned(module))}
-        for field in _option_fields(module):
-            name, kind = field.target.id, ast.unparse(field.annotation)  # type: ignore[union-attr]
-            kind, place = aliases.get(kind, kind), _place(tree, path, field)
-            first, where = declared.setdefault(name, (kind, place))
-            if kind != first:
-                found.append(f"{place}: {name} is declared differently in {where}")
+        fields = [(field.target.id, field) for field in _option_fields(module)]  # type: ignore[union-attr]
+        for name, node in [*_assigned(module), *fields]:
+            text = _help_of(node)
+            if text is None:
+                continue
+            place = _place(tree, path, node)
+            first = declared.setdefault((name.lower().replace("_", ""), text), place)
+            if first != place:
+                found.append(f"{place}: {name} is declared in {first} already")
     return found
+
+
+def _help_of(node: ast.AST) -> str | None:
+    """Return the help of an option that is written out in a declaration; None where none is."""
+    for call, name in _calls(node, lambda _: False):
+        if name.rpartition(".")[2] == "Option":
+            texts = [keyword.value for keyword in call.keywords if keyword.arg == "help"]
+            return ast.unparse(texts[0]) if texts else ""
+    return None
 
 
 def too_long(tree: Path) -> list[str]:
@@ -209,10 +221,10 @@ def _option_fields(module: ast.Module) -> Iterator[ast.AnnAssign]:
             yield from fields[marks[0] + 1 if marks else 0 :]
 
 
-def _assigned(module: ast.Module) -> Iterator[tuple[str, str]]:
+def _assigned(module: ast.Module) -> Iterator[tuple[str, ast.stmt]]:
     for node in module.body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            yield node.targets[0].id, ast.unparse(node.value)
+            yield node.targets[0].id, node
 
 
 @cache

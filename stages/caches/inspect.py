@@ -121,7 +121,7 @@ def show(report: CacheReport) -> None:
         ("versions", ", ".join(f"{k} {v}" for k, v in made["versions"].items())),
     ]
     print_table(str(cache.path), ("", ""), content)
-    print_quality(report.quality)
+    show_quality(report.quality)
     for reason in [r for r in cache.reason.tolist() if r][:5]:
         out.print(f"not scored: {reason}", markup=False)
 
@@ -187,7 +187,7 @@ def _beside(edited: Mapping[str, Any], counted: Mapping[str, Any] | None, images
     return rows
 
 
-def print_quality(judged: dict[str, dict[str, PseudoLabelQuality]]) -> None:
+def show_quality(judged: dict[str, dict[str, PseudoLabelQuality]]) -> None:
     """Print the table of qualities, in percent."""
     rows = [
         (

@@ -79,7 +79,7 @@ def check(options: CheckOptions) -> CheckReport:
 def show(report: CheckReport) -> None:
     """Print labels and faults of each data set."""
     for name, checked in report.checked.items():
-        _print(name, checked)
+        _show(name, checked)
 
 
 def _asked_for(options: CheckOptions) -> Mapping[str, DatasetSpec]:
@@ -171,7 +171,7 @@ def _as_json(checked: Checked) -> dict[str, Any]:
     }
 
 
-def _print(name: str, checked: Checked) -> None:
+def _show(name: str, checked: Checked) -> None:
     if checked.classes:
         splits = list(checked.per_image)
         figures = range(1, 1 + len(splits))

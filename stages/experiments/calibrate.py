@@ -30,7 +30,7 @@ from ..declaration import takes
 from ..new_files import check_unused
 from ..results import Table
 from .class_frequencies import read_frequencies
-from .columns import Column, broken, print_columns
+from .columns import Column, broken, show_columns
 from .labelled_images import Labelled, labelled_images
 from .options import CalibrateOptions
 
@@ -110,7 +110,7 @@ def show(result: Calibration) -> None:
         Column(broken(name) if n else name, [_figure(cell) for cell in values], right=n > 0, varies=n > 0)
         for n, (name, values) in enumerate(zip(fit.header, cells, strict=True))
     ]
-    print_columns(fit.title, columns, "--json has all")
+    show_columns(fit.title, columns, "--json has all")
     out.print(f"fitted on {fit.fitted_on}")
     print_result(result.path, f": train with --policy {result.path}")
 

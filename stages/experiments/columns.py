@@ -27,7 +27,7 @@ class Column:
     right: bool = True
 
 
-def print_columns(title: str, columns: Sequence[Column], where: str, width: int | None = None) -> None:
+def show_columns(title: str, columns: Sequence[Column], where: str, width: int | None = None) -> None:
     """Print a table of at least one row in at most `width` characters, the terminal's by default, if spare columns allow it.
 
     What all rows have in common stands in a line below, and so do the names of what had no room. where: what holds them.
@@ -41,10 +41,10 @@ def print_columns(title: str, columns: Sequence[Column], where: str, width: int 
     if common:
         out.print(f"the same for all: {' · '.join(common)}")
     if dropped:
-        print_spared([column.header for column in columns if column in dropped], where)
+        show_spared([column.header for column in columns if column in dropped], where)
 
 
-def print_spared(headers: Sequence[str], where: str) -> None:
+def show_spared(headers: Sequence[str], where: str) -> None:
     """Print which columns had no room; where: what holds them."""
     out.print(f"no room for {', '.join(map(_flat, headers))}: {where}")
 

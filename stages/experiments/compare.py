@@ -21,7 +21,7 @@ from ..stage_two.labels_plan import policy_of
 from ..stage_two.options import TrainingOptions, TrainOptions
 from ..stage_two.plan import Plan, TrainingData, training_data
 from ..stage_two.settings import settings_of
-from .comparison_table import comparison_rows, print_comparison, save
+from .comparison_table import comparison_rows, save, show_comparison
 from .earlier_trainings import Trained, earlier_trainings
 from .methods import Method, listed, methods_of
 from .options import CompareOptions
@@ -122,7 +122,7 @@ def compare(options: CompareOptions) -> Comparison:
 
 def show(result: Comparison) -> None:
     """Print the tables, in what room there is, and where everything is."""
-    print_comparison(result.record, result.folder)
+    show_comparison(result.record, result.folder)
 
 
 def _plans(

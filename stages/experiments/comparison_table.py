@@ -8,7 +8,7 @@ from typing import Any
 
 from ...pipeline.files.atomic_write import replacing
 from ..console import out
-from .columns import Column, print_columns
+from .columns import Column, show_columns
 from .results import ends_cell, why_none
 
 FULL = "With full labels: upper bounds, and policies fitted to some"
@@ -25,14 +25,14 @@ HEADER = (
 )
 
 
-def print_comparison(record: Mapping[str, Any], folder: Path) -> None:
+def show_comparison(record: Mapping[str, Any], folder: Path) -> None:
     """Print the tables, in what room there is, and what they leave out."""
     fair, bounds = ([row for row in record["methods"] if row["oracle"] is oracle] for oracle in (False, True))
     where = f"{folder / 'results.md'} has all"
     if fair:
-        print_columns(f"Test mAP on {record['dataset']} (%)", _columns(fair), where)
+        show_columns(f"Test mAP on {record['dataset']} (%)", _columns(fair), where)
     if bounds:
-        print_columns(FULL, _columns(bounds), where)
+        show_columns(FULL, _columns(bounds), where)
     if _one_policy(fair) and _one_policy(bounds) and (policies := _policies(record["methods"])):
         out.print(policies)
     out.print(_notes(record))

@@ -16,7 +16,7 @@ from ...pipeline.training.loop import autocast
 from ...pipeline.training.predictor import logits_of
 from ...pipeline.training.run_folder import RunFolder
 from ..cache_origin import data_root
-from ..caches.inspect import cached_settings, codes_by_views, print_quality, qualities
+from ..caches.inspect import cached_settings, codes_by_views, qualities, show_quality
 from ..console import out, say
 from ..declaration import takes
 from ..interrupted import keeping
@@ -29,7 +29,7 @@ from ..stage_two.plan import training_data
 from .contact_sheet import Card, draw_sheet
 from .methods import listed, methods_of
 from .options import DemoOptions
-from .results import measure, print_results
+from .results import measure, show_results
 from .trainings import planned, train_each
 
 CARDS = 12
@@ -82,8 +82,8 @@ def demo(options: DemoOptions) -> Demo:
 
 def show(result: Demo) -> None:
     """Print the tables, and what was written."""
-    print_quality(result.qualities)
-    print_results("Test mAP on scenes (%)", result.losses, f"{result.folder} holds the runs")
+    show_quality(result.qualities)
+    show_results("Test mAP on scenes (%)", result.losses, f"{result.folder} holds the runs")
     out.print(
         f"{result.cache}, {result.folder} and {result.picture} written; the whole demo took {result.seconds:,.0f} s"
     )

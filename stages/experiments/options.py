@@ -8,10 +8,9 @@ import typer
 
 from ...pipeline.files.locations import location
 from ..declaration import AlsoOption, Options, Progress
-from ..option_types import Cache, Constants, DataRoot, Device, Manifest, Workers, names
+from ..option_types import Cache, Constants, DataRoot, Dataset, Device, Epochs, Manifest, Workers, names
 from ..stage_two.options import TrainingOptions
 
-Dataset = Annotated[str | None, typer.Option(help="The data set, if it is not the one the cache names.")]
 Seeds = Annotated[int, typer.Option(min=1, help="Train each method with this many seeds.")]
 Compat = Annotated[
     Literal["paper", "published"], typer.Option(help="paper, or published for the rules of the published program.")
@@ -161,7 +160,7 @@ class DemoOptions(Options):
 
     _: KW_ONLY
     seeds: Seeds = 1
-    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs at most; default: the recipe's.")] = None
+    epochs: Epochs = None
     losses: Annotated[
         Any, typer.Option("--losses", parser=names, metavar="NAMES", help="Losses to compare, with commas.")
     ] = ("an", "gpr")

@@ -28,7 +28,7 @@ from ..stage_two.settings import settings_of
 from .earlier_trainings import runs_on_equal_terms
 from .methods import Method, listed, methods_of
 from .options import ReproduceOptions
-from .results import measure, print_results
+from .results import measure, show_results
 from .trainings import planned, train_each
 
 SHOWN = ("each", "mean", "interval", "published")
@@ -99,10 +99,10 @@ def reproduce(options: ReproduceOptions) -> Reproduction:
 def show(result: Reproduction) -> None:
     """Print the table and where everything is, or each missing file and how to get it."""
     if result.missing:
-        _print_missing(result.name, result.missing)
+        _show_missing(result.name, result.missing)
         return
     figures = result.folder / "results.json"
-    print_results(f"Test mAP on {result.name} (%)", result.record["losses"], f"{figures} has all")
+    show_results(f"Test mAP on {result.name} (%)", result.record["losses"], f"{figures} has all")
     out.print(f"{result.cache} and {result.folder} hold everything, {figures} these figures")
 
 
@@ -182,7 +182,7 @@ def absent_files(spec: DatasetSpec, root: Path) -> list[Absent]:
     return [*_absent_data(spec, root), *(absent for absent in weights if absent is not None)]
 
 
-def _print_missing(name: str, missing: Sequence[Absent]) -> None:
+def _show_missing(name: str, missing: Sequence[Absent]) -> None:
     out.print(f"Reproducing {name} needs what is not on this machine:")
     for absent in missing:
         size = "" if absent.size is None else f", {absent.size / 1e6:,.0f} MB"

@@ -13,7 +13,7 @@ from ...pipeline.method_names import parsed
 from ...pipeline.score_cache import ScoreCache
 from ...pipeline.training.run_folder import RunFolder
 from ..console import out
-from .columns import Column, print_columns
+from .columns import Column, show_columns
 
 
 def scores_on_test(cache: ScoreCache, runs: Sequence[Path]) -> tuple[list[np.ndarray], np.ndarray]:
@@ -37,7 +37,7 @@ def ends(name: str, interval: Interval | NoInterval) -> dict[str, Any]:
     return {name: [interval.low, interval.high]}
 
 
-def print_results(title: str, measured: Mapping[str, Mapping[str, Any]], where: str) -> None:
+def show_results(title: str, measured: Mapping[str, Mapping[str, Any]], where: str) -> None:
     """Print a row for each "loss", in percent, beside what was published for it. where: what holds the figures too."""
     rows = measured.values()
     columns = [
@@ -55,7 +55,7 @@ def print_results(title: str, measured: Mapping[str, Mapping[str, Any]], where: 
         without.add("each seed")  # which is the mean
     if all(row["interval"] is None for row in rows):
         without.add("95 % interval")
-    print_columns(title, [column for column in columns if column.header not in without], where)
+    show_columns(title, [column for column in columns if column.header not in without], where)
     if why := why_none(list(rows)):
         out.print(why.removeprefix("; "))
 

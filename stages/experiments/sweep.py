@@ -24,7 +24,7 @@ from ..stage_two.asked_methods import check_used
 from ..stage_two.labels_plan import policy_of
 from .methods import listed
 from .options import SweepOptions
-from .sweep_table import HIDDEN, print_sweep, setting_rows, write_settings
+from .sweep_table import HIDDEN, setting_rows, show_sweep, write_settings
 
 F1 = "F1 on the validation part"
 ESTIMATE = (
@@ -91,7 +91,7 @@ def sweep(options: SweepOptions) -> Sweep:
 
 def show(result: Sweep) -> None:
     """Print the best settings, a line for the manifest, and what was written."""
-    print_sweep(result.record, result.top)
+    show_sweep(result.record, result.top)
     if result.output is not None:
         out.print(f"{result.output}: all {len(result.rows):,} settings")
 

@@ -9,7 +9,7 @@ from typing import Any
 from ...pipeline.files.atomic_write import replacing
 from ...pipeline.policies.sweeping import Figures
 from ..console import out
-from .columns import Column, broken, fitting, print_columns, print_spared
+from .columns import Column, broken, fitting, show_columns, show_spared
 
 Row = tuple[str, str, dict[str, tuple[Any, ...]], tuple[str, ...]]  # policy, mark, the values of its constants, figures
 
@@ -25,7 +25,7 @@ SHORT = {
 SPARE = {"negative_precision": 2, "positives": 1, "precision": 3, "recall": 3, "share": 3}
 
 
-def print_sweep(record: Mapping[str, Any], top: int) -> None:
+def show_sweep(record: Mapping[str, Any], top: int) -> None:
     """Print the best settings by the validation part, the manifest's own, what is recommended, and what was written."""
     known = record["recommended"]["val"]["f1"] is not None
     one = "f1" if known else "observed_recall"
@@ -37,10 +37,10 @@ def print_sweep(record: Mapping[str, Any], top: int) -> None:
     spared = [column.header for column in without_room]
     measured = [place for place in measured if _header(*place) not in spared]  # so that they keep no two rows apart
     columns = _columns(record["results"], measured, one, top)
-    print_columns(f"Pseudo-labels on the validation part (%), the best of {record['settings']:,} settings", columns, "")
+    show_columns(f"Pseudo-labels on the validation part (%), the best of {record['settings']:,} settings", columns, "")
     if spared:
-        print_spared(spared, "--json and --output have all")
-    _print_choice(record, known)
+        show_spared(spared, "--json and --output have all")
+    _show_choice(record, known)
 
 
 def _columns(
@@ -96,7 +96,7 @@ def _values(values: tuple[Any, ...] | None) -> str:
     return "-" if values is None else " ".join(map(str, sorted(values, key=lambda value: (str(type(value)), value))))
 
 
-def _print_choice(record: Mapping[str, Any], known: bool) -> None:
+def _show_choice(record: Mapping[str, Any], known: bool) -> None:
     choice = record["recommended"]
     own = next(row for row in record["results"] if row["own"] and row["policy"] == choice["policy"])
     held = ", with the constants that were given" if any("[" in row["policy"] for row in record["results"]) else ""

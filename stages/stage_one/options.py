@@ -26,7 +26,9 @@ def tiles(text: str) -> int | str:
 
 Relation = Annotated[Path | None, typer.Option(help="A .npy or .csv matrix of label similarities for the text graph.")]
 BatchSize = Annotated[int | None, typer.Option(min=1, help="Images at a time; default: 16 on a CPU, 64 on a GPU.")]
-Workers = Annotated[int | None, typer.Option(min=0, help="Processes that decode images.")]
+Workers = Annotated[
+    int | None, typer.Option(min=0, help="Processes that decode images; default: one a core, at most 8.")
+]
 Engine = Literal["local", "ray"]  # each a module NAME_engine.py here, as engines.py has it
 
 

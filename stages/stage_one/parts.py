@@ -90,7 +90,7 @@ def _score_missing(plan: ScoringPlan, store: PartStore, rank: Rank, engine: Engi
             free = [shard for shard in missing[turn:] + missing[:turn] if store.is_free(shard)]
             if not (free and engine(free, counted, scored.spent)):
                 if not waiting:
-                    bar.console.print("waiting for other processes, which are scoring all that is missing")
+                    say("waiting for other processes, which are scoring all that is missing")
                 waiting = True
                 time.sleep(POLL_SECONDS)
             counted.refuse_bad(plan)

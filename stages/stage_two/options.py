@@ -13,12 +13,15 @@ from ..option_types import (
     Backbone,
     Constants,
     DataRoot,
+    Dataset,
     Device,
+    Epochs,
     Head,
     LearningRate,
     Manifest,
     MaxPixels,
     Run,
+    Threshold,
     Weights,
     Workers,
     folder,
@@ -42,7 +45,7 @@ class TrainingOptions(Options):
     backbone: Backbone = None
     head: Head = None
     weights: Weights = None
-    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs at most; default: the recipe's.")] = None
+    epochs: Epochs = None
     batch_size: Annotated[int | None, typer.Option(min=1, help="Images a step; default: the recipe's.")] = None
     lr: LearningRate = None
     device: Device = None
@@ -90,7 +93,7 @@ class TrainOptions(TrainingOptions):
         bool, typer.Option("--resume", help="Resume a run, with its own settings: train --resume RUN.")
     ] = False
     amp: Annotated[bool, typer.Option(help="Mixed precision on a GPU.")] = True
-    dataset: Annotated[str | None, typer.Option(help="The data set, if it is not the one the cache names.")] = None
+    dataset: Dataset = None
     save_minutes: Annotated[
         float, typer.Option(min=0, help="Save the state this often; at every epoch's end in any case.")
     ] = 10.0
@@ -113,7 +116,7 @@ class EvaluateOptions(Options):
     cache: Annotated[
         Path | None, typer.Option(parser=location, metavar="PATH|URL", help="The cache, if it has moved.")
     ] = None
-    threshold: Annotated[float, typer.Option(min=0, max=1, help="Least probability of a label.")] = 0.5
+    threshold: Threshold = 0.5
     data_root: DataRoot = None
     device: Device = None
     workers: Workers = 2
@@ -129,7 +132,7 @@ class PredictOptions(Options):
     images: Annotated[list[str], typer.Argument(help="Files, folders or quoted glob patterns.")]
     _: KW_ONLY
     output: Annotated[Path | None, typer.Option(help="A .csv, .json or .parquet file; default: a table.")] = None
-    threshold: Annotated[float, typer.Option(min=0, max=1, help="Least probability of a label.")] = 0.5
+    threshold: Threshold = 0.5
     device: Device = None
     workers: Workers = 2
     max_pixels: MaxPixels = MAX_PIXELS
