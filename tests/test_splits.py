@@ -52,7 +52,7 @@ def test_a_column_of_three_splits_is_read_in_their_order(tmp_path: Path, words: 
 def test_folders_and_files_of_three_splits_are_read(tmp_path: Path) -> None:
     draw(
         tmp_path,
-        [f"{split}/{name}/{split}{name}.png" for split in ("train", "valid", "test") for name in ("cat", "dog")],
+        *(f"{split}/{name}/{split}{name}.png" for split in ("train", "valid", "test") for name in ("cat", "dog")),
     )
     folders = load_images(
         entry(tmp_path, "format: image_folder, splits: {train: train, validation: valid, test: test}"), tmp_path

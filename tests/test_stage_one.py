@@ -32,7 +32,7 @@ def test_cosines_equal_a_plain_loop(blocks: Path, cache_path: Path) -> None:
         np.testing.assert_allclose(cache.similarity([row])[0], plain, atol=1e-5)
 
 
-@pytest.mark.parametrize("batch_size, workers", [(1, 0), (5, 0), (16, 2)])
+@pytest.mark.parametrize("batch_size, workers", [(1, 0), (5, 0), pytest.param(16, 2, marks=pytest.mark.process)])
 def test_batches_and_workers_do_not_matter(
     blocks: Path, cache_path: Path, tmp_path: Path, batch_size: int, workers: int
 ) -> None:

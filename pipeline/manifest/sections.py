@@ -3,7 +3,6 @@
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, field_validator, model_validator
-from pydantic_core import PydanticKnownError
 
 from ..errors import AevlpError
 from ..labels.damp import DampSettings
@@ -97,9 +96,9 @@ def _tiles(grid: Any) -> Any:
     """Return a number of tiles a side, refused where it cannot be one, or the name of another scheme of views."""
     number = int(grid) if isinstance(grid, str) and grid.strip().isdecimal() else grid
     if isinstance(number, int) and number < 1:
-        raise PydanticKnownError("greater_than_equal", {"ge": 1})
+        raise ValueError("Input should be greater than or equal to 1")
     if isinstance(number, int) and number > MOST_TILES:
-        raise PydanticKnownError("less_than_equal", {"le": MOST_TILES})
+        raise ValueError(f"Input should be less than or equal to {MOST_TILES}")
     return number
 
 
