@@ -34,6 +34,7 @@ err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 LOG = logging.getLogger("aevlp")
 LOG.setLevel(logging.INFO)
+LOG.propagate = False  # a library that sets up logging, as open_clip does, would have each line shown, or shown twice
 
 
 class _Terminal(logging.Handler):
@@ -72,7 +73,6 @@ def narrated(wanted: bool | None = None) -> Iterator[None]:
 
 def _show_notes(wanted: bool) -> None:
     (LOG.addHandler if wanted else LOG.removeHandler)(_TERMINAL)
-    LOG.propagate = not wanted  # or a library that sets up logging, as open_clip does, would have each line shown twice
 
 
 def _somebody_looks() -> bool:

@@ -109,14 +109,17 @@ def test_notes_are_shown_where_they_are_asked_for(
     assert is_narrated()
 
 
-def test_a_line_is_shown_once_where_a_library_has_set_up_logging(capfd: pytest.CaptureFixture) -> None:
+@pytest.mark.parametrize(("progress", "said"), [(True, "baking\n"), (False, "")])
+def test_a_line_is_shown_as_often_where_a_library_has_set_up_logging(
+    progress: bool, said: str, capfd: pytest.CaptureFixture
+) -> None:
     handler = logging.StreamHandler(sys.stderr)
     logging.getLogger().addHandler(handler)
     try:
-        bake("a", progress=True)
+        bake("a", progress=progress)
     finally:
         logging.getLogger().removeHandler(handler)
-    assert capfd.readouterr().err == "baking\n"
+    assert capfd.readouterr().err == said
 
 
 @pytest.fixture

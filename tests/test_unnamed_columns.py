@@ -17,7 +17,7 @@ from aevlp.pipeline.manifest.load import load_manifest
 def entry(folder: Path, lines: str, **keys: Any) -> DatasetSpec:
     """Write a table, its rows between blanks, and return its entry."""
     (folder / "t.csv").write_text("\n".join(lines.split("|")) + "\n", encoding="utf-8")
-    return load_manifest(write_entry(folder, format="table", table="t.csv", **keys))["p"]
+    return load_manifest(write_entry(folder, **{"format": "table", "table": "t.csv", **keys}))["p"]
 
 
 def read(folder: Path, lines: str, **keys: Any) -> ImageTable:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -49,6 +50,12 @@ class ScoreCache:
 
     def __repr__(self) -> str:
         return f"<ScoreCache {self.path}: {len(self):,} images, {len(self.classes)} classes>"
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    def _repr_html_(self) -> str:
+        return f"<p><b>{escape(str(self.path))}</b>: {len(self):,} images, {len(self.classes)} classes</p>"
 
     @cached_property
     def ids(self) -> np.ndarray:

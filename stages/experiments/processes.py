@@ -20,7 +20,7 @@ from ...pipeline.errors import AevlpError
 from ...pipeline.runtime.interruption import Interruption
 from ...pipeline.runtime.ranks import this_rank
 from ...pipeline.training.distributed import own_device
-from ..console import LOG, silent
+from ..console import silent
 from ..stage_two.plan import Plan, TrainingData
 from ..stage_two.train import train_plan
 
@@ -97,7 +97,6 @@ def _work(connection: Connection, data: TrainingData, device: str | None, thread
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
-    LOG.propagate = False  # some library may have given the root of all logs a handler
     with suppress(EOFError, ConnectionError, KeyboardInterrupt), silent(), redirect_stdout(sys.stderr):
         while True:
             plan = Plan(data=data, **connection.recv())

@@ -21,6 +21,9 @@ class Run(Result):
         self._files = RunFolder(folder)
         self.settings: dict[str, Any] = self._files.settings()
 
+    def __fspath__(self) -> str:
+        return str(self.folder)
+
     @property
     def finished(self) -> bool:
         """Whether its best weights were evaluated on the test split, if there is one: nothing is left to do."""

@@ -1,0 +1,35 @@
+"""The README's Python example, as it stands there, in an empty folder."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def example() -> str:
+    """Return the first block of Python below "From Python"."""
+    text = README.read_text(encoding="utf-8").partition("## From Python")[2]
+    found = re.search(r"```python\n(.*?)```", text, re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
+def test_the_example_has_ten_lines_at_most_and_uses_the_public_names_alone() -> None:
+    lines = [line for line in example().splitlines() if line.strip()]
+    assert len(lines) <= 10
+    assert [line for line in lines if "import" in line] == ["import aevlp"]
+
+
+@pytest.mark.slow
+@pytest.mark.process
+def test_the_example_runs_from_an_empty_folder(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", example()], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stderr
+    figure = float(done.stdout.splitlines()[0])
+    assert 0.7 < figure < 1, done.stdout
+    assert "gpr" in done.stdout and "an" in done.stdout
+    assert done.stderr == "", "nothing is printed where nobody looks"
