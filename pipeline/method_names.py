@@ -10,6 +10,7 @@ from typing import Any
 from .errors import AevlpError
 
 FILE = ".json"  # a policy from a file is named by its path, which may hold brackets
+RENAMED = {"plain": "label-propagation"}
 _LONGEST = 48  # of what constants add to a file's name
 _SPECIAL = {"null": None, "true": True, "false": False}
 _WHOLE = re.compile(r"[+-]?(0|[1-9][0-9]{0,14})")
@@ -31,6 +32,11 @@ class MethodName:
         return f"{self.name}[{','.join(f'{key}={_written(self.constants[key])}' for key in sorted(self.constants))}]"
 
 
+def current(name: str) -> str:
+    """Return the name that a loss or policy has today; `plain` was that of label propagation."""
+    return RENAMED.get(name, name)
+
+
 def parsed(text: str) -> MethodName:
     """Return name and constants of NAME or NAME[CONSTANT=VALUE,…].
 
@@ -39,7 +45,7 @@ def parsed(text: str) -> MethodName:
     """
     text = text.strip()
     if text.endswith(FILE) or not set("[]") & set(text):
-        return MethodName(text, {})
+        return MethodName(current(text), {})
     name, bracket, rest = text.partition("[")
     if not bracket or not rest.endswith("]") or _depth(text) != 0:
         raise AevlpError(f"{text}: the brackets do not close, expected NAME[CONSTANT=VALUE,…] as in gpr[q3=0.5]")
@@ -59,7 +65,7 @@ def parsed(text: str) -> MethodName:
         raise AevlpError(
             f"{text}: there is no constant in the brackets: write {name.strip()}, or NAME[CONSTANT=VALUE,…]"
         )
-    return MethodName(name.strip(), constants)
+    return MethodName(current(name.strip()), constants)
 
 
 def split_names(text: str, whole: str | None = None) -> list[str]:
@@ -88,6 +94,7 @@ def set_constants(settings: Sequence[str]) -> dict[str, dict[str, Any]]:
     for text in settings:
         place, sign, value = (part.strip() for part in text.partition("="))
         name, _, key = place.rpartition(".")
+        name = current(name)
         if not sign or not name or not key.isidentifier():
             raise AevlpError(f"--set takes NAME.CONSTANT=VALUE, as in gpr.q3=0.5, found {text!r}")
         if key in found.setdefault(name, {}):

@@ -23,6 +23,7 @@ from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.manifest import pixel_statistics
 from aevlp.pipeline.manifest.load import load_manifest
 from aevlp.pipeline.score_cache import ScoreCache, open_cache
+from aevlp.pipeline.scoring.recipe import Recipe
 from aevlp.pipeline.training.run_folder import RunFolder
 from aevlp.stages.cache_origin import scoring_encoder
 from aevlp.stages.caches import inspect, update
@@ -418,11 +419,9 @@ def of_before(provenance: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_caches_of_before_are_gone_on_with(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from aevlp.stages.stage_one import plan as scoring_plan
-
-    real = scoring_plan._provenance
+    provenance = Recipe.provenance
     with monkeypatch.context() as patch:
-        patch.setattr(scoring_plan, "_provenance", lambda *given: of_before(real(*given)))
+        patch.setattr(Recipe, "provenance", lambda recipe: of_before(provenance(recipe)))
         old = scored(data, weights="random")
     assert "source" not in old.provenance["pixel_statistics"]
     stage_one(data, old.path, storage="float32", weights="random")  # nothing to do

@@ -149,7 +149,7 @@ def test_labels_are_made_once_an_epoch_and_not_beyond_the_last(
     stage_two(cache_path, tmp_path / "damp", backbone="linear", epochs=3)
     assert made == [(1, True), (2, False), (3, False)]
     made.clear()
-    stage_two(cache_path, tmp_path / "plain", backbone="linear", epochs=2, policy="plain")
+    stage_two(cache_path, tmp_path / "plain", backbone="linear", epochs=2, policy="label-propagation")
     assert made == [(1, True), (2, True)]  # it labels by what the epoch before has learned
 
 

@@ -165,7 +165,10 @@ def test_the_test_split_does_not_matter_to_labels_of_the_training_split(tmp_path
     found = []
     for n, rows in enumerate((content, replace(content, observed=observed, similarity=similarity))):
         write_cache(tmp_path / f"{n}.h5", header, [rows])
-        policies: list[Policy] = [create_policy("cap", **FUSED, expected_positives=1.5), create_policy("plain", **DAMP)]
+        policies: list[Policy] = [
+            create_policy("cap", **FUSED, expected_positives=1.5),
+            create_policy("label-propagation", **DAMP),
+        ]
         train = np.flatnonzero(~test)
         found.append([label(open_cache(tmp_path / f"{n}.h5"), train, policy).codes for policy in policies])
     np.testing.assert_array_equal(found[0], found[1])

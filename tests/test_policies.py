@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from aevlp.pipeline import policies
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.labels.damp import DampSettings, damp_codes, damp_scores
+from aevlp.pipeline.method_names import parsed, set_constants
 from aevlp.pipeline.policies import Known, Labels, Policy, create_policy
 from aevlp.pipeline.policies.view_quality import fit_view_quality, log_probabilities
 from aevlp.pipeline.policies.vlpl import vlpl_codes
@@ -29,7 +30,7 @@ CONSTANTS: dict[str, dict[str, Any]] = {
     "top-k": {**FUSED, "top_k": 2, "negative_ratio": 0.9},
     "cap": {**FUSED, "expected_positives": 1.5},
     "view-quality": {**{k: v for k, v in DAMP.items() if k != "eta"}, "weights": [1.0, 0, 0.5, -1, 0], "sureness": 2.0},
-    "plain": {**DAMP, "neighbours": 3},
+    "label-propagation": {**DAMP, "neighbours": 3},
     "oracle": {},
 }  # fmt: skip
 ROW_BY_ROW = ("damp", "global", "vlpl", "threshold", "top-k", "view-quality", "oracle")
@@ -238,7 +239,7 @@ def test_damp_and_global_are_the_cache_s_own_codes(compat: str, half: bool) -> N
     assert (labelled("damp", given).codes != labelled("global", given).codes).any()
 
 
-@pytest.mark.parametrize("name", ["damp", "global", "top-k", "cap", "plain"])
+@pytest.mark.parametrize("name", ["damp", "global", "top-k", "cap", "label-propagation"])
 def test_policies_of_damp_s_scores_have_them_in_half_precision_where_asked(name: str) -> None:
     given = images(1)
     similarity = given["similarity"][:, :1] if name == "global" else given["similarity"]
@@ -293,7 +294,7 @@ def test_every_policy_that_can_finds_positives_and_negatives(name: str) -> None:
 @pytest.mark.parametrize("name", CONSTANTS)
 def test_a_policy_reads_what_it_says_and_is_made_by_name(name: str) -> None:
     policy = create_policy(name, **CONSTANTS[name])
-    assert policy.reads == {"plain": ("embedding",), "oracle": ("truth",)}.get(name, ())
+    assert policy.reads == {"label-propagation": ("embedding",), "oracle": ("truth",)}.get(name, ())
 
 
 # What a user does wrong
@@ -323,10 +324,10 @@ def test_a_policy_reads_what_it_says_and_is_made_by_name(name: str) -> None:
         ("view-quality", "weights", [float("nan")] * VIEWS),
         ("view-quality", "sureness", float("inf")),
         ("view-quality", "top_k", 0),
-        ("plain", "neighbours", 0),
-        ("plain", "alpha", -1.0),
-        ("plain", "beta", -1.0),
-        ("plain", "steps", 0),
+        ("label-propagation", "neighbours", 0),
+        ("label-propagation", "alpha", -1.0),
+        ("label-propagation", "beta", -1.0),
+        ("label-propagation", "steps", 0),
     ],
 )
 def test_a_constant_out_of_range_is_a_mistake(name: str, constant: str, value: Any) -> None:
@@ -359,3 +360,11 @@ def test_constants_for_another_cache_are_a_mistake(name: str, constants: dict[st
 def test_no_positive_to_fit_views_to_is_a_mistake() -> None:
     with pytest.raises(AevlpError, match="none of the images has one"):
         fit_view_quality(np.empty((0, 3)), np.empty((0, 3)))
+
+
+def test_a_policy_is_found_by_the_name_it_had_before() -> None:
+    found = create_policy("plain", **DAMP, neighbours=3)
+    assert type(found) is type(create_policy("label-propagation", **DAMP, neighbours=3))
+    assert "plain" not in policies.policy_names()
+    assert str(parsed("plain[steps=2]")) == "label-propagation[steps=2]"
+    assert set_constants(["plain.steps=2"]) == {"label-propagation": {"steps": 2}}

@@ -9,6 +9,7 @@ from inspect import Parameter
 from typing import Any
 
 from ..errors import AevlpError, unknown_name
+from ..method_names import current
 from ..plugins import check, keyword_constants
 from . import foreign
 from .interface import Known, Labels, Policy
@@ -60,7 +61,9 @@ TABLE = {
     "view-quality": PolicyEntry(
         "view_quality", "ViewQuality", "as damp, with a learned weight a view, from aevlp calibrate", *RANK
     ),
-    "plain": PolicyEntry("plain", "Plain", "propagated between like images and like classes, each epoch", *WANG),
+    "label-propagation": PolicyEntry(
+        "label_propagation", "LabelPropagation", "propagated between like images and like classes, each epoch", *WANG
+    ),
     "apl": PolicyEntry("apl", "Apl", "negatives from the classifier's own predictions", *ZHOU),
     "mime": PolicyEntry("mime", "Mime", "positives from the classifier's own predictions", *LIU),
     "oracle": PolicyEntry("oracle", "Oracle", "the truth, for upper bounds"),
@@ -101,12 +104,13 @@ def create_policy(name: str, **given: Any) -> Policy:
 
 def check_name(name: str) -> None:
     """Raise AevlpError for a name that no policy has; one from elsewhere is not imported."""
-    if name not in TABLE and not foreign.is_named(name):
+    if current(name) not in TABLE and not foreign.is_named(name):
         raise unknown_name("policy", name, [*TABLE, *foreign.installed()])
 
 
 def _class(name: str) -> Any:
     check_name(name)
+    name = current(name)
     if name not in TABLE:
         return foreign.load(name)
     return getattr(import_module(f".{TABLE[name].module}", __name__), TABLE[name].cls)

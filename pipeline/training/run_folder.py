@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 from ..clip.encoder import image_tower
 from ..errors import AevlpError, Notice
 from ..files.atomic_write import replacing
+from ..method_names import current
 from ..runtime.provenance import difference
 from .checkpoint import load_description, load_tensors, load_tree, save_tensors, save_tree
 from .classifier import Architecture, Classifier, build
@@ -93,6 +94,8 @@ class RunFolder:
             ) from error
         if not isinstance(settings, dict) or not {"cache", "data_root", "recipe"} <= set(settings):
             raise AevlpError(f"{self.settings_file} does not hold the settings of a training run")
+        if isinstance(policy := settings.get("policy"), dict):
+            policy["name"] = current(policy["name"])
         return settings
 
     def found(self, settings: dict[str, Any]) -> Literal["nothing", "unfinished", "finished"]:

@@ -10,7 +10,7 @@ from ...pipeline import policies
 from ...pipeline.errors import AevlpError
 from ...pipeline.losses import LossEntry
 from ...pipeline.manifest.formats import DatasetSpec
-from ...pipeline.method_names import FILE, parsed
+from ...pipeline.method_names import FILE, current, parsed
 from ...pipeline.policies.calibration import read_policy_file
 from ...pipeline.score_cache import ScoreCache
 
@@ -57,14 +57,14 @@ def policy_of(
         return None
     compat = cache.provenance["method"]["compat"]
     asked = parsed(given or entry.policy)
-    name = asked.name
+    name, said = asked.name, {current(known): constants for known, constants in spec.policies.items()}
     if name.endswith(FILE):
         content = _from_file(Path(name), cache)
-        name = content["policy"]
-        plan = policy_with(name, spec, compat, {**spec.policies.get(name, {}), **content["constants"]})
+        name = current(content["policy"])
+        plan = policy_with(name, spec, compat, {**said.get(name, {}), **content["constants"]})
         plan = replace(plan, fitted_on=content["fitted_on"], full_labels=content["full_labels"])
     else:
-        plan = policy_with(name, spec, compat, {**spec.policies.get(name, {}), **asked.constants})
+        plan = policy_with(name, spec, compat, {**said.get(name, {}), **asked.constants})
     if "truth" in plan.create().reads and cache.truth is None:
         raise AevlpError(f"policy {name} needs full labels, and {cache.path} has none: choose another policy")
     return plan

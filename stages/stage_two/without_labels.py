@@ -12,7 +12,7 @@ from ...pipeline.score_cache import ScoreCache
 from ...pipeline.training.splits import Split
 from .labels_plan import LABELS, policy_with
 
-POLICIES = ("damp", "global", "vlpl", "top-k", "plain")  # the others need observed labels, or the truth
+POLICIES = ("damp", "global", "vlpl", "top-k", "label-propagation")  # the others need observed labels, or the truth
 
 
 class NothingToLearn(AevlpError):

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.policies import Known, create_policy, plain
-from aevlp.pipeline.policies.plain import class_graph, image_graph, propagate
+from aevlp.pipeline.policies import Known, create_policy, label_propagation
+from aevlp.pipeline.policies.label_propagation import class_graph, image_graph, propagate
 
 DAMP: dict[str, Any] = {"temperature": 0.1, "eta": 0.1, "threshold": 0.2, "top_k": 3, "negative_ratio": 0.25}
 SEEDS = st.integers(0, 2**32 - 1)
@@ -48,7 +48,7 @@ def slow_image_graph(vectors: list[list[float]], neighbours: int) -> np.ndarray:
 def test_the_image_graph_equals_a_loop_in_blocks_of_any_size(seed: int, n: int, neighbours: int, block: int) -> None:
     vectors = unit(seed, n)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(plain, "BLOCK_NUMBERS", block)
+        patch.setattr(label_propagation, "BLOCK_NUMBERS", block)
         found = image_graph(vectors, neighbours).to_dense()
     np.testing.assert_allclose(found, slow_image_graph(vectors.tolist(), neighbours), atol=1e-5)
     np.testing.assert_array_equal(found, found.T)
@@ -101,7 +101,7 @@ def test_no_step_leads_up_and_they_end_at_the_minimum(seed: int, alpha: float, b
 
 def test_without_graphs_labels_are_the_observed_ones_joined_with_the_scores() -> None:
     given = known(0)
-    labels = create_policy("plain", **DAMP, alpha=0.0, beta=0.0)(given)
+    labels = create_policy("label-propagation", **DAMP, alpha=0.0, beta=0.0)(given)
     expected = np.where(given.observed == 1, 1, np.where(given.observed == -1, 0, given.final))
     np.testing.assert_array_equal(labels.scores, expected)
 
@@ -112,7 +112,7 @@ def test_an_image_without_a_label_takes_that_of_its_likes() -> None:
     observed[:3, 0] = observed[4:7, 1] = 1
     scores = np.full((8, 2), 0.3, dtype=np.float32)
     policy = create_policy(
-        "plain", **(DAMP | {"threshold": 0.5, "negative_ratio": 0.0}), neighbours=3, beta=0.0, alpha=2.0
+        "label-propagation", **(DAMP | {"threshold": 0.5, "negative_ratio": 0.0}), neighbours=3, beta=0.0, alpha=2.0
     )
     codes = policy(Known(observed=observed, final=scores, ranking=scores, embedding=embedding)).codes
     assert codes[3].tolist() == [1, 0] and codes[7].tolist() == [0, 1]
@@ -120,7 +120,7 @@ def test_an_image_without_a_label_takes_that_of_its_likes() -> None:
 
 def test_predictions_count_half_once_there_are_some() -> None:
     given = known(1)
-    policy = create_policy("plain", **DAMP, alpha=0.0, beta=0.0)
+    policy = create_policy("label-propagation", **DAMP, alpha=0.0, beta=0.0)
     assert policy.wants_predictions
     before = policy(given).scores
     logits = np.random.default_rng(2).normal(size=given.final.shape).astype(np.float32)
@@ -133,7 +133,7 @@ def test_predictions_count_half_once_there_are_some() -> None:
 
 def test_predictions_can_be_left_out() -> None:
     given = known(1)
-    policy = create_policy("plain", **DAMP, predictions=False)
+    policy = create_policy("label-propagation", **DAMP, predictions=False)
     before = policy(given).scores
     assert not policy.wants_predictions
     policy.after_epoch(np.zeros(given.final.shape, dtype=np.float32))
@@ -142,33 +142,33 @@ def test_predictions_can_be_left_out() -> None:
 
 def test_what_it_remembers_is_its_state() -> None:
     given = known(3)
-    policy, other = create_policy("plain", **DAMP), create_policy("plain", **DAMP)
+    policy, other = create_policy("label-propagation", **DAMP), create_policy("label-propagation", **DAMP)
     assert policy.state_dict() == {}
     policy.after_epoch(np.random.default_rng(0).normal(size=given.final.shape).astype(np.float32))
     assert (policy(given).scores != other(given).scores).any()
     other.load_state_dict(policy.state_dict())
     np.testing.assert_array_equal(policy(given).scores, other(given).scores)
     other.load_state_dict({})
-    np.testing.assert_array_equal(other(given).scores, create_policy("plain", **DAMP)(given).scores)
+    np.testing.assert_array_equal(other(given).scores, create_policy("label-propagation", **DAMP)(given).scores)
 
 
 def test_the_graph_is_that_of_the_images_at_hand() -> None:
-    policy = create_policy("plain", **DAMP)
+    policy = create_policy("label-propagation", **DAMP)
     policy(known(4))
-    np.testing.assert_array_equal(policy(known(5)).scores, create_policy("plain", **DAMP)(known(5)).scores)
+    np.testing.assert_array_equal(policy(known(5)).scores, create_policy("label-propagation", **DAMP)(known(5)).scores)
 
 
 @settings(max_examples=10, deadline=None)
 @given(seed=SEEDS)
 def test_reordering_images_reorders_labels(seed: int) -> None:
-    given, policy = known(seed), create_policy("plain", **DAMP)
+    given, policy = known(seed), create_policy("label-propagation", **DAMP)
     order = np.random.default_rng(seed).permutation(len(given.final))
     turned = Known(**{key: None if value is None else value[order] for key, value in vars(given).items()})
     np.testing.assert_allclose(policy(turned).scores, policy(given).scores[order], atol=1e-5)
 
 
 def test_predictions_of_other_images_are_a_mistake() -> None:
-    policy = create_policy("plain", **DAMP)
+    policy = create_policy("label-propagation", **DAMP)
     policy.after_epoch(np.zeros((3, 5), dtype=np.float32))
     with pytest.raises(AevlpError, match=r"shape \(3, 5\), expected those of the images to label, \(12, 5\)"):
         policy(known(0))

@@ -14,7 +14,7 @@ from .interface import Known, Labels
 BLOCK_NUMBERS = 1 << 24  # similarities of images held at a time
 
 
-class Plain:
+class LabelPropagation:
     """Scores that agree between like images and like classes, then codes as `Damp`'s of them.
 
     The paper's: labels are propagated each epoch on a graph of the nearest neighbours of every image and a graph of classes, and
