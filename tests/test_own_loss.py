@@ -161,13 +161,10 @@ def test_a_loss_that_remembers_goes_on_as_if_it_had_never_stopped(
     folder: Path, cache_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = {"backbone": "linear", "epochs": 4, "batch_size": 3}
-    for loss in ("role", "em-apl", "ll-cp", "mime"):
-        given = {"em-apl": {"warmup_epoch": 2}, "mime": {"warmup_epoch": 1, "theta": 0.5}}.get(loss, {})
-        monkeypatch.setattr(
-            "aevlp.stages.stage_two.plan._loss_constants",
-            lambda spec, name, *_, given=given: {**given, **({"expected_positives": 1.5} if name == "role" else {})},
-        )
-        whole = RunFolder(stage_two(cache_path, folder / f"{loss}-whole", loss=loss, **options))
+    for n, loss in enumerate(
+        ("role[expected_positives=1.5]", "em-apl[warmup_epoch=2]", "ll-cp", "mime[warmup_epoch=1,theta=0.5]")
+    ):
+        whole = RunFolder(stage_two(cache_path, folder / f"{n}-whole", loss=loss, **options))
         real, calls = trainer.train_epoch, []
 
         def interrupted(*arguments, real=real, calls=calls):
@@ -183,9 +180,9 @@ def test_a_loss_that_remembers_goes_on_as_if_it_had_never_stopped(
 
         monkeypatch.setattr(trainer, "train_epoch", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            stage_two(cache_path, folder / f"{loss}-parts", loss=loss, save_minutes=0, **options)
+            stage_two(cache_path, folder / f"{n}-parts", loss=loss, save_minutes=0, **options)
         monkeypatch.setattr(trainer, "train_epoch", real)
-        parts = RunFolder(stage_two(cache_path, folder / f"{loss}-parts", loss=loss, resume=True, **options))
+        parts = RunFolder(stage_two(cache_path, folder / f"{n}-parts", loss=loss, resume=True, **options))
         assert [line["loss"] for line in parts.metrics()[:-1]] == [line["loss"] for line in whole.metrics()[:-1]], loss
         (_, first), (_, second) = whole.load_test(), parts.load_test()
         assert (first == second).all(), loss

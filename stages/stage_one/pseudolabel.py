@@ -201,4 +201,4 @@ def _summary(path: Path, plan: ScoringPlan, scored: Scored, seconds: float, whos
     for reason in [text for text in cache.reason.tolist() if text][:3]:
         say(f"  {' '.join(reason.split())}")
     lines += said_of(added_by(cache), cache, plan.spec)
-    return "\n".join([*lines, f"next: aevlp inspect {path} · aevlp train --cache {path}"])
+    return "\n".join([*lines, f"next: aevlp inspect {path} · aevlp train {path}"])
