@@ -120,7 +120,9 @@ class Declared:
 def declared_in(options: type) -> tuple[Declared, ...]:
     """Return the options that a dataclass declares, in their order, arguments first."""
     hints = typing.get_type_hints(options, include_extras=True)
-    return tuple(_declared(field, hints[field.name]) for field in sorted(fields(options), key=lambda of: of.kw_only))
+    return tuple(
+        _declared(field, hints[field.name]) for field in sorted(fields(options), key=lambda of: bool(of.kw_only))
+    )
 
 
 def _declared(field: Any, annotation: Any) -> Declared:

@@ -10,7 +10,7 @@ import pytest
 import aevlp
 
 HEAVY = ("torch", "open_clip", "timm", "h5py", "pyarrow", "numpy", "typer", "rich", "pydantic")
-STUB = Path(aevlp.__file__).with_suffix(".pyi")
+STUB = Path(str(aevlp.__file__)).with_suffix(".pyi")
 
 
 @pytest.mark.process

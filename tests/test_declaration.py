@@ -103,7 +103,7 @@ def test_notes_are_shown_where_they_are_asked_for(
     progress: bool | None, said: str, capfd: pytest.CaptureFixture
 ) -> None:
     with narrated(False):
-        bake("a", progress=progress)
+        bake("a", progress=progress)  # type: ignore[call-arg]
         assert not is_narrated()
     assert capfd.readouterr().err == said
     assert is_narrated()
@@ -116,7 +116,7 @@ def test_a_line_is_shown_as_often_where_a_library_has_set_up_logging(
     handler = logging.StreamHandler(sys.stderr)
     logging.getLogger().addHandler(handler)
     try:
-        bake("a", progress=progress)
+        bake("a", progress=progress)  # type: ignore[call-arg]
     finally:
         logging.getLogger().removeHandler(handler)
     assert capfd.readouterr().err == said
