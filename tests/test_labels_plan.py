@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,8 @@ from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.training import trainer
 from aevlp.pipeline.training.early_stopping import EarlyStopping
 from aevlp.pipeline.training.run_folder import RunFolder
-from aevlp.stages.experiments import calibrate, compare
+from aevlp.stages.experiments.calibrate import calibrate
+from aevlp.stages.experiments.compare import compare
 from aevlp.stages.stage_two.options import TrainOptions
 from aevlp.stages.stage_two.plan import make_plan
 
@@ -21,7 +21,7 @@ from aevlp.stages.stage_two.plan import make_plan
 def policy_file(cache_path: Path, tmp_path: Path) -> Path:
     """A policy that was fitted to fully labelled images."""
     path = tmp_path / "fitted.json"
-    calibrate.run(calibrate.Options(cache_path, "threshold", labelled_truth=6, output=path))
+    calibrate(cache_path, policy="threshold", labelled_truth=6, output=path)
     return path
 
 
@@ -73,7 +73,7 @@ def test_constants_come_from_damp_and_from_policies_of_the_manifest(
 
 
 def test_every_policy_trains_and_says_so(cache_path: Path, policy_file: Path, tmp_path: Path) -> None:
-    for policy in ("global", "vlpl", "top-k", "plain", "mime", "oracle", str(policy_file)):
+    for policy in ("global", "vlpl", "top-k", "label-propagation", "mime", "oracle", str(policy_file)):
         run = RunFolder(stage_two(cache_path, tmp_path / "run", backbone="linear", policy=policy, epochs=3))
         assert run.settings()["policy"]["name"] == ("threshold" if policy.endswith(".json") else policy)
         shutil.rmtree(run.path)
@@ -84,7 +84,7 @@ def test_a_policy_that_looks_at_predictions_goes_on_as_if_it_had_never_stopped(
 ) -> None:
     options = {"backbone": "linear", "epochs": 8, "batch_size": 3, "lr": 0.01}
     monkeypatch.setattr(EarlyStopping, "stops", lambda *_: False)
-    for policy in ("apl", "plain", "mime"):
+    for policy in ("apl", "label-propagation", "mime"):
         whole = RunFolder(stage_two(cache_path, tmp_path / f"{policy}-whole", policy=policy, **options))
         real, calls = trainer.train_epoch, []
 
@@ -127,10 +127,8 @@ def test_a_fitted_policy_is_kept_to_its_cache(cache_path: Path, policy_file: Pat
 def test_a_policy_that_was_fitted_to_full_labels_is_set_apart(
     cache_path: Path, policy_file: Path, tmp_path: Path
 ) -> None:
-    options = compare.Options(
-        cache_path, ["gpr"], [str(policy_file), "damp"], seeds=1, backbone="linear", epochs=1, runs=tmp_path / "runs"
-    )
-    compare.run(replace(options, workers=0))
+    small = {"seeds": 1, "backbone": "linear", "epochs": 1, "workers": 0}
+    compare(cache_path, losses=["gpr"], policies=[str(policy_file), "damp"], runs=tmp_path / "runs", **small)
     rows = json.loads((tmp_path / "runs" / "results.json").read_text())["methods"]
     assert {row["policy"]: row["oracle"] for row in rows} == {str(policy_file): True, "damp": False}
 
