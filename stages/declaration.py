@@ -101,7 +101,7 @@ class Declared:
         if not fits or (self.kind is int and value != int(value)):
             raise AevlpError(f"{self.flag}: expected {self._expected()}, found {value!r}")
         low, high = getattr(self.info, "min", None), getattr(self.info, "max", None)
-        if (low is not None and value < low) or (high is not None and value > high):
+        if not ((low is None or value >= low) and (high is None or value <= high)):  # NaN is neither
             bounds = [f"{word} {end:g}" for word, end in (("at least", low), ("at most", high)) if end is not None]
             raise AevlpError(f"{self.flag}: expected {' and '.join(bounds)}, found {value:g}")
         return self.kind(value)

@@ -165,5 +165,5 @@ def test_logits_of_any_size_have_probabilities() -> None:
 
 @pytest.mark.parametrize("threshold", [-0.1, 50, np.nan])
 def test_a_threshold_is_a_probability(run_path: Path, threshold: float) -> None:
-    with pytest.raises(AevlpError, match=rf"from 0 to 1, found {threshold}"):
+    with pytest.raises(AevlpError, match=rf"--threshold: expected at least 0 and at most 1, found {threshold}"):
         call(run_path, threshold=threshold)

@@ -68,13 +68,13 @@ def test_it_is_what_scoring_from_scratch_gives(tmp_path: Path, storage: str, ato
     more = (OBSERVED, "natural_names: {blue: sky blue}", "synonyms: {red: [crimson, scarlet]}")
     options: dict[str, Any] = {"storage": storage, "text_graph": graph}
     old = stage_one(data(tmp_path / "data", *more), tmp_path / "old.h5", store="embedding", **options)
-    found = rescore.run(old, names(tmp_path, *NEW), PROMPTS, tmp_path / "found.parquet")
+    found = rescore.rescore(old, classes=names(tmp_path, *NEW), prompt=PROMPTS, target=tmp_path / "found.parquet")
     shutil.rmtree(tmp_path / "data")
     scratch = data(tmp_path / "data", *more, f"prompt: {PROMPTS}", classes=", ".join(NEW))
     cosines = stage_one(scratch, tmp_path / "cosines.h5", **options)
     assert_scored_alike(open_cache(found), open_cache(cosines), atol)
     whole = open_cache(stage_one(scratch, tmp_path / "whole.h5", store="embedding", **options))
-    rescored = open_cache(found)
+    rescored = found
     assert rescored.header.text is not None and whole.header.text is not None
     np.testing.assert_array_equal(rescored.header.text, whole.header.text)  # the same bits
     np.testing.assert_array_equal(rescored.view_embedding(slice(None)), whole.view_embedding(slice(None)))
@@ -92,8 +92,10 @@ def test_it_looks_at_no_image_and_may_be_rescored_again(
         raise AssertionError("an image was looked at")
 
     monkeypatch.setattr(ClipEncoder, "encode_views", never)
-    first = rescore.run(embedded, names(tmp_path, *NEW), ["a {}."], tmp_path / "1.h5")
-    again = rescore.run(first, names(tmp_path, "red", "green", "blue"), ["a photo of a {}."], tmp_path / "2.h5")
+    first = rescore.rescore(embedded, classes=names(tmp_path, *NEW), prompt=["a {}."], target=tmp_path / "1.h5")
+    again = rescore.rescore(
+        first, classes=names(tmp_path, "red", "green", "blue"), prompt=["a photo of a {}."], target=tmp_path / "2.h5"
+    )
     old, cache = open_cache(embedded), open_cache(again)
     np.testing.assert_array_equal(cache.similarity(slice(None)), old.similarity(slice(None)))
     for name in ("score", "code"):
@@ -105,11 +107,11 @@ def test_labels_go_with_their_classes(blocks: Path, tmp_path: Path) -> None:
     path = stage_one(blocks, tmp_path / "a.h5", store="embedding")
     old = open_cache(path)
     assert old.truth is not None
-    known = open_cache(rescore.run(path, names(tmp_path, "blue", "red"), None, tmp_path / "b.h5"))
+    known = rescore.rescore(path, classes=names(tmp_path, "blue", "red"), target=tmp_path / "b.h5")
     np.testing.assert_array_equal(known.observed, old.observed[:, [2, 0]])
     np.testing.assert_array_equal(np.asarray(known.truth), old.truth[:, [2, 0]])
     assert known.prompts == [old.prompts[2], old.prompts[0]]
-    new = open_cache(rescore.run(path, names(tmp_path, "blue", "grey", "red"), None, tmp_path / "c.h5"))
+    new = rescore.rescore(path, classes=names(tmp_path, "blue", "grey", "red"), target=tmp_path / "c.h5")
     np.testing.assert_array_equal(new.observed, np.insert(old.observed[:, [2, 0]], 1, 0, axis=1))
     assert new.truth is None
     assert find_faults(known) == find_faults(new) == []
@@ -149,7 +151,7 @@ def test_what_cannot_be_scored_is_one_clear_line(
 ) -> None:
     (tmp_path / "new.txt").write_text(content)
     with pytest.raises(AevlpError) as caught:
-        rescore.run(embedded, tmp_path / "new.txt", prompt, tmp_path / "b.h5")
+        rescore.rescore(embedded, classes=tmp_path / "new.txt", prompt=prompt, target=tmp_path / "b.h5")
     assert message in str(caught.value)
     assert not (tmp_path / "b.h5").exists()
 
@@ -159,7 +161,7 @@ def test_what_is_needed_is_named(
 ) -> None:
     def refused(path: Path, classes: Path) -> str:
         with pytest.raises(AevlpError) as caught:
-            rescore.run(path, classes, None, tmp_path / "b.h5")
+            rescore.rescore(path, classes=classes, target=tmp_path / "b.h5")
         return str(caught.value)
 
     assert "holds cosines, no embeddings" in refused(cache_path, names(tmp_path, *NEW))

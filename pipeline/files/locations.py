@@ -7,6 +7,7 @@ cross a fork: the file system, and the threads behind it, are each process's own
 
 import errno
 import io
+import os
 import re
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
@@ -34,13 +35,14 @@ class RemoteError(AevlpError):
         super().__init__(text.rpartition("RemoteError: ")[2])  # a DataLoader puts its worker's traceback before it
 
 
-def location(text: str | Path) -> Path:
+def location(text: str | os.PathLike[str]) -> Path:
     """Return the path that a text names: a `RemotePath` for `scheme://…`, otherwise one on the local disk.
 
     Raises AevlpError for a scheme that fsspec does not know, or whose package is not installed.
     """
     if isinstance(text, Path):
         return text
+    text = os.fspath(text)
     parts = SCHEME.fullmatch(text)
     if parts is None:
         if "://" in text:

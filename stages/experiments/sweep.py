@@ -8,7 +8,6 @@ from typing import Any
 
 from ...pipeline import policies
 from ...pipeline.errors import AevlpError
-from ...pipeline.losses import entry
 from ...pipeline.manifest.editing import set_in_manifest
 from ...pipeline.manifest.formats import PACKAGED, DatasetSpec
 from ...pipeline.method_names import parsed, set_constants, with_constants
@@ -20,9 +19,6 @@ from ..cache_origin import dataset_of
 from ..console import out, say
 from ..declaration import takes
 from ..results import Table
-from ..stage_two.asked_methods import check_used
-from ..stage_two.labels_plan import policy_of
-from .methods import listed
 from .options import SweepOptions
 from .sweep_table import HIDDEN, setting_rows, show_sweep, write_settings
 
@@ -81,6 +77,8 @@ def sweep(options: SweepOptions) -> Sweep:
             f"--apply writes into a manifest of your own, and {spec.name} stands in the packaged one: copy its entry "
             f"`{spec.name}:` below `datasets:` of a file of your own, and pass that as --manifest"
         )
+    from .methods import listed  # here, as below: the first line should not wait until torch is imported
+
     record = swept(cache, spec, listed("--policies", options.policies), grid, options.set or ())
     if options.output is not None:
         write_settings(options.output, record)
@@ -127,6 +125,8 @@ def swept(
     policies_asked: with constants that are held. grid: values of constants, each taken by the policies that have it; empty for
     the default grid. settings: constants that are held too, each as in damp.top_k=2.
     """
+    from ..stage_two.asked_methods import check_used
+
     _require_something_hidden(cache)
     given = set_constants(settings)
     asked = {str(method): method for method in (with_constants(parsed(name), given) for name in policies_asked)}
@@ -209,6 +209,9 @@ def _own(name: str, cache: ScoreCache, spec: DatasetSpec) -> dict[str, Any]:
     """Return all constants that training would take for a policy, those in its name included."""
     policy = parsed(name).name
     check_swept(policy)
+    from ...pipeline.losses import entry
+    from ..stage_two.labels_plan import policy_of
+
     plan = policy_of(name, "gpr", entry("gpr"), cache, spec)
     assert plan is not None
     own = {}
