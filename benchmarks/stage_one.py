@@ -67,7 +67,7 @@ def scored(options: PseudolabelOptions, warm: bool = False) -> Scored:
 
 def _score(answer: Connection, options: PseudolabelOptions, warm: bool, workers_start: str) -> None:
     multiprocessing.set_start_method(workers_start, force=True)  # as in a process that the shell starts
-    assert isinstance(options.manifest, Path) and options.cache is not None
+    assert options.manifest is not None and options.dataset is not None and options.cache is not None
     spec = load_manifest(options.manifest)[options.dataset]
     with silent(True), one_thread_each() as threads:
         began = time.perf_counter()

@@ -454,6 +454,7 @@ def run_of(plan: Plan) -> RunFolder:
 
 
 @pytest.mark.process
+@pytest.mark.slow
 def test_several_processes_train_what_one_does(here: Path, cache_path: Path, capfd: pytest.CaptureFixture) -> None:
     names = ["an", "gpr", "compared_losses:Simple"]
     one, two = (trainings_of(cache_path, names, here / folder) for folder in ("one", "two"))

@@ -10,7 +10,7 @@ from PIL import Image
 from aevlp.pipeline.manifest import load as manifests
 from aevlp.pipeline.manifest.load import load_manifest
 from aevlp.pipeline.score_cache import open_cache
-from aevlp.stages.caches.inspect import qualities
+from aevlp.stages.caches.inspect import cached_settings, codes_by_views, qualities
 from aevlp.stages.experiments import contact_sheet, demo
 from aevlp.stages.experiments.contact_sheet import Card, draw_sheet
 
@@ -19,7 +19,7 @@ def test_demo_on_few_scenes(tmp_path: Path, capsys: pytest.CaptureFixture, monke
     packaged = load_manifest()
     few = packaged["scenes"].model_copy(update={"train": 200, "test": 20})
     monkeypatch.setattr(
-        "aevlp.stages.stage_one.pseudolabel.load_manifest",
+        "aevlp.stages.sources.load_manifest",
         lambda _: packaged.model_copy(update={"datasets": {"scenes": few}}),
     )
     monkeypatch.setattr(
@@ -36,7 +36,7 @@ def test_demo_on_few_scenes(tmp_path: Path, capsys: pytest.CaptureFixture, monke
     assert len(cache) == 220 and set(cache.status) == {"ok"}
     assert manifests.PACKAGED.parent.joinpath(cache.provenance["clip"]["weights"]).is_file()
 
-    quality = qualities(cache)["train"]
+    quality = qualities(cache, "train", codes_by_views(cache, cached_settings(cache)))
     # The small CLIP is a real one: far better than chance on pictures it has not seen, and better with tiles.
     assert quality["multi-focus"].precision > 0.75
     assert quality["multi-focus"].recall > 0.55

@@ -36,7 +36,7 @@ def last_line(capsys: pytest.CaptureFixture[str]) -> str:
         (inspect, "qualities", lambda cache, run: ("inspect", cache)),
         (verify, "find_faults", lambda cache, run: ("verify", cache)),
         (diff, "compare", lambda cache, run: ("cache", "diff", cache, cache)),
-        (compare, "make_plan", lambda cache, run: ("compare", "--cache", cache, "--losses", "an")),
+        (compare, "planned", lambda cache, run: ("compare", "--cache", cache, "--losses", "an")),
         (train, "make_plan", lambda cache, run: ("train", "--cache", cache, *LINEAR)),
         (train, "new_classifier", lambda cache, run: ("train", "--cache", cache, *LINEAR)),
     ],
@@ -83,11 +83,11 @@ def test_what_was_scored_is_kept_and_said(
     with monkeypatch.context() as patch:
         patch.setattr(Scorer, "rows", third_time)
         assert call(*again) == 130
-    assert last_line(capsys) == "interrupted: all that was finished is kept; the same command goes on"
+    assert last_line(capsys) == "interrupted: all that was finished is kept; the same command resumes"
     for command in (("inspect", cache), ("train", "--cache", cache), ("verify", cache)):
         assert call(*command) == 1
         kept = len(list((tmp_path / "c.h5.parts").glob("part-*.h5")))
-        expected = f"error: {cache} is unfinished: {4 * kept} of 16 images are scored; the same command goes on"
+        expected = f"error: {cache} is unfinished: {4 * kept} of 16 images are scored; the same command resumes"
         assert kept and last_line(capsys).startswith(expected)
     assert call(*again) == 0
     assert f"going on: {4 * kept} of 16 images" in capsys.readouterr().err
@@ -105,11 +105,11 @@ def test_a_training_that_has_begun_says_how_it_goes_on(
     assert last_line(capsys) == "interrupted: the state is saved; the same command resumes"
     assert call(*again) == 0
     capsys.readouterr()
-    with monkeypatch.context() as patch:  # of several, the same command goes on by itself
+    with monkeypatch.context() as patch:  # of several, the same command resumes by itself
         patch.setattr(trainer, "train_epoch", interrupted)
         compared = ("compare", "--cache", cache_path, "--losses", "an", "--seeds", 1, *LINEAR, "--jobs", 1)
         assert call(*compared) == 130
-    assert last_line(capsys).endswith("the state of what was not; the same command goes on")
+    assert last_line(capsys).endswith("the state of what was not; the same command resumes")
     assert call(*compared) == 0
     shutil.rmtree("runs")
 

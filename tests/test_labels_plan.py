@@ -79,6 +79,7 @@ def test_every_policy_trains_and_says_so(cache_path: Path, policy_file: Path, tm
         shutil.rmtree(run.path)
 
 
+@pytest.mark.slow
 def test_a_policy_that_looks_at_predictions_goes_on_as_if_it_had_never_stopped(
     cache_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -77,7 +77,14 @@ def test_what_cannot_be_changed_alone_is_left_as_it_is(text: str, tmp_path: Path
     assert manifest.read_text() == text and "\n" not in str(caught.value)
 
 
-SCALARS = st.integers() | st.floats(allow_nan=False) | st.booleans() | st.none() | st.text(max_size=5)
+# PyYAML itself does not read back what it writes of the line breaks that are left out.
+SCALARS = (
+    st.integers()
+    | st.floats(allow_nan=False)
+    | st.booleans()
+    | st.none()
+    | st.text(st.characters(exclude_characters="\x85\u2028\u2029"), max_size=5)
+)
 INNER = st.dictionaries(st.sampled_from("xyz"), SCALARS)
 ENTRIES = st.dictionaries(st.sampled_from(["title", "damp", "policies", "recipe"]), SCALARS | INNER)
 VALUES = st.dictionaries(st.sampled_from("xyz"), st.floats(allow_nan=False), min_size=1)

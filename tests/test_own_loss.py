@@ -39,6 +39,7 @@ def blocks_of(text: str, language: str) -> list[str]:
 
 
 @pytest.mark.process
+@pytest.mark.slow
 def test_the_walk_through_adds_a_loss_without_touching_the_project(tmp_path: Path, cache_path: Path) -> None:
     text = DOCS.read_text(encoding="utf-8")
     (focal,), (setup,) = blocks_of(text, "python"), blocks_of(text, "toml")

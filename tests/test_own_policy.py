@@ -47,6 +47,7 @@ def trained(cache: Path, *more: object) -> int:
 
 
 @pytest.mark.process
+@pytest.mark.slow
 def test_the_walk_through_adds_a_policy_without_touching_the_project(tmp_path: Path, cache_path: Path) -> None:
     blocks = FENCED.findall(DOCS.read_text(encoding="utf-8"))
     (source,) = [body for kind, body in blocks if kind == "python"]

@@ -115,6 +115,7 @@ def cluster() -> Iterator[Any]:
 
 
 @pytest.mark.process
+@pytest.mark.slow
 def test_a_cluster_that_runs_is_used_and_what_an_actor_refuses_is_one_line(
     cluster: Any, blocks: Path, tmp_path: Path
 ) -> None:

@@ -244,6 +244,7 @@ def test_a_resumed_engine_announces_where_it_begins(
     assert "resuming with epoch 2" in capsys.readouterr().err
 
 
+@pytest.mark.process
 def test_predicting_reads_each_image_once_and_one_that_is_damaged_costs_no_other(
     blocks: Path, run_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

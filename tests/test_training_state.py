@@ -159,6 +159,7 @@ def test_a_loss_that_remembers_gives_away_what_a_state_forgets(
     assert content(trained(cache_path, Path(shutil.copytree(killed, tmp_path / "run")), resume=True)) == whole
 
 
+@pytest.mark.slow
 def test_a_run_that_is_interrupted_in_every_step_comes_to_the_same_numbers(
     cache_path: Path, tmp_path: Path, whole: dict
 ) -> None:

@@ -25,12 +25,12 @@ from ...pipeline.policies.threshold import Threshold
 from ...pipeline.score_cache import ScoreCache, open_whole_cache
 from ...pipeline.training.splits import splits
 from ..cache_origin import dataset_of
+from ..columns import Column, broken, show_columns
 from ..console import out, print_result
 from ..declaration import takes
 from ..new_files import check_unused
 from ..results import Table
 from .class_frequencies import read_frequencies
-from .columns import Column, broken, show_columns
 from .labelled_images import Labelled, labelled_images
 from .options import CalibrateOptions
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ...pipeline.files.atomic_write import replacing
+from ..columns import Column, show_columns
 from ..console import out
-from .columns import Column, show_columns
 from .results import ends_cell, why_none
 
 FULL = "With full labels: upper bounds, and policies fitted to some"

@@ -12,8 +12,8 @@ from ...pipeline.losses import entry
 from ...pipeline.method_names import parsed
 from ...pipeline.score_cache import ScoreCache
 from ...pipeline.training.run_folder import RunFolder
+from ..columns import Column, show_columns
 from ..console import out
-from .columns import Column, show_columns
 
 
 def scores_on_test(cache: ScoreCache, runs: Sequence[Path]) -> tuple[list[np.ndarray], np.ndarray]:

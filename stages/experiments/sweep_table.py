@@ -8,8 +8,8 @@ from typing import Any
 
 from ...pipeline.files.atomic_write import replacing
 from ...pipeline.policies.sweeping import Figures
+from ..columns import Column, broken, fitting, show_columns, show_spared
 from ..console import out
-from .columns import Column, broken, fitting, show_columns, show_spared
 
 Row = tuple[str, str, dict[str, tuple[Any, ...]], tuple[str, ...]]  # policy, mark, the values of its constants, figures
 

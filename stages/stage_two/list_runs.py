@@ -9,7 +9,8 @@ from typing import Any
 from ...pipeline import losses, policies
 from ...pipeline.errors import AevlpError
 from ...pipeline.manifest.sections import Damp
-from ..console import print_table, say
+from ..columns import Column, show_columns
+from ..console import out, say
 from ..declaration import takes
 from ..results import Table
 from .options import RunsOptions
@@ -61,20 +62,31 @@ def runs(options: RunsOptions) -> RunList:
 
 def show(found: RunList) -> None:
     """Print the table."""
-    header = ("run", "cache", "loss", "constants", "epochs", "best mAP", "test mAP", "")
-    rows = [
-        (
-            run["name"],
-            Path(run["cache"]).name,
-            run["loss"] + (f" ({run['policy']})" if run["policy"] else ""),
-            ", ".join(f"{name}={value}" for name, value in run["constants"].items()) or "-",
-            run["epochs"],
-            *("-" if run[name] is None else f"{100 * run[name]:.2f}" for name in ("best_map", "test_map")),
-            "" if run["finished"] else "unfinished",
-        )
-        for run in found.runs
+    runs = found.runs
+    if not runs:
+        out.print("no runs")
+        return
+    columns = [
+        Column("run", [run["name"] for run in runs], varies=False, right=False),
+        Column("cache", [Path(run["cache"]).name for run in runs], 2, right=False),
+        Column("loss", [run["loss"] + (f" ({run['policy']})" if run["policy"] else "") for run in runs], right=False),
+        Column("constants", [_shown(run["constants"]) for run in runs], 1, right=False),
+        Column("epochs", [str(run["epochs"]) for run in runs], varies=False),
+        *(
+            Column(f"{part}\nmAP", [_percent(run[f"{part}_map"]) for run in runs], varies=False)
+            for part in ("best", "test")
+        ),
+        Column("state", ["finished" if run["finished"] else "unfinished" for run in runs], right=False),
     ]
-    print_table("Training runs, mAP in %", header, rows, right=range(4, 7))
+    show_columns("Training runs, mAP in %", columns, "--json has all")
+
+
+def _shown(constants: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in constants.items()) or "-"
+
+
+def _percent(fraction: float | None) -> str:
+    return "-" if fraction is None else f"{100 * fraction:.2f}"
 
 
 def _row(run: Run, below: Path) -> dict[str, Any]:

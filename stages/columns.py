@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from rich.cells import cell_len
 from rich.console import Console
 
-from ..console import out, print_table
+from .console import out, print_table
 
 UNBOUND = 200  # the width where nobody has said one: a pipe or a file has none of its own
 
