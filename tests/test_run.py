@@ -97,6 +97,42 @@ def test_nothing_is_written_where_a_source_is_not_understood(here: Path, capsys:
             assert sorted(here.rglob("*")) == before
 
 
+def test_what_stage_two_refuses_by_name_is_refused_before_anything_is_scored(
+    here: Path, capsys: pytest.CaptureFixture
+) -> None:
+    shapes.pictures(here / "pets", shapes.labels(6))
+    asked, before = ("run", "pets", "--classes", "cat,dog", *FAST), sorted(here.rglob("*"))
+    for options, expected in (
+        (("--loss", "grp"), "unknown loss 'grp'"),
+        (("--loss", "gpr[q9=1]"), "q9"),
+        (("--set", "gpr.q9=1"), "q9"),
+        (("--set", "an.q3=1"), "nothing is trained with an"),
+        (("--policy", "nope"), "unknown policy 'nope'"),
+        (("--policy", "damp[thresh=1]"), "thresh"),
+    ):
+        assert call(*asked, *options) == 1
+        said = capsys.readouterr().err
+        assert said.startswith("error: ") and said.count("\n") == 1 and expected in said
+        assert sorted(here.rglob("*")) == before
+
+
+def test_an_edited_constant_makes_other_labels_of_the_same_scores(here: Path, capsys: pytest.CaptureFixture) -> None:
+    source = shapes.one_hot(here / "pets", shapes.labels())
+    scored = ("--clip", "scenes", "--grid", 1, "--key", "label_columns: [cat, dog]", "--key", "damp: {threshold: 0.9}")
+    assert call("pseudolabel", source, *scored, "--workers", 0) == 0
+    (manifest,) = Path("cache").glob("*.yaml")
+    (cache,) = Path("cache").glob("*.h5")
+    before = cache.read_bytes()
+    manifest.write_text(manifest.read_text().replace("threshold: 0.9", "threshold: 0.1"))
+    capsys.readouterr()
+    assert call("pseudolabel", manifest, "--workers", 0) == 0
+    assert "no image is scored again" in capsys.readouterr().err
+    assert cache.read_bytes() == before
+    manifest.write_text(manifest.read_text().replace("grid: 1", "grid: 2"))
+    assert call("pseudolabel", manifest, "--workers", 0) == 1
+    assert "method.grid: 2, not 1" in capsys.readouterr().err
+
+
 def test_a_name_that_is_a_folder_too_is_asked_about(here: Path, capsys: pytest.CaptureFixture) -> None:
     shapes.pictures(here / "voc", shapes.labels(6))
     assert call("run", "voc", "--classes", "cat,dog") == 1

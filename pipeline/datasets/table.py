@@ -31,6 +31,13 @@ def read(spec: TableSpec, root: Path, report: Report) -> Listings:
     A row with a missing column, an empty or repeated image, an image outside the folder or an unknown split is reported and
     left out; an unknown class is reported and its label left out. Raises AevlpError for a file that is no table.
     """
+    faults: list[DataError] = []
+    tell = report
+
+    def report(error: DataError) -> None:
+        faults[:] = faults[:1] or [error]
+        tell(error)
+
     files = tables_of(spec, root)
     for path in files:
         if not path.is_file():
@@ -69,7 +76,8 @@ def read(spec: TableSpec, root: Path, report: Report) -> Listings:
         remarks += table.remarks
     rows, said = with_places(spec, root, tables, report)
     if source is None or not rows:
-        none = f"no row of {seen:,} can be read" if seen else "the table has no rows, at least one image is needed"
+        why = f", first: {faults[0]}" if faults else ""
+        none = f"no row of {seen:,} can be read{why}" if seen else "the table has no rows, at least one image is needed"
         raise AevlpError(f"{', '.join(map(str, files))}: {none}")
     listed = listings(root, list(files), source.labels(rows, report))
     listed.remarks += remarks + said

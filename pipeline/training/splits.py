@@ -36,6 +36,8 @@ def splits(cache: ScoreCache, val_fraction: float, there: np.ndarray | None = No
     train, val = pool, np.flatnonzero((cache.split == "val") & known)
     if not (cache.split == "val").any():
         labelled = pool[known[pool]]
+        if not len(labelled):
+            raise AevlpError(f"{cache.path}: no image has a known label, so there is nothing to evaluate by")
         compat = cache.provenance["method"]["compat"]
         kept, val = (labelled[part] for part in split_train_val(len(labelled), val_fraction, compat=compat))
         train = np.sort(np.concatenate([kept, pool[~known[pool]]]))

@@ -12,6 +12,7 @@ from ..made import note
 from ..results import Result
 from ..stage_one.options import PseudolabelOptions
 from ..stage_one.pseudolabel import pseudolabel
+from ..stage_two.asked_methods import check_asked
 from ..stage_two.options import TrainOptions
 from ..stage_two.run import Run
 from ..stage_two.train import show as show_training
@@ -45,6 +46,9 @@ def run(options: RunOptions) -> Run | NothingTrained:
     What is there already, made with these very settings, is taken as it is. Raises AevlpError as `pseudolabel` and `train` do,
     before anything is written where the source cannot be understood.
     """
+    check_asked(
+        options.loss, options.policy, options.set or ()
+    )  # a mistake is said before a night of scoring, not after it
     cache = note(pseudolabel(**_of(PseudolabelOptions, options, batch_size=None)))
     try:
         return train(**_training(cache, options))

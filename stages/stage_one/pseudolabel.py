@@ -4,13 +4,15 @@ import os
 import sys
 import time
 from collections import Counter
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ...pipeline.errors import AevlpError, UnreadableNow
 from ...pipeline.files.identity import identity_of
 from ...pipeline.files.stamps import is_hashed
+from ...pipeline.labels.damp import DampSettings
 from ...pipeline.runtime.provenance import difference
 from ...pipeline.runtime.ranks import Rank, this_rank
 from ...pipeline.score_cache import ScoreCache, check_suffix, open_cache, remove_cache, write_cache
@@ -37,6 +39,8 @@ from .options import PseudolabelOptions
 from .own_keys import keys_of, resolved
 from .parts import Scored, part_store, score
 from .plan import ScoringPlan, make_plan
+
+CONSTANTS = {field.name for field in fields(DampSettings)} - {"compat", "half"}
 
 __all__ = ["pseudolabel", "show"]
 
@@ -113,6 +117,11 @@ def _delete(path: Path, rank: Rank, agreed: bool) -> None:
         remove_cache(path)
 
 
+def _without_constants(made: dict[str, Any]) -> dict[str, Any]:
+    """Return what a cache is made of without the constants that make labels of its scores, which each training takes anew."""
+    return {**made, "method": {name: value for name, value in made["method"].items() if name not in CONSTANTS}}
+
+
 def _require_same(path: Path, plan: ScoringPlan) -> None:
     """Raise AevlpError where the cache that is there was made differently."""
     try:
@@ -122,7 +131,13 @@ def _require_same(path: Path, plan: ScoringPlan) -> None:
     except AevlpError as error:
         raise AevlpError(f"{error}; --restart deletes it and starts anew") from error
     origin = Origin(cache.classes, plan.spec.name, plan.images, plan.versions)
-    changed = difference(plan.recipe.comparable(), Recipe.of(cache.header).comparable())
+    now, then = plan.recipe.comparable(), Recipe.of(cache.header).comparable()
+    labelled, changed = difference(now, then), difference(*map(_without_constants, (now, then)))
+    if labelled and not changed:
+        say(
+            f"{path} is labelled with other constants than the manifest has now ({labelled}): no image is scored again, training "
+            f"and aevlp inspect take those of now"
+        )
     if changed and changed.startswith(("images:", "dataset.fingerprint:")) and plan.options.limit is None:
         raise AevlpError(f"{path} is not of the data set as it is now: {_changed_images(cache, origin)}")
     if changed:

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 
+from ...pipeline import policies
 from ...pipeline.errors import AevlpError
-from ...pipeline.losses import entry
+from ...pipeline.losses import check_constants, entry
 from ...pipeline.method_names import FILE, MethodName, parsed, set_constants, with_constants
+from ...pipeline.plugins import check
 from .labels_plan import LABELS
 
 
@@ -22,6 +24,15 @@ def asked_methods(loss: str, policy: str | None, settings: Sequence[str]) -> tup
     if labels is None or labels.name not in given:
         return named, policy
     return named, str(with_constants(labels, given))
+
+
+def check_asked(loss: str, policy: str | None, settings: Sequence[str]) -> None:
+    """Raise AevlpError for a loss, a policy or a constant that there is not, before any work is done; none is imported twice."""
+    named, labels = asked_methods(loss, policy, settings)
+    check_constants(named.name, named.constants)
+    if labels is not None and not parsed(labels).name.endswith(FILE):
+        chosen = parsed(labels)
+        check(f"policy {chosen.name}", policies.parameters(chosen.name), chosen.constants)
 
 
 def check_used(given: dict, used: Sequence[str]) -> None:

@@ -103,7 +103,7 @@ def training_data(options: TrainOptions) -> TrainingData:
     there = check_dataset(cache, spec, root, opened) if root.is_dir() else np.ones(len(cache), dtype=bool)
     gone = tuple(cache.ids[~there].tolist())
     if has_no_labels(cache):
-        return TrainingData(cache, spec, root, *parts_without_labels(cache, spec, there), gone)
+        return TrainingData(cache, spec, root, *parts_without_labels(cache, spec, there, options.set or ()), gone)
     unknown = ~has_known_label(cache)
     if unknown.any():
         left_out = int((unknown & (cache.split != "train")).sum())

@@ -142,6 +142,8 @@ def find_images(names: list[str]) -> list[Path]:
 
     What lies in a folder and is no picture is said, by kind.
     """
+    if not names:
+        raise AevlpError("no images: expected files, folders or quoted glob patterns")
     found: dict[Path, None] = {}
     for name in names:
         path = Path(name)

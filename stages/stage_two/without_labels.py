@@ -1,5 +1,7 @@
 """A cache of images of which no label is known -> which losses can learn from it, and by what its training is validated."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ...pipeline.errors import AevlpError
@@ -7,6 +9,7 @@ from ...pipeline.labels.codes import POSITIVE
 from ...pipeline.labels.single_positive import split_train_val
 from ...pipeline.losses import TABLE, LossEntry
 from ...pipeline.manifest.formats import DatasetSpec
+from ...pipeline.method_names import set_constants
 from ...pipeline.policies.labelling import label
 from ...pipeline.score_cache import ScoreCache
 from ...pipeline.training.splits import Split
@@ -39,11 +42,13 @@ def require_learner(name: str, entry: LossEntry, cache: ScoreCache) -> None:
     )
 
 
-def parts_without_labels(cache: ScoreCache, spec: DatasetSpec, there: np.ndarray) -> tuple[Split, Split, Split]:
+def parts_without_labels(
+    cache: ScoreCache, spec: DatasetSpec, there: np.ndarray, settings: Sequence[str] = ()
+) -> tuple[Split, Split, Split]:
     """Return the training and validation parts of images without labels, and no test part; the labels to validate by are damp's.
 
-    there: (N,) bool, which rows the data set still lists. Raises AevlpError for too few images, NothingToLearn where no image
-    to train on has a pseudo-label.
+    there: (N,) bool, which rows the data set still lists. settings: constants, each as in damp.threshold=0.2.
+    Raises AevlpError for too few images, NothingToLearn where no image to train on has a pseudo-label.
     """
     rows = np.flatnonzero((cache.status == "ok") & there)
     compat = cache.provenance["method"]["compat"]
@@ -52,11 +57,12 @@ def parts_without_labels(cache: ScoreCache, spec: DatasetSpec, there: np.ndarray
         raise AevlpError(
             f"{cache.path}: {len(rows)} readable images, too few to train on and to validate by: add images"
         )
-    policy = policy_with("damp", spec, compat, {}).create()
+    policy = policy_with("damp", spec, compat, set_constants(settings).get("damp", {})).create()
     if not (label(cache, train, policy).codes == POSITIVE).any():
         raise NothingToLearn(
             f"{cache.path}: no image has a label, and none a pseudo-label: lower `threshold` or `temperature` under `damp` in "
-            f"the manifest entry of {spec.name}, no image is scored again; or give some labels in a table"
+            f"the manifest entry of {spec.name}, or try it with --set damp.threshold=0.2; no image is scored again. Or give some "
+            f"labels in a table"
         )
     said = (label(cache, val, policy).codes == POSITIVE).astype(np.int8)
     return Split(train, cache.observed[train]), Split(val, said), Split(rows[:0], cache.observed[:0])
