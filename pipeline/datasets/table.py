@@ -25,14 +25,13 @@ from .text_lists import class_list
 from .unnamed_columns import UnnamedColumns
 
 
-def read(spec: TableSpec, root: Path, report: Report) -> Listings:
+def read(spec: TableSpec, root: Path, tell: Report) -> Listings:
     """Return the table's images, each split in the table's order.
 
     A row with a missing column, an empty or repeated image, an image outside the folder or an unknown split is reported and
     left out; an unknown class is reported and its label left out. Raises AevlpError for a file that is no table.
     """
     faults: list[DataError] = []
-    tell = report
 
     def report(error: DataError) -> None:
         faults[:] = faults[:1] or [error]

@@ -132,7 +132,7 @@ def _require_same(path: Path, plan: ScoringPlan) -> None:
         raise AevlpError(f"{error}; --restart deletes it and starts anew") from error
     origin = Origin(cache.classes, plan.spec.name, plan.images, plan.versions)
     now, then = plan.recipe.comparable(), Recipe.of(cache.header).comparable()
-    labelled, changed = difference(now, then), difference(*map(_without_constants, (now, then)))
+    labelled, changed = difference(now, then), difference(_without_constants(now), _without_constants(then))
     if labelled and not changed:
         say(
             f"{path} is labelled with other constants than the manifest has now ({labelled}): no image is scored again, training "
