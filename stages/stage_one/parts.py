@@ -65,7 +65,7 @@ def score(plan: ScoringPlan, store: PartStore, rank: Rank, threads: Threads, wri
     if before and store.exists():
         say(f"going on: {before:,} of {len(plan.images):,} images are in {store.folder} already")
     scored, engine = Scored(), None
-    with keeping("all that was finished is kept; the same command goes on"):
+    with keeping("all that was finished is kept; the same command resumes"):
         while True:
             if store.missing():
                 engine = engine or engine_of(plan, store, threads)
