@@ -60,7 +60,7 @@ def progress(target: Path) -> str | None:
     done = f"{sum(shard.stop - shard.start for shard in there):,} of {images:,} images are scored"
     if in_use(target):
         return f"{target} is unfinished: {done}, and a process is at it"
-    return f"{target} is unfinished: {done}; the same command goes on (aevlp pseudolabel --dataset {dataset} …)"
+    return f"{target} is unfinished: {done}; the same command resumes (aevlp pseudolabel …, of {dataset})"
 
 
 def in_use(target: Path) -> bool:
