@@ -70,7 +70,8 @@ def actors_of(driver: int) -> set[int]:
 
 @pytest.mark.process
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="finds the actors in /proc")
-@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
 def test_the_cache_is_equal_though_an_actor_is_killed(tmp_path: Path, workers: int) -> None:
     draw_blocks(tmp_path / "data", train_images=200, test_images=40)
     manifest, cache = tmp_path / "data" / "blocks.yaml", tmp_path / "ray.h5"
