@@ -2,6 +2,7 @@
 
 import html
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.util import find_spec
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from ..pipeline.errors import AevlpError
 
 
-class Result:
+class Result(ABC):
     """Something that a function found; `summary` says it in names and values."""
 
     @property
@@ -17,9 +18,9 @@ class Result:
         """Whether something is wrong with what was looked at, or what: the command ends with exit code 1, and this line."""
         return False
 
+    @abstractmethod
     def summary(self) -> dict[str, Any]:
         """Return what a person should see first, by name."""
-        raise NotImplementedError
 
     def __repr__(self) -> str:
         said = ", ".join(f"{name} {value}" for name, value in self.summary().items())
@@ -41,9 +42,9 @@ class Table(Result):
         return list(self.rows[0]) if self.rows else []
 
     @property
+    @abstractmethod
     def rows(self) -> Sequence[dict[str, Any]]:
         """The rows, in order."""
-        raise NotImplementedError
 
     def summary(self) -> dict[str, Any]:
         """Return the number of rows and the names of the columns."""

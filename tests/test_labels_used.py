@@ -189,6 +189,7 @@ ONE = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0, 0], [0, 1, 0]])  # the l
             "1.0 of 2.5 labels an image are used: the data set says itself which are observed",
         ),
         (TRUTH[:0], TRUTH[:0], "none", "no image, no label"),
+        (0 * TRUTH, None, "none", "no label is given"),
     ],
 )
 def test_the_use_of_labels_is_said(observed: np.ndarray, truth: np.ndarray | None, simulate: str, text: str) -> None:

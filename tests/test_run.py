@@ -133,6 +133,21 @@ def test_an_edited_constant_makes_other_labels_of_the_same_scores(here: Path, ca
     assert "method.grid: 2, not 1" in capsys.readouterr().err
 
 
+def test_what_labels_are_taken_for_may_be_said_later(here: Path, capsys: pytest.CaptureFixture) -> None:
+    source = shapes.comma(here / "pets", shapes.labels())
+    assert call("pseudolabel", source, "--clip", "scenes", "--grid", 1, "--workers", 0) == 0
+    (manifest,), (cache,) = Path("cache").glob("*.yaml"), Path("cache").glob("*.h5")
+    manifest.write_text(
+        manifest.read_text().replace("    format: table\n", "    format: table\n    labels: observed\n")
+    )
+    train = ("train", cache, "--backbone", "linear", "--epochs", 1)
+    capsys.readouterr()
+    assert call(*train) == 1
+    assert "was made with `labels: complete`" in capsys.readouterr().err
+    assert call("cache", "append", cache, "--workers", 0) == 0
+    assert call(*train) == 0 and open_cache(cache).truth is None
+
+
 def test_a_name_that_is_a_folder_too_is_asked_about(here: Path, capsys: pytest.CaptureFixture) -> None:
     shapes.pictures(here / "voc", shapes.labels(6))
     assert call("run", "voc", "--classes", "cat,dog") == 1

@@ -30,6 +30,8 @@ class LabelUse:
         """A sentence such as "2.4 labels an image are given, all are used"."""
         if not self.images:
             return "no image, no label"
+        if not (self.given or self.used or self.negatives):
+            return "no label is given"
         negatives = f" and {self._each(self.negatives)} verified absent" if self.negatives else ""
         if self.simulate is None and not self.brought:
             return f"{self._each(self.given)} labels{negatives} an image are given, all are used"

@@ -47,9 +47,7 @@ def open_to_verify(path: Path | str) -> ScoreCache:
 def _opened(path: Path | str, *, whole: bool) -> ScoreCache:
     path = check_suffix(location(path))
     if not path.exists():
-        raise AevlpError(
-            progress(path) or f"no cache {path}: make it with aevlp pseudolabel --dataset NAME --cache {path}"
-        )
+        raise AevlpError(progress(path) or f"no cache {path}: make it with aevlp pseudolabel SOURCE --cache {path}")
     place = on_disk(path)
     try:
         return ScoreCache(path, container_of(path).read(place, whole))

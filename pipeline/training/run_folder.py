@@ -70,7 +70,7 @@ class RunFolder:
         """Make the folder; AevlpError where it holds something already, other than what a killed process began to write."""
         self._remove_unfinished()
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
-            raise AevlpError(f"{self.path} is there already and is no training run: choose another --run")
+            raise AevlpError(f"{self.path} is there already and is no training run: choose another folder for runs")
         self._write_settings(settings)
 
     def remove_if_nothing_is_saved(self) -> None:
@@ -163,7 +163,7 @@ class RunFolder:
         changed = difference(mine, theirs)
         if changed:
             raise AevlpError(
-                f"{self.path} was started differently (this run has {changed}): give its settings, choose another --run, or "
+                f"{self.path} was started differently (this run has {changed}): give its settings, choose another folder, or "
                 f"delete the folder to train it anew"
             )
 

@@ -60,6 +60,12 @@ def check_dataset(cache: ScoreCache, spec: DatasetSpec, root: Path, opened: bool
             f"{cache.path} holds other labels or splits than {spec.name} in {root} for {int(changed.sum()):,} images, first "
             f"{str(cache.ids[int(changed.argmax())])!r}: aevlp cache append {cache.path} takes over those of now"
         )
+    if (cache.truth is None) != (now.truth is None):
+        then, today = ("complete", "observed") if now.truth is None else ("observed", "complete")
+        raise AevlpError(
+            f"{cache.path} was made with `labels: {then}`, and {spec.name} says `labels: {today}` now: aevlp cache append "
+            f"{cache.path} takes that over, no image is scored again"
+        )
     made_of = cache.provenance["dataset"]["fingerprint"]
     if not there.all():
         made_of = LabelledImages.of(cache).take(listed).fingerprint()
