@@ -23,7 +23,7 @@ from training import StageTwo
 from aevlp.pipeline.clip.encoder import RANDOM
 from aevlp.pipeline.score_cache import open_cache
 from aevlp.pipeline.training.distributed import joined
-from aevlp.stages.stage_one import plan as scoring_plan
+from aevlp.stages.stage_one.options import PseudolabelOptions
 from aevlp.stages.stage_two.options import TrainOptions
 
 FLIPS = 2
@@ -56,7 +56,7 @@ def main() -> None:
         manifest = data_set(folder, paths, options.classes, grid, options.batch, options.size)
 
         def first(cache: Path) -> Scored:
-            asked = scoring_plan.Options(
+            asked = PseudolabelOptions(
                 dataset="generated",
                 cache=cache,
                 manifest=manifest,

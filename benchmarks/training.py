@@ -37,7 +37,7 @@ from aevlp.pipeline.training.inputs import sent
 from aevlp.pipeline.training.loop import Batches, autocast, train_epoch
 from aevlp.pipeline.training.state import Progress
 from aevlp.stages.console import silent
-from aevlp.stages.stage_one import plan as scoring_plan
+from aevlp.stages.stage_one.options import PseudolabelOptions
 from aevlp.stages.stage_two.classifiers import classifier_inputs, new_classifier
 from aevlp.stages.stage_two.options import TrainOptions
 from aevlp.stages.stage_two.plan import make_plan, precision
@@ -193,7 +193,7 @@ def small_cache(folder: Path, paths: list[Path], classes: int, size: int, batch:
     manifest = data_set(folder, paths, classes, grid=2, batch=batch, size=size)
     clip, cache = str(small_clip(folder)), folder / "generated.h5"
     scored(
-        scoring_plan.Options(
+        PseudolabelOptions(
             dataset="generated", cache=cache, manifest=manifest, clip=clip, weights=RANDOM, device=device, tower="torch"
         )
     )

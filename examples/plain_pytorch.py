@@ -9,11 +9,7 @@ import sys
 import numpy as np
 import torch
 
-from aevlp.pipeline.evaluation.metrics import mean_average_precision
-from aevlp.pipeline.labels.damp import DampSettings
-from aevlp.pipeline.labels.single_positive import split_train_val
-from aevlp.pipeline.losses import Targets, create_loss
-from aevlp.pipeline.score_cache import open_cache
+from aevlp import DampSettings, Targets, create_loss, mean_average_precision, open_cache, split_train_val
 
 EPOCHS, BATCH = 10, 32
 

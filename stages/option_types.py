@@ -37,9 +37,6 @@ Std = Annotated[Any, typer.Option("--std", parser=parsed, metavar="R,G,B", help=
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
 Cache = Annotated[Path, typer.Argument(parser=location, help="A .h5 file or .parquet folder, also a remote one.")]
 Run = Annotated[Path, typer.Argument(help="The folder of a training run.")]
-TrainedCache = Annotated[
-    Path, typer.Option("--cache", parser=location, metavar="PATH|URL", help="The cache to train from.")
-]
 Backbone = Annotated[str | None, typer.Option(help="clip, linear or a timm name; default: the recipe's.")]
 Weights = Annotated[
     str | None, typer.Option(help="Of a timm backbone: pretrained (default), random or a weights file.")

@@ -3,10 +3,10 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,7 @@ DOCS = Path(__file__).parent.parent / "docs" / "own_policy.md"
 FENCED = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
 GOOD = """
 import numpy as np
-from aevlp.pipeline.policies import Labels
+from aevlp import Labels
 
 class Mine:
     reads = ()
@@ -29,17 +29,6 @@ class Mine:
     def __call__(self, known):
         return Labels((known.final >= known.final.max(1, keepdims=True) - self.margin).astype(np.int8), known.final)
 """
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A current folder; modules that a test imports from it are forgotten afterwards."""
-    known = set(sys.modules)
-    monkeypatch.chdir(tmp_path)
-    yield tmp_path
-    for name in set(sys.modules) - known:
-        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
-            del sys.modules[name]
 
 
 def trained(cache: Path, *more: object) -> int:
@@ -58,7 +47,7 @@ def test_the_walk_through_adds_a_policy_without_touching_the_project(tmp_path: P
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     assert len(commands) == 2
     for line in commands:
-        command = [sys.executable, "-m", "aevlp.stages", *line.split()[1:]]
+        command = [sys.executable, "-m", "aevlp.stages", *shlex.split(line)[1:]]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
     results = json.loads((tmp_path / "runs" / "compare-scenes-linear" / "results.json").read_text())
@@ -184,7 +173,7 @@ def test_check_looks_at_its_constants_without_running_it(
     for given, found in (("{margin: 1}", False), ("{margn: 1}", True)):
         text = (blocks / "blocks.yaml").read_text() + f"    policies:\n      written:Mine: {given}\n"
         (folder / "blocks.yaml").write_text(text)
-        call("check", "blocks", "--manifest", folder / "blocks.yaml", "--data-root", blocks, "--json")
+        assert call("check", "blocks", "--manifest", folder / "blocks.yaml", "--data-root", blocks, "--json") == found
         said = capsys.readouterr().out
         assert ("unknown constant of policy written:Mine 'margn'" in said) is found
     assert "written" not in sys.modules

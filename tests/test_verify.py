@@ -287,9 +287,9 @@ def data(tmp_path: Path) -> Path:
 
 
 def faults_now(cache: Path) -> list[str]:
-    agreement, _ = verify._origin(open_cache(cache), None, None, None)
-    assert agreement is not None
-    return find_faults(open_cache(cache), agreement)
+    found = verify.verify(cache)
+    assert found.compared_with is not None
+    return list(found.faults)
 
 
 def rewrite(data: Path, change: Callable[[list[str]], list[str]]) -> None:
@@ -362,9 +362,9 @@ def test_a_data_set_that_is_asked_for_must_be_readable(data: Path, tmp_path: Pat
     path = stage_one(data, tmp_path / "a.h5")
     shutil.copy(data / "blocks.yaml", tmp_path / "blocks.yaml")
     (data / "labels.csv").unlink()
-    assert verify._origin(open_cache(path), None, None, None)[0] is None
-    with pytest.raises(AevlpError):
-        verify._origin(open_cache(path), None, None, data)
+    assert verify.verify(path).compared_with is None
+    with pytest.raises(AevlpError, match=r"labels\.csv"):
+        verify.verify(path, data_root=data)
 
 
 def test_any_flipped_bit_of_a_file_is_found_before_hdf5_reads_it(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ class LabelPropagation:
             ("steps", steps, steps >= 1, "at least 1"),
         ):
             if not fits:
-                raise AevlpError(f"{name} of policy plain must be {range_}, found {value!r}")
+                raise AevlpError(f"{name} of policy label-propagation must be {range_}, found {value!r}")
         self.neighbours, self.alpha, self.beta, self.steps = neighbours, alpha, beta, steps
         self.wants_predictions = predictions
         self._predictions: np.ndarray | None = None
@@ -67,8 +67,8 @@ class LabelPropagation:
         if self.wants_predictions and self._predictions is not None:
             if self._predictions.shape != likely.shape:
                 raise AevlpError(
-                    f"policy plain has predictions (images, classes) of shape {self._predictions.shape}, expected those of the "
-                    f"images to label, {likely.shape}"
+                    f"policy label-propagation has predictions (images, classes) of shape {self._predictions.shape}, expected "
+                    f"those of the images to label, {likely.shape}"
                 )
             likely = (likely + self._predictions) / 2
         likely = np.where(known.observed == POSITIVE, 1, np.where(known.observed == NEGATIVE, 0, likely))

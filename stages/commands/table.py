@@ -56,7 +56,7 @@ COMMANDS = (
         "stage_two.evaluate:evaluate",
         EvaluateOptions,
         FIRST,
-        "aevlp evaluate runs/voc-gpr-seed0",
+        "aevlp evaluate runs/voc-gpr-resnet50.tv_in1k-seed0",
         json=True,
     ),
     Command(
@@ -64,7 +64,7 @@ COMMANDS = (
         "stage_two.predict:predict",
         PredictOptions,
         FIRST,
-        "aevlp predict runs/voc-gpr-seed0 new/",
+        "aevlp predict runs/voc-gpr-resnet50.tv_in1k-seed0 new/",
         json=True,
     ),
     Command(
