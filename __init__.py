@@ -3,9 +3,16 @@
 Every name of `__init__.pyi` is imported when it is first used, so that `import aevlp` itself loads no torch.
 """
 
-from importlib.metadata import version as _version
+from typing import Any as _Any
 
 import lazy_loader as _lazy
 
-__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)
-__version__ = _version("aevlp")
+_lazily, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)
+
+
+def __getattr__(name: str) -> _Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version(__name__)
+    return _lazily(name)

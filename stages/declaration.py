@@ -6,6 +6,7 @@ Typer; both ways in are held to it.
 """
 
 import inspect
+import numbers
 import os
 import types
 import typing
@@ -16,10 +17,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar, get_args, get_origin
 
 import typer
-from typer.models import ParameterInfo
+from typer.models import ArgumentInfo, ParameterInfo
 
 from ..pipeline.errors import AevlpError
-from ..pipeline.files.locations import location
+from ..pipeline.files.locations import RemotePath, location
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -68,7 +69,11 @@ class Declared:
 
     @property
     def flag(self) -> str:
-        """The option as it is written on the command line; an argument is named by its metavar."""
+        """The option as it is written on the command line; an argument as the help has it."""
+        if self.python_only:
+            return self.name
+        if isinstance(self.info, ArgumentInfo) and self.also is None:
+            return self.info.metavar or self.name.upper()
         named = [text for text in getattr(self.info, "param_decls", None) or () if text.startswith("--")]
         return named[0].partition("/")[0] if named else f"--{self.name.replace('_', '-')}"
 
@@ -78,14 +83,14 @@ class Declared:
             return None
         if self.kind in (list[Path], list[str]):
             several = value if isinstance(value, list | tuple) else [value]
-            return [self._path(part) if self.kind == list[Path] else str(part) for part in several]
+            return [self._path(part) if self.kind == list[Path] else self._text(part) for part in several]
         if (parser := getattr(self.info, "parser", None)) and isinstance(value, str | os.PathLike):
             try:
-                return parser(os.fspath(value) if not isinstance(value, Path) else value)
+                return parser(value if isinstance(value, RemotePath) else os.fspath(value))
             except typer.BadParameter as error:
                 raise AevlpError(f"{self.flag}: {error.message}") from error
         if get_origin(self.kind) is Literal:
-            if value not in get_args(self.kind):
+            if not isinstance(value, str) or value not in get_args(self.kind):
                 raise AevlpError(f"{self.flag}: {value!r} is not one of {', '.join(map(str, get_args(self.kind)))}")
             return value
         if self.kind is Path:
@@ -97,14 +102,19 @@ class Declared:
         return value
 
     def _number(self, value: Any) -> Any:
-        fits = isinstance(value, int | float) and not isinstance(value, bool)
-        if not fits or (self.kind is int and value != int(value)):
+        fits = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        if not fits or (self.kind is int and value % 1 != 0):  # nor of infinity and NaN
             raise AevlpError(f"{self.flag}: expected {self._expected()}, found {value!r}")
         low, high = getattr(self.info, "min", None), getattr(self.info, "max", None)
         if not ((low is None or value >= low) and (high is None or value <= high)):  # NaN is neither
             bounds = [f"{word} {end:g}" for word, end in (("at least", low), ("at most", high)) if end is not None]
             raise AevlpError(f"{self.flag}: expected {' and '.join(bounds)}, found {value:g}")
-        return self.kind(value)
+        return self.kind(value)  # type: ignore[arg-type]
+
+    def _text(self, value: Any) -> str:
+        if not isinstance(value, str | os.PathLike):
+            raise AevlpError(f"{self.flag}: expected texts, found {value!r}")
+        return os.fspath(value)
 
     def _path(self, value: Any) -> Path:
         try:

@@ -73,6 +73,7 @@ MaxPixels = Annotated[
     int,
     typer.Option(
         "--max-pixels",
+        min=1,
         parser=pixels,
         metavar="N",
         show_default="179M",

@@ -39,7 +39,7 @@ class Table(Result):
     @property
     def columns(self) -> Sequence[str]:
         """The names of the columns."""
-        return list(self.rows[0]) if self.rows else []
+        return list(rows[0]) if (rows := self.rows) else []
 
     @property
     @abstractmethod
@@ -60,7 +60,8 @@ class Table(Result):
         """Return the rows as a pyarrow.Table; what is itself a list or a dictionary is text in JSON."""
         import pyarrow as pa
 
-        return pa.table({name: [_arrow(row.get(name)) for row in self.rows] for name in self.columns})
+        rows = self.rows
+        return pa.table({name: [_arrow(row.get(name)) for row in rows] for name in self.columns})
 
     def to_pandas(self) -> Any:
         """Return the rows as a pandas.DataFrame; AevlpError where pandas is not installed."""
@@ -69,9 +70,10 @@ class Table(Result):
         return self.to_arrow().to_pandas()
 
     def _repr_html_(self, shown: int = 20) -> str:
-        head = "".join(f"<th>{_escaped(name)}</th>" for name in self.columns)
-        body = "".join(_row(row.get(name) for name in self.columns) for row in list(self.rows)[:shown])
-        more = f"<p>{len(self.rows) - shown:,} more rows</p>" if len(self.rows) > shown else ""
+        columns, rows = list(self.columns), list(self.rows)
+        head = "".join(f"<th>{_escaped(name)}</th>" for name in columns)
+        body = "".join(_row(row.get(name) for name in columns) for row in rows[:shown])
+        more = f"<p>{len(rows) - shown:,} more rows</p>" if len(rows) > shown else ""
         return f"<table><caption>{_escaped(type(self).__name__)}</caption><tr>{head}</tr>{body}</table>{more}"
 
 

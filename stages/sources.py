@@ -11,7 +11,7 @@ from ..pipeline.errors import AevlpError, some
 from ..pipeline.files.locations import RemotePath, location
 from ..pipeline.labels.splits import SPLITS
 from ..pipeline.manifest.formats import DatasetSpec
-from ..pipeline.manifest.load import checked_manifest, load_manifest
+from ..pipeline.manifest.load import Manifest, checked_manifest, load_manifest
 from ..pipeline.sources import Given, Understood, class_names, content_of, is_name, look, same_entry, write_entry
 from .console import say
 from .source_options import SourceOptions
@@ -60,8 +60,8 @@ def find_source(
             )
         return Source(_listed(options.dataset, options))
     path = location(name)
-    if not isinstance(path, RemotePath) and path.suffix.lower() in MANIFESTS and path.is_file():
-        return Source(_of_manifest(path, options))
+    if (manifest := manifest_of(options)) is not None:
+        return Source(_of_manifest(path, manifest, options))
     known = name in load_manifest(options.manifest)
     there = path.exists()
     if known and there and options.dataset is None:
@@ -85,11 +85,18 @@ def _listed(name: str, options: SourceOptions) -> DatasetSpec:
     return load_manifest(options.manifest)[name]
 
 
-def _of_manifest(path: Path, options: SourceOptions) -> DatasetSpec:
+def manifest_of(options: SourceOptions) -> Manifest | None:
+    """Return the manifest that SOURCE is, None where it is none; AevlpError where options say of it what stands in it."""
+    path = None if options.source is None else location(options.source)
+    if path is None or isinstance(path, RemotePath) or path.suffix.lower() not in MANIFESTS or not path.is_file():
+        return None
     if options.manifest:
         raise AevlpError(f"{path} is a manifest, and --manifest names another: pass one of the two")
     _require_nothing_said(str(path), options)
-    manifest = load_manifest(path)
+    return load_manifest(path)
+
+
+def _of_manifest(path: Path, manifest: Manifest, options: SourceOptions) -> DatasetSpec:
     if options.dataset is None and len(manifest.datasets) > 1:
         raise AevlpError(
             f"{path} holds {len(manifest.datasets)} data sets: say which as --dataset {some(list(manifest.datasets), 12)}"
@@ -98,7 +105,7 @@ def _of_manifest(path: Path, options: SourceOptions) -> DatasetSpec:
 
 
 def _require_nothing_said(name: str, options: SourceOptions) -> None:
-    said = [key for key in ("classes", *_keys(options)) if key != "classes" or options.classes is not None]
+    said = [*(["classes"] if options.classes is not None else []), *_keys(options)]
     if said:
         raise AevlpError(
             f"{name} is of a manifest, which says its {said[0]}: change it there, and leave the option out"

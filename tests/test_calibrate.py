@@ -423,7 +423,7 @@ def test_observed_frequencies_need_the_number_of_positives(given_cache: Calibrat
 @pytest.mark.parametrize(
     ("image", "labels", "words"),
     [
-        ("image_0059.jpg", "class_0", "1 images are of the test split, first 'image_0059.jpg'"),
+        ("image_0059.jpg", "class_0", "1 images are not of the training split, first 'image_0059.jpg'"),
         ("elsewhere.jpg", "class_0", "1 images are not in .*, first 'elsewhere.jpg'"),
         ("image_0001.jpg", "zebra", "unknown class 'zebra'"),
         ("", "class_0", "an image's path is needed"),

@@ -7,6 +7,7 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -159,3 +160,21 @@ def test_every_option_stands_once_in_the_commands_help(command: typer.Typer) -> 
     for one in declared_in(BakeOptions):
         if not one.python_only and one.keyword:
             assert said.count(f"{one.flag} ") == 1, one.flag
+
+
+@pytest.mark.parametrize("value", [float("inf"), float("nan"), 3 + 0j])
+def test_what_is_no_whole_number_is_one_line(value: complex) -> None:
+    with pytest.raises(AevlpError, match="--epochs: expected a whole number, found"):
+        bake("a", epochs=value)  # type: ignore[arg-type]
+    assert bake("a", epochs=np.int64(3)).epochs == 3  # type: ignore[arg-type]
+
+
+def test_odd_values_are_named_as_they_are_given() -> None:
+    for given, said in (
+        ({"heat": np.array(["low"])}, "--heat: "),
+        ({"extras": [5]}, "--extras: expected a path, found 5"),
+        ({"progress": 1}, "progress: expected True or False, found 1"),
+        ({"word": Path("no")}, "--word: expected another word"),
+    ):
+        with pytest.raises(AevlpError, match=said):
+            bake(**{"cake": "a", **given})  # type: ignore[arg-type]

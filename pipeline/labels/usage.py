@@ -32,9 +32,10 @@ class LabelUse:
             return "no image, no label"
         if not (self.given or self.used or self.negatives):
             return "no label is given"
-        negatives = f" and {self._each(self.negatives)} verified absent" if self.negatives else ""
         if self.simulate is None and not self.brought:
-            return f"{self._each(self.given)} labels{negatives} an image are given, all are used"
+            counted = ((self.given, "labels"), (self.negatives, "verified absent"))
+            return f"{' and '.join(f'{self._each(n)} {what}' for n, what in counted if n)} an image are given, all are used"
+        negatives = f" and {self._each(self.negatives)} verified absent" if self.negatives else ""
         wrong = f", {self._each(self.wrong)} of them wrong" if self.wrong else ""
         why = f"simulate: {self.simulate}" if self.simulate else "the data set says itself which are observed"
         return f"{self._each(self.used)} of {self._each(self.given)} labels{negatives} an image are used{wrong}: {why}"

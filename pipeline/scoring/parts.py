@@ -68,13 +68,13 @@ class PartStore:
                     raise ValueError("no settings are in it")
             except (OSError, ValueError) as error:
                 raise AevlpError(
-                    f"{self._settings_file} cannot be read ({error}): --restart deletes the parts and starts anew"
+                    f"{self._settings_file} cannot be read ({error}): delete {self.folder} to start anew"
                 ) from error
         changed = difference(self._settings, theirs)
         if changed:
             raise AevlpError(
                 f"{self.folder} holds parts of a run that was started differently (this run has {changed}): run with its "
-                f"settings, choose another --cache, or --restart to delete them"
+                f"settings, choose another --cache, or delete {self.folder}"
             )
 
     @property

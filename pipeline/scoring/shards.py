@@ -107,8 +107,8 @@ def _plain_failures(batch_size: int) -> Iterator[None]:
         yield
     except torch.OutOfMemoryError as error:
         raise AevlpError(
-            f"the GPU's memory is full: free it of other programs and run the same command again, or lower --batch-size "
-            f"{batch_size} with --restart, for all parts are made with one"
+            f"the GPU's memory is full: free it of other programs and run the same command again, or delete the parts "
+            f"and lower --batch-size {batch_size}, for all parts are made with one"
         ) from error
     except MemoryError as error:
         raise AevlpError("memory is full: run the same command again with fewer --workers") from error

@@ -63,7 +63,8 @@ class RunFolder:
         try:
             yield
         finally:
-            file.unlink(missing_ok=True)
+            with suppress(OSError):  # what went wrong before is what the user should read
+                file.unlink(missing_ok=True)
             lock.release()
 
     def start(self, settings: dict[str, Any]) -> None:

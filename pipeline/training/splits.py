@@ -45,7 +45,8 @@ def splits(cache: ScoreCache, val_fraction: float, there: np.ndarray | None = No
     parts = [Split(rows[ok[rows]], labels[rows[ok[rows]]]) for rows in (train, val, test)]
     for name, part in zip(("training", "validation"), parts, strict=False):
         if not len(part.rows):
-            raise AevlpError(f"{cache.path}: no readable image with a known label is left for {name}")
+            known_label = " with a known label" * (name == "validation")
+            raise AevlpError(f"{cache.path}: no readable image{known_label} is left for {name}")
     return parts[0], parts[1], parts[2]
 
 

@@ -179,7 +179,7 @@ def _matched(
     if (lost := found.gone & ~again).any():
         raise AevlpError(
             f"{found.first(lost)} was scored into {cache.path} and is gone: bring it back, or take it out of {plan.spec.name} "
-            f"too and pass --prune"
+            f"too, and aevlp cache append {cache.path} --prune drops its row"
         )
     if retried and (other := found.resized & ~again).any():
         raise AevlpError(

@@ -7,7 +7,6 @@ import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from importlib.metadata import version
 from typing import Annotated, Any
 
 import typer
@@ -24,6 +23,8 @@ RENAMED = {"--observe": "--simulate"}
 
 def _say_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version
+
         print(version("aevlp"))
         raise typer.Exit
 

@@ -10,11 +10,10 @@ from ...pipeline.clip.prompts import class_names
 from ...pipeline.datasets.dataset_check import KINDS, Checked, Finding, check_dataset
 from ...pipeline.errors import AevlpError
 from ...pipeline.manifest.formats import DatasetSpec
-from ...pipeline.manifest.load import load_manifest
 from ..console import Rate, out, print_table, progress_bar, say
 from ..declaration import takes
 from ..results import Table
-from ..sources import MANIFESTS, find_source
+from ..sources import find_source, manifest_of
 from .options import CheckOptions
 
 SHOWN = 3  # lines of one kind; --json has all
@@ -83,13 +82,9 @@ def show(report: CheckReport) -> None:
 
 
 def _asked_for(options: CheckOptions) -> Mapping[str, DatasetSpec]:
-    """Return the data sets that are meant: all of a manifest, or one; of a source that is looked at, faults are left to the "
-    "check."""
-    name = options.source
-    if name is not None and options.dataset is None and name.endswith(MANIFESTS):
-        if options.manifest:
-            raise AevlpError(f"{name} is a manifest, and --manifest names another: pass one of the two")
-        return load_manifest(name).datasets
+    """Return the data sets that are meant, all of a manifest or one; a source's faults are left to the check."""
+    if options.dataset is None and (manifest := manifest_of(options)) is not None:
+        return manifest.datasets
     spec = find_source(options, forgiving=True).spec
     return {spec.name: spec}
 

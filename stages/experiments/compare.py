@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,9 +76,7 @@ def compare(options: CompareOptions) -> Comparison:
         raise AevlpError(
             f"none of {', '.join(losses)} reads labels of a policy: leave --policies out, or add a loss that does"
         )
-    shared = {
-        of.name: getattr(options, of.name) for of in fields(TrainingOptions) if of.name not in ("set", "progress")
-    }
+    shared = {of.name: getattr(options, of.name) for of in fields(TrainingOptions) if of.name != "progress"}
     common = TrainOptions(options.cache, **shared)
     data = training_data(common)
     cache, spec = data.cache, data.spec
@@ -91,7 +89,7 @@ def compare(options: CompareOptions) -> Comparison:
     say(f"comparing on {cache.path}, methods: {len(methods)}, seeds: {options.seeds}")
     backbone = options.backbone or spec.recipe.backbone
     folder = options.runs or Path("runs") / f"compare-{options.cache.stem}-{file_name(backbone)}"
-    plans, left_out = _plans(common, methods, data)
+    plans, left_out = _plans(replace(common, set=None), methods, data)
     trained = {method: Trained.planned(plan, method, folder, options.seeds) for method, plan in plans.items()}
     kept, dropped = earlier_trainings(folder, plans, options.seeds)
     baseline = _baseline(options.baseline, [*plans, *(method for method in kept if method not in plans)])

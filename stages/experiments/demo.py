@@ -16,7 +16,7 @@ from ...pipeline.training.loop import autocast
 from ...pipeline.training.predictor import logits_of
 from ...pipeline.training.run_folder import RunFolder
 from ..cache_origin import data_root
-from ..caches.inspect import cached_settings, codes_by_views, qualities, show_quality
+from ..caches.inspect import MULTI_FOCUS, cached_settings, codes_by_views, qualities, show_quality
 from ..console import out, say
 from ..declaration import takes
 from ..interrupted import keeping
@@ -75,7 +75,7 @@ def demo(options: DemoOptions) -> Demo:
         runs = train_each(plans, options.seeds, lambda method: folder / method.short_name)
     measured = {method: {**measure(cache, paths), "loss": method.loss} for method, paths in runs.items()}
     best = max(methods, key=lambda method: measured[method]["mean"])
-    _draw(cache, options, runs[best][0], best.short_title)
+    _draw(cache, options, runs[best][0], best.short_title, codes[MULTI_FOCUS])
     by_loss = {method.short_title: row for method, row in measured.items()}
     return Demo(quality, by_loss, options.cache, folder, options.picture, time.monotonic() - started)
 
@@ -96,7 +96,7 @@ def _next_folder() -> Path:
     return folder
 
 
-def _draw(cache: ScoreCache, options: DemoOptions, run_path: Path, loss: str) -> None:
+def _draw(cache: ScoreCache, options: DemoOptions, run_path: Path, loss: str, codes: np.ndarray) -> None:
     """Draw test pictures with their true, observed, pseudo- and predicted labels."""
     if cache.truth is None:
         raise AevlpError(f"{cache.path} holds no truth to draw")
@@ -107,7 +107,6 @@ def _draw(cache: ScoreCache, options: DemoOptions, run_path: Path, loss: str) ->
     inputs = classifier_inputs(architecture, cache, folder, device, options.workers)
     logits = logits_of(classifier.to(device), inputs, test, autocast(device, None))
     probabilities = torch.from_numpy(logits).sigmoid().numpy()
-    codes = cache.codes(cached_settings(cache))
 
     def named(mask: np.ndarray) -> list[str]:
         return [cache.classes[c] for c in np.flatnonzero(mask)]

@@ -60,8 +60,8 @@ def _from_table(path: Path, cache: ScoreCache, train: np.ndarray) -> Labelled:
     rows = np.array([row_of[name] for name in listing.ids], dtype=np.int64)
     if (held := cache.split[rows] != "train").any():
         raise AevlpError(
-            f"{path}: {held.sum():,} images are of the test split, first {listing.ids[int(held.argmax())]!r}: label images of "
-            f"the training split, the test split is there to evaluate by"
+            f"{path}: {held.sum():,} images are not of the training split, first {listing.ids[int(held.argmax())]!r}: label "
+            f"images of the training split, the others are there to evaluate by"
         )
     scored = cache.status[rows] == "ok"
     if not scored.all():

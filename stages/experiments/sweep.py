@@ -18,6 +18,7 @@ from ...pipeline.training.splits import splits
 from ..cache_origin import dataset_of
 from ..console import out, say
 from ..declaration import takes
+from ..new_files import check_unused
 from ..results import Table
 from .options import SweepOptions
 from .sweep_table import HIDDEN, setting_rows, show_sweep, write_settings
@@ -68,6 +69,8 @@ def sweep(options: SweepOptions) -> Sweep:
     """
     if options.output is not None and options.output.suffix not in (".csv", ".json"):
         raise AevlpError(f"--output must end in .csv or .json, found {options.output}")
+    if options.output is not None:
+        check_unused(options.output)
     grid = parsed_grid(options.grid or ())
     cache = open_whole_cache(options.cache)
     say(f"{options.cache}: {len(cache):,} images, {len(cache.classes)} classes")

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from ..declaration import PYTHON_ONLY
+from ..option_types import Weights
 from ..stage_one.options import PseudolabelOptions
 from ..stage_two.options import TrainOptions
 
@@ -18,9 +19,7 @@ class RunOptions(PseudolabelOptions, TrainOptions):  # pyright: ignore[reportInc
     """
 
     _: KW_ONLY
-    backbone_weights: Annotated[
-        str | None, typer.Option(help="Of a timm backbone: pretrained (default), random or a weights file.")
-    ] = None
+    backbone_weights: Weights = None
     batch_size: Annotated[
         int | None, typer.Option(min=1, help="Images a step of training; as many as fit are scored at a time.")
     ] = None

@@ -4,10 +4,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from ...pipeline.files.locations import location
 from ...pipeline.runtime.ranks import this_rank
 from ...pipeline.score_cache import ScoreCache
 from ..console import out, say
 from ..declaration import takes
+from ..interrupted import keeping
 from ..made import note
 from ..results import Result
 from ..stage_one.options import PseudolabelOptions
@@ -46,12 +48,12 @@ def run(options: RunOptions) -> Run | NothingTrained:
     What is there already, made with these very settings, is taken as it is. Raises AevlpError as `pseudolabel` and `train` do,
     before anything is written where the source cannot be understood.
     """
-    check_asked(
-        options.loss, options.policy, options.set or ()
-    )  # a mistake is said before a night of scoring, not after it
+    # A mistake is said before a night of scoring, not after it.
+    check_asked(options.loss, options.policy, options.set or ())
     cache = note(pseudolabel(**_of(PseudolabelOptions, options, batch_size=None)))
     try:
-        return train(**_training(cache, options))
+        with keeping(f"{cache.path} is kept; the same command resumes"):
+            return train(**_training(cache, options))
     except NothingToLearn as nothing:
         say(str(nothing))
         return NothingTrained(cache.path, str(nothing))
@@ -88,5 +90,5 @@ def _training(cache: ScoreCache, options: RunOptions) -> dict[str, Any]:
 
 
 def _shown(path: str) -> Path:
-    found = Path(path)
+    found = location(path)
     return found.relative_to(Path.cwd()) if found.is_relative_to(Path.cwd()) else found

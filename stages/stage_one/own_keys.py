@@ -1,12 +1,13 @@
 """Options of stage one -> the keys of the entry that is written of a source, so that it alone gives the same cache again."""
 
 import os
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from ...pipeline.manifest.clip_names import HUB, LOCAL
 from ...pipeline.manifest.sections import Clip
+from ..source_options import SourceOptions
 from . import scoring_model
 from .options import PseudolabelOptions
 
@@ -33,10 +34,8 @@ def keys_of(options: PseudolabelOptions, folder: Path) -> dict[str, Any]:
 
 def resolved(options: PseudolabelOptions, name: str, manifest: Path) -> PseudolabelOptions:
     """Return the options for a source whose entry is in a manifest, which says what `keys_of` returned."""
-    said = dict.fromkeys(
-        (*_OF_CLIP, "grid", "classes", "image_column", "label_column", "label_separator", "split_column")
-    )
-    return replace(options, source=None, dataset=name, manifest=[manifest], split_by=None, key=None, **said)
+    said = dict.fromkeys((*_OF_CLIP, "grid", *(of.name for of in fields(SourceOptions) if of.name != "progress")))
+    return replace(options, **{**said, "dataset": name, "manifest": [manifest]})
 
 
 def _from(folder: Path, name: str) -> str:

@@ -65,7 +65,8 @@ def score(plan: ScoringPlan, store: PartStore, rank: Rank, threads: Threads, wri
     if before and store.exists():
         say(f"going on: {before:,} of {len(plan.images):,} images are in {store.folder} already")
     scored, engine = Scored(), None
-    with keeping("all that was finished is kept; the same command resumes"):
+    again = "the same command, without --restart," if plan.options.restart else "the same command"
+    with keeping(f"all that was finished is kept; {again} resumes"):
         while True:
             if store.missing():
                 engine = engine or engine_of(plan, store, threads)
@@ -122,7 +123,7 @@ def _check_parts(plan: ScoringPlan, store: PartStore) -> None:
                 what = "has changed" if there and then else "is gone" if then else "has appeared"
                 raise AevlpError(
                     f"{plan.images.paths[row]} {what} since its part was made: delete {store.file(shard)} to score its "
-                    f"{shard.stop - shard.start:,} images again, or --restart to score all of them"
+                    f"{shard.stop - shard.start:,} images again, or {store.folder} to score all of them"
                 )
 
 

@@ -58,7 +58,8 @@ def pseudolabel(options: PseudolabelOptions) -> ScoreCache:
     source = find_source(options, options.cache, partial(keys_of, options))
     spec = source.spec
     path = options.cache or CACHES / f"{spec.name}.h5"
-    _check_target(path)
+    if options.cache is None:
+        _check_target(path)
     if source.path is not None:
         options = resolved(options, spec.name, source.path)
     elif options.source is not None:  # an engine's other processes look for the entry by its name

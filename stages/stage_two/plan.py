@@ -124,10 +124,10 @@ def make_plan(options: TrainOptions, data: TrainingData | None = None) -> Plan:
     data: of `training_data` for options with the same cache, data set and backbone; made here where it is left out.
     """
     asked, policy_asked = asked_methods(options.loss, options.policy, options.set or ())
+    data = data or training_data(options)
     options = replace(options, loss=str(asked), policy=policy_asked, set=None)
     loss = entry(asked.name)
     device = own_device(options.device, this_rank())
-    data = data or training_data(options)
     cache, spec = data.cache, data.spec
     if has_no_labels(cache):
         require_learner(asked.name, loss, cache)

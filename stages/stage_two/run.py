@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...pipeline.errors import AevlpError
 from ...pipeline.training.run_folder import RunFolder
 from ..results import Result
 
@@ -98,4 +99,7 @@ class Run(Result):
 
 def open_run(folder: str | Path) -> Run:
     """Return the run in a folder; AevlpError where there is none."""
-    return Run(Path(folder))
+    try:
+        return Run(Path(folder))
+    except TypeError:
+        raise AevlpError(f"expected the folder of a run, found {folder!r}") from None

@@ -86,7 +86,7 @@ def _train(plan: Plan, path: Path, processes: Processes) -> Path:
                     found = folder.found(settings)  # it may have been trained by the process that this one waited for
         found = processes.said_by_first(found)
         if found == "finished":
-            say(f"{folder.path} is finished already; another --seed or --run trains another one")
+            say(f"{folder.path} is finished already")
             return folder.path
         tree = None
         with processes.together():
