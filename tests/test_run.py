@@ -87,6 +87,18 @@ def test_a_loss_of_observed_labels_names_those_that_need_none(here: Path, capsys
     assert {"gpr", "an-pl", "vlpl"} <= set(learners()) and not {"an", "bce", "cap", "em"} & set(learners())
 
 
+def test_a_constant_that_is_set_makes_the_labels_of_a_training_without_any(
+    here: Path, capsys: pytest.CaptureFixture
+) -> None:
+    shapes.pictures(here / "pets", shapes.labels())
+    scored = ("pets", "--classes", "cat,dog", "--clip", "scenes", "--grid", 1, "--key", "damp: {threshold: 1.0}")
+    assert call("pseudolabel", *scored, "--workers", 0) == 0
+    train = ("train", "cache/pets.h5", "--backbone", "linear", "--epochs", 1)
+    assert call(*train) == 1
+    assert "--set damp.threshold=" in capsys.readouterr().err
+    assert call(*train, "--set", "damp.threshold=0.01") == 0
+
+
 def test_nothing_is_written_where_a_source_is_not_understood(here: Path, capsys: pytest.CaptureFixture) -> None:
     shapes.pictures(here / "pets", shapes.labels(6))
     for source, *options in (("pets",), ("nowhere",), ("pets", "--classes", "cat"), ("pets", "--classes", "cat,Cat")):
