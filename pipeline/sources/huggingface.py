@@ -11,7 +11,7 @@ from ..errors import AevlpError, some
 from ..files.arrow_files import chunks, holds_bytes, schema, values
 from ..labels.splits import split_of
 from .columns import known_column, looks_like_image
-from .separators import WORDS, separator_of
+from .separators import between, separator_of
 from .split_words import by_split, pattern_of
 from .understood import Draft, Given
 
@@ -82,7 +82,7 @@ def _draft(files: Mapping[str, str], paths: Sequence[Path], root: Path, given: G
     said = ""
     if separator is not None:
         entry["label_separator"] = separator
-        said = f" with {WORDS.get(separator, repr(separator))} between them"
+        said = between(separator)
     what = f"Hugging Face files, {where}: images in the column {image}, labels in the column {label}{said}"
     return Draft(entry, root, what, splits)
 

@@ -1,24 +1,28 @@
 """The path of a source -> the name of its data set."""
 
 import re
+from os.path import normpath
 from pathlib import Path
 
-# Names that say what is in a folder or a file, not whose it is: the folder above is named too.
+from ..files.locations import RemotePath
+from ..labels.splits import split_of
+
+# Names that say what is in a folder or a file, not whose it is, beside those of splits: the folder above is named too.
 _GENERAL = {
-    "images", "image", "imgs", "img", "jpegimages", "pictures", "data", "dataset", "train", "training", "test", "val", "labels",
-    "label", "annotations", "annotation", "metadata", "classes", "table", "shards", "raw", "files", "all",
+    "images", "image", "imgs", "img", "jpegimages", "pictures", "data", "dataset", "labels", "label", "annotations", "annotation",
+    "metadata", "classes", "table", "shards", "raw", "files", "all",
 }  # fmt: skip
+_LONGEST = 100  # characters: files are named after it
 
 
 def name_of(source: Path) -> str:
     """Return a name that a manifest may have: `photos` of photos/, `photos-labels` of photos/labels.csv."""
-    path = Path(source).absolute() if not str(source).partition("://")[1] else source
-    path = Path(_resolved(path))
+    path = source if isinstance(source, RemotePath) else Path(normpath(source.absolute()))  # links are not followed
     own = _plain(path.stem if path.suffix and not path.is_dir() else path.name)
     if own and not is_general(own):
-        return own
+        return own[:_LONGEST]
     above = _plain(path.parent.name)
-    return "-".join(filter(None, (above, own))) or "photos"
+    return "-".join(filter(None, (above, own)))[:_LONGEST] or "photos"
 
 
 def is_name(text: str) -> bool:
@@ -28,18 +32,7 @@ def is_name(text: str) -> bool:
 
 def is_general(name: str) -> bool:
     """Return whether the name of a folder or file says what is in it, not whose it is."""
-    return name.lower() in _GENERAL
-
-
-def _resolved(path: Path) -> str:
-    """Return a path without `..` and a dot at its end; links are not followed, a name is what a person calls it."""
-    parts: list[str] = []
-    for part in path.parts:
-        if part == ".." and parts:
-            parts.pop()
-        elif part != ".":
-            parts.append(part)
-    return str(Path(*parts)) if parts else str(path)
+    return name.lower() in _GENERAL or split_of(name) is not None
 
 
 def _plain(name: str) -> str:

@@ -1,7 +1,7 @@
 """Texts of labels -> what stands between the labels, where the texts leave no doubt; else a question."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ..datasets.class_list_check import cut, key_of
 from ..datasets.label_cells import parsed
@@ -9,11 +9,10 @@ from ..errors import AevlpError, some
 from ..labels.label_words import number
 
 SEPARATORS = (";", ",", "|", "/", "\t", "\n", ":", "&", "+", " ")
-WORDS = {
+_WORDS = {
     ";": "semicolons", ",": "commas", "|": "bars", "/": "slashes", "\t": "tabs", "\n": "line ends", ":": "colons", "&": "&",
     "+": "+", " ": "blanks",
 }  # fmt: skip
-DEFAULT = ";"
 _OF_NO_NAME = (";", "|", "\t", "\n")
 _USUAL = (*_OF_NO_NAME, ",")
 _TIMES = 3  # that a name of several words stands in a column, on average
@@ -35,7 +34,8 @@ def separator_of(cells: Sequence[object], classes: tuple[str, ...] | None, place
         return _by_classes(texts, seen, classes, place)
     if all(number(part) is not None for text in texts for part in _loose(text)):
         return None  # numbers or vectors: they need names before all else
-    shares = {sign: _share(texts, sign) for sign in seen}
+    homes = _homes(texts) if seen else {}
+    shares = {sign: _share(_parts(texts, sign), homes) for sign in seen}
     certain = [sign for sign in seen if sign != " " and _is_certain(texts, sign, shares[sign])]
     if certain:
         others = [sign for sign in _USUAL if sign not in certain and shares.get(sign, 0) >= _MOST]
@@ -48,13 +48,15 @@ def separator_of(cells: Sequence[object], classes: tuple[str, ...] | None, place
     return _blank(texts, shares[" "], cells, place) if " " in seen else None
 
 
+def between(separator: str) -> str:
+    """Return the words that say what stands between labels, such as " with commas between them"."""
+    return f" with {_WORDS.get(separator, repr(separator))} between them"
+
+
 def _texts(cells: Sequence[object]) -> list[str]:
     """Return the different texts that hold something and write no list."""
-    found: dict[str, None] = {}
-    for cell in cells:
-        if isinstance(cell, str) and cell.strip() and not parsed(cell, None, "").listed:
-            found[cell.strip()] = None
-    return list(found)
+    texts = dict.fromkeys(cell.strip() for cell in cells if isinstance(cell, str))
+    return [text for text in texts if text and not parsed(text, None, "").listed]
 
 
 def _loose(text: str) -> list[str]:
@@ -90,9 +92,8 @@ def _homes(texts: list[str]) -> dict[str, set[str]]:
     return homes
 
 
-def _share(texts: list[str], sign: str) -> float:
+def _share(parts: set[str], homes: Mapping[str, set[str]]) -> float:
     """Return which share of the parts of cut texts stand in other texts too."""
-    homes, parts = _homes(texts), _parts(texts, sign)
     return sum(len(homes[part]) > 1 for part in parts) / len(parts)
 
 
@@ -132,7 +133,7 @@ def _in_two_orders(cuts: list[list[str]]) -> bool:
 
 def _asked(texts: list[str], signs: list[str], place: str) -> AevlpError:
     shown = [repr(next(text for text in texts if len(cut(text, sign)) > 1))[:60] for sign in signs]
-    words = " and ".join(WORDS[sign] for sign in signs)
+    words = " and ".join(_WORDS[sign] for sign in signs)
     ways = " or ".join(
         f"--label-separator '{ {chr(9): 'tab', chr(10): 'newline'}.get(sign, sign) }'" for sign in signs[:4]
     )

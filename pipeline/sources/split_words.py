@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from os.path import commonprefix
 from pathlib import Path, PurePosixPath
 
 from ..errors import AevlpError
@@ -42,11 +43,7 @@ def pattern_of(paths: Sequence[Path], root: Path, others: Sequence[Path]) -> str
     same = all(PurePosixPath(name).parent == folder for name in names)
     ending = PurePosixPath(names[0]).suffix
     if same:
-        stems = [PurePosixPath(name).name for name in names]
-        prefix = stems[0]
-        while not all(stem.startswith(prefix) for stem in stems):
-            prefix = prefix[:-1]
-        prefix = re.sub(r"\d+$", "", prefix)
+        prefix = re.sub(r"\d+$", "", commonprefix([PurePosixPath(name).name for name in names]))  # noqa: RUF071 - of names, letter by letter
         place = "" if folder == PurePosixPath(".") else f"{folder.as_posix()}/"
         pattern = f"{place}{prefix}*{ending}"
         matched = {path.relative_to(root).as_posix() for path in root.glob(pattern)}

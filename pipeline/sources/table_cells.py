@@ -38,7 +38,9 @@ def cells_of(path: Path, form: TableForm) -> dict[str, list[Any]]:
     count = 0
     for _, record in table.records(lambda error: None):
         for name, value in record.items():
-            found.setdefault(name.strip(), [None] * count).append(value)
+            if (name := name.strip()) not in found:
+                found[name] = [None] * count
+            found[name].append(value)
         count += 1
         for column in found.values():
             if len(column) < count:

@@ -11,7 +11,7 @@ from ..labels.label_words import BLANK, number, word
 from . import columns
 from .columns import Cells
 from .places import are_files, place_of
-from .separators import WORDS, separator_of
+from .separators import between, separator_of
 from .table_cells import cells_of, form_of
 from .understood import Draft, Given
 
@@ -22,8 +22,9 @@ def draft_of_table(files: Mapping[str | None, Path], given: Given) -> Draft:
     Raises AevlpError that names the option by which what can be meant in two ways is settled.
     """
     first = next(iter(files.values()))
-    form = form_of(first, given.keys)
-    cells = _joined([cells_of(path, form_of(path, given.keys)) for path in files.values()])
+    forms = {path: form_of(path, given.keys) for path in files.values()}
+    form = forms[first]
+    cells = _joined([cells_of(path, form) for path, form in forms.items()])
     where = ", ".join(str(path) for path in files.values())
     image = _stated("image_column", cells, given, where)
     image = image or columns.image_column(cells, partial(are_files, first), where)
@@ -85,8 +86,7 @@ def _labels(cells: Cells, taken: set[str], given: Given, where: str) -> tuple[st
     separator = given.keys.get("label_separator") or separator_of(cells[column], given.classes, place)
     if separator is None:
         return f"labels in the column {column}", keys
-    between = WORDS.get(separator, repr(separator))
-    return f"labels in the column {column} with {between} between them", {**keys, "label_separator": separator}
+    return f"labels in the column {column}{between(separator)}", {**keys, "label_separator": separator}
 
 
 def _no_labels(rest: Sequence[str], where: str) -> AevlpError:

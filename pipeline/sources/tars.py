@@ -11,7 +11,7 @@ from ..datasets.json_text import json_value
 from ..datasets.webdataset import IMAGE_EXTENSIONS
 from ..errors import AevlpError, some
 from ..files.tar_files import member, tar_members
-from .separators import WORDS, separator_of
+from .separators import between, separator_of
 from .split_words import by_split, pattern_of
 from .understood import Draft, Given
 
@@ -40,7 +40,7 @@ def draft_of_tars(shards: Sequence[Path], root: Path, given: Given) -> Draft:
         )
         if separator is not None and separator != "\n":
             keys["label_separator"] = separator
-            said += f" with {WORDS.get(separator, repr(separator))} between them"
+            said += between(separator)
     return Draft(
         keys, root, f"{where}: an image and its labels a sample, {said}", "the names of the shards" if splits else None
     )
