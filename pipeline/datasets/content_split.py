@@ -3,21 +3,22 @@
 import hashlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import AevlpError
-from ..files import containers
-from ..files.stamps import file_identity, require_files_own
+from ..files.stamps import content_sha256, file_identity, require_files_own
 from ..labels.splits import SPLITS
 from ..manifest.formats import DatasetSpec
 from .image_table import Listing, Listings
 
 _READERS = 8  # files read at a time
 _WHOLE = 1 << 64
+_HASHES: dict[
+    str, tuple[tuple[int, str], str]
+] = {}  # path -> its identity and hash: a process reads its data set several times
 
 
 def divided(spec: DatasetSpec, root: Path, listings: Listings, shares: dict[str, float]) -> Listings:
@@ -51,19 +52,25 @@ def split_by_content(paths: Sequence[Path], ids: Sequence[str], shares: dict[str
 
 def _place(path: Path, name: str) -> int:
     """Return a number from 0 to 2**64 - 1 that only the image's content decides."""
+    digest = _content_hash(path) or hashlib.sha256(name.encode()).hexdigest()
+    return int(digest[:16], 16)
+
+
+def _content_hash(path: Path) -> str | None:
+    """Return the hash of a file as it is now, None where it is not there or may not be read."""
     identity = file_identity(path)
-    digest = hashlib.sha256(name.encode()).digest() if identity is None else _digest(path, identity, name)
-    return int.from_bytes(digest[:8], "big")
-
-
-@lru_cache(maxsize=1 << 20)  # a process reads its data set several times
-def _digest(path: Path, identity: tuple[int, str], name: str) -> bytes:
+    if identity is None:
+        return None
+    known = _HASHES.get(str(path))
+    if known is not None and known[0] == identity:
+        return known[1]
     try:
-        content = path.read_bytes() if path.is_file() else containers.read_bytes(path)
+        digest = content_sha256(path)
     except OSError as error:
         require_files_own(path, error)
-        return hashlib.sha256(name.encode()).digest()
-    return hashlib.sha256(content).digest()
+        return None
+    _HASHES[str(path)] = identity, digest
+    return digest
 
 
 def _rows(part: Listing, rows: np.ndarray) -> Listing:

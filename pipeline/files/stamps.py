@@ -31,9 +31,20 @@ def stamp_of_identity(identity: tuple[int, str] | None, path: Path | None = None
         return ""
     size, when = identity
     if path is not None:
-        content = path.read_bytes() if path.is_file() else containers.read_bytes(path)
-        when = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        when = f"sha256:{content_sha256(path)}"
     return f"{size} {when}"
+
+
+def content_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes as hexadecimal digits, also of a file inside a container.
+
+    Raises OSError where it cannot be read, AevlpError where its container is damaged or a remote store does not answer.
+    """
+    if isinstance(path, RemotePath) or not path.is_file():
+        content = path.read_bytes() if path.is_file() else containers.read_bytes(path)
+        return hashlib.sha256(content).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def is_hashed(text: str) -> bool:
