@@ -12,7 +12,17 @@ from ..pipeline.files.locations import RemotePath, location
 from ..pipeline.labels.splits import SPLITS
 from ..pipeline.manifest.formats import DatasetSpec
 from ..pipeline.manifest.load import Manifest, checked_manifest, load_manifest
-from ..pipeline.sources import Given, Understood, class_names, content_of, is_name, look, same_entry, write_entry
+from ..pipeline.sources import (
+    Given,
+    Understood,
+    asking,
+    class_names,
+    content_of,
+    is_name,
+    look,
+    same_entry,
+    write_entry,
+)
 from .console import say
 from .source_options import SourceOptions
 
@@ -62,8 +72,9 @@ def find_source(
     path = location(name)
     if (manifest := manifest_of(options)) is not None:
         return Source(_of_manifest(path, manifest, options))
+    with asking(path):
+        there = path.exists()
     known = name in load_manifest(options.manifest)
-    there = path.exists()
     if known and there and options.dataset is None:
         raise AevlpError(f"{name} is a data set of the manifest, and a path here: say --dataset {name}, or ./{name}")
     if known:
@@ -88,8 +99,11 @@ def _listed(name: str, options: SourceOptions) -> DatasetSpec:
 def manifest_of(options: SourceOptions) -> Manifest | None:
     """Return the manifest that SOURCE is, None where it is none; AevlpError where options say of it what stands in it."""
     path = None if options.source is None else location(options.source)
-    if path is None or isinstance(path, RemotePath) or path.suffix.lower() not in MANIFESTS or not path.is_file():
+    if path is None or isinstance(path, RemotePath) or path.suffix.lower() not in MANIFESTS:
         return None
+    with asking(path):
+        if not path.is_file():
+            return None
     if options.manifest:
         raise AevlpError(f"{path} is a manifest, and --manifest names another: pass one of the two")
     _require_nothing_said(str(path), options)

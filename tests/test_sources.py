@@ -1,5 +1,7 @@
 """Looking at a source: what people have is understood without an option, and what can be meant in two ways is asked for."""
 
+import errno
+import hashlib
 import json
 import re
 from collections.abc import Callable
@@ -13,7 +15,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from source_shapes import CLASSES
 
-from aevlp.pipeline.datasets import ImageTable, load_images
+import aevlp
+from aevlp.pipeline.datasets import ImageTable, content_split, load_images
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.manifest.load import load_manifest
 from aevlp.pipeline.sources import Given, Understood, class_names, look, same_entry, write_entry
@@ -140,6 +143,41 @@ def test_shares_of_the_split_can_be_said_and_none(tmp_path: Path) -> None:
     none = look(source, Given(keys={"split_by": None}))
     assert "split_by" not in none.entry
     assert set(loaded(none, tmp_path / "cache").split.tolist()) == {"train"}
+
+
+@pytest.mark.parametrize(
+    "shares",
+    [
+        {"test": 0.2, "train": 0.5, "val": 0.3},
+        {"training": 0.5, "val": 0.2, "test": 0.3},
+        {"Dev": 0.4, "trn": 0.6},
+    ],
+)
+def test_the_split_that_is_said_is_the_one_of_the_manifest(shares: dict[str, float], tmp_path: Path) -> None:
+    found = look(shapes.comma(tmp_path / "pets", shapes.labels()), Given(keys={"split_by": {"content": shares}}))
+    images = loaded(found, tmp_path / "cache")
+    counts = [(name, int(np.sum(images.split == name))) for name in ("train", "val", "test")]
+    said = ", ".join(f"{count} {name}" for name, count in counts if count)
+    assert found.lines[2] == f"{said}: by the hash of each image's content"
+    assert sum(count > 0 for _, count in counts) == len(shares)
+
+
+def test_an_image_that_cannot_be_read_now_is_put_by_its_content_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [write(tmp_path / f"{n}.png", bytes([n]) * 9) for n in range(40)]
+    names, shares = [path.name for path in paths], {"train": 0.5, "test": 0.5}
+    with monkeypatch.context() as patch:
+        patch.setattr(content_split, "content_sha256", _denied)
+        by_name = content_split.split_by_content(paths, names, shares)
+    now = content_split.split_by_content(paths, names, shares)
+    halves = [int.from_bytes(hashlib.sha256(path.read_bytes()).digest()[:8], "big") < 1 << 63 for path in paths]
+    assert now.tolist() == ["train" if first else "test" for first in halves]
+    assert now.tolist() != by_name.tolist()
+
+
+def _denied(path: Path) -> str:
+    raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
 
 # --- separators
@@ -272,6 +310,70 @@ def test_what_is_no_source_is_refused_by_what_it_is(kind: str, tmp_path: Path) -
     text = refused(source)
     assert "expected" in text and ("SOURCE" in text or "no such file" in text)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "a" * 300 + ".csv", "a" * 300 + ".yaml", "b/" + "a" * 300])
+def test_a_name_that_no_file_can_have_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / "b").mkdir()
+    for ask in (look, aevlp.run):
+        with pytest.raises(AevlpError, match="cannot be read: File name too long") as caught:
+            ask(tmp_path / name)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_may_not_be_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, opened = shapes.comma(tmp_path / "pets", shapes.labels()), Path.open
+    monkeypatch.setattr(
+        Path, "open", lambda path, *how, **more: _denied(path) if path == source else opened(path, *how, **more)
+    )
+    assert refused(source).startswith(f"{source}: cannot be read: Permission denied")
+
+
+WRONG_KINDS: list[tuple[str, Any]] = [
+    ("format", 3), ("image_column", 3), ("label_column", ["a"]), ("label_columns", 3), ("label_columns", [1]), ("columns", 3),
+    ("columns", "image"), ("delimiter", 3), ("delimiter", "ab"), ("encoding", 5), ("encoding", "nope"), ("encoding", "base64"),
+    ("label_extension", 3), ("label_key", ["a"]), ("label_separator", ["a"]), ("label_separator", ""), ("split_column", 3),
+    ("split_by", 3), ("split_by", {}), ("split_by", {"content": {}}), ("split_by", {"content": {"train": "half"}}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("key", "value"), WRONG_KINDS)
+def test_a_key_of_a_wrong_kind_is_refused_by_name(key: str, value: Any, tmp_path: Path) -> None:
+    given = shapes.labels()
+    for shape in ("comma", "tars", "coco", "hugging_face"):
+        text = refused(shapes.LABELLED[shape](tmp_path / shape, given), Given(keys={key: value}))
+        assert text.startswith(key) and f"--key '{key}: …'" in text
+
+
+def test_the_word_for_a_delimiter_is_read_as_in_a_manifest(tmp_path: Path) -> None:
+    source = with_table(tmp_path / "t", rows(["cat", "dog", "fish"] * 10).replace(",", "\t"))
+    found = look(source, Given(keys={"delimiter": "tab"}))
+    assert found.entry["delimiter"] == "\t" and len(loaded(found, tmp_path / "cache")) == 30
+
+
+@pytest.mark.parametrize("cut", [0, 20, -1])
+def test_damaged_annotations_are_not_passed_over(cut: int, tmp_path: Path) -> None:
+    source = shapes.coco(tmp_path / "pets", shapes.labels())
+    source.write_bytes(source.read_bytes()[:cut])
+    text = refused(tmp_path / "pets", Given(CLASSES))
+    assert str(source) in text and "--key 'format: images'" in text
+    assert look(tmp_path / "pets", Given(CLASSES, {"format": "images"})).entry["format"] == "images"
+
+
+@pytest.mark.parametrize("odd", [{"image_id": 0}, {"image_id": 0, "category_id": [1]}, 3])
+def test_annotations_of_another_form_are_not_passed_over(odd: Any, tmp_path: Path) -> None:
+    source = shapes.coco(tmp_path / "pets", shapes.labels())
+    content = json.loads(source.read_text())
+    content["annotations"].append(odd)
+    source.write_text(json.dumps(content))
+    assert "not of the form of a COCO annotation file" in refused(tmp_path / "pets", Given(CLASSES))
+
+
+@pytest.mark.parametrize("other", ["{}", "[1, 2]", '{"images": "photos"}', '{"exposure": 0.01}', '"a"'])
+def test_json_of_another_kind_is_passed_over(other: str, tmp_path: Path) -> None:
+    folder = shapes.pictures(tmp_path / "pets", shapes.labels())
+    write(folder / "camera.json", other)
+    assert look(folder, Given(CLASSES)).entry["format"] == "images"
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -431,7 +533,7 @@ def test_a_manifest_that_was_edited_is_not_written_over(tmp_path: Path) -> None:
     source = shapes.comma(tmp_path / "pets", shapes.labels())
     found, path = look(source), tmp_path / "cache" / "mine.yaml"
     write_entry(found, path)
-    assert same_entry(found, path)
+    assert same_entry(found, path) and f"understood of {source}. " in path.read_text()
     edited = path.read_text().replace("title: mine", "title: My pets")
     path.write_text(edited)
     with pytest.raises(AevlpError, match=r"says otherwise .title: My pets, now mine.: pass it as SOURCE"):

@@ -21,6 +21,10 @@ _SIDES = (("width", "height"), ("w", "h"))
 _CORNERS = (("xmin", "xmax", "ymin", "ymax"), ("x1", "x2", "y1", "y2"))
 
 
+class OtherJson(AevlpError):
+    """A whole JSON file that is none of COCO's: it has no list of images or annotations."""
+
+
 class Category(msgspec.Struct, gc=False):
     id: Id
     name: str
@@ -57,7 +61,7 @@ _READ |= {*Annotation.__struct_fields__, *(side for sides in (*_SIDES, *_CORNERS
 def parsed(path: Path) -> AnnotationFile:
     """Return what an annotation file says; memory is that of its bytes and of the fields that are kept.
 
-    Raises AevlpError for a file that is missing, cut short or of another form.
+    Raises AevlpError for a file that is missing, cut short or of another form; of these OtherJson for a whole one of other JSON.
     """
     try:
         try:
@@ -73,12 +77,13 @@ def parsed(path: Path) -> AnnotationFile:
                 ) from error
             found = msgspec.convert(content, AnnotationFile)
         if not found.categories and found.images is None and found.annotations is None:
-            raise AevlpError(f"{path} is no COCO annotation file: it has no `images`, `annotations` and `categories`")
+            raise OtherJson(f"{path} is no COCO annotation file: it has no `images`, `annotations` and `categories`")
         return found
     except msgspec.ValidationError as error:
         several = "`array` - at" in str(error) and str(error).endswith(".category_id`")
         advice = "; write an annotation for each of its categories" if several else ""
-        raise AevlpError(f"{path} is not of the form of a COCO annotation file: {error}{advice}") from error
+        kind = AevlpError if _has_records(path) else OtherJson
+        raise kind(f"{path} is not of the form of a COCO annotation file: {error}{advice}") from error
     except ValueError as error:  # mmap's word for an empty file
         raise AevlpError(f"{path} is empty, expected a COCO annotation file") from error
     except OSError as error:
@@ -104,6 +109,11 @@ def _as_python_does(path: Path) -> Any:
         return json.loads(path.read_bytes(), object_hook=lambda record: {k: record[k] for k in record.keys() & _READ})
     except (ValueError, RecursionError):
         return None
+
+
+def _has_records(path: Path) -> bool:
+    content = _as_python_does(path)
+    return isinstance(content, dict) and any(isinstance(content.get(key), list) for key in ("images", "annotations"))
 
 
 def id_text(given: Id | None) -> str | None:

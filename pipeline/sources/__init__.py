@@ -4,9 +4,9 @@ Nothing is written here, and no label is guessed: what can be meant in two ways 
 """
 
 from .class_names import class_names
-from .look import look
+from .look import asking, look
 from .naming import is_name
 from .understood import Given, Understood
 from .written import content_of, same_entry, write_entry
 
-__all__ = ["Given", "Understood", "class_names", "content_of", "is_name", "look", "same_entry", "write_entry"]
+__all__ = ["Given", "Understood", "asking", "class_names", "content_of", "is_name", "look", "same_entry", "write_entry"]

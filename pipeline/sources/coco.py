@@ -9,14 +9,16 @@ from .places import place_of
 from .understood import Draft, Given
 
 
-def draft_of_coco(files: Mapping[str | None, Path], given: Given) -> Draft:
+def draft_of_coco(
+    files: Mapping[str | None, Path], given: Given, contents: Mapping[Path, AnnotationFile] | None = None
+) -> Draft:
     """Return what annotation files are understood as. files: one, under None, or one for each split.
 
-    Raises AevlpError for a file that is no such file, or has no images or annotations.
+    contents: of files that were parsed already. Raises AevlpError for a file that is no such file, or has no images.
     """
     roots, images = set(), {}
     for split, path in files.items():
-        content = _parsed(path)
+        content = (contents or {}).get(path) or _parsed(path)
         if not content.images:
             raise AevlpError(
                 f"{path}: a JSON file without a list of images, expected COCO-style annotations: write a table as .jsonl, an "

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from ..datasets.coco_file import parsed
+from ..datasets.coco_file import AnnotationFile, OtherJson, parsed
 from ..errors import AevlpError, some
 from ..files.file_reading import is_systems
 from ..labels.splits import split_of
@@ -79,9 +79,10 @@ def _shapes(folder: Path, files: Sequence[Path], given: Given) -> dict[tuple[str
         tables = [*tables, *columns]
     if tables:
         shapes["table", _few(tables)] = lambda: draft_of_table(_grouped(tables, folder), given)
-    coco = [path for path in files if path.suffix.lower() == ".json" and _is_coco(path)]
-    if coco:
-        shapes["coco_json", _few(coco)] = lambda: draft_of_coco(_grouped(coco, folder), given)
+    if given.keys.get("format", "coco_json") == "coco_json":
+        coco = _of_coco([path for path in files if path.suffix.lower() == ".json"])
+        if coco:
+            shapes["coco_json", _few(list(coco))] = lambda: draft_of_coco(_grouped(list(coco), folder), given, coco)
     return shapes
 
 
@@ -95,11 +96,21 @@ def _grouped(files: Sequence[Path], folder: Path) -> Mapping[str | None, Path]:
     return {split: paths[0] for split, paths in splits.items()}
 
 
-def _is_coco(path: Path) -> bool:
-    try:
-        return bool(parsed(path).images)
-    except AevlpError:  # another kind of JSON, such as a camera's settings
-        return False
+def _of_coco(files: Sequence[Path]) -> dict[Path, AnnotationFile]:
+    """Return what is in the files that are annotations; AevlpError for a damaged file, which may be one."""
+    found: dict[Path, AnnotationFile] = {}
+    for path in files:
+        try:
+            content = parsed(path)
+        except OtherJson:  # such as a camera's settings
+            continue
+        except AevlpError as error:
+            raise AevlpError(
+                f"{error}, or move it away; or say --key 'format: images', or the format of the others, to take no notice of it"
+            ) from error
+        if content.images or content.annotations:
+            found[path] = content
+    return found
 
 
 def _few(files: Sequence[Path]) -> str:

@@ -1,5 +1,7 @@
 """A source -> what it is understood as, or why it is none."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ..datasets import DataError
@@ -13,6 +15,7 @@ from .folders import TABLES, draft_of_folder
 from .huggingface import draft_of_files, holds_images
 from .naming import name_of
 from .reading import read
+from .stated_keys import checked_given
 from .tables import draft_of_table
 from .tars import draft_of_tars
 from .understood import Draft, Given, Understood, with_options
@@ -39,14 +42,28 @@ def look(
     rows and images that are missing are passed over, for a check that lists them. Raises AevlpError, in one line
     that names the option which settles it, for what is no source, for what can be meant in two ways, and for faulty labels.
     """
-    given, path = given or Given(), location(source)
+    path = location(source)
     try:
-        draft = _draft(path, given)
-        return read(name or name_of(path), draft, given, forgiving)
+        given = checked_given(given or Given())
+        with asking(path):
+            return read(path, name or name_of(path), _draft(path, given), given, forgiving)
     except DataError as error:
         raise with_options(AevlpError(str(error))) from error
     except AevlpError as error:
         raise with_options(error) from error
+
+
+@contextmanager
+def asking(path: Path) -> Iterator[None]:
+    """Raise AevlpError, in one line, where the system does not give a source, or say whether it is there."""
+    try:
+        yield
+    except OSError as error:
+        file = "" if error.filename is None or str(error.filename) == str(path) else f", {error.filename}"
+        raise AevlpError(
+            f"{path}: cannot be read{file}: {error.strerror or error}; expected a SOURCE that can be read: mend that, or pass "
+            f"another"
+        ) from error
 
 
 def _draft(path: Path, given: Given) -> Draft:

@@ -14,6 +14,7 @@ from ..labels.codes import POSITIVE
 from ..labels.splits import SPLITS
 from ..manifest.formats import DatasetSpec
 from ..manifest.load import checked_manifest
+from ..manifest.sections import SplitBy
 from .understood import Draft, Given, Understood
 
 SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
@@ -21,40 +22,39 @@ SHOWN = 5  # classes that are named
 FEWEST = 3  # images: two to train on and one to validate by
 
 
-def read(name: str, draft: Draft, given: Given, forgiving: bool = False) -> Understood:
+def read(source: Path, name: str, draft: Draft, given: Given, forgiving: bool = False) -> Understood:
     """Return what a source is understood as, its labels read and its files there; a split made where nobody gave one.
 
     Raises AevlpError for faulty labels, fewer than two classes or three images, a class of `given` that no image has, and a part
     of the split that would be empty.
     """
     entry: dict[str, Any] = {"title": name, **draft.entry, **given.keys}
-    entry.pop("split_by", None)
     if given.classes is not None:
         entry["classes"] = list(given.classes)
+    asked = _spec(name, entry, draft.root).split_by
+    entry.pop("split_by", None)
     spec = _spec(name, entry, draft.root)
     images = _images(spec, draft.root, forgiving)
     _require_sane(draft, images, given)
     missing = [] if forgiving else _missing(spec, images)
-    shares = _shares(draft, images, given)
+    shares = _shares(draft, images, given, asked)
     split, said = images.split, draft.splits
     if shares is not None:
         entry["split_by"] = {"content": shares}
-        _spec(name, entry, draft.root)  # of which a person may have said what is no share
         split, said = (
             split_by_content(images.paths.tolist(), images.ids.tolist(), shares),
             "the hash of each image's content",
         )
         _require_parts(draft.root, split, shares)
     lines = (f"{name}: {draft.what}", _labels_line(draft, images), _split_line(split, said, draft))
-    return Understood(name, entry, draft.root, (*lines, *missing))
+    return Understood(source, name, entry, draft.root, (*lines, *missing))
 
 
-def _shares(draft: Draft, images: ImageTable, given: Given) -> dict[str, float] | None:
+def _shares(draft: Draft, images: ImageTable, given: Given, asked: SplitBy | None) -> dict[str, float] | None:
     """Return the shares of the splits that are to be made, None where there are splits or none is wanted."""
-    asked = given.keys.get("split_by")
     if asked is not None:
         _require_no_split(draft, images)
-        return dict(asked["content"])
+        return asked.content
     made = not given.says("split_by") and draft.labelled and draft.splits is None
     return dict(SHARES) if made and set(images.split.tolist()) == {"train"} else None
 

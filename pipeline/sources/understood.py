@@ -51,8 +51,12 @@ class Draft:
 
 @dataclass(frozen=True)
 class Understood:
-    """name: of the data set. entry: its entry in a manifest, without `root`. root: its folder. lines: what is said of it."""
+    """source: what was looked at. name: of the data set. entry: its entry in a manifest, without `root`. root: its folder.
 
+    lines: what is said of it.
+    """
+
+    source: Path
     name: str
     entry: dict[str, Any]
     root: Path

@@ -48,7 +48,7 @@ def write_entry(found: Understood, path: Path) -> None:
     )
     said = "".join(f"# {line}\n" for line in found.lines)
     with replacing(path) as temporary:
-        temporary.write_text(_HEAD.format(source=found.root, path=path) + said + text, encoding="utf-8")
+        temporary.write_text(_HEAD.format(source=found.source, path=path) + said + text, encoding="utf-8")
 
 
 def _root(root: Path, path: Path) -> str:
