@@ -169,7 +169,7 @@ def test_other_settings_are_an_error_that_names_the_first(tmp_path: Path, change
     store, file, _ = published(tmp_path)
     with pytest.raises(AevlpError) as raised:
         a_store(tmp_path, **changed)
-    assert f"(this run has {said}" in str(raised.value) and "--restart" in str(raised.value)
+    assert f"(this run has {said}" in str(raised.value) and f"delete {store.folder}" in str(raised.value)
     assert file.exists() and store.read(store.shards[0]) is not None
     a_store(tmp_path)
 
@@ -178,7 +178,7 @@ def test_other_settings_are_an_error_that_names_the_first(tmp_path: Path, change
 def test_damaged_settings_are_one_clear_line(tmp_path: Path, content: bytes) -> None:
     store, file, _ = published(tmp_path)
     (store.folder / "settings.json").write_bytes(content)
-    with pytest.raises(AevlpError, match=r"voc\.h5\.parts.*--restart"):
+    with pytest.raises(AevlpError, match=r"voc\.h5\.parts.*delete .*voc\.h5\.parts to start anew"):
         a_store(tmp_path)
     assert file.exists()
 
