@@ -324,12 +324,18 @@ def test_an_empty_list_of_annotations_says_that_nothing_is_there(tmp_path: Path)
     assert label_lists(images)["test-1.jpg"] == []
 
 
-@pytest.mark.parametrize("splits", [("train",), ("train", "test"), ("test",)])
-def test_without_any_label_to_train_on_it_is_refused(tmp_path: Path, splits: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("splits", "said"),
+    [
+        (("train",), "no list `annotations`, so no label of a training"),
+        (("train", "test"), "no list `annotations`, so no label of a training"),
+        (("test",), "no list of annotations in"),
+    ],
+)
+def test_without_any_label_to_train_on_it_is_refused(tmp_path: Path, splits: tuple[str, ...], said: str) -> None:
     for split in splits:
         write(tmp_path / f"{split}.json", [CAT], None)
-    found = refused(spec(*splits), tmp_path)
-    assert "no list `annotations`, so no label of a training" in found or "no list of annotations in" in found
+    assert said in refused(spec(*splits), tmp_path)
 
 
 # Names of files

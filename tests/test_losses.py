@@ -671,9 +671,16 @@ def test_a_constant_of_gr_out_of_range_is_a_mistake(constant: dict[str, Any]) ->
 
 
 @pytest.mark.parametrize("name", ["gpr", "gr"])
-@pytest.mark.parametrize("schedule", [{"beta": (0, 1)}, {"alpha": (0, 1, 2)}, {"linear_init": -1}])
-def test_an_unusable_schedule_is_a_mistake_at_once(name: str, schedule: dict[str, Any]) -> None:
-    with pytest.raises(AevlpError):
+@pytest.mark.parametrize(
+    ("schedule", "said"),
+    [
+        ({"beta": (0, 1)}, "beta and alpha take four numbers each, found 2 and 4"),
+        ({"alpha": (0, 1, 2)}, r"alpha of loss gp?r must be four numbers, .*, found \(0, 1, 2\)"),
+        ({"linear_init": -1}, "linear_init must be at least 0 .*, found -1"),
+    ],
+)
+def test_an_unusable_schedule_is_a_mistake_at_once(name: str, schedule: dict[str, Any], said: str) -> None:
+    with pytest.raises(AevlpError, match=f"^{said}$"):
         create_loss(name, 7, **schedule)
 
 

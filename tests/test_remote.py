@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -227,7 +228,9 @@ def test_a_pattern_matches_as_pathlib_has_it(local: Path, memory: RemotePath, pa
 
 @pytest.mark.parametrize("pattern", ["", "a**"])
 def test_what_pathlib_takes_for_no_pattern_is_none(memory: RemotePath, pattern: str) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="pattern"):
+        list(Path("a").glob(pattern))
+    with pytest.raises(ValueError, match=f"^unacceptable pattern: {re.escape(repr(pattern))}$"):
         list(memory.glob(pattern))
 
 

@@ -204,20 +204,22 @@ def test_images_that_are_missing_stop_the_command(here: Path, capsys: pytest.Cap
 
 
 @pytest.mark.parametrize(
-    ("given", "code"),
+    ("given", "code", "said"),
     [
-        (["blocks2"], 1),
-        (["voc", "--losses", "an,gpt"], 1),
-        (["voc", "--compat", "both"], 2),
-        (["scenes", "--losses", ","], 2),
-        ([], 2),
+        (["blocks2"], 1, "unknown data set 'blocks2': known are voc, "),
+        (["voc", "--losses", "an,gpt"], 1, "unknown loss 'gpt': known are gpr, "),
+        (["voc", "--compat", "both"], 2, "Invalid value for '--compat'"),
+        (["scenes", "--losses", ","], 2, "at least one name is needed"),
+        ([], 2, "Missing argument 'DATASET'"),
     ],
 )
-def test_mistakes(given: list[str], code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+def test_mistakes(
+    given: list[str], code: int, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert call("reproduce", *given) == code
     error = capsys.readouterr().err
-    assert "Traceback" not in error and (code == 2 or error.count("\n") == 1)
+    assert said in error and "Traceback" not in error and (code == 2 or error.count("\n") == 1)
 
 
 def test_an_unfinished_run_has_no_test_logits(run_path: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -253,7 +254,7 @@ def test_a_shard_that_cannot_be_trusted_is_not_read_at_all(tmp_path: Path, name:
     write_shard(tmp_path / "a.tar", {"1.jpg": b"x", "1.json": '["a"]', name: b"x"})
     found = refuse(tmp_path)
     assert "a.tar" in found and repr(name) in found
-    with pytest.raises(AevlpError):
+    with pytest.raises(AevlpError, match=rf"a\.tar.*{re.escape(repr(name))}"):
         reported(tmp_path)
 
 
