@@ -825,7 +825,7 @@ def test_a_file_that_may_not_be_read_is_a_row(blocks: Path, place: Path, monkeyp
 @pytest.mark.parametrize(
     "error, said",
     [
-        (torch.OutOfMemoryError("CUDA out of memory."), "lower --batch-size 16 with --restart"),
+        (torch.OutOfMemoryError("CUDA out of memory."), "delete the parts and lower --batch-size 16, for all"),
         (MemoryError(), "memory is full: run the same command again with fewer --workers"),
     ],
 )
