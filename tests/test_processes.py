@@ -17,7 +17,8 @@ from aevlp.pipeline.score_cache.unfinished import parts_folder
 
 HARNESS = Path(__file__).parents[1] / "benchmarks" / "kill_stage_one.py"
 SHARDS = 8  # of two images
-# Stage one in as many processes as the first argument says, or in this one if torchrun started it; notes what is scored.
+# Stage one in as many processes as the first argument says, or in this one if torchrun started it; notes what is scored. Those
+# that torchrun started score nothing before all of them have begun, so that none is done before another has started.
 SCRIPT = """
 import os, sys, time
 import open_clip  # once, for the processes that are forked
@@ -31,6 +32,8 @@ rows = Scorer.rows
 
 def noted(self, images, batch, stamps, begun):
     os.write(log, f"{os.getpid()} {batch.rows[0]} {batch.rows[-1]}\\n".encode())
+    while processes == "0" and len({line.split()[0] for line in open(scored)}) < int(os.environ.get("WORLD_SIZE", 1)):
+        time.sleep(0.01)
     time.sleep(float(seconds))
     return rows(self, images, batch, stamps, begun)
 
@@ -115,7 +118,7 @@ def output_of(process: subprocess.Popen[str]) -> str:
 )
 def test_torchrun_shares_the_work_and_one_process_speaks(work: Work, expected: dict, processes: int) -> None:
     launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
-    printed = output_of(work.start(*launcher, seconds=0.3))
+    printed = output_of(work.start(*launcher))
     assert harness().content_of(work.cache) == expected
     assert work.counts() == Counter(range(16))
     assert len({pid for pid, _, _ in work.scored()}) == processes
