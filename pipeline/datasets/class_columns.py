@@ -9,7 +9,7 @@ import numpy as np
 from ..errors import AevlpError, some, unknown_name
 from ..labels.label_words import NOTHING, as_yaml
 from ..manifest.formats import TableSpec
-from .class_list_check import doubts, key_of
+from .class_list_check import alike_in_case, doubts, key_of, numerals
 from .column_words import LABELS, NO_CLASS
 from .faults import DataError, Report
 from .image_rows import Labels, Row
@@ -32,6 +32,9 @@ class ClassColumns:
         self.known = _stated(spec, record, classes, where)
         rest = [name for name in record if name not in (spec.image_column, spec.split_column)]
         self.columns = self.known or tuple(rest)
+        self._odd: dict[
+            str, tuple[str, Any]
+        ] = {}  # of a column: where a value first says nothing of a class, and the value
 
     def take(self, record: Mapping[str, Any], where: str) -> bytes:
         """Return the values of a record, a byte for each of `columns`; DataError for one that says nothing of its class."""
@@ -40,6 +43,8 @@ class ClassColumns:
             number = self.presence.number(record[column])
             if number is None and self.known:
                 raise self.presence.refused(record[column], f"{where}: the column {column}")
+            if number is None:
+                self._odd.setdefault(column, (where, record[column]))
             numbers.append(_OTHER if number is None else number)
         return bytes(numbers)
 
@@ -81,6 +86,10 @@ class ClassColumns:
             (fit if certain and not (column == _OTHER).any() else others).append(name)
         if not fit:
             raise no_labels(self.spec, self.columns, self.where)
+        for name in others:
+            odd = int((values[:, self.columns.index(name)] == _OTHER).sum())
+            if 0 < odd < len(rows) / 2 and key_of(name) not in NO_CLASS:
+                raise self._nearly(name, odd, len(rows), [known for known in self.columns if known in (*fit, name)])
         if others or len(fit) == 1:
             more = f", and {some(others, 6)} hold something else" if others else ""
             meant = _labels_by_name(self.spec, self.columns) or (fit if len(fit) == 1 else [])
@@ -97,9 +106,43 @@ class ClassColumns:
                 f"or list it there too"
             )
             report(DataError("doubtful class", text))
-        for line in doubts([fit], self.spec.label_separator):
-            report(DataError("doubtful class", f"{place}: {line.replace('`classes`', '`label_columns`')}"))
+        for line in _doubts_of(fit, self.spec.label_separator):
+            report(DataError("doubtful class", f"{place}: {line}"))
         return tuple(fit)
+
+    def _nearly(self, name: str, odd: int, rows: int, classes: list[str]) -> AevlpError:
+        """Return the error for a column that is one of a class but for few values. classes: with it, those that may be."""
+        where, value = self._odd[name]
+        more = f", and {odd - 1:,} more rows something else" if odd > 1 else ""
+        rest = [known for known in classes if known != name]
+        without = (
+            f"; or, where {name} is no class, say which are as `label_columns: {as_yaml(rest[:12])}`" if rest else ""
+        )
+        return AevlpError(
+            f"{where}: the column {name} holds {str(value)[:60]!r}{more}, expected present (1), absent (0) or not known, as in "
+            f"{rows - odd:,} of {rows:,} rows: correct it{self.presence.example(value)}{without}"
+        )
+
+
+def _doubts_of(columns: Sequence[str], separator: str) -> list[str]:
+    """Return what is strange about the names of columns that are of classes, a line each that names the manifest's key."""
+    lines = []
+    if alike := alike_in_case(columns):
+        twice = {name for group in alike for name in group[1:]}
+        kept = as_yaml([name for name in columns if name not in twice][:12])
+        lines.append(
+            f"the columns {' and '.join(map(repr, alike[0]))} differ only in case, and may be one class: rename one, or leave "
+            f"one out, such as `label_columns: {kept}`"
+        )
+        columns = [name for name in columns if name not in twice]
+    if numbers := numerals(columns):
+        lines.append(
+            f"columns that are numbers: {some(list(map(repr, numbers)), 4)}: names are needed for the prompts: rename the "
+            f"columns, or say `label_columns: {as_yaml(columns[:12])}` and what each is, as `natural_names: "
+            f'{{"{numbers[0]}": cat, …}}`'
+        )
+        columns = [name for name in columns if name not in numbers]
+    return lines + [line.replace("`classes`", "`label_columns`") for line in doubts([columns], separator)]
 
 
 def no_labels(spec: TableSpec, columns: Iterable[str], where: str) -> AevlpError:

@@ -14,18 +14,23 @@ _SYNTAX = re.compile(r"""[\[\]{}]|^["'(]|["']$|["']\s*[:,]|[:=]\s*(-?[\d.]+|true
 _LISTED = "if these are the names, list them under `classes`"
 
 
-def doubts(rows: Sequence[Sequence[str]], separator: str | None, from_text: frozenset[str] = frozenset()) -> list[str]:
+def doubts(
+    rows: Sequence[Sequence[str]],
+    separator: str | None,
+    from_text: frozenset[str] = frozenset(),
+    places: Sequence[str] = (),
+) -> list[str]:
     """Return what is strange about the names in rows, a line each that names the manifest's key; [] where nothing is.
 
     rows: the labels of each image. separator: what the labels of a text are cut at, None where each text is one label.
-    from_text: the names that were cut out of a text, at a separator that nobody named.
+    from_text: the names that were cut out of a text, at a separator that nobody named. places: of rows, in words.
     """
     used = Counter(name for row in rows for name in dict.fromkeys(row))
     names = sorted(used)
     if syntax := _syntax(names):  # what else is strange follows from it
         return [syntax]
     found = [
-        _separators(names, rows, separator, from_text),
+        _separators(names, rows, separator, from_text, places),
         _numerals(names),
         _one_a_row(used, rows, separator),
         _alike(names),
@@ -80,7 +85,11 @@ def _syntax(names: list[str]) -> str | None:
 
 
 def _separators(
-    names: list[str], rows: Sequence[Sequence[str]], separator: str | None, from_text: frozenset[str]
+    names: list[str],
+    rows: Sequence[Sequence[str]],
+    separator: str | None,
+    from_text: frozenset[str],
+    places: Sequence[str],
 ) -> str | None:
     for other in SEPARATORS:
         pieces = {name: parts for name in names if other in name and len(parts := cut(name, other)) > 1}
@@ -93,6 +102,12 @@ def _separators(
                 return f"classes made of others: {_shown(odd)}: expected one label in a row: give each a row; {_LISTED}"
             continue
         odd = [n for n, parts in pieces.items() if n in certain or any(p in alone or parted[p] > 1 for p in parts)]
+        if odd and any(len(row) > 1 for row in rows):
+            first = next((place for row, place in zip(rows, places, strict=False) if odd[0] in row), "")
+            return (
+                f"classes made of others: {_shown(odd)}{first and f', first in {first}'}: other labels have {separator!r} "
+                f"between them, expected that throughout: write these so; {_LISTED}"
+            )
         if odd:
             return f"classes made of others: {_shown(odd)}: did you mean {suggested(other)}? Or {_LISTED}"
     if separator is not None and separator.strip() and all(len(row) < 2 for row in rows):
@@ -111,9 +126,21 @@ def _blanks(names: list[str]) -> str | None:
     return None
 
 
+def numerals(names: Sequence[str]) -> list[str]:
+    """Return those of some names that are numbers, and so say nothing of what an image shows."""
+    return [name for name in names if any(map(str.isdigit, name)) and not any(map(str.isalpha, name))]
+
+
+def alike_in_case(names: Sequence[str]) -> list[list[str]]:
+    """Return the groups of names that differ only in case, each in the order of the names."""
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    for name in names:
+        groups[name.casefold()].append(name)
+    return [group for group in groups.values() if len(group) > 1]
+
+
 def _numerals(names: list[str]) -> str | None:
-    odd = [name for name in names if any(map(str.isdigit, name)) and not any(map(str.isalpha, name))]
-    if odd:
+    if odd := numerals(names):
         return f"classes that are numbers: {_shown(odd)}: names are needed for the prompts: list them under `classes`"
     return None
 
@@ -141,6 +168,9 @@ def _alike(names: list[str]) -> str | None:
         for plural in (f"{key}s", f"{key}es", f"{key[:-1]}ies" if key.endswith("y") else ""):
             if len(key) > 2 and plural in groups:
                 groups[key] += groups.pop(plural)
-    if odd := [" and ".join(map(repr, group)) for group in groups.values() if len(group) > 1]:
-        return f"classes that may be one: {some(odd, 4)}: write each class in one way; {_LISTED}"
-    return None
+    odd = [group for group in groups.values() if len(group) > 1]
+    if not odd:
+        return None
+    shown = some([" and ".join(map(repr, group)) for group in odd], 4)
+    in_case = all(len({name.casefold() for name in group}) == 1 for group in odd)  # no prompt can tell these apart
+    return f"classes that may be one: {shown}: write each class in one way{'' if in_case else f'; {_LISTED}'}"

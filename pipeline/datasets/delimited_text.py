@@ -85,7 +85,7 @@ class DelimitedText:
         if len(cells) == count == len(self.columns):
             return dict(zip(header, cells, strict=True))
         if any(cells[count:]) or any(header[len(cells) :]):
-            raise DataError("bad row", f"{self.path}, {where}: expected {count} fields as in the header")
+            raise DataError("bad row", f"{self.path}, {where}: {self._of_another_width(cells)}")
         for column, cell in enumerate(cells[:count]):
             if cell and not header[column] and column:  # the first may hold row numbers, as pandas writes them
                 raise DataError(
@@ -93,6 +93,20 @@ class DelimitedText:
                     f"{self.path}, {where}: column {column + 1} holds {cell[:60]!r}, and the header has no name for it",
                 )
         return {name: cell for name, cell in zip(header, cells, strict=False) if name}
+
+    def _of_another_width(self, cells: list[str]) -> str:
+        """Return what is wrong with a row of too many cells or too few: often another sign stands between them."""
+        count, own = len(self._header), self._delimiter
+        sign = DELIMITERS.get(own, repr(own))
+        row = own.join(cells)
+        expected = f"expected {count} fields as in the header, with {sign} between them, found"
+        for other, words in DELIMITERS.items():
+            if other != own and count > 1 and len(next(csv.reader([row], delimiter=other))) == count:
+                return (
+                    f"{expected} {row[:60]!r}, which has {count} with {words}: write the row with {sign}, as `delimiter` is one "
+                    f"for the whole table"
+                )
+        return f"{expected} {len(cells)} in {row[:60]!r}: write {count}, with quotes around a cell that holds {sign}"
 
     def _rows(self, delimiter: str, head: bool = False) -> Iterator[tuple[int, list[str]]]:
         """Yield each row that is not blank, its cells stripped, with the number of its last line; head: of the first alone."""

@@ -54,7 +54,8 @@ def names_of(
     if column.classes is None:
         said = "label_separator" in keys.model_fields_set
         texts = frozenset(n for cell, of in found.items() for n in of.names if not (said or cell.listed))
-        for line in doubts([found[cell].names for cell in cells], None if one_each else keys.label_separator, texts):
+        rows, at = [found[cell].names for cell in cells], [where.rpartition(", ")[2] for where, _ in places]
+        for line in doubts(rows, None if one_each else keys.label_separator, texts, at):
             report(DataError("doubtful class", f"{column.place}: {line}"))
     return [None if found[cell].faulty else found[cell].names for cell in cells]
 
@@ -140,7 +141,10 @@ class _Reader:
         elif 0 <= value < len(self.classes):
             found.names.append(self.classes[int(value)])
         else:
-            text = f"unknown class number {int(value)}: known are 0 to {len(self.classes) - 1}"
+            text = (
+                f"unknown class number {int(value)}: known are 0 to {len(self.classes) - 1}, expected a name for each number, in "
+                f"order, under `classes`"
+            )
             found.faults.append(("unknown class", text))
 
     def _insist_on_one_cut(self, cell: Cell, where: str) -> None:
@@ -192,9 +196,16 @@ def _report_columns(
         ]
         if wrong:
             where, image = places[wrong[0][1]]
+            own = keys.label_separator
+            mixed = any(len(cell.items) > 1 and not cell.listed for cell in found)
+            settle = (
+                f"write them with {own!r} between labels, as others are"
+                if mixed
+                else f"did you mean {suggested(separator)}?"
+            )
             text = (
                 f"{where}: unknown class {wrong[0][0]!r}, which is made of listed ones, as are {len(wrong):,} unknown names: "
-                f"did you mean {suggested(separator)}?"
+                f"{settle}"
             )
             report(DataError("unknown class", text, image))
             return

@@ -7,7 +7,7 @@ import numpy as np
 
 from ..errors import AevlpError, some
 from ..labels.codes import NEGATIVE, POSITIVE, UNKNOWN
-from ..labels.label_words import ABSENT, BLANK, MEANING, PRESENT, word
+from ..labels.label_words import ABSENT, BLANK, MEANING, PRESENT, as_yaml, word
 from ..manifest.label_keys import LabelKeys
 from .faults import DataError, Remark, counted
 
@@ -79,8 +79,17 @@ class Presence:
         expected = "present (1), absent (0) or not known"
         if self._keys.label_values:
             expected = f"one of those under `label_values` ({some(list(self._keys.label_values), 12)})"
-        example = "" if self._keys.label_values else ", and what each value stands for under `label_values`"
-        return DataError("bad row", f"{place} holds {str(value)[:60]!r}, expected {expected}{example}")
+        return DataError(
+            "bad row", f"{place} holds {str(value)[:60]!r}, expected {expected}: correct it{self.example(value)}"
+        )
+
+    def example(self, odd: Any) -> str:
+        """Return the words that advise to say what values stand for, an odd one with them; "" where it cannot be said."""
+        if not isinstance(odd, str | int | float | Decimal) or len(text := word(odd)) > 60:
+            return ""
+        known = {known: self._meaning[known] for known in self._numbers if known not in (*BLANK, FRACTION)}
+        known = known if known and len(known) <= 8 else {"1": PRESENT, "0": ABSENT}
+        return f", or say what each value stands for, such as {_example({**known, text: 'unknown'})}"
 
     def codes(self, rows: list[bytes], width: int, place: str) -> tuple[np.ndarray, bool, list[Remark]]:
         """Return (n, C) int8 codes, whether all are known, and what is to be said; then absent is 0, else absent is -1.
@@ -141,4 +150,4 @@ class Presence:
 
 
 def _example(meaning: dict[str, str]) -> str:
-    return "`label_values: {" + ", ".join(f"'{text}': {what}" for text, what in meaning.items()) + "}`"
+    return "`label_values: {" + ", ".join(f"{as_yaml([text])[1:-1]}: {what}" for text, what in meaning.items()) + "}`"

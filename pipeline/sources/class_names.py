@@ -1,11 +1,14 @@
 """What a person gives as classes, names with commas or a file of them, -> the names, checked."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..datasets.class_list_check import alike_in_case
 from ..datasets.text_lists import read_lines
 from ..errors import AevlpError, some
 
+_PLAIN = re.compile(r"[\w.-]+")
 _FILES = (".txt", ".csv", ".tsv", ".names", ".json", ".yaml", ".yml")
 
 
@@ -18,22 +21,32 @@ def class_names(given: str | Path | Sequence[str]) -> tuple[str, ...]:
     where, names = _listed(given)
     names = [name.strip() for name in names]
     if not all(names):
-        raise AevlpError(f"{where}: a class has no name, expected names such as --classes cat,dog")
-    if len(names) < 2:
-        found = f"one class, {names[0]!r}" if names else "no class"
-        more = ", or a file with one name a line" if where == "--classes" else ", one a line"
-        raise AevlpError(f"{where}: {found}; expected two or more, such as --classes cat,dog{more}")
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise AevlpError(f"{where}: classes named twice: {some(twice, 4)}; name each once in --classes")
-    groups: dict[str, list[str]] = {}
-    for name in names:
-        groups.setdefault(name.casefold(), []).append(name)
-    if alike := next((group for group in groups.values() if len(group) > 1), None):
         raise AevlpError(
-            f"{where}: the classes {' and '.join(map(repr, alike))} differ only in case, expected names that can be told apart: "
-            f"name the class once in --classes"
+            f"{where}: a class has no name, expected names with one comma between two, such as --classes cat,dog"
         )
+    if len(names) < 2:
+        raise _too_few(where, f"one class, {names[0]!r}" if names else "no class", names)
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        found = f"classes named twice: {some(twice, 4)}"
+        if len(set(names)) < 2:
+            raise _too_few(where, f"{found}, so this is one class", names)
+        raise AevlpError(f"{where}: {found}; name each once in --classes")
+    if alike := alike_in_case(names):
+        found = f"the classes {' and '.join(map(repr, alike[0]))} differ only in case, no prompt can tell them apart"
+        kept = [name for name in names if not any(name in group[1:] for group in alike)]
+        if len(kept) < 2:
+            raise _too_few(where, f"{found}, so this is one class", kept)
+        raise AevlpError(f"{where}: {found}, expected each class once: leave {alike[0][1]!r} out of --classes")
     return tuple(names)
+
+
+def _too_few(where: str, found: str, names: list[str]) -> AevlpError:
+    first = names[0] if names and _PLAIN.fullmatch(names[0]) else "cat"
+    another = "dog" if first.casefold() != "dog" else "cat"
+    way = f"such as --classes {first},{another}, or a file with one name a line"
+    return AevlpError(
+        f"{where}: {found}; expected two or more, {way if where == '--classes' else 'one a line in --classes'}"
+    )
 
 
 def _listed(given: str | Path | Sequence[str]) -> tuple[str, list[str]]:

@@ -72,7 +72,7 @@ def _are_classes(folder: Path, folders: Sequence[str], loose: int, given: Given)
             return False
         raise AevlpError(
             f"{folder}: all pictures are in one folder, {folders[0]!r}; expected a folder for each of two classes or more, or "
-            f"images without labels: name their classes as --classes cat,dog"
+            f"images without labels: say --key 'format: images', and name their classes as --classes cat,dog"
         )
     if loose:
         raise AevlpError(

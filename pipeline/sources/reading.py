@@ -35,7 +35,7 @@ def read(source: Path, name: str, draft: Draft, given: Given, forgiving: bool = 
     entry.pop("split_by", None)
     spec = _spec(name, entry, draft.root)
     images = _images(spec, draft.root, forgiving)
-    _require_sane(draft, images, given)
+    _require_sane(draft, spec, images, given)
     missing = [] if forgiving else _missing(spec, images)
     shares = _shares(draft, images, given, asked)
     split, said = images.split, draft.splits
@@ -85,7 +85,7 @@ def _images(spec: DatasetSpec, root: Path, forgiving: bool) -> ImageTable:
     return images
 
 
-def _require_sane(draft: Draft, images: ImageTable, given: Given) -> None:
+def _require_sane(draft: Draft, spec: DatasetSpec, images: ImageTable, given: Given) -> None:
     if len(images) < FEWEST:
         raise AevlpError(
             f"{draft.root}: {len(images)} image{'s' * (len(images) != 1)}, expected {FEWEST} or more, to train on and to "
@@ -93,17 +93,32 @@ def _require_sane(draft: Draft, images: ImageTable, given: Given) -> None:
         )
     if len(images.classes) < 2:
         raise AevlpError(
-            f"{draft.root}: one class, {some([*map(repr, images.classes)], 1)}, expected two or more: name all that the images "
-            "may show as --classes"
+            f"{draft.root}: one class, {some([*map(repr, images.classes)], 1)}, expected two or more: {_more_classes(spec, images)}"
         )
     if not draft.labelled:
         return
     unused = [name for name, count in zip(images.classes, _present(images).sum(axis=0), strict=True) if not count]
-    if unused and given.classes is not None:
+    if unused and given.classes is not None and given.keys.get("labels") != "observed":
+        ways = [] if len(images.classes) - len(unused) < 2 else ["leave it out of --classes"]
+        if "labels" in type(spec).model_fields:
+            ways.append("where images may show it and nobody labelled it, say --key 'labels: observed'")
+        if not ways or spec.format == "image_folder":
+            ways.append("where the labels are of no use, say --key 'format: images', which takes no notice of them")
         raise AevlpError(
             f"{draft.root}: no image has the label {some(list(map(repr, unused)), 4)}, expected each of --classes on one at "
-            f"least: leave it out of --classes"
+            f"least: {'; or, '.join(ways)}"
         )
+
+
+def _more_classes(spec: DatasetSpec, images: ImageTable) -> str:
+    """Return how a source with labels of one class may be scored for more."""
+    names = f"{images.classes[0]},dog" if images.classes and images.classes[0] != "dog" else "cat,dog"
+    if "labels" in type(spec).model_fields:
+        return (
+            f"name all that the images may show, labelled or not, such as --classes {names} --key 'labels: observed'; or label "
+            f"images of another class"
+        )
+    return f"label images of another class, or pass a folder of images and the names of classes, as --classes {names}"
 
 
 def _require_parts(root: Path, split: np.ndarray, shares: dict[str, float]) -> None:

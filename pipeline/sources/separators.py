@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from ..datasets.class_list_check import cut, key_of
 from ..datasets.label_cells import parsed
-from ..errors import AevlpError, some
+from ..errors import AevlpError
 from ..labels.label_words import number
 
 SEPARATORS = (";", ",", "|", "/", "\t", "\n", ":", "&", "+", " ")
@@ -19,14 +19,17 @@ _TIMES = 3  # that a name of several words stands in a column, on average
 _MOST, _SOME = 0.5, 0.25  # of the parts of cut texts, that stand in other texts too where a separator is one, or may be
 
 
-def separator_of(cells: Sequence[object], classes: tuple[str, ...] | None, place: str) -> str | None:
+def separator_of(
+    cells: Sequence[object], classes: tuple[str, ...] | None, place: str, rows: Sequence[str] = ()
+) -> str | None:
     """Return what stands between the labels of a column's cells, None where no text holds more than one label.
 
     Lists, and texts that write lists, separate themselves. With `classes` a separator is one by which all texts are classes.
-    Without, its parts stand alone or in other company too, as those of a name with a comma in it do not.
+    Without, its parts stand alone or in other company too, as those of a name with a comma in it do not. rows: where each cell
+    stands, in words.
     Raises AevlpError, which names `--label-separator`, where two separators can be meant or one may be part of a name.
     """
-    texts = _texts(cells)
+    texts = _texts(cells, rows)
     if not texts or (classes and all(text in classes for text in texts)):
         return None
     seen = [sign for sign in SEPARATORS if any(len(cut(text, sign)) > 1 for text in texts)]
@@ -53,10 +56,13 @@ def between(separator: str) -> str:
     return f" with {_WORDS.get(separator, repr(separator))} between them"
 
 
-def _texts(cells: Sequence[object]) -> list[str]:
-    """Return the different texts that hold something and write no list."""
-    texts = dict.fromkeys(cell.strip() for cell in cells if isinstance(cell, str))
-    return [text for text in texts if text and not parsed(text, None, "").listed]
+def _texts(cells: Sequence[object], rows: Sequence[str]) -> dict[str, str]:
+    """Return the different texts that hold something and write no list, each with where it first stands, "" if nobody says."""
+    texts: dict[str, str] = {}
+    for n, cell in enumerate(cells):
+        if isinstance(cell, str):
+            texts.setdefault(cell.strip(), rows[n].rpartition(", ")[2] if rows else "")
+    return {text: row for text, row in texts.items() if text and not parsed(text, None, "").listed}
 
 
 def _loose(text: str) -> list[str]:
@@ -65,7 +71,7 @@ def _loose(text: str) -> list[str]:
     return text.split()
 
 
-def _by_classes(texts: list[str], seen: list[str], classes: tuple[str, ...], place: str) -> str | None:
+def _by_classes(texts: Mapping[str, str], seen: list[str], classes: tuple[str, ...], place: str) -> str | None:
     known = {*classes, *map(str, range(len(classes)))}
     fitting = [sign for sign in seen if all(part in known for text in texts for part in cut(text, sign))]
     if len(fitting) > 1:
@@ -82,7 +88,7 @@ def _by_classes(texts: list[str], seen: list[str], classes: tuple[str, ...], pla
     return some_fit[0] if some_fit else None  # the reader says which names are unknown
 
 
-def _homes(texts: list[str]) -> dict[str, set[str]]:
+def _homes(texts: Mapping[str, str]) -> dict[str, set[str]]:
     """Return the texts that each part stands in, whichever separator they are cut at; parts by `key_of`."""
     homes: defaultdict[str, set[str]] = defaultdict(set)
     for text in texts:
@@ -97,11 +103,11 @@ def _share(parts: set[str], homes: Mapping[str, set[str]]) -> float:
     return sum(len(homes[part]) > 1 for part in parts) / len(parts)
 
 
-def _parts(texts: list[str], sign: str) -> set[str]:
+def _parts(texts: Mapping[str, str], sign: str) -> set[str]:
     return {key_of(part) for text in texts if len(parts := cut(text, sign)) > 1 for part in parts}
 
 
-def _is_certain(texts: list[str], sign: str, share: float) -> bool:
+def _is_certain(texts: Mapping[str, str], sign: str, share: float) -> bool:
     """Return whether a sign can only be between labels: those that names may hold too need more than parts that recur."""
     if sign in _OF_NO_NAME and share >= _MOST:
         return True
@@ -116,7 +122,7 @@ def _is_certain(texts: list[str], sign: str, share: float) -> bool:
     return sign == "," and share >= _MOST and any(part in first or key_of(part) in alone for part in later)
 
 
-def _blank(texts: list[str], share: float, cells: Sequence[object], place: str) -> str | None:
+def _blank(texts: Mapping[str, str], share: float, cells: Sequence[object], place: str) -> str | None:
     """Return a blank where it can only be between labels, None where it can only be in names."""
     if _is_certain(texts, " ", share):
         return " "
@@ -131,18 +137,24 @@ def _in_two_orders(cuts: list[list[str]]) -> bool:
     return len({tuple(sorted(parts)) for parts in cuts}) < len({tuple(parts) for parts in cuts})
 
 
-def _asked(texts: list[str], signs: list[str], place: str) -> AevlpError:
-    shown = [repr(next(text for text in texts if len(cut(text, sign)) > 1))[:60] for sign in signs]
-    words = " and ".join(_WORDS[sign] for sign in signs)
-    ways = " or ".join(
-        f"--label-separator '{ {chr(9): 'tab', chr(10): 'newline'}.get(sign, sign) }'" for sign in signs[:4]
-    )
+def _asked(texts: Mapping[str, str], signs: list[str], place: str) -> AevlpError:
     if len(signs) == 1:
+        shown = repr(next(text for text in texts if len(cut(text, signs[0])) > 1))[:60]
         return AevlpError(
-            f"{place}: {shown[0]} may be one label, or several with {words} between them: say {ways}, or list the names as "
-            "--classes"
+            f"{place}: {shown} may be one label, or several with {_WORDS[signs[0]]} between them: say {_option(signs[0])}, or "
+            "list the names as --classes"
         )
+    holding = {sign: [text for text in texts if len(cut(text, sign)) > 1] for sign in signs}
+    main, *others = sorted(signs, key=lambda sign: -len(holding[sign]))
+    odd = next((text for text in holding[others[-1]] if text not in holding[main]), holding[others[-1]][0])
+    words = " and ".join(_WORDS[sign] for sign in signs)
+    where = f" ({texts[odd]})" if texts[odd] else ""
     return AevlpError(
-        f"{place}: {words} could stand between labels ({some(list(dict.fromkeys(shown)), 3)}), expected one separator "
-        f"throughout: write the labels in one way, or say {ways}"
+        f"{place}: {words} could stand between labels, as in {holding[main][0][:60]!r} and in {odd[:60]!r}{where}, expected one "
+        f"separator throughout: write all labels with {_WORDS[main]}; or, where the other is part of names, say "
+        f"{' or '.join(map(_option, signs[:4]))}, and list the names in a file as --classes FILE"
     )
+
+
+def _option(sign: str) -> str:
+    return f"--label-separator '{ {chr(9): 'tab', chr(10): 'newline'}.get(sign, sign) }'"

@@ -28,26 +28,29 @@ def form_of(path: Path, keys: Mapping[str, Any]) -> TableForm:
     return TableForm(_delimiter(path, form), form.encoding, form.columns)
 
 
-def cells_of(path: Path, form: TableForm) -> dict[str, list[Any]]:
-    """Return all cells of a table by its columns, None where a row has none; faulty rows are left to its reader.
+def cells_of(path: Path, form: TableForm) -> tuple[dict[str, list[Any]], list[str]]:
+    """Return all cells of a table by its columns, None where a row has none, and where each row stands.
 
-    Raises AevlpError where the file is no table, or holds no row.
+    Faulty rows are left to its reader. Raises AevlpError where the file is no table, or holds no row.
     """
     table = open_table(path, _first_column(path, form), form)
     found: dict[str, list[Any]] = {}
-    count = 0
-    for _, record in table.records(lambda error: None):
+    faults: list[AevlpError] = []
+    places: list[str] = []
+    for place, record in table.records(faults.append):
         for name, value in record.items():
             if (name := name.strip()) not in found:
-                found[name] = [None] * count
+                found[name] = [None] * len(places)
             found[name].append(value)
-        count += 1
+        places.append(f"{path}, {place}")
         for column in found.values():
-            if len(column) < count:
+            if len(column) < len(places):
                 column.append(None)
-    if not count:
+    if not places and faults:
+        raise AevlpError(f"{faults[0]} (no row of {len(faults):,} can be read)")
+    if not places:
         raise AevlpError(f"{path}: the table has no rows, expected a row an image: pass a table with rows as SOURCE")
-    return found
+    return found, places
 
 
 def _first_column(path: Path, form: TableForm) -> str:

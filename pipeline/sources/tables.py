@@ -24,7 +24,7 @@ def draft_of_table(files: Mapping[str | None, Path], given: Given) -> Draft:
     first = next(iter(files.values()))
     forms = {path: form_of(path, given.keys) for path in files.values()}
     form = forms[first]
-    cells = _joined([cells_of(path, form) for path, form in forms.items()])
+    cells, rows = _joined([cells_of(path, form) for path, form in forms.items()])
     where = ", ".join(str(path) for path in files.values())
     image = _stated("image_column", cells, given, where)
     image = image or columns.image_column(cells, partial(are_files, first), where)
@@ -40,19 +40,20 @@ def draft_of_table(files: Mapping[str | None, Path], given: Given) -> Draft:
     split = _split_column(cells, image, given, where, of_files=None not in files)
     if split:
         entry["split_column"] = split
-    said, labels = _labels(cells, {image, split or ""}, given, where)
+    said, labels = _labels(cells, {image, split or ""}, given, where, rows)
     entry |= labels
     what = f"a table, {where}: images named in the column {image}{_in(place.images)}, {said}"
     splits = f"the column {split}" if split else None if None in files else "the names of the files"
     return Draft(entry, place.root, what, splits)
 
 
-def _joined(tables: Sequence[Cells]) -> dict[str, list[Any]]:
-    joined: dict[str, list[Any]] = {}
-    for cells in tables:
-        for name, column in cells.items():
-            joined.setdefault(name, []).extend(column)
-    return joined
+def _joined(tables: Sequence[tuple[Cells, Sequence[str]]]) -> tuple[dict[str, list[Any]], list[str]]:
+    """Return the columns of all tables, None where one lacks a column, and where each row stands."""
+    joined: dict[str, list[Any]] = {name: [] for cells, _ in tables for name in cells}
+    for cells, rows in tables:
+        for name, column in joined.items():
+            column.extend(cells.get(name, [None] * len(rows)))
+    return joined, [place for _, rows in tables for place in rows]
 
 
 def _stated(key: str, cells: Cells, given: Given, where: str) -> str | None:
@@ -66,8 +67,8 @@ def _split_column(cells: Cells, image: str, given: Given, where: str, of_files: 
     return None if of_files else columns.split_column(cells, {image}, where)
 
 
-def _labels(cells: Cells, taken: set[str], given: Given, where: str) -> tuple[str, dict[str, Any]]:
-    """Return what is said of the labels, and the keys that say where they are."""
+def _labels(cells: Cells, taken: set[str], given: Given, where: str, rows: Sequence[str]) -> tuple[str, dict[str, Any]]:
+    """Return what is said of the labels, and the keys that say where they are. rows: where each row stands."""
     if stated := given.keys.get("label_columns"):
         return f"labels in {len(stated)} columns, one a class", {}
     rest = [name for name in cells if name not in taken]
@@ -83,7 +84,7 @@ def _labels(cells: Cells, taken: set[str], given: Given, where: str) -> tuple[st
     _require_names(cells[column], given, place)
     if given.keys.get("label_form") == "vector":
         return f"labels in the column {column}", keys
-    separator = given.keys.get("label_separator") or separator_of(cells[column], given.classes, place)
+    separator = given.keys.get("label_separator") or separator_of(cells[column], given.classes, place, rows)
     if separator is None:
         return f"labels in the column {column}", keys
     return f"labels in the column {column}{between(separator)}", {**keys, "label_separator": separator}
