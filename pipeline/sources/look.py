@@ -21,9 +21,11 @@ from .tars import draft_of_tars
 from .understood import Draft, Given, Understood, with_options
 
 _STARTS = {b"%PDF": "a PDF"} | dict.fromkeys((b"PK\3\4", b"\x1f\x8b", b"Rar!", b"7z\xbc\xaf"), "an archive")
+_SPREADSHEETS = (".xlsx", ".xls", ".ods", ".numbers")
 _ADVICE = {
     "a video": "save pictures of it into a folder, and pass that as SOURCE",
     "an archive": "unpack it, and pass its folder as SOURCE",
+    "a spreadsheet": "save it as .csv, and pass that as SOURCE",
     "a PDF": "save its pages as pictures in a folder, and pass that as SOURCE",
     "a picture": "pass its folder as SOURCE, or label it by a trained run: aevlp predict RUN IMAGE",
 }
@@ -74,6 +76,10 @@ def _draft(path: Path, given: Given) -> Draft:
     ending = path.suffix.lower()
     if (kind := _not_a_source(path)) is not None:
         raise AevlpError(f"{path} is {kind}, {EXPECTED}: {_ADVICE[kind]}")
+    if (asked := given.keys.get("format")) in ("images", "image_folder"):
+        raise AevlpError(
+            f"{path}: `format: {asked}` reads a folder, and this is a file: pass the images' folder as SOURCE"
+        )
     if ending == ".tar":
         return draft_of_tars([path], path.parent, given)
     if ending in (".parquet", ".arrow") and holds_images(path):
@@ -91,10 +97,12 @@ def _not_a_source(path: Path) -> str | None:
         head = file.read(HEAD)
     if format_of(head) or path.suffix.lower() in ENDINGS:
         return "a picture"
+    ending = path.suffix.lower()
+    if ending in _SPREADSHEETS:
+        return "a spreadsheet"
     for start, kind in _STARTS.items():
         if head.startswith(start):
             return kind
-    ending = path.suffix.lower()
     kinds = {"videos": "a video", "archives": "an archive"}
     found = next((kind for kind, endings in KINDS.items() if ending in endings.split()), "")
     if ending == ".pdf":

@@ -65,6 +65,7 @@ def _are_classes(folder: Path, folders: Sequence[str], loose: int, given: Given)
         if loose or len(named) < len(folders):
             other = "pictures lie beside them" if len(named) == len(folders) else f"{_first(folders, named)!r} is none"
             near = named or [name for name in folders if key_of(name) in {key_of(c) for c in given.classes}]
+            _require_spelt(folder, folders, given.classes)
             raise AevlpError(f"{folder}: the folder {near[0]!r} is named as one of --classes, and {other}: {_ASK}")
         return True
     if len(folders) == 1:
@@ -85,6 +86,17 @@ def _are_classes(folder: Path, folders: Sequence[str], loose: int, given: Given)
     ):
         raise AevlpError(f"{folder}: the folders {some(folders, 4)} are not named as classes are: {_ASK}")
     return True
+
+
+def _require_spelt(folder: Path, folders: Sequence[str], classes: Sequence[str]) -> None:
+    """Raise AevlpError for a folder that is named nearly as one of the classes."""
+    for name in folders:
+        meant = [known for known in classes if key_of(known) == key_of(name)]
+        if meant and name not in classes:
+            raise AevlpError(
+                f"{folder}: the folder {name!r} is named nearly as {meant[0]!r} of --classes, expected one name for a class: "
+                f"rename the folder, or say --key 'format: images' if the folders are no classes"
+            )
 
 
 def _first(folders: Sequence[str], named: Sequence[str]) -> str:

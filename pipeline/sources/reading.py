@@ -93,21 +93,28 @@ def _require_sane(draft: Draft, spec: DatasetSpec, images: ImageTable, given: Gi
         )
     if len(images.classes) < 2:
         raise AevlpError(
-            f"{draft.root}: one class, {some([*map(repr, images.classes)], 1)}, expected two or more: {_more_classes(spec, images)}"
+            f"{draft.root}: one class, {''.join(map(repr, images.classes))}, expected two or more: {_more_classes(spec, images)}"
         )
     if not draft.labelled:
         return
     unused = [name for name, count in zip(images.classes, _present(images).sum(axis=0), strict=True) if not count]
-    if unused and given.classes is not None and given.keys.get("labels") != "observed":
-        ways = [] if len(images.classes) - len(unused) < 2 else ["leave it out of --classes"]
-        if "labels" in type(spec).model_fields:
-            ways.append("where images may show it and nobody labelled it, say --key 'labels: observed'")
-        if not ways or spec.format == "image_folder":
-            ways.append("where the labels are of no use, say --key 'format: images', which takes no notice of them")
-        raise AevlpError(
-            f"{draft.root}: no image has the label {some(list(map(repr, unused)), 4)}, expected each of --classes on one at "
-            f"least: {'; or, '.join(ways)}"
+    if unused and given.classes is not None and not draft.numbered and given.keys.get("labels") != "observed":
+        raise _unused(draft, spec, unused, left=len(images.classes) - len(unused))
+
+
+def _unused(draft: Draft, spec: DatasetSpec, unused: list[str], left: int) -> AevlpError:
+    """Return the error for classes that a person named and no image has. left: how many classes there are without them."""
+    ways = ["leave it out of --classes"] if left > 1 else []
+    if "labels" in type(spec).model_fields:
+        ways.append("where images may show it and nobody labelled it, say --key 'labels: observed'")
+    elif not ways:
+        ways.append(
+            "where the labels are of no use, pass the folder of the images as SOURCE, with --key 'format: images'"
         )
+    return AevlpError(
+        f"{draft.root}: no image has the label {some(list(map(repr, unused)), 4)}, expected each of --classes on one at least: "
+        f"{'; or, '.join(ways)}"
+    )
 
 
 def _more_classes(spec: DatasetSpec, images: ImageTable) -> str:

@@ -5,11 +5,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..datasets.label_cells import parsed
 from ..errors import AevlpError, some
 from ..labels.label_words import BLANK, number, word
 from . import columns
 from .columns import Cells
+from .numbered import no_names, numbers_in
 from .places import are_files, place_of
 from .separators import between, separator_of
 from .table_cells import cells_of, form_of
@@ -42,9 +42,10 @@ def draft_of_table(files: Mapping[str | None, Path], given: Given) -> Draft:
         entry["split_column"] = split
     said, labels = _labels(cells, {image, split or ""}, given, where, rows)
     entry |= labels
+    numbered = _numbered(cells, labels.get("label_column"), given, where)
     what = f"a table, {where}: images named in the column {image}{_in(place.images)}, {said}"
     splits = f"the column {split}" if split else None if None in files else "the names of the files"
-    return Draft(entry, place.root, what, splits)
+    return Draft(entry, place.root, what, splits, numbered=numbered)
 
 
 def _joined(tables: Sequence[tuple[Cells, Sequence[str]]]) -> tuple[dict[str, list[Any]], list[str]]:
@@ -81,7 +82,12 @@ def _labels(cells: Cells, taken: set[str], given: Given, where: str, rows: Seque
         raise _no_labels(rest, where)
     keys = {"label_column": column}
     place = f"{where}, the column {column}"
-    _require_names(cells[column], given, place)
+    if (
+        not given.says("classes")
+        and given.keys.get("label_form") != "names"
+        and (found := numbers_in(cells[column], place))
+    ):
+        raise no_names(found, place)
     if given.keys.get("label_form") == "vector":
         return f"labels in the column {column}", keys
     separator = given.keys.get("label_separator") or separator_of(cells[column], given.classes, place, rows)
@@ -102,28 +108,11 @@ def _no_labels(rest: Sequence[str], where: str) -> AevlpError:
     )
 
 
-def _require_names(column: Sequence[Any], given: Given, place: str) -> None:
-    """Raise AevlpError where all labels are numbers, and nobody said what they count."""
-    if given.says("classes") or given.keys.get("label_form") == "names":
-        return
-    found: list[str] = []
-    for value in column:
-        if word(value) in BLANK:
-            continue
-        items = parsed(value, None, place).items
-        parts = [
-            part
-            for item in items
-            for part in str(word(item)).replace(",", " ").replace(";", " ").replace("|", " ").split()
-        ]
-        if any(number(part) is None for part in parts):
-            return
-        found += parts
-    if found:
-        raise AevlpError(
-            f"{place}: the labels are numbers ({some(list(dict.fromkeys(found)), 4)}) without names, expected names: list them "
-            f"in order, from number 0 on, as --classes cat,dog or a file of them"
-        )
+def _numbered(cells: Cells, column: str | None, given: Given, where: str) -> bool:
+    """Return whether the labels are numbers of the classes that a person names."""
+    if column is None or given.classes is None or given.keys.get("label_form") == "names":
+        return False
+    return all(number(name) is None for name in given.classes) and bool(numbers_in(cells[column], where))
 
 
 def _in(folder: str | None) -> str:

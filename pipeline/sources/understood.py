@@ -40,6 +40,7 @@ class Draft:
     """What the form of a source shows: the keys of its entry, its folder, and the words that say it.
 
     splits: the words that say where its splits are from, None where nobody gave any. labelled: whether it has labels.
+    numbered: whether those are numbers, so that no name of the list can be left out.
     """
 
     entry: dict[str, Any]
@@ -47,6 +48,7 @@ class Draft:
     what: str
     splits: str | None = None
     labelled: bool = True
+    numbered: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,17 +67,17 @@ class Understood:
 
 def with_options(error: AevlpError) -> AevlpError:
     """Return an error that names a key of a manifest's entry, with the option of the command line that says it."""
-    text = str(error)
+    text = str(error).replace("`classes`", "--classes")
     for found in _SAID.finditer(text):
         key, value = found[1] or found[3], found[2]
         option = OPTIONS.get(key)
         if (option or "--key") in text:
-            return error
+            return AevlpError(text)
         if option is None:
             return AevlpError(f"{text}; here: --key '{key}: {value or '…'}'")
         shown = f" {_quoted(value.strip(QUOTES))}" if value else ""
         return AevlpError(f"{text}; here: {option}{shown}")
-    return error
+    return AevlpError(text)
 
 
 def _quoted(text: str) -> str:
