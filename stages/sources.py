@@ -161,6 +161,8 @@ def _keys(options: SourceOptions) -> dict[str, Any]:
         keys["split_by"] = _shares(options.split_by)
     for text in options.key or ():
         keys |= _key(text)
+    if "classes" in keys:
+        raise AevlpError("--key 'classes: …': the names have an option of their own, say them as --classes cat,dog")
     return keys
 
 

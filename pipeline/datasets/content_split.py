@@ -15,7 +15,7 @@ from ..manifest.formats import DatasetSpec
 from .image_table import Listing, Listings
 
 _READERS = 8  # files read at a time
-_WHOLE = 1 << 64
+WHOLE = 1 << 64  # places of images are below
 _HASHES: dict[
     str, tuple[tuple[int, str], str]
 ] = {}  # path -> its identity and hash: a process reads its data set several times
@@ -43,9 +43,18 @@ def split_by_content(paths: Sequence[Path], ids: Sequence[str], shares: dict[str
     shares: of splits, in the order of `SPLITS`, 1 together. Equal files are in one split. Raises AevlpError where the machine,
     its disk or a store does not give a file that is there.
     """
-    edges = np.array([round(edge * _WHOLE) for edge in accumulate(shares.values())], dtype=object)
+    return split_at(places_by_content(paths, ids), shares)
+
+
+def places_by_content(paths: Sequence[Path], ids: Sequence[str]) -> list[int]:
+    """Return for each image a number from 0 to 2**64 - 1, which its file's bytes decide; raises as `split_by_content`."""
     with ThreadPoolExecutor(_READERS) as threads:
-        places = list(threads.map(_place, paths, ids))
+        return list(threads.map(_place, paths, ids))
+
+
+def split_at(places: Sequence[int], shares: dict[str, float]) -> np.ndarray:
+    """Return for each image its split, (n,) str, by the number that `places_by_content` gave it."""
+    edges = [round(edge * WHOLE) for edge in accumulate(shares.values())]
     found = [next((n for n, edge in enumerate(edges) if place < edge), len(edges) - 1) for place in places]
     return np.array(list(shares), dtype=str)[found] if found else np.array([], dtype=str)
 

@@ -78,7 +78,7 @@ def _draft(path: Path, given: Given) -> Draft:
         raise AevlpError(f"{path} is {kind}, {EXPECTED}: {_ADVICE[kind]}")
     if (asked := given.keys.get("format")) in ("images", "image_folder"):
         raise AevlpError(
-            f"{path}: `format: {asked}` reads a folder, and this is a file: pass the images' folder as SOURCE"
+            f"{path} is a file, and --key 'format: {asked}' reads a folder: pass the images' folder as SOURCE"
         )
     if ending == ".tar":
         return draft_of_tars([path], path.parent, given)

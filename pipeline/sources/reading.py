@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..datasets import DataError, ImageTable, load_images
-from ..datasets.content_split import split_by_content
+from ..datasets.content_split import places_by_content, split_at
 from ..datasets.near_names import hints
 from ..errors import AevlpError, some
 from ..files.stamps import file_size
@@ -14,10 +14,9 @@ from ..labels.codes import POSITIVE
 from ..labels.splits import SPLITS
 from ..manifest.formats import DatasetSpec
 from ..manifest.load import checked_manifest
-from ..manifest.sections import SplitBy
+from .made_split import SHARES, shares_for
 from .understood import Draft, Given, Understood
 
-SHARES = {"train": 0.7, "val": 0.1, "test": 0.2}
 SHOWN = 5  # classes that are named
 FEWEST = 3  # images: two to train on and one to validate by
 
@@ -37,26 +36,33 @@ def read(source: Path, name: str, draft: Draft, given: Given, forgiving: bool = 
     images = _images(spec, draft.root, forgiving)
     _require_sane(draft, spec, images, given)
     missing = [] if forgiving else _missing(spec, images)
-    shares = _shares(draft, images, given, asked)
     split, said = images.split, draft.splits
-    if shares is not None:
-        entry["split_by"] = {"content": shares}
-        split, said = (
-            split_by_content(images.paths.tolist(), images.ids.tolist(), shares),
-            "the hash of each image's content",
-        )
-        _require_parts(draft.root, split, shares)
-    lines = (f"{name}: {draft.what}", _labels_line(draft, images), _split_line(split, said, draft))
+    if asked is not None or _is_to_be_made(draft, images, given):
+        if asked is not None:
+            _require_no_split(draft, images)
+        places = places_by_content(images.paths.tolist(), images.ids.tolist())
+        labelled = _present(images).any(axis=1)
+        shares = shares_for(places, labelled) if asked is None else asked.content
+        if shares is not None:
+            entry["split_by"] = {"content": shares}
+            split, said = split_at(places, shares), "the hash of each image's content"
+            said += _why(shares) if asked is None else ""
+            _require_parts(draft.root, split, shares)
+    lines = (f"{name}: {draft.what}", _labels_line(draft, images), _split_line(split, said, draft, images))
     return Understood(source, name, entry, draft.root, (*lines, *missing))
 
 
-def _shares(draft: Draft, images: ImageTable, given: Given, asked: SplitBy | None) -> dict[str, float] | None:
-    """Return the shares of the splits that are to be made, None where there are splits or none is wanted."""
-    if asked is not None:
-        _require_no_split(draft, images)
-        return asked.content
+def _is_to_be_made(draft: Draft, images: ImageTable, given: Given) -> bool:
     made = not given.says("split_by") and draft.labelled and draft.splits is None
-    return dict(SHARES) if made and set(images.split.tolist()) == {"train"} else None
+    return made and set(images.split.tolist()) == {"train"}
+
+
+def _why(shares: dict[str, float]) -> str:
+    if shares == SHARES:
+        return ""
+    return ", in shares that leave a label in each part" + (
+        "" if "test" in shares else "; too few for a part to test by"
+    )
 
 
 def _require_no_split(draft: Draft, images: ImageTable) -> None:
@@ -80,8 +86,10 @@ def _images(spec: DatasetSpec, root: Path, forgiving: bool) -> ImageTable:
     faults: list[DataError] = []
     images = load_images(spec, root, report=faults.append)
     if faults and not forgiving:
+        known = faults[0].kind == "unknown class" and "--classes" not in str(faults[0]) and "`" not in str(faults[0])
         more = f" (and {len(faults) - 1:,} faults more)" if len(faults) > 1 else ""
-        raise AevlpError(f"{faults[0]}{more}")
+        settle = ": correct the label, or name its class too in --classes" if known else ""
+        raise AevlpError(f"{faults[0]}{more}{settle}")
     return images
 
 
@@ -134,8 +142,8 @@ def _require_parts(root: Path, split: np.ndarray, shares: dict[str, float]) -> N
         found = ", ".join(f"{name} {count}" for name, count in counts.items())
         raise AevlpError(
             f"{root}: {len(split)} images without a split, of which none would fall to {' and '.join(empty)} ({found}), "
-            f"expected some in each: say --split-by none to train on all of them, or other shares, as --split-by "
-            "train=0.5,val=0.25,test=0.25"
+            f"expected some in each: leave --split-by out, and shares are found that give each part some; or say --split-by none "
+            "to train on all of them"
         )
 
 
@@ -156,10 +164,12 @@ def _labels_line(draft: Draft, images: ImageTable) -> str:
     return f"{len(images):,} images, {classes}, {present.sum() / len(images):.1f} labels an image{without}{never}"
 
 
-def _split_line(split: np.ndarray, said: str | None, draft: Draft) -> str:
+def _split_line(split: np.ndarray, said: str | None, draft: Draft, images: ImageTable) -> str:
     counts = [f"{int((split == name).sum()):,} {name}" for name in SPLITS if (split == name).any()]
     if not draft.labelled:
         return "all images are for training: without labels there is nothing to validate or test by"
+    if said is None and (few := int(_present(images).any(axis=1).sum())) < 2:
+        return f"all images are for training, and {few} shows a class: to train, two need a label, one of them to validate by"
     if said is None:
         return "all images are for training; a part of them is drawn for validation when training starts"
     return f"{', '.join(counts)}: by {said}"
