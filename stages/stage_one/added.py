@@ -27,11 +27,14 @@ def said_of(added: AddedLabels, cache: ScoreCache, spec: DatasetSpec) -> list[st
     nothing_hidden = cache.truth is not None and simulation_of(cache.provenance) == NONE
     if nothing_hidden and np.array_equal(cache.truth == 1, cache.observed == 1):
         remedy = "say `labels: observed` in the manifest entry if" if "labels" in type(spec).model_fields else "unless"
-        if added.positives:
-            said.append(
-                f"The labels of {spec.name} are taken for all that its images show, so each label added contradicts them: "
-                f"{remedy} nobody looked for every class"
-            )
+        so = (
+            "each label added contradicts them"
+            if added.positives
+            else "there is none to add, and they are trained on as given"
+        )
+        said.append(
+            f"The labels of {spec.name} are taken for all that its images show, so {so}: {remedy} nobody looked for every class"
+        )
     elif added.hardly_any:
         said.append(f"That is hardly any: lower `threshold` or `temperature` {settle}; {look}")
     elif added.too_many:

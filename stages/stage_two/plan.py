@@ -28,7 +28,7 @@ from .labels_plan import PolicyPlan, policy_of
 from .listed_images import check_dataset
 from .options import TrainOptions
 from .recipe import loss_constants, positives_counted, recipe_of
-from .without_labels import has_no_labels, parts_without_labels, require_learner
+from .without_labels import has_no_labels, parts_without_labels, require_learner, validated
 
 
 @dataclass(frozen=True)
@@ -131,13 +131,16 @@ def make_plan(options: TrainOptions, data: TrainingData | None = None) -> Plan:
     cache, spec = data.cache, data.spec
     if has_no_labels(cache):
         require_learner(asked.name, loss, cache)
-        say(f"No image has a label: {asked.name} learns from pseudo-labels alone, and is validated by those of damp.")
     if "truth" in loss.reads and cache.truth is None:
         raise AevlpError(f"loss {options.loss} needs full labels, and {cache.path} has none: choose another loss")
     check_names(spec)
     if options.compile:
         insist_on_compiler("--compile")
     policy = policy_of(options.policy, options.loss, loss, cache, spec)
+    if has_no_labels(cache) and policy is not None:
+        val, by = validated(cache, data.train, data.val, policy)
+        data = replace(data, val=val)
+        say(f"No image has a label: {asked.name} learns from pseudo-labels alone, and is validated by those of {by}.")
     recipe = recipe_of(spec, options, loss, cache.provenance["image_size"])
     observed = cache.observed[data.train.rows]
     if loss.negatives and not (observed == NEGATIVE).any():

@@ -35,7 +35,7 @@ from .used_labels import labels_used, pseudo_labels_used
 AGAINST = {
     "truth": "",
     "observed": " (against observed labels: the full truth is not known)",
-    "pseudo-labels": " (against the pseudo-labels of damp: no label is known)",
+    "pseudo-labels": " (against pseudo-labels: no label is known)",
 }
 
 

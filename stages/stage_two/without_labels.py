@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ...pipeline import policies
 from ...pipeline.errors import AevlpError
 from ...pipeline.labels.codes import POSITIVE
 from ...pipeline.labels.single_positive import split_train_val
@@ -13,13 +14,13 @@ from ...pipeline.method_names import set_constants
 from ...pipeline.policies.labelling import label
 from ...pipeline.score_cache import ScoreCache
 from ...pipeline.training.splits import Split
-from .labels_plan import LABELS, policy_with
+from .labels_plan import LABELS, PolicyPlan, policy_with
 
 POLICIES = ("damp", "global", "vlpl", "top-k", "label-propagation")  # the others need observed labels, or the truth
 
 
 class NothingToLearn(AevlpError):
-    """No label is known of any image, and the scores give none."""
+    """No label is known of any image, and a policy gives none."""
 
 
 def has_no_labels(cache: ScoreCache) -> bool:
@@ -37,8 +38,7 @@ def require_learner(name: str, entry: LossEntry, cache: ScoreCache) -> None:
     if _learns(entry):
         return
     raise AevlpError(
-        f"{cache.path}: no image has a label, and the loss {name} learns from observed ones: these learn from pseudo-labels "
-        f"alone: --loss {', '.join(learners())}, with --policy {', '.join(POLICIES[:-1])} or {POLICIES[-1]}"
+        f"{cache.path}: no image has a label, and the loss {name} learns from observed ones: {_without_any()}"
     )
 
 
@@ -48,7 +48,7 @@ def parts_without_labels(
     """Return the training and validation parts of images without labels, and no test part; the labels to validate by are damp's.
 
     there: (N,) bool, which rows the data set still lists. settings: constants, each as in damp.threshold=0.2.
-    Raises AevlpError for too few images, NothingToLearn where no image to train on has a pseudo-label.
+    Raises AevlpError for too few images.
     """
     rows = np.flatnonzero((cache.status == "ok") & there)
     compat = cache.provenance["method"]["compat"]
@@ -58,17 +58,59 @@ def parts_without_labels(
             f"{cache.path}: {len(rows)} readable images, too few to train on and to validate by: add images"
         )
     policy = policy_with("damp", spec, compat, set_constants(settings).get("damp", {})).create()
-    if not (label(cache, train, policy).codes == POSITIVE).any():
-        raise NothingToLearn(
-            f"{cache.path}: no image has a label, and none a pseudo-label: lower `threshold` or `temperature` under `damp` in "
-            f"the manifest entry of {spec.name}, or try it with --set damp.threshold=0.2; no image is scored again. Or give some "
-            f"labels in a table"
+    return (
+        Split(train, cache.observed[train]),
+        Split(val, _positives(cache, val, policy)),
+        Split(rows[:0], cache.observed[:0]),
+    )
+
+
+def validated(cache: ScoreCache, train: Split, val: Split, policy: PolicyPlan) -> tuple[Split, str]:
+    """Return the validation part of images without labels, and the policy whose labels it is evaluated by.
+
+    That is damp's, as `parts_without_labels` has it, and that of the training where damp gives none.
+    Raises NothingToLearn, which names the losses and policies that need no labels, where the policy of the training gives none.
+    """
+    made = policy.create()
+    if policy.name in policies.TABLE and policy.name not in POLICIES:
+        raise AevlpError(
+            f"{cache.path}: no image has a label, and the policy {policy.name} needs some: {_without_any()}"
         )
-    said = (label(cache, val, policy).codes == POSITIVE).astype(np.int8)
-    return Split(train, cache.observed[train]), Split(val, said), Split(rows[:0], cache.observed[:0])
+    if not _positives(cache, train.rows, made).any():
+        raise _nothing(cache, policy, "to train on")
+    if val.truth.any():
+        return val, "damp"
+    said = _positives(cache, val.rows, made)
+    if not said.any():
+        raise _nothing(cache, policy, "to validate by")
+    return Split(val.rows, said), policy.name
+
+
+def _nothing(cache: ScoreCache, policy: PolicyPlan, why: str) -> NothingToLearn:
+    threshold = policy.constants.get("threshold")
+    lower = ""
+    if threshold:
+        lower = f"lower its threshold, as --set {policy.name}.threshold={min(0.2, threshold / 2):.2g}; or "
+    return NothingToLearn(
+        f"{cache.path}: no image has a label, and the policy {policy.name} gives none of those {why} a pseudo-label: {lower}"
+        f"choose another, as --policy 'top-k[top_k=1]', which gives each image its best class; {_without_any()}. No image is "
+        f"scored again"
+    )
+
+
+def _positives(cache: ScoreCache, rows: np.ndarray, policy: policies.Policy) -> np.ndarray:
+    """Return (n, C) int8, which classes a policy gives some rows."""
+    return (label(cache, rows, policy).codes == POSITIVE).astype(np.int8)
 
 
 def _learns(entry: LossEntry) -> bool:
     reads = set(entry.reads)
     from_labels = bool(LABELS & reads) and entry.policy in POLICIES and "truth" not in reads
     return from_labels and entry.head == "linear" and not entry.negatives
+
+
+def _without_any() -> str:
+    return (
+        f"these learn from pseudo-labels alone: --loss {', '.join(learners())}, with --policy {', '.join(POLICIES[:-1])} or "
+        f"{POLICIES[-1]}"
+    )
