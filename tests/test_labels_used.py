@@ -262,7 +262,14 @@ def with_constants(folder: Path, **damp: float) -> Path:
         ("labels: observed", {"threshold": 0}, ["as many as `top_k` allows: raise `threshold`"]),
         ("simulate: single-positive", {"threshold": 1}, ["0 labels added", "aevlp sweep"]),
         ("", {"threshold": 0}, ["so each label added contradicts them: say `labels: observed`"]),
-        ("", {"threshold": 1}, ["0 labels added to 0 images"]),
+        (
+            "",
+            {"threshold": 1},
+            [
+                "0 labels added to 0 images",
+                "there is none to add, and they are trained on as given: say `labels: observed`",
+            ],
+        ),
     ],
 )
 def test_stage_one_ends_with_what_was_added_and_what_to_do(

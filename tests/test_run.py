@@ -16,7 +16,7 @@ from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.manifest.load import load_manifest
 from aevlp.pipeline.score_cache import open_cache
 from aevlp.stages.console import narrated, say
-from aevlp.stages.stage_two.without_labels import learners
+from aevlp.stages.stage_two.without_labels import POLICIES, learners
 
 FAST = ("--clip", "scenes", "--grid", 1, "--backbone", "linear", "--epochs", 1, "--workers", 0)
 
@@ -97,6 +97,39 @@ def test_a_constant_that_is_set_makes_the_labels_of_a_training_without_any(
     assert call(*train) == 1
     assert "--set damp.threshold=" in capsys.readouterr().err
     assert call(*train, "--set", "damp.threshold=0.01") == 0
+
+
+def test_a_policy_that_gives_no_label_names_what_learns_without_any(here: Path, capsys: pytest.CaptureFixture) -> None:
+    shapes.pictures(here / "pets", shapes.labels())
+    scored = ("pets", "--classes", "cat,dog", "--clip", "scenes", "--grid", 1, "--key", "damp: {threshold: 0.01}")
+    assert call("pseudolabel", *scored, "--workers", 0) == 0
+    train = ("train", "cache/pets.h5", "--backbone", "linear", "--epochs", 1)
+    # damp's own labels are there to validate by: what is asked is whether the policy of this training gives any
+    for options in (("--policy", "global[threshold=1.0]"), ("--loss", "vlpl", "--policy", "vlpl[threshold=1.0]")):
+        capsys.readouterr()
+        assert call(*train, *options) == 1
+        said = capsys.readouterr().err
+        assert "gives none of those to train on a pseudo-label" in said and said.count("error: ") == 1
+        assert all(name in said for name in (*learners(), *POLICIES)) and ".threshold=0.2" in said
+    for policy in ("apl", "view-quality", "mime", "cap", "oracle"):
+        assert call(*train, "--policy", policy) == 1
+        assert f"the policy {policy} needs some: these learn from pseudo-labels alone" in capsys.readouterr().err
+    assert not (here / "runs").exists()
+
+
+def test_where_damp_gives_no_label_the_policy_of_the_training_validates(
+    here: Path, capsys: pytest.CaptureFixture
+) -> None:
+    shapes.pictures(here / "pets", shapes.labels())
+    scored = ("pets", "--classes", "cat,dog", "--clip", "scenes", "--grid", 1, "--key", "damp: {threshold: 1.0}")
+    assert call("pseudolabel", *scored, "--workers", 0) == 0
+    train = ("train", "cache/pets.h5", "--backbone", "linear", "--epochs", 1)
+    assert call(*train) == 1
+    assert "--policy 'top-k[top_k=1]'" in capsys.readouterr().err
+    assert call(*train, "--policy", "top-k[top_k=1]") == 0
+    assert "validated by those of top-k" in capsys.readouterr().err
+    best = aevlp.open_run(next(Path("runs").iterdir())).best_map
+    assert best is not None and best > 0  # against labels of damp, which are none, it is 0
 
 
 def test_nothing_is_written_where_a_source_is_not_understood(here: Path, capsys: pytest.CaptureFixture) -> None:

@@ -413,7 +413,7 @@ TABLES: dict[str, tuple[str, str]] = {
     "one class of a list": (rows(['"[""cat""]"'] * 30), "one class, 'cat', expected two or more.*--classes"),
     "one-hot but for a row": (
         rows(["1,0", "0,1"] * 14 + ["1,two", "0,1"], "image,cat,dog"),
-        r"dog hold something else.*label_columns: \[cat\]",
+        r"line 30: the column dog holds 'two', expected present \(1\), .* in 29 of 30 rows.*label_columns: \[cat\]",
     ),
     "one-hot but for a fraction": (
         rows(["1,0,1", "0,1,0"] * 14 + ["1,0.5,1", "0,1,1"], "image,cat,dog,fish"),

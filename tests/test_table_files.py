@@ -241,16 +241,32 @@ def test_a_key_or_column_that_stands_twice_in_other_files_is_refused(tmp_path: P
         open_table(tmp_path / "t.parquet", "image")
 
 
-@pytest.mark.parametrize("row", ["a.jpg,cat,train,dog", "a.jpg,cat", "a.jpg"])
-def test_a_row_of_another_length_is_reported_and_the_rest_read(tmp_path: Path, row: str) -> None:
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ("a.jpg,cat,train,dog", "4 in 'a.jpg,cat,train,dog': write 3, with quotes around a cell that holds a comma"),
+        ("a.jpg,cat", "2 in 'a.jpg,cat': write 3"),
+        ("a.jpg", "1 in 'a.jpg': write 3"),
+    ],
+)
+def test_a_row_of_another_length_is_reported_and_the_rest_read(tmp_path: Path, row: str, said: str) -> None:
     path = tmp_path / "t.csv"
     path.write_text(f"image,labels,split\n{row}\nb.jpg,dog,train\n")
     faults: list[DataError] = []
     records = [record for _, record in open_table(path, "image").records(faults.append)]
     assert records == [{"image": "b.jpg", "labels": "dog", "split": "train"}]
     assert [(fault.kind, str(fault)) for fault in faults] == [
-        ("bad row", f"{path}, line 2: expected 3 fields as in the header")
+        ("bad row", f"{path}, line 2: expected 3 fields as in the header, with a comma between them, found {said}")
     ]
+
+
+def test_a_row_of_another_separator_is_told_by_it(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("image;labels;split\na.jpg;cat;train\nb.jpg,dog,train\n")
+    faults: list[DataError] = []
+    assert len(list(open_table(path, "image").records(faults.append))) == 1
+    assert f"{path}, line 3: expected 3 fields as in the header, with a semicolon between them" in str(faults[0])
+    assert "found 'b.jpg,dog,train', which has 3 with a comma: write the row with a semicolon" in str(faults[0])
 
 
 def test_a_label_below_no_name_is_not_dropped(tmp_path: Path) -> None:

@@ -106,7 +106,8 @@ class DelimitedText:
                     f"{expected} {row[:60]!r}, which has {count} with {words}: write the row with {sign}, as `delimiter` is one "
                     f"for the whole table"
                 )
-        return f"{expected} {len(cells)} in {row[:60]!r}: write {count}, with quotes around a cell that holds {sign}"
+        quotes = f", with quotes around a cell that holds {sign}" if len(cells) > count else ""
+        return f"{expected} {len(cells)} in {row[:60]!r}: write {count}{quotes}"
 
     def _rows(self, delimiter: str, head: bool = False) -> Iterator[tuple[int, list[str]]]:
         """Yield each row that is not blank, its cells stripped, with the number of its last line; head: of the first alone."""

@@ -26,10 +26,9 @@ def shares_for(places: Sequence[int], labelled: np.ndarray) -> dict[str, float] 
     tests = max(1, round(SHARES["test"] * len(ordered))) if len(ordered) > 3 else 0
     first = len(ordered) - tests - max(1, round(SHARES["val"] * len(ordered)))
     train = _between(ordered[first - 1], ordered[first])
-    if not tests:
-        return {"train": train, "val": round(1 - train, _DIGITS)}
-    until = _between(ordered[-tests - 1], ordered[-tests])
-    return {"train": train, "val": round(until - train, _DIGITS), "test": round(1 - until, _DIGITS)}
+    until = _between(ordered[-tests - 1], ordered[-tests]) if tests else 1.0
+    shares = {"train": train, "val": round(until - train, _DIGITS)}
+    return {**shares, "test": round(1 - until, _DIGITS)} if tests else shares
 
 
 def _between(low: float, high: float) -> float:

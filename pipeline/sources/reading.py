@@ -41,7 +41,7 @@ def read(source: Path, name: str, draft: Draft, given: Given, forgiving: bool = 
         if asked is not None:
             _require_no_split(draft, images)
         places = places_by_content(images.paths.tolist(), images.ids.tolist())
-        labelled = _present(images).any(axis=1)
+        labelled = np.asarray(_present(images).any(axis=1))
         shares = shares_for(places, labelled) if asked is None else asked.content
         if shares is not None:
             entry["split_by"] = {"content": shares}

@@ -130,7 +130,7 @@ def make_plan(options: TrainOptions, data: TrainingData | None = None) -> Plan:
     device = own_device(options.device, this_rank())
     cache, spec = data.cache, data.spec
     if has_no_labels(cache):
-        require_learner(asked.name, loss, cache)
+        require_learner(asked.name, loss, policy_asked, cache)
     if "truth" in loss.reads and cache.truth is None:
         raise AevlpError(f"loss {options.loss} needs full labels, and {cache.path} has none: choose another loss")
     check_names(spec)

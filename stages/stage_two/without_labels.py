@@ -10,7 +10,7 @@ from ...pipeline.labels.codes import POSITIVE
 from ...pipeline.labels.single_positive import split_train_val
 from ...pipeline.losses import TABLE, LossEntry
 from ...pipeline.manifest.formats import DatasetSpec
-from ...pipeline.method_names import set_constants
+from ...pipeline.method_names import current, parsed, set_constants
 from ...pipeline.policies.labelling import label
 from ...pipeline.score_cache import ScoreCache
 from ...pipeline.training.splits import Split
@@ -33,13 +33,18 @@ def learners() -> dict[str, str]:
     return {name: entry.policy for name, entry in TABLE.items() if _learns(entry)}
 
 
-def require_learner(name: str, entry: LossEntry, cache: ScoreCache) -> None:
-    """Raise AevlpError for a loss that learns from observed labels alone; it names those that learn without any."""
-    if _learns(entry):
-        return
-    raise AevlpError(
-        f"{cache.path}: no image has a label, and the loss {name} learns from observed ones: {_without_any()}"
-    )
+def require_learner(name: str, entry: LossEntry, policy: str | None, cache: ScoreCache) -> None:
+    """Raise AevlpError for a loss or a policy that needs observed labels; it names those that learn without any.
+
+    policy: as it is asked for, None for the loss's own.
+    """
+    if not _learns(entry):
+        raise AevlpError(
+            f"{cache.path}: no image has a label, and the loss {name} learns from observed ones: {_without_any()}"
+        )
+    asked = current(parsed(policy or entry.policy).name)
+    if asked in policies.TABLE and asked not in POLICIES:
+        raise AevlpError(f"{cache.path}: no image has a label, and the policy {asked} needs some: {_without_any()}")
 
 
 def parts_without_labels(
@@ -72,10 +77,6 @@ def validated(cache: ScoreCache, train: Split, val: Split, policy: PolicyPlan) -
     Raises NothingToLearn, which names the losses and policies that need no labels, where the policy of the training gives none.
     """
     made = policy.create()
-    if policy.name in policies.TABLE and policy.name not in POLICIES:
-        raise AevlpError(
-            f"{cache.path}: no image has a label, and the policy {policy.name} needs some: {_without_any()}"
-        )
     if not _positives(cache, train.rows, made).any():
         raise _nothing(cache, policy, "to train on")
     if val.truth.any():
