@@ -49,10 +49,10 @@ def test_each_shape_becomes_a_classifier_and_its_manifest_gives_the_cache_again(
     assert "40 images, 4 classes" in said.err and "aevlp predict runs/" in said.out
     made = cache.read_bytes()
     assert call("run", cache.with_suffix(".yaml"), "--backbone", "linear", "--epochs", 1, "--workers", 0) == 0
-    assert "nothing to do" in capsys.readouterr().out
+    assert "nothing to do" in capsys.readouterr().err
     assert cache.read_bytes() == made
     assert call("run", source, *FAST) == 0  # the source itself too
-    assert "nothing to do" in capsys.readouterr().out
+    assert "nothing to do" in capsys.readouterr().err
 
 
 @pytest.mark.slow
