@@ -20,8 +20,8 @@ from ..pipeline.files.stamps import stamped_size
 from ..pipeline.labels.relabelling import class_places
 from ..pipeline.manifest.formats import DatasetSpec
 from ..pipeline.manifest.load import load_manifest
-from ..pipeline.runtime.provenance import simulation_of
 from ..pipeline.score_cache import CacheRows, ScoreCache
+from ..pipeline.score_cache.provenance import simulation_of
 from .console import say
 
 if TYPE_CHECKING:

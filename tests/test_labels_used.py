@@ -19,8 +19,8 @@ from aevlp.pipeline.labels.single_positive import observe
 from aevlp.pipeline.labels.usage import label_use
 from aevlp.pipeline.manifest.load import load_manifest
 from aevlp.pipeline.policies.labelling import label
-from aevlp.pipeline.runtime.provenance import simulation_of
 from aevlp.pipeline.score_cache import ScoreCache, open_cache, write_cache
+from aevlp.pipeline.score_cache.provenance import simulation_of
 from aevlp.stages.caches.inspect import cached_settings
 from aevlp.stages.caches.verify import find_faults
 from aevlp.stages.stage_two.options import TrainOptions

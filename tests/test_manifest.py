@@ -432,9 +432,9 @@ def test_a_regime_is_read_with_all_its_constants(
         ("{regime: wrong, rate: 2}", "rate must be in [0, 1], found 2"),
         ("{regime: wrong, rate: high}", "rate of the regime wrong must be a number, found 'high'"),
         ("{regime: frequency, power: .nan}", "power of the regime frequency must be a number, found nan"),
-        ("{regime: uniform, rate: 0.1}", "unknown constant of the regime uniform 'rate': known are seed"),
-        ("{regime: uniform, seed: yes}", "seed of the regime uniform must be a whole number, found True"),
-        ("{regime: uniform, seed: -1}", "seed of the regime uniform must be in [0, 2^32), found -1"),
+        ("{regime: uniform, rate: 0.1}", "unknown constant of the regime single-positive 'rate': known are seed"),
+        ("{regime: uniform, seed: yes}", "seed of the regime single-positive must be a whole number, found True"),
+        ("{regime: uniform, seed: -1}", "seed of the regime single-positive must be in [0, 2^32), found -1"),
     ],
 )
 def test_a_mistake_in_a_regime_has_its_place(tmp_path: Path, simulate: str, expected: str) -> None:

@@ -58,7 +58,7 @@ def is_a_share_of(found: int, trials: int, share: float) -> bool:
 
 
 def test_every_regime_has_its_example_here() -> None:
-    assert {*REGIME_IDS, "largest", "uniform", "none"} == set(REGIMES)
+    assert {*REGIME_IDS, "largest", "none"} == set(REGIMES)
 
 
 # --- laws of all of them
@@ -351,7 +351,7 @@ def test_a_regime_on_the_command_line_is_read_with_all_its_constants(text: str, 
         ("wrong", "the regime wrong needs rate"),
         ("fraction,seed=3", "the regime fraction needs fraction"),
         ("wrong,rat=0.1", "unknown constant of the regime wrong 'rat': known are rate, seed"),
-        ("uniform,positives=2", "unknown constant of the regime uniform 'positives': known are seed"),
+        ("uniform,positives=2", "unknown constant of the regime single-positive 'positives': known are seed"),
         ("largest,seed=3", "the regime largest takes no constants, found 'seed'"),
         ("wrong,rate", "a regime is written NAME or NAME,constant=number,…, found 'rate' in 'wrong,rate'"),
         ("wrong,rate=", "a regime is written NAME or NAME,constant=number,…, found 'rate=' in 'wrong,rate='"),
@@ -360,13 +360,13 @@ def test_a_regime_on_the_command_line_is_read_with_all_its_constants(text: str, 
         ("uniform,", "a regime is written NAME or NAME,constant=number,…, found '' in 'uniform,'"),
         ("wrong,rate=0.1,rate=0.2", "rate of a regime is given twice in 'wrong,rate=0.1,rate=0.2'"),
         ("wrong,regime=3", "regime of a regime is given twice in "),
-        ("uniform,seed=1.5", "seed of the regime uniform must be a whole number, found 1.5"),
+        ("uniform,seed=1.5", "seed of the regime single-positive must be a whole number, found 1.5"),
         ("counts,positives=2.0", "positives of the regime counts must be a whole number, found 2.0"),
         ("frequency,power=nan", "power of the regime frequency must be a number, found nan"),
         ("frequency,power=-inf", "power of the regime frequency must be a number, found -inf"),
         ("frequency,power=1e999", "power of the regime frequency must be a number, found inf"),
         ("frequency,power=1" + 400 * "0", "power of the regime frequency must be a number, found 1000"),
-        ("uniform,seed=-1", "seed of the regime uniform must be in [0, 2^32), found -1"),
+        ("uniform,seed=-1", "seed of the regime single-positive must be in [0, 2^32), found -1"),
         ("wrong,rate=0.5,seed=4294967296", "seed of the regime wrong must be in [0, 2^32), found 4294967296"),
         ("counts,negatives=-2", "positives and negatives must be counts, or -1 for all, found 1 and -2"),
         ("fraction,fraction=1.01", "fraction must be in [0, 1], found 1.01"),
@@ -387,8 +387,8 @@ def test_a_mistake_in_a_regime_is_one_clear_line(text: str, expected: str) -> No
         ({"regime": 3}, "unknown regime '3'"),
         ({"regime": None}, "unknown regime 'None'"),
         ({"regime": ["wrong"]}, "unknown regime "),
-        ({"regime": "uniform", "seed": True}, "seed of the regime uniform must be a whole number, found True"),
-        ({"regime": "uniform", "seed": "7"}, "seed of the regime uniform must be a whole number, found '7'"),
+        ({"regime": "uniform", "seed": True}, "seed of the regime single-positive must be a whole number, found True"),
+        ({"regime": "uniform", "seed": "7"}, "seed of the regime single-positive must be a whole number, found '7'"),
         ({"regime": "wrong", "rate": None}, "rate of the regime wrong must be a number, found None"),
         ({"regime": "wrong", "rate": [0.2]}, r"rate of the regime wrong must be a number, found [0.2]"),
     ],

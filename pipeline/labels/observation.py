@@ -93,19 +93,18 @@ def wrong(labels: np.ndarray, sizes: Sizes, *, rate: float, seed: int = SEED) ->
 REGIMES: dict[str, Callable[..., np.ndarray]] = {
     "none": none,
     "single-positive": single_positive,
-    "uniform": single_positive,
     "counts": counts,
     "frequency": frequency,
     "largest": largest,
     "fraction": fraction,
     "wrong": wrong,
 }
-ALIASES = {"uniform": "single-positive"}
+ALIASES = {"uniform": "single-positive"}  # other names for what is given
 NONE: dict[str, Any] = {"regime": "none"}
 
 
 def checked(simulate: dict[str, Any] | str) -> dict[str, Any]:
-    """Return a regime with all its constants, {"regime": name, constant: value}, under its first name.
+    """Return a regime with all its constants, {"regime": name, constant: value}, never under one of `ALIASES`.
 
     simulate: such a dictionary, where constants with defaults may be left out, or a text as `parsed` reads it.
     Raises AevlpError where one is not known or odd.
@@ -114,8 +113,9 @@ def checked(simulate: dict[str, Any] | str) -> dict[str, Any]:
         return parsed(simulate)
     given = dict(simulate)
     name = given.pop("regime", "counts")
+    name = ALIASES.get(str(name), name)
     if not isinstance(name, str) or name not in REGIMES:
-        raise unknown_name("regime", str(name), REGIMES)
+        raise unknown_name("regime", str(name), [*REGIMES, *ALIASES])
     known = {p.name: p for p in inspect.signature(REGIMES[name]).parameters.values() if p.kind is p.KEYWORD_ONLY}
     for constant, value in given.items():
         if constant not in known:
@@ -130,7 +130,7 @@ def checked(simulate: dict[str, Any] | str) -> dict[str, Any]:
             raise AevlpError(f"{constant} of the regime {name} must be a {'whole ' * whole}number, found {value!r}")
         if constant == "seed" and not 0 <= value < 2**32:
             raise AevlpError(f"seed of the regime {name} must be in [0, 2^32), found {value}")
-    complete = {"regime": ALIASES.get(name, name), **{p.name: given.get(p.name, p.default) for p in known.values()}}
+    complete = {"regime": name, **{p.name: given.get(p.name, p.default) for p in known.values()}}
     for constant, value in complete.items():
         if value is inspect.Parameter.empty:
             raise AevlpError(f"the regime {name} needs {constant}")

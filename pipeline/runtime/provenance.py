@@ -1,9 +1,7 @@
 """What made an output: versions of the packages that shape a number, hashes of arrays, and where two records differ."""
 
 import hashlib
-from collections.abc import Mapping
 from importlib.metadata import version
-from typing import Any
 
 import numpy as np
 
@@ -21,35 +19,6 @@ def arrays_sha256(*arrays: np.ndarray) -> str:
     for array in arrays:
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
-
-
-def without_origins(provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a cache's provenance without what says only where its pixel statistics are from, and what stands in it twice.
-
-    Caches of before that was recorded can so be compared with others.
-    """
-    kept = {"clip": ("model", "weights", "config"), "pixel_statistics": ("mean", "std")}
-    parts = {
-        name: {k: provenance[name][k] for k in keys if k in provenance[name]}
-        for name, keys in kept.items()
-        if name in provenance
-    }
-    renamed = {key: value for key, value in provenance.items() if key != "observation"}
-    return {**renamed, **parts, "simulate": simulation_of(provenance)}
-
-
-def simulation_of(provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """Return by which regime the labels of a cache were hidden, {"regime": name, constant: value}; "none" where none was.
-
-    Caches of before the regimes were called simulations say it under `observation`, in the words of then.
-    """
-    if "simulate" in provenance:
-        return provenance["simulate"]
-    made_by = provenance.get("observation", "as given")
-    if not isinstance(made_by, dict):
-        return {"regime": "none"}
-    regime = made_by.get("regime", "counts")
-    return {**made_by, "regime": "single-positive" if regime == "uniform" else regime}
 
 
 def difference(mine: object, theirs: object, place: str = "") -> str | None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..labels.relabelling import class_places
-from ..runtime.provenance import without_origins
+from .provenance import without_origins
 from .reader import ScoreCache
 from .schema import ROWS_A_BLOCK, CacheHeader
 

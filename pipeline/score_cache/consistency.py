@@ -9,7 +9,7 @@ import numpy as np
 from ..files.stamps import stamped_size
 from ..labels.damp import DampSettings, codes_from_scores, damp_scores
 from ..labels.splits import SPLITS
-from ..runtime.provenance import simulation_of
+from .provenance import simulation_of
 from .schema import CacheHeader, CacheRows
 from .scores import similarity
 

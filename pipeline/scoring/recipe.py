@@ -5,8 +5,8 @@ from typing import Any
 
 from ..clip.towers import TORCH
 from ..images.decoders import PILLOW
-from ..runtime.provenance import simulation_of, without_origins
 from ..score_cache import CacheHeader
+from ..score_cache.provenance import simulation_of, without_origins
 
 OF_FEATURES = "cosines of the text features"  # what a text graph relates classes by where nothing else is given
 ELSEWHERE = ("images", "store", "storage", "prompts")  # of the header, not of the provenance in it

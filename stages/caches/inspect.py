@@ -16,8 +16,8 @@ from ...pipeline.labels.damp import DampSettings
 from ...pipeline.labels.observation import written as written_regime
 from ...pipeline.labels.splits import SPLITS
 from ...pipeline.manifest.pixel_statistics import written
-from ...pipeline.runtime.provenance import simulation_of
 from ...pipeline.score_cache import ScoreCache, open_whole_cache
+from ...pipeline.score_cache.provenance import simulation_of
 from ..console import out, print_table
 from ..declaration import takes
 from ..results import Result

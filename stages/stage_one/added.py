@@ -7,8 +7,8 @@ import numpy as np
 from ...pipeline.labels.added import AddedLabels, added_labels
 from ...pipeline.labels.observation import NONE
 from ...pipeline.manifest.formats import DatasetSpec
-from ...pipeline.runtime.provenance import simulation_of
 from ...pipeline.score_cache import ScoreCache
+from ...pipeline.score_cache.provenance import simulation_of
 from ...pipeline.score_cache.schema import ROWS_A_BLOCK
 
 

@@ -9,9 +9,9 @@ from ...pipeline.errors import AevlpError
 from ...pipeline.files.stamps import file_size
 from ...pipeline.labels.observation import NONE
 from ...pipeline.manifest.formats import DatasetSpec
-from ...pipeline.runtime.provenance import simulation_of
 from ...pipeline.score_cache import ScoreCache
 from ...pipeline.score_cache.labelled_images import LabelledImages
+from ...pipeline.score_cache.provenance import simulation_of
 from ..cache_origin import Origin, origin_of
 from ..console import say
 

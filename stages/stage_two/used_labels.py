@@ -4,8 +4,8 @@ import numpy as np
 
 from ...pipeline.labels.added import AddedLabels
 from ...pipeline.labels.usage import label_use
-from ...pipeline.runtime.provenance import simulation_of
 from ...pipeline.score_cache import ScoreCache
+from ...pipeline.score_cache.provenance import simulation_of
 from .labels_plan import PolicyPlan
 
 
