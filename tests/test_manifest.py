@@ -519,7 +519,7 @@ datasets:
         "datasets.photos.label_separator: ",
         "datasets.photos.labels: Input should be 'complete' or 'observed'",
         "datasets.photos.prompt: a prompt holds {} once",
-        "datasets.photos.damp.grid: Input should be greater than or equal to 1",
+        "datasets.photos.damp.grid: expected a grid of 1 to 32 tiles a side, found 0",
         "datasets.photos.damp.eta: ",
         "datasets.photos.damp.temperature: Input should be a valid number",
         "datasets.photos.damp.topk: unknown key",

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import typer
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from laws import each
@@ -10,7 +11,10 @@ from PIL import Image
 from torch.nn.functional import interpolate
 
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.images.views import tile_boxes, view_boxes, view_bytes, view_pixels
+from aevlp.pipeline.images.grid import grid_of
+from aevlp.pipeline.images.views import scheme_of, tile_boxes, view_boxes, view_bytes, view_pixels
+from aevlp.pipeline.manifest.sections import Damp
+from aevlp.stages.stage_one.options import tiles
 from goldens import load
 
 GOLDEN = load("tiling")
@@ -164,3 +168,20 @@ def test_every_view_of_an_image_smaller_than_the_grid_is_usable(compat: str) -> 
     assert len(views) == 17
     assert (views[0] == 200).all()
     assert all((view == (200 if compat == "paper" else 0)).all() for view in views[1:])
+
+
+@pytest.mark.parametrize("grid", [0, -1, 33, "33", " -2 "])
+def test_a_grid_out_of_range_is_refused_wherever_it_is_said(grid: int | str) -> None:
+    said = f"expected a grid of 1 to 32 tiles a side, found {int(grid)}"
+    for refuses in (lambda: grid_of(grid), lambda: scheme_of(int(grid))):
+        with pytest.raises(AevlpError, match=said):
+            refuses()
+    for refuses in (lambda: Damp(grid=grid), lambda: tiles(str(grid))):
+        with pytest.raises((ValueError, typer.BadParameter), match=said):
+            refuses()
+
+
+@pytest.mark.parametrize(("said", "grid"), [(1, 1), (32, 32), (" 4 ", 4), ("halves", "halves"), ("--4", "--4")])
+def test_a_grid_is_a_number_or_a_name(said: int | str, grid: int | str) -> None:
+    assert grid_of(said) == Damp(grid=said).grid == grid
+    assert tiles(str(said)) == grid

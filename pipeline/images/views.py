@@ -13,10 +13,10 @@ import numpy as np
 from PIL import Image
 
 from ..errors import AevlpError
+from .grid import grid_of
 
 Box = tuple[int, int, int, int]
 COMPAT = ("paper", "published")
-MOST_TILES = 32
 
 # Name, as in a manifest's `damp: {grid: NAME}` -> module here with `scheme(compat) -> ViewScheme`, imported when it is needed.
 # A number in the place of the name is `Tiles` of so many a side.
@@ -52,9 +52,7 @@ class Tiles:
 def scheme_of(grid: int | str, compat: str = "paper") -> ViewScheme:
     """Return the views of `grid` tiles a side, or of the scheme of that name; AevlpError where there is none."""
     if isinstance(grid, int):
-        if not 1 <= grid <= MOST_TILES:
-            raise AevlpError(f"grid: expected 1 to {MOST_TILES} tiles a side, found {grid}")
-        return Tiles(grid, compat)
+        return Tiles(grid_of(grid), compat)
     if grid not in SCHEMES:
         raise AevlpError(
             f"grid: expected a number of tiles a side{''.join(f' or {name}' for name in SCHEMES)}, found {grid!r}"

@@ -5,12 +5,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, field_validator, model_validator
 
 from ..errors import AevlpError
+from ..images.grid import grid_of
 from ..labels.damp import DampSettings
 from ..labels.splits import SPLITS, split_of
 from .clip_names import may_bring_weights
 from .pixel_statistics import Three, checked
-
-MOST_TILES = 32
 
 
 def known_splits(names: dict[str, Any]) -> dict[str, Any]:
@@ -93,13 +92,11 @@ class Clip(Section, frozen=True):
 
 
 def _tiles(grid: Any) -> Any:
-    """Return a number of tiles a side, refused where it cannot be one, or the name of another scheme of views."""
-    number = int(grid) if isinstance(grid, str) and grid.strip().isdecimal() else grid
-    if isinstance(number, int) and number < 1:
-        raise ValueError("Input should be greater than or equal to 1")
-    if isinstance(number, int) and number > MOST_TILES:
-        raise ValueError(f"Input should be less than or equal to {MOST_TILES}")
-    return number
+    """Return what `grid_of` gives, its error as pydantic takes it."""
+    try:
+        return grid_of(grid)
+    except AevlpError as error:
+        raise ValueError(str(error)) from error
 
 
 class Damp(Section, frozen=True):

@@ -6,22 +6,21 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from ...pipeline.errors import AevlpError
 from ...pipeline.files.image_formats import MAX_PIXELS
 from ...pipeline.files.locations import location
+from ...pipeline.images.grid import grid_of
 from ..declaration import PYTHON_ONLY, Progress
 from ..option_types import Device, MaxPixels, Mean, Std
 from ..source_options import SourceOptions
 
-MOST_TILES = 32
-
 
 def tiles(text: str) -> int | str:
     """Return a number of tiles a side, or the name of another scheme of views; typer.BadParameter for a number out of range."""
-    if not text.lstrip("-").isdecimal():
-        return text
-    if not 1 <= int(text) <= MOST_TILES:
-        raise typer.BadParameter(f"expected 1 to {MOST_TILES} tiles a side, found {text}")
-    return int(text)
+    try:
+        return grid_of(text)
+    except AevlpError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 Relation = Annotated[Path | None, typer.Option(help="A .npy or .csv matrix of label similarities for the text graph.")]
