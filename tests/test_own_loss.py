@@ -135,8 +135,9 @@ def test_a_loss_may_learn_remember_and_look_at_predictions(folder: Path, cache_p
     (folder / "learning.py").write_text(LEARNING)
     options = {"backbone": "linear", "loss": "learning:Learning", "epochs": 3}
     whole = RunFolder(stage_two(cache_path, folder / "whole", **options))
-    state = whole.latest_state()
-    assert state is not None
+    saved = whole.latest_state()
+    assert saved is not None and saved.file == whole.state_files()[-1]
+    state = saved.tree
     told = state["loss"]
     assert told["bias"].abs().min() > 0
     np_seen = told["seen"].tolist()

@@ -11,8 +11,9 @@ from conftest import draw_blocks, stage_one, stage_two
 from safetensors import safe_open
 from sklearn.metrics import average_precision_score
 
-from aevlp.pipeline.errors import AevlpError
+from aevlp.pipeline.errors import AevlpError, Notice
 from aevlp.pipeline.evaluation.metrics import mean_average_precision
+from aevlp.pipeline.labels.added import added_labels
 from aevlp.pipeline.score_cache import open_cache
 from aevlp.pipeline.training import run_folder, trainer
 from aevlp.pipeline.training.run_folder import RunFolder
@@ -502,3 +503,26 @@ def test_a_state_of_another_run_is_named(cache_path: Path, tmp_path: Path) -> No
     newest.write_bytes(RunFolder(other).state_files()[-1].read_bytes())
     with pytest.raises(AevlpError, match=rf"{newest.name} is the state of another run: delete it"):
         stage_two(cache_path, run, backbone="linear", epochs=3, resume=True)
+
+
+def test_the_state_of_another_run_is_named_where_the_last_one_is_damaged(cache_path: Path, tmp_path: Path) -> None:
+    other = stage_two(cache_path, tmp_path / "other")
+    run = stage_two(cache_path, tmp_path / "run", backbone="linear", epochs=3)
+    (run / "metrics.jsonl").unlink()
+    before, newest = RunFolder(run).state_files()
+    before.write_bytes(RunFolder(other).state_files()[-1].read_bytes())
+    newest.write_bytes(b"damaged")
+    with (
+        pytest.warns(Notice, match=f"{newest.name} cannot be read"),
+        pytest.raises(AevlpError, match=rf"{before.name} is the state of another run: delete it"),
+    ):
+        stage_two(cache_path, run, backbone="linear", epochs=3, resume=True)
+
+
+def test_what_pseudo_labels_add_is_counted_once(
+    cache_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    counted: list[int] = []
+    monkeypatch.setattr(trainer, "added_labels", lambda parts: counted.append(1) or added_labels(parts))
+    stage_two(cache_path, tmp_path / "run", backbone="linear", epochs=3)
+    assert counted == [1] and "pseudo-labels used (of damp, latest epoch)" in capsys.readouterr().err

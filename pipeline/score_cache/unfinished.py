@@ -3,16 +3,14 @@
 import json
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from ..errors import AevlpError
+from ..files.locks import is_held, lock_of, locked
 from .remote import local_place
 
 # Parts, locks, settings, what is being written, and what a network's file system keeps of a file that is still open.
@@ -68,19 +66,6 @@ def in_use(target: Path) -> bool:
     return any(map(is_held, parts_folder(target).glob("claim-*.lock")))
 
 
-def is_held(lock: Path) -> bool:
-    """Return whether a process holds a lock; AevlpError where that cannot be asked."""
-    if not lock.exists():
-        return False
-    try:
-        with FileLock(lock, blocking=False):
-            return False
-    except Timeout:
-        return True
-    except OSError as error:
-        raise AevlpError(f"cannot lock files in {lock.parent}: {error.strerror or error}") from error
-
-
 def remove_parts(target: Path) -> None:
     """Delete a cache's parts, at once for everybody who looks, and what killed processes left beside them.
 
@@ -99,7 +84,7 @@ def remove_parts(target: Path) -> None:
 
 def leftovers(target: Path) -> list[Path]:
     """Return what killed processes left beside a cache, other than its parts; a process that is at work looks alike."""
-    lock = _exclusive_lock(target)
+    lock = lock_of(local_place(target))
     return [*_temporaries(target), *(path for path in (_retired(target), lock) if path.exists())]
 
 
@@ -133,30 +118,12 @@ def _retired(target: Path) -> Path:
     return _beside(target, ".{}.parts.old")
 
 
-def _exclusive_lock(target: Path) -> Path:
-    return _beside(target, ".{}.lock")
-
-
 def _beside(target: Path, name: str) -> Path:
     """Return a path beside a cache, `name` with the cache's own in it; on the local disk, where locks hold."""
     place = local_place(target)
     return place.with_name(name.format(place.name))
 
 
-@contextmanager
-def exclusive(target: Path) -> Iterator[None]:
+def exclusive(target: Path) -> AbstractContextManager[None]:
     """Hold the lock of a cache, waiting for who holds it: for changing its settings, and for making it of its parts."""
-    path = _exclusive_lock(target)
-    lock = FileLock(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()  # filelock waits for ever for a file that cannot be made
-        lock.acquire()
-    except OSError as error:
-        raise AevlpError(f"cannot lock {target}: {error.strerror or error}") from error
-    try:
-        yield
-    finally:
-        with suppress(OSError):  # what went wrong before is what the user should read
-            path.unlink(missing_ok=True)  # whoever waits for it sees that it is gone, and makes a new one
-        lock.release()
+    return locked(local_place(target))

@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 
 from ..errors import AevlpError
 from ..files.atomic_write import replacing
+from ..files.locks import is_held
 from ..runtime.provenance import difference
 from ..score_cache import CacheHeader, CacheRows
 from ..score_cache.hdf5 import Hdf5Store, to_bytes
@@ -28,7 +29,6 @@ from ..score_cache.schema import joined
 from ..score_cache.unfinished import (
     Shard,
     exclusive,
-    is_held,
     parts_folder,
     remove_leftovers,
     remove_parts,

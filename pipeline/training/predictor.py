@@ -1,4 +1,4 @@
-"""Rows of a cache -> logits of a classifier that is being trained, each process its share of them."""
+"""Rows of a cache -> logits of a classifier, in this process or in all that train, each its share of them."""
 
 from contextlib import AbstractContextManager
 
@@ -13,30 +13,40 @@ from .loop import autocast, predict_logits
 from .schedule import Running
 
 
-def logits_of(classifier: Classifier, inputs: Inputs, rows: np.ndarray, mixed: AbstractContextManager) -> np.ndarray:
-    """Return the logits of some rows of the cache, (n, C) float32, each row exactly once."""
-    return predict_logits(classifier, inputs.batches(rows, inputs.evaluation_batch), mixed)
+def logits_of(
+    classifier: Classifier,
+    inputs: Inputs,
+    rows: np.ndarray,
+    mixed: AbstractContextManager,
+    interruption: Interruption | None = None,
+) -> np.ndarray:
+    """Return the logits of some rows of the cache, (n, C) float32, each row exactly once; (0, 0) of none.
+
+    interruption: where it may stop, by KeyboardInterrupt, between two batches.
+    """
+    batches = inputs.batches(rows, inputs.evaluation_batch)
+    return predict_logits(classifier, batches if interruption is None else interruption.before_each(batches), mixed)
 
 
-class Predictor:
-    """What predicts the images of a split, while training is between two epochs."""
-
-    def __init__(self, inputs: Inputs, running: Running, processes: Processes, interruption: Interruption) -> None:
-        self.inputs, self.running, self.processes, self.interruption = inputs, running, processes, interruption
-
-    def logits(self, classifier: Classifier, rows: np.ndarray, classes: int) -> np.ndarray:
-        """Return the logits (n, C) of rows (n,); KeyboardInterrupt in all processes where a signal came to any."""
-        self.processes.equal_buffers(classifier)
-        own, logits = rows[self.processes.share(len(rows))], np.empty((0, classes), np.float32)
-        try:
-            if len(own):
-                batches = self.interruption.before_each(self.inputs.batches(own, self.inputs.evaluation_batch))
-                with self.running.interrupted_by(self.interruption):
-                    mixed = autocast(self.running.device, self.running.precision)
-                    logits = predict_logits(classifier, batches, mixed)
-        except KeyboardInterrupt:  # the others have to hear of it before this one leaves
-            if not self.interruption.asked:
-                raise
-        if any(self.processes.any(self.interruption.asked)):
-            raise KeyboardInterrupt
-        return self.processes.rows(torch.from_numpy(logits), len(rows)).numpy()
+def logits_by_all(
+    classifier: Classifier,
+    inputs: Inputs,
+    rows: np.ndarray,
+    classes: int,
+    running: Running,
+    processes: Processes,
+    interruption: Interruption,
+) -> np.ndarray:
+    """Return the logits (n, C) of rows (n,) to every process; KeyboardInterrupt in all of them where a signal came to any."""
+    processes.equal_buffers(classifier)
+    own, logits = rows[processes.share(len(rows))], np.empty((0, classes), np.float32)
+    try:
+        if len(own):
+            with running.interrupted_by(interruption):
+                logits = logits_of(classifier, inputs, own, autocast(running.device, running.precision), interruption)
+    except KeyboardInterrupt:  # the others have to hear of it before this one leaves
+        if not interruption.asked:
+            raise
+    if any(processes.any(interruption.asked)):
+        raise KeyboardInterrupt
+    return processes.rows(torch.from_numpy(logits), len(rows)).numpy()

@@ -8,18 +8,18 @@ import os
 import re
 import shutil
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
 
 from ..clip.encoder import image_tower
 from ..errors import AevlpError, Notice
 from ..files.atomic_write import replacing
+from ..files.locks import locked
 from ..method_names import current
 from ..runtime.provenance import difference
 from .checkpoint import load_description, load_tensors, load_tree, save_tensors, save_tree
@@ -30,6 +30,14 @@ LOCK_SECONDS = 10.0
 # Where things are, not what they are: the fingerprint says that. And what the settings were made from.
 NOT_COMPARED = ("cache", "data_root", "options")
 _STATE = re.compile(r"state-\d+-\d+\.safetensors")
+
+
+@dataclass(frozen=True)
+class SavedState:
+    """A state, and the file that it was read from."""
+
+    file: Path
+    tree: dict[str, Any]
 
 
 class RunFolder:
@@ -44,28 +52,13 @@ class RunFolder:
         self.tower_file = path / "tower.safetensors"
         self.log_file = path / "log.txt"
 
-    @contextmanager
-    def alone(self) -> Iterator[None]:
+    def alone(self) -> AbstractContextManager[None]:
         """Hold the run for the context; AevlpError where another process trains into it.
 
-        The lock is the operating system's and ends with its holder; one that was just killed may have workers for some seconds.
+        One that was just killed may have workers for some seconds.
         """
-        file = self.path.with_name(f".{self.path.name}.lock")
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.touch()
-            lock = FileLock(file, timeout=LOCK_SECONDS)
-            lock.acquire()
-        except Timeout as error:
-            raise AevlpError(f"another process is training into {self.path}: wait for its end, or end it") from error
-        except OSError as error:
-            raise AevlpError(f"cannot write {self.path}: {error.strerror or error}") from error
-        try:
-            yield
-        finally:
-            with suppress(OSError):  # what went wrong before is what the user should read
-                file.unlink(missing_ok=True)
-            lock.release()
+        busy = f"another process is training into {self.path}: wait for its end, or end it"
+        return locked(self.path, LOCK_SECONDS, busy)
 
     def start(self, settings: dict[str, Any]) -> None:
         """Make the folder; AevlpError where it holds something already, other than what a killed process began to write."""
@@ -106,7 +99,7 @@ class RunFolder:
         self.require(settings)
         return "finished" if self.finished() else "unfinished"
 
-    def resume(self, settings: dict[str, Any]) -> dict[str, Any] | None:
+    def resume(self, settings: dict[str, Any]) -> SavedState | None:
         """Return the latest state, None before the first, and make the metrics those of that state.
 
         settings: kept in the place of equal ones, as the cache may have moved. AevlpError where no state can be read.
@@ -116,10 +109,10 @@ class RunFolder:
         self._remove_unfinished()
         state = self.latest_state()
         if state is not None:
-            self.write_metrics(state["history"])
+            self.write_metrics(state.tree["history"])
         return state
 
-    def latest_state(self) -> dict[str, Any] | None:
+    def latest_state(self) -> SavedState | None:
         """Return the latest state that can be read, None before the first; name each that cannot in a Notice.
 
         Raises AevlpError where none can be read, or all are gone.
@@ -135,7 +128,7 @@ class RunFolder:
                 continue
             for fault in faults:
                 warnings.warn(f"{fault}; resuming from {file.name}, the one before it", Notice, stacklevel=2)
-            return state
+            return SavedState(file, state)
         if faults:
             raise AevlpError(
                 f"{self.path} has no state that can be read ({'; '.join(faults)}): start a new run with another --run, or bring "

@@ -15,7 +15,7 @@ from ..errors import AevlpError
 from ..evaluation.metrics import mean_average_precision
 from ..labels.added import AddedLabels, added_labels
 from ..losses.interface import Scheduled, TrainingLoss, Watching
-from ..policies import Policy
+from ..policies import Labels, Policy
 from ..runtime.interruption import Interruption
 from ..runtime.seeding import derive, seed_everything
 from ..score_cache import ScoreCache
@@ -26,9 +26,9 @@ from .epoch_labels import EpochLabels
 from .events import Announce, EpochBegun, EpochEnded, Evaluating, Event, Finished, Resumed, Saved, Step, StoppedEarly
 from .inputs import Inputs
 from .loop import Batches, autocast, train_epoch
-from .predictor import Predictor
+from .predictor import logits_by_all
 from .random_state import generator_states, restore_generators
-from .run_folder import RunFolder
+from .run_folder import RunFolder, SavedState
 from .schedule import Running, Schedule
 from .splits import Split
 from .state import Progress, new_state
@@ -70,9 +70,8 @@ class Trainer:
             torch.cuda.set_device(self.device)
         processes.share_statistics(classifier.to(self.device), self.device)
         self.state = new_state(classifier, loss, policy, schedule, running)
-        self._predictor = Predictor(inputs, running, processes, interruption)
         self.labels: EpochLabels | None = None
-        self.added: AddedLabels | None = None  # by the pseudo-labels of the latest epoch
+        self.added: AddedLabels | None = None  # by the pseudo-labels of the last epoch, once that is over
         if policy is not None:
             self.labels = EpochLabels(cache, self.train.rows, policy, schedule.epochs, schedule.seed)
         if running.compile:
@@ -81,15 +80,15 @@ class Trainer:
         self.learning: torch.nn.Module | None = None
         self.last_save = time.monotonic()
 
-    def run(self, tree: dict[str, Any] | None = None) -> None:
+    def run(self, saved: SavedState | None = None) -> None:
         """Train every epoch that is left and evaluate the best weights on the test split.
 
-        tree: the state that is resumed, of `RunFolder.latest_state`, None to start. SIGINT and SIGTERM, while `interruption` is
+        saved: the state that is resumed, of `RunFolder.latest_state`, None to start. SIGINT and SIGTERM, while `interruption` is
         entered, end the step in flight, save the state and raise KeyboardInterrupt.
         """
         try:
-            if tree is not None:
-                self._resume(tree)
+            if saved is not None:
+                self._resume(saved)
             while not self.state.ended:
                 self._epoch_or_save()
             self._finish()
@@ -108,15 +107,14 @@ class Trainer:
             self.learning = None
             gc.collect()
 
-    def _resume(self, tree: dict[str, Any]) -> None:
+    def _resume(self, saved: SavedState) -> None:
         """Restore a state that `_save` wrote, and the best weights where they are those of that state."""
-        state = self.state
+        state, tree = self.state, saved.tree
         try:
             state.restore(tree)
         except (RuntimeError, LookupError, TypeError, ValueError) as error:
             raise AevlpError(
-                f"{self.folder.state_files()[-1]} is the state of another run: delete it, and the one before it is "
-                f"resumed from"
+                f"{saved.file} is the state of another run: delete it, and the one before it is resumed from"
             ) from error
         progress = state.progress
         if progress.steps:
@@ -153,7 +151,7 @@ class Trainer:
             progress.seconds = time.monotonic() - started
             self._save_if_asked()
 
-        self._train_epoch(progress, after_step)
+        labels = self._train_epoch(progress, after_step)
         with self.processes.together():
             loss = progress.mean_loss()
         logits = self._logits(self.classifier, self.val, "val")
@@ -162,6 +160,8 @@ class Trainer:
         better = state.stopping.improves(100 * val_map)
         state.ended = state.stopping.stops(100 * val_map) or progress.epoch == schedule.epochs
         state.best = better or progress.epoch == 1
+        if state.ended and labels is not None:
+            self.added = added_labels([(labels.codes, self.cache.observed[self.train.rows])])
         seconds = round(time.monotonic() - started, 2)
         state.history.append(
             {
@@ -185,14 +185,13 @@ class Trainer:
         if state.ended and progress.epoch < schedule.epochs:
             self._announce(StoppedEarly(progress.epoch))
 
-    def _train_epoch(self, progress: Progress, after_step: Callable[[int], None]) -> None:
+    def _train_epoch(self, progress: Progress, after_step: Callable[[int], None]) -> Labels | None:
+        """Train the rest of an epoch and return its pseudo-labels, None where the loss reads none."""
         rows, cache = self.train.rows, self.cache
         random = np.random.default_rng(derive(self.schedule.seed, "order", progress.epoch))
         order = random.permutation(rows)
         mirrored = random.random(len(order)) < 0.5
         labels = None if self.labels is None else self.labels.of(progress.epoch)
-        if labels is not None:
-            self.added = added_labels([(labels.codes, cache.observed[rows])])
         targets = epoch_targets(cache, rows, self.reads, labels, self.device, self.processes)
         size = self.schedule.batch_size
         batches = epoch_batches(self.inputs, order, mirrored, size, progress.steps, self.processes)
@@ -203,6 +202,7 @@ class Trainer:
                 self.learning, self._labelled_ahead(batches, progress.epoch + 1), targets, state.loss, state.optimizer,
                 state.scaler, self._mixed, progress, self.processes, after_step,
             )  # fmt: skip
+        return labels
 
     def _labelled_ahead(self, batches: Batches, epoch: int) -> Batches:
         """Yield batches, and begin with the labels of the next epoch once the first is there: the workers are started then."""
@@ -281,7 +281,8 @@ class Trainer:
 
     def _logits(self, classifier: Classifier, split: Split, name: Literal["train", "val", "test"]) -> np.ndarray:
         self._announce(Evaluating(name))
-        return self._predictor.logits(classifier, split.rows, len(self.cache.classes))
+        processes, classes = self.processes, len(self.cache.classes)
+        return logits_by_all(classifier, self.inputs, split.rows, classes, self.running, processes, self.interruption)
 
     def _save_if_asked(self) -> None:
         """Save where it is time to; raise KeyboardInterrupt where a signal came to any process, after which it is saved too."""

@@ -88,10 +88,10 @@ def _train(plan: Plan, path: Path, processes: Processes) -> Path:
         if found == "finished":
             say(f"{folder.path} is finished already")
             return folder.path
-        tree = None
+        saved = None
         with processes.together():
             if found == "unfinished":
-                tree = folder.resume(recorded(plan)) if processes.first else folder.latest_state()
+                saved = folder.resume(recorded(plan)) if processes.first else folder.latest_state()
         with processes.together():
             architecture, classifier = new_classifier(plan)
         with Interruption("the step in flight is finished and the state saved") as interruption, Narrator() as narrator:
@@ -110,7 +110,7 @@ def _train(plan: Plan, path: Path, processes: Processes) -> Path:
             if plan.options.compile:
                 say("compiling for the first step and the first evaluation, which can take minutes each")
             try:
-                trainer.run(tree)
+                trainer.run(saved)
             except Exception:
                 if processes.first and found == "nothing":
                     folder.remove_if_nothing_is_saved()
@@ -163,7 +163,7 @@ def _trainer(
 def _conclude(plan: Plan, folder: RunFolder, added: AddedLabels | None) -> None:
     """Say what there is to know of a finished run, and give it what labelling new images needs.
 
-    added: by the pseudo-labels of the latest epoch.
+    added: by the pseudo-labels of the last epoch.
     """
     if text := pseudo_labels_used(plan.options.loss, plan.policy, added):
         say(text)
