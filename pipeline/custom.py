@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from importlib import import_module, metadata
 from importlib.util import find_spec
@@ -37,7 +38,7 @@ class Custom:
 
     def installed(self) -> dict[str, str]:
         """Return what installed packages announce: name -> "module:Class"; none of them is imported."""
-        return {point.name: point.value for point in metadata.entry_points(group=self.group)}
+        return _announced(self.group, tuple(sys.path))
 
     def is_named(self, name: str) -> bool:
         """Return whether a name is that of a class from elsewhere: "module:Class", or one that a package announces."""
@@ -106,6 +107,12 @@ class Custom:
                 ) from error
             except (Exception, SystemExit) as error:  # whatever code of somebody else raises
                 raise AevlpError(f"{module_name} cannot be imported: {_where(error)}") from error
+
+
+@cache
+def _announced(group: str, path: tuple[str, ...]) -> dict[str, str]:
+    """Return the entry points of a group on the import path; every package's metadata are read for that, so once."""
+    return {point.name: point.value for point in metadata.entry_points(group=group)}
 
 
 @contextmanager

@@ -66,13 +66,21 @@ def test_comments_order_and_the_rest_stay(text: str, expected: str, tmp_path: Pa
         "datasets:\n  a:\n    steps: |\n      one\n",
         "datasets:\n  a: [1]\n",
         "datasets:\n  a: {damp: 3}\n",
-        "datasets: [\n",
     ],
 )
 def test_what_cannot_be_changed_alone_is_left_as_it_is(text: str, tmp_path: Path) -> None:
     manifest = tmp_path / "mine.yaml"
     manifest.write_text(text)
     with pytest.raises(AevlpError, match=r"write it by hand, \{temperature: 0.2\}") as caught:
+        set_in_manifest(manifest, PLACE, {"temperature": 0.2})
+    assert manifest.read_text() == text and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["datasets: [\n", "datasets: {a: 1, a: 2}\n"])
+def test_what_is_no_yaml_is_said_to_be_none(text: str, tmp_path: Path) -> None:
+    manifest = tmp_path / "mine.yaml"
+    manifest.write_text(text)
+    with pytest.raises(AevlpError, match=r"the manifest .*mine\.yaml is not valid YAML: ") as caught:
         set_in_manifest(manifest, PLACE, {"temperature": 0.2})
     assert manifest.read_text() == text and "\n" not in str(caught.value)
 

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from conftest import call, stage_two
 
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.losses import Targets, create_loss, entry, foreign
-from aevlp.pipeline.losses.foreign import written_constants
+from aevlp.pipeline.losses.foreign import installed, is_named, written_constants
 from aevlp.pipeline.training import trainer
 from aevlp.pipeline.training.run_folder import RunFolder
 
@@ -377,3 +378,16 @@ def test_nothing_of_ones_own_is_imported_unless_it_is_asked_for(folder: Path, ca
 
 def test_the_losses_of_aevlp_have_no_source_of_their_own() -> None:
     assert foreign.source_sha256("gpr") is None
+
+
+def test_what_packages_announce_is_looked_for_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mine-1.0.dist-info").mkdir()
+    (tmp_path / "mine-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: mine\nVersion: 1.0\n")
+    (tmp_path / "mine-1.0.dist-info" / "entry_points.txt").write_text("[aevlp.losses]\nmine = mine:Mine\n")
+    looked: list[str] = []
+    found = metadata.entry_points
+    monkeypatch.setattr(metadata, "entry_points", lambda *, group: looked.append(group) or found(group=group))
+    assert not is_named("mine")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert is_named("mine") and installed()["mine"] == "mine:Mine" and not is_named("yours")
+    assert looked.count("aevlp.losses") <= 2  # once for each import path

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import AevlpError
+from ..labels.names import named_twice
 from ..manifest.formats import CubSpec
 from .faults import Report, image_below_root, not_there
 from .image_table import Listing, Listings
@@ -49,7 +50,7 @@ def _classes(spec: CubSpec, root: Path, folder: Path) -> tuple[tuple[str, ...], 
     for path in (root / "attributes.txt", folder / "attributes" / "attributes.txt", folder / "attributes.txt"):
         if path.is_file():
             names = tuple(_pairs(path).values())
-            if twice := sorted({name for name in names if names.count(name) > 1}):
+            if twice := named_twice(names):
                 raise AevlpError(f"{path}: attributes named twice: {', '.join(twice)}")
             if len(names) != len(spec.classes):
                 raise AevlpError(

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ..errors import AevlpError
+from ..labels.names import named_twice
 from ..manifest.formats import DatasetSpec
 from .faults import DataError, Report, not_there, refuse
 
@@ -41,7 +42,7 @@ def class_list(spec: DatasetSpec, root: Path, report: Report = refuse) -> tuple[
     if not path.is_file():
         raise not_there(spec, root, path)
     names = tuple(line.strip() for line in read_lines(path, "the class names in") if line.strip())
-    if twice := sorted({name for name in names if names.count(name) > 1}):
+    if twice := named_twice(names):
         report(DataError("class named twice", f"{path}: classes named twice: {', '.join(twice)}"))
     if not names:
         raise AevlpError(f"{path}: the file is empty, expected one class name a line")

@@ -10,18 +10,17 @@ import yaml
 
 from ..errors import AevlpError
 from ..files.atomic_write import replacing
+from .load import manifest_content, manifest_text
 
 
 def set_in_manifest(path: Path, place: Sequence[str], values: Mapping[str, Any]) -> None:
     """Set the keys of a mapping in a manifest, such as place ("datasets", "photos", "damp"), and replace the file whole.
 
-    A mapping that is not there yet is added to the entry. Raises AevlpError, and leaves the file as it was, where it cannot be
-    read or written, and where anything else would change with it, as what several entries share by an anchor does.
+    A mapping that is not there yet is added to the entry. Raises AevlpError, and leaves the file as it was, where it is not YAML,
+    cannot be read or written, and where anything else would change with it, as what several entries share by an anchor does.
     """
-    try:
-        text = path.read_bytes().decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise AevlpError(f"cannot read the manifest {path}: {error}") from error
+    text = manifest_text(path)
+    manifest_content(text, path)
     changed = changed_text(text, place, values)
     if changed is None:
         raise AevlpError(

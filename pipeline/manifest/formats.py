@@ -2,15 +2,28 @@
 
 from os.path import normpath
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, PrivateAttr, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PrivateAttr, field_validator, model_validator
 
 from ..errors import AevlpError
 from ..files.locations import RemotePath, location
+from ..labels.names import fault_of_names
 from ..labels.observation import checked
 from .label_keys import LabelKeys
-from .sections import Clip, Damp, Download, Expected, Recipe, Section, SplitBy, SplitNames, TextGraphConstants
+from .sections import (
+    Clip,
+    Damp,
+    Download,
+    Expected,
+    Recipe,
+    Section,
+    SplitBy,
+    SplitNames,
+    TextGraphConstants,
+    listed_names,
+    one_or_several,
+)
 from .table_keys import ColumnKeys, ColumnName, ColumnNames, TableKeys
 
 PACKAGED = Path(__file__).resolve().parents[2] / "data_manifest.yaml"
@@ -34,7 +47,7 @@ class DatasetSpec(Section, frozen=True):
     natural_names: dict[str, str] = Field(default_factory=dict)
     synonyms: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     name_rule: Literal["plain", "attribute"] = "plain"
-    prompt: tuple[str, ...] = ("a photo of a {}.",)
+    prompt: Annotated[tuple[str, ...], BeforeValidator(one_or_several)] = ("a photo of a {}.",)
     simulate: dict[str, Any] | None = None
     split_by: SplitBy | None = None
     expected: Expected = Expected()
@@ -84,11 +97,6 @@ class DatasetSpec(Section, frozen=True):
                 raise ValueError(f"`format: {entry.get('format')}` does not read `{key}`: {instead}")
         return entry
 
-    @field_validator("prompt", mode="before")
-    @classmethod
-    def _one_or_several(cls, prompt: Any) -> Any:
-        return (prompt,) if isinstance(prompt, str) else prompt
-
     @field_validator("prompt")
     @classmethod
     def _one_place_for_the_class(cls, prompt: tuple[str, ...]) -> tuple[str, ...]:
@@ -111,12 +119,9 @@ class DatasetSpec(Section, frozen=True):
     @field_validator("classes", mode="before")
     @classmethod
     def _names(cls, classes: Any) -> Any:
-        listed = isinstance(classes, list | tuple) and all(isinstance(name, str) for name in classes)
-        if not (listed or isinstance(classes, str | None)):
-            raise ValueError(
-                "expected a list of names or a file of them; quote a name that YAML reads otherwise, as 'no'"
-            )
-        return classes
+        return (
+            classes if isinstance(classes, str | None) else listed_names(classes, "a list of names or a file of them")
+        )
 
     @field_validator("classes")
     @classmethod
@@ -125,10 +130,8 @@ class DatasetSpec(Section, frozen=True):
             if not classes:
                 raise ValueError("there must be at least one class")
             classes = tuple(name.strip() for name in classes)
-            if "" in classes:
-                raise ValueError("a class has no name")
-            if twice := sorted({c for c in classes if classes.count(c) > 1}):
-                raise ValueError(f"classes named twice: {', '.join(twice)}")
+            if fault := fault_of_names(classes):
+                raise ValueError(fault)
         return classes
 
 

@@ -1,11 +1,11 @@
 """The keys of a manifest's entry that say what a cell of labels means."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field, field_validator
 
 from ..labels.label_words import by_word
-from .sections import Names, Section
+from .sections import Names, Section, one_or_several
 
 
 class LabelKeys(Section, frozen=True):
@@ -23,18 +23,13 @@ class LabelKeys(Section, frozen=True):
     # Each word is a byte, beside a few of its own.
     label_values: dict[str, Literal["present", "absent", "unknown"]] | None = Field(default=None, max_length=250)
     label_threshold: float | None = Field(default=None, gt=0, le=1)
-    no_label: Names = ()
+    no_label: Annotated[Names, BeforeValidator(one_or_several)] = ()
     labels: Literal["complete", "observed"] = "complete"
 
     @field_validator("label_values", mode="before")
     @classmethod
     def _by_words(cls, values: Any) -> Any:
         return by_word(values) if isinstance(values, dict) else values
-
-    @field_validator("no_label", mode="before")
-    @classmethod
-    def _one_word_or_several(cls, words: Any) -> Any:
-        return (words,) if isinstance(words, str) else words
 
     @field_validator("no_label")
     @classmethod

@@ -68,16 +68,26 @@ def load_manifest(path: Path | str | Sequence[Path | str] | None = None) -> Mani
     return Manifest.model_construct(datasets=datasets)
 
 
-def _read(path: Path) -> Manifest:
+def manifest_text(path: Path) -> str:
+    """Return the text of a manifest, its line ends as they are; AevlpError where it cannot be read, or is no UTF-8."""
     try:
-        content = _SafeLoader(path.read_text(encoding="utf-8")).get_single_data()
+        return path.read_bytes().decode("utf-8")
     except OSError as error:
         raise AevlpError(f"cannot read the manifest {path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise AevlpError(f"the manifest {path} is not UTF-8 text: {error}") from error
+
+
+def manifest_content(text: str, path: Path) -> Any:
+    """Return what the text of the manifest at `path` holds; AevlpError where it is not YAML, or a key stands twice."""
+    try:
+        return _SafeLoader(text).get_single_data()
     except (yaml.YAMLError, ValueError) as error:  # such as the 30th of February
         raise AevlpError(f"the manifest {path} is not valid YAML: {' '.join(str(error).split())}") from error
-    return checked_manifest(content, path)
+
+
+def _read(path: Path) -> Manifest:
+    return checked_manifest(manifest_content(manifest_text(path), path), path)
 
 
 def checked_manifest(content: Any, path: Path) -> Manifest:

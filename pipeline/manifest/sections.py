@@ -25,11 +25,16 @@ def known_splits(names: dict[str, Any]) -> dict[str, Any]:
     return {split: found[split] for split in SPLITS if split in found}
 
 
-def listed_names(names: Any) -> Any:
+def listed_names(names: Any, expected: str = "a list of names") -> Any:
     """Return a list of names; ValueError for anything else, such as a bare 1 or no in YAML, which is no text."""
     if not (isinstance(names, list | tuple) and all(isinstance(name, str) for name in names)):
-        raise ValueError("expected a list of names; quote a name that YAML reads differently, as 'no' or '1'")
+        raise ValueError(f"expected {expected}; quote a name that YAML reads differently, as 'no' or '1'")
     return names
+
+
+def one_or_several(given: Any) -> Any:
+    """Return a list, of one where a text is given."""
+    return (given,) if isinstance(given, str) else given
 
 
 Names = Annotated[tuple[str, ...], BeforeValidator(listed_names)]

@@ -7,6 +7,7 @@ from pathlib import Path
 from ..datasets.class_list_check import alike_in_case
 from ..datasets.text_lists import read_lines
 from ..errors import AevlpError, some
+from ..labels.names import named_twice
 
 _PLAIN = re.compile(r"[\w.-]+")
 _FILES = (".txt", ".csv", ".tsv", ".names", ".json", ".yaml", ".yml")
@@ -26,7 +27,7 @@ def class_names(given: str | Path | Sequence[str]) -> tuple[str, ...]:
         )
     if len(names) < 2:
         raise _too_few(where, f"one class, {names[0]!r}" if names else "no class", names)
-    if twice := sorted({name for name in names if names.count(name) > 1}):
+    if twice := named_twice(names):
         found = f"classes named twice: {some(twice, 4)}"
         if len(set(names)) < 2:
             raise _too_few(where, f"{found}, so this is one class", names)
