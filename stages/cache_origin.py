@@ -142,8 +142,17 @@ def _size(stamp: str) -> int | None:
 
 def origin_of(cache: ScoreCache, spec: DatasetSpec, root: Path, versions: FileVersions | None = None) -> Origin:
     """Return the data set that a cache was made from, as it is now in a folder; its labels observed as then."""
-    images = load_images(spec, root, simulate=simulation_of(cache.provenance))
+    images = load_images(spec, root, simulate=simulation_of(cache.provenance), placed=placed_by_content(cache, spec))
     return Origin(cache.classes, spec.name, images, versions)
+
+
+def placed_by_content(cache: ScoreCache, spec: DatasetSpec) -> dict[str, tuple[str, str]]:
+    """Return by id the stamp and the split of each scored image, where `split_by` put it there by the shares of now."""
+    shares = cache.provenance["dataset"].get("split_by")
+    if spec.split_by is None or shares != spec.split_by.content:
+        return {}
+    columns = (column[cache.status == "ok"].tolist() for column in (cache.ids, cache.stamps, cache.split))
+    return {name: (stamp, split) for name, stamp, split in zip(*columns, strict=True)}
 
 
 def dataset_of(cache: ScoreCache, name: str | None, manifest: Path | Sequence[Path] | None) -> DatasetSpec:

@@ -12,7 +12,7 @@ from ..labels import observation as regimes
 from ..labels.observation import NONE, checked
 from ..labels.splits import SPLITS
 from ..manifest.formats import DatasetSpec
-from .content_split import divided
+from .content_split import Placed, divided
 from .faults import DataError, Report, refuse
 from .image_table import ImageTable, Listing, Listings, path_array
 
@@ -41,6 +41,7 @@ def load_images(
     split: str | None = None,
     simulate: dict[str, Any] | str | None = None,
     report: Report = refuse,
+    placed: Placed | None = None,
 ) -> ImageTable:
     """Return the images of a data set, training rows first, each split in its published order.
 
@@ -50,6 +51,7 @@ def load_images(
     for the manifest's. Where nothing is hidden every positive is observed, or what the data set itself gives as observed, which
     stands before a `single-positive` of the manifest too: it is the published draw, as Cole et al. kept it.
     report: is told of each faulty row, which is then left out; by default the first is raised.
+    placed: of images that were put in their split by `split_by` before, as `split_by_content` takes it; their files are not read.
     Raises AevlpError where the folder or a file in it is not there or not as the format has it.
     """
     asked = None if simulate is None else checked(simulate)
@@ -59,7 +61,7 @@ def load_images(
         raise AevlpError(f"split must be train, val or test, found {split!r}")
     listings = import_module(f".{READERS[spec.format]}", __name__).read(spec, root, report)
     if spec.split_by is not None:
-        listings = divided(spec, root, listings, spec.split_by.content)
+        listings = divided(spec, root, listings, spec.split_by.content, placed or {})
     images = _joined(spec, root, listings, asked)
     return images if split is None else images.take(images.split == split)
 

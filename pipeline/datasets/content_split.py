@@ -1,7 +1,10 @@
-"""Images of which nobody said a split -> a split for each, by the hash of its file: one that is there never moves."""
+"""Images of which nobody said a split -> a split for each, by the hash of its file: one that is there never moves.
+
+A file that was put in its split before, and is of the same version since, is not read again.
+"""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate
 from pathlib import Path
@@ -9,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import AevlpError
-from ..files.stamps import content_sha256, file_identity, require_files_own
+from ..files.stamps import content_sha256, file_identity, require_files_own, stamp_of_identity
 from ..labels.splits import SPLITS
 from ..manifest.formats import DatasetSpec
 from .image_table import Listing, Listings
@@ -18,13 +21,15 @@ _READERS = 8  # files read at a time
 WHOLE = 1 << 64  # places of images are below
 _HASHES: dict[
     str, tuple[tuple[int, str], str]
-] = {}  # path -> its identity and hash: a process reads its data set several times
+] = {}  # of a path its identity and hash: a process reads its data several times
+
+Placed = Mapping[str, tuple[str, str]]
 
 
-def divided(spec: DatasetSpec, root: Path, listings: Listings, shares: dict[str, float]) -> Listings:
+def divided(spec: DatasetSpec, root: Path, listings: Listings, shares: dict[str, float], placed: Placed) -> Listings:
     """Return the listings with the images of the training split, the only one, in splits of these shares.
 
-    Raises AevlpError where the data set says itself which split its images are of.
+    placed: as for `split_by_content`. Raises AevlpError where the data set says itself which split its images are of.
     """
     if said := [split for split, part in listings.splits.items() if split != "train" and part.ids]:
         raise AevlpError(
@@ -32,18 +37,34 @@ def divided(spec: DatasetSpec, root: Path, listings: Listings, shares: dict[str,
             f"`split_by` out"
         )
     part = listings.splits["train"]
-    names = split_by_content(part.paths, part.ids, shares)
+    names = split_by_content(part.paths, part.ids, shares, placed)
     listings.splits = {split: _rows(part, np.flatnonzero(names == split)) for split in SPLITS if split in shares}
     return listings
 
 
-def split_by_content(paths: Sequence[Path], ids: Sequence[str], shares: dict[str, float]) -> np.ndarray:
+def split_by_content(
+    paths: Sequence[Path], ids: Sequence[str], shares: dict[str, float], placed: Placed | None = None
+) -> np.ndarray:
     """Return for each image its split, (n,) str, by the SHA-256 of its bytes; of one that is not there, of its id.
 
-    shares: of splits, in the order of `SPLITS`, 1 together. Equal files are in one split. Raises AevlpError where the machine,
-    its disk or a store does not give a file that is there.
+    shares: of splits, in the order of `SPLITS`, 1 together. Equal files are in one split. placed: of some images, by id, the
+    stamp of the file when it was put in a split by these shares, and that split: there it stays while the stamp is the same, and
+    when the file is gone. Raises AevlpError where the machine, its disk or a store does not give a file that is there.
     """
-    return split_at(places_by_content(paths, ids), shares)
+    settled = [_settled(path, (placed or {}).get(name), shares) for path, name in zip(paths, ids, strict=True)]
+    rest = [number for number, split in enumerate(settled) if split is None]
+    places = places_by_content([paths[number] for number in rest], [ids[number] for number in rest])
+    for number, split in zip(rest, split_at(places, shares).tolist(), strict=True):
+        settled[number] = split
+    return np.array(settled, dtype=str)
+
+
+def _settled(path: Path, before: tuple[str, str] | None, shares: dict[str, float]) -> str | None:
+    """Return the split that an image was put in before, if its file is the same or gone; None where its content decides."""
+    if before is None or before[1] not in shares:
+        return None
+    identity = file_identity(path)
+    return before[1] if identity is None or stamp_of_identity(identity) == before[0] else None
 
 
 def places_by_content(paths: Sequence[Path], ids: Sequence[str]) -> list[int]:

@@ -30,4 +30,10 @@ def merged(caches: Sequence[ScoreCache]) -> tuple[CacheHeader, Iterator[CacheRow
     images = LabelledImages.joined([parts[n].take(rows) for n, rows in order])
     if len(images.ids) != sum(map(len, caches)):
         raise AevlpError("a split is neither train nor test: aevlp cache verify says of which cache")
-    return images.header(caches[0].header), (block for n, rows in order for block in caches[n].rows(rows))
+    shares = [cache.provenance["dataset"].get("split_by") for cache in caches]
+    dataset = dict(caches[0].provenance["dataset"])
+    if any(of != shares[0] for of in shares):
+        dataset.pop("split_by", None)
+    return images.header(caches[0].header, dataset=dataset), (
+        block for n, rows in order for block in caches[n].rows(rows)
+    )

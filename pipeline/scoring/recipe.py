@@ -14,13 +14,17 @@ ELSEWHERE = ("images", "store", "storage", "prompts")  # of the header, not of t
 
 @dataclass(frozen=True)
 class MadeFrom:
-    """A data set: its name, the manifest ("" for the packaged one), its folder, and hashes of the data and of its label files."""
+    """A data set: its name, the manifest ("" for the packaged one), its folder, and hashes of the data and of its label files.
+
+    split_by: the shares of the splits that images were put in by their content, None where their splits were given.
+    """
 
     name: str
     manifest: str
     root: str
     fingerprint: str
     label_files: dict[str, str]
+    split_by: dict[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,8 @@ class Recipe:
         """Return what a cache records."""
         whole = {name: value for name, value in vars(self).items() if name not in ELSEWHERE}
         whole["dataset"] = asdict(self.dataset)
+        if self.dataset.split_by is None:
+            del whole["dataset"]["split_by"]
         if self.vocabulary is None:
             del whole["vocabulary"]
         return whole

@@ -27,7 +27,7 @@ from ...pipeline.score_cache.scores import with_scores
 from ...pipeline.score_cache.unfinished import exclusive, recorded_settings, remove_parts
 from ...pipeline.scoring.recipe import OF_FEATURES, Recipe
 from ...pipeline.scoring.scorer import one_thread_each
-from ..cache_origin import Origin
+from ..cache_origin import Origin, placed_by_content
 from ..console import let_speak
 from ..declaration import takes
 from ..made import made, show
@@ -64,7 +64,7 @@ def _up_to_date(scoring: AppendOptions, retried: bool) -> ScoreCache:
     options = _options(cache, scoring)
     spec = load_manifest(options.manifest)[cache.provenance["dataset"]["name"]]
     with one_thread_each() as threads:
-        plan = make_plan(options, spec)
+        plan = make_plan(options, spec, placed_by_content(cache, spec))
         _require_same(cache, plan)
         plan, kept = _matched(cache, plan, retried, scoring)
         todo = np.flatnonzero(kept < 0)

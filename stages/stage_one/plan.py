@@ -12,6 +12,7 @@ from ...pipeline.clip.encoder import RANDOM, ClipSource
 from ...pipeline.clip.libraries import Encoder, load_encoder
 from ...pipeline.clip.prompts import class_names, class_prompts
 from ...pipeline.datasets import ImageTable, load_images
+from ...pipeline.datasets.content_split import Placed
 from ...pipeline.files.file_versions import FileVersions
 from ...pipeline.images import decoders
 from ...pipeline.images.resizing import described
@@ -70,11 +71,14 @@ class ScoringPlan:
         return replace(self.header, provenance=made.provenance())
 
 
-def make_plan(options: PseudolabelOptions, spec: DatasetSpec) -> ScoringPlan:
-    """Return what to do for a data set of the manifest; AevlpError where something it needs is wrong or not there."""
+def make_plan(options: PseudolabelOptions, spec: DatasetSpec, placed: Placed | None = None) -> ScoringPlan:
+    """Return what to do for a data set of the manifest; AevlpError where something it needs is wrong or not there.
+
+    placed: as for `load_images`.
+    """
     device = find_device(options.device or _device_of_rank())
     root = options.data_root or spec.default_root()
-    images = load_images(spec, root, simulate=options.simulate)
+    images = load_images(spec, root, simulate=options.simulate, placed=placed)
     say(f"{spec.title}: {len(images):,} images, {len(images.classes)} classes, from {root}")
     for remark in images.remarks:
         say(remark.text)
@@ -167,4 +171,5 @@ def _made_from(spec: DatasetSpec, images: ImageTable, root: Path, files: FileVer
         root=str(root.absolute()),
         fingerprint=images.fingerprint(files.sizes),
         label_files=images.label_hashes(),
+        split_by=None if spec.split_by is None else spec.split_by.content,
     )
