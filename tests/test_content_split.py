@@ -12,6 +12,7 @@ from aevlp.pipeline.datasets import content_split
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.score_cache import ScoreCache, open_cache
 from aevlp.stages.caches.merge import merge
+from aevlp.stages.caches.select import select
 from aevlp.stages.caches.update import append
 
 SHARES = "{train: 0.5, val: 0.25, test: 0.25}"
@@ -131,15 +132,13 @@ def test_what_was_not_divided_by_content_says_nothing_of_shares(cache_path: Path
     assert open_cache(cache).provenance["dataset"]["split_by"] == {"train": 0.5, "val": 0.25, "test": 0.25}
 
 
-@pytest.mark.parametrize("alike", [True, False])
-def test_a_merged_cache_says_the_shares_that_all_have(alike: bool, tmp_path: Path) -> None:
-    data = shared_out(tmp_path / "data")
-    table, manifest = (data / "labels.csv").read_text().splitlines(), (data / "blocks.yaml").read_text()
-    caches = []
-    for n, lines in enumerate((table[1:13], table[13:])):
-        (data / "labels.csv").write_text("\n".join([table[0], *lines]) + "\n")
-        if n and not alike:
-            (data / "blocks.yaml").write_text(manifest.replace(SHARES, "{train: 0.25, val: 0.25, test: 0.5}"))
-        caches.append(stage_one(data, tmp_path / f"{n}.h5"))
-    whole = merge(tmp_path / "whole.h5", caches)
-    assert ("split_by" in whole.provenance["dataset"]) == alike
+def test_a_merged_cache_says_the_shares_that_all_have(data: Path, cache: Path, tmp_path: Path) -> None:
+    manifest = data / "blocks.yaml"
+    manifest.write_text(manifest.read_text().replace(SHARES, "{train: 0.25, val: 0.25, test: 0.5}"))
+    other = stage_one(data, tmp_path / "other.h5")
+    names = open_cache(cache).ids.tolist()
+    first = select(cache, tmp_path / "first.h5", images=",".join(names[:12]))
+    for of, says in ((cache, True), (other, False)):
+        rest = select(of, tmp_path / f"rest-{of.stem}.h5", images=",".join(names[12:]))
+        whole = merge(tmp_path / f"whole-{of.stem}.h5", [first.path, rest.path])
+        assert len(whole) == 24 and ("split_by" in whole.provenance["dataset"]) == says
