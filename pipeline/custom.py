@@ -6,7 +6,7 @@ Nothing of them is imported before it is asked for by name.
 import ast
 import inspect
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import AevlpError
+from .quiet import first_line
 
 _KINDS = {kind.__name__: kind for kind in (int, float, bool, str)}
 _KINDS |= {f"{name} | None": kind | None for name, kind in _KINDS.items()}  # type: ignore[misc]
@@ -109,6 +110,12 @@ class Custom:
                 raise AevlpError(f"{module_name} cannot be imported: {_where(error)}") from error
 
 
+def require_reads(cls: type, reads: Any, readable: Sequence[str]) -> None:
+    """Raise AevlpError where what a class says it reads is not a tuple of what can be read."""
+    if not isinstance(reads, tuple | list | set) or not set(reads) <= set(readable):
+        raise AevlpError(f"{cls.__name__}.reads must be a tuple of {', '.join(readable)}, found {reads!r}")
+
+
 @cache
 def _announced(group: str, path: tuple[str, ...]) -> dict[str, str]:
     """Return the entry points of a group on the import path; every package's metadata are read for that, so once."""
@@ -129,7 +136,7 @@ def current_folder_on_path() -> Iterator[None]:
 
 def _where(error: BaseException) -> str:
     """Return an error in one line, with the place in the file where it came up."""
-    reason = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+    reason = first_line(error)
     if isinstance(error, SyntaxError):
         return reason
     trace: Any = error.__traceback__

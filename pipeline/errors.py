@@ -33,3 +33,8 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> AevlpError:
 def some(names: Sequence[str], shown: int) -> str:
     """Return the first of some names as words, and how many there are in all where that is more."""
     return ", ".join(names[:shown]) + (f", … ({len(names):,} in all)" if len(names) > shown else "")
+
+
+def in_one_line(error: BaseException, most: int | None = None) -> str:
+    """Return the text of an error, of a library or the machine, without its line breaks; no more than `most` characters of it."""
+    return " ".join(str(error).split())[:most]

@@ -1,8 +1,8 @@
-"""The keyword constants of a loss or a policy, and whether values for them are of the right kind."""
+"""The keyword constants of a loss, a policy or a regime, and whether values for them are of the right kind."""
 
 import inspect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import NoneType
 from typing import Any, get_args
 
@@ -11,23 +11,29 @@ from .errors import AevlpError, unknown_name
 Parameters = Mapping[str, inspect.Parameter]
 
 
-def keyword_constants(cls: type) -> dict[str, inspect.Parameter]:
-    """Return the parameters of a class that are passed by keyword alone."""
-    return {p.name: p for p in inspect.signature(cls).parameters.values() if p.kind is p.KEYWORD_ONLY}
+def keyword_constants(of: Callable[..., Any]) -> dict[str, inspect.Parameter]:
+    """Return the parameters of a class or a function that are passed by keyword alone."""
+    return {p.name: p for p in inspect.signature(of).parameters.values() if p.kind is p.KEYWORD_ONLY}
 
 
-def check(owner: str, known: Parameters, given: Mapping[str, Any]) -> None:
-    """Raise AevlpError where `owner`, as in "loss gpr", takes no constant of a given name, or a value is of another kind.
-
-    Whether a number is in range is for the owner itself to say.
-    """
-    for constant, value in given.items():
+def require_known(owner: str, known: Parameters, given: Iterable[str]) -> None:
+    """Raise AevlpError where `owner`, as in "loss gpr", takes no constant of a given name."""
+    for constant in given:
         if constant not in known:
             raise (
                 unknown_name(f"constant of {owner}", constant, known)
                 if known
                 else AevlpError(f"{owner} takes no constants, found {constant!r}")
             )
+
+
+def check(owner: str, known: Parameters, given: Mapping[str, Any]) -> None:
+    """Raise AevlpError as `require_known` does, and where a value is of another kind.
+
+    Whether a number is in range is for the owner itself to say.
+    """
+    require_known(owner, known, given)
+    for constant, value in given.items():
         kinds = get_args(known[constant].annotation) or (known[constant].annotation,)
         if kinds == (inspect.Parameter.empty,) and type(known[constant].default) in (int, float):
             kinds = (float,)  # a class of a user's own may leave the kind to the default

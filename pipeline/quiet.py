@@ -3,6 +3,8 @@
 import logging
 import warnings
 
+from .errors import in_one_line
+
 
 class quiet:
     """Keep the log lines of open_clip, timm and the hub off the terminal: what matters of them is said as errors."""
@@ -19,6 +21,6 @@ class quiet:
         logging.disable(self._level)
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """Return the kind of an error and the beginning of its text, in one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+    return f"{type(error).__name__}: {in_one_line(error, 160)}"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ..errors import AevlpError, unknown_name
+from ..errors import AevlpError, in_one_line, unknown_name
 from ..files import absent_files as hub
 from ..manifest.clip_names import CONFIG, HUB, HUB_FILES, LOCAL, RANDOM, SCENES, SCENES_FILES
 from ..manifest.formats import PACKAGED
@@ -161,7 +161,7 @@ def weights_file(model: ClipModel, weights: str | None, tag: dict[str, Any] | No
     except Exception as error:  # whatever an unreachable address raises
         url = hub.address(repository, files[0]) if repository else tag.get("url", "them")
         raise AevlpError(
-            f"cannot fetch the weights {weights} of {model.name}: {' '.join(str(error).split())[:200]}; download {url} and pass "
+            f"cannot fetch the weights {weights} of {model.name}: {in_one_line(error, 200)}; download {url} and pass "
             f"it as --weights FILE"
         ) from error
 

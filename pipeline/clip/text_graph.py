@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import AevlpError
+from ..errors import AevlpError, in_one_line
 
 HIDDEN = 1024
 SLOPE = np.float32(0.2)
@@ -112,7 +112,7 @@ def load_relation(path: Path) -> np.ndarray:
         else:
             raise AevlpError(f"{path}: a relation matrix is a .npy or .csv file")
     except (OSError, ValueError, EOFError) as error:
-        raise AevlpError(f"cannot read a relation matrix from {path}: {' '.join(str(error).split())[:160]}") from error
+        raise AevlpError(f"cannot read a relation matrix from {path}: {in_one_line(error, 160)}") from error
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.dtype.kind not in "fiu":
         raise AevlpError(f"{path}: expected a square matrix of numbers, found {matrix.dtype} of shape {matrix.shape}")
     return matrix.astype(np.float32)

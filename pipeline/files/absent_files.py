@@ -9,7 +9,7 @@ from pathlib import Path
 from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError, RepositoryNotFoundError
 
-from ..errors import AevlpError
+from ..errors import AevlpError, in_one_line
 
 SECONDS = 5  # for the first answer of the hub at one of its addresses
 ALL_SECONDS = 8  # for it at all of them, and for the name server
@@ -107,5 +107,5 @@ def _in_time(ask: Callable[[], object]) -> None:
 
 
 def _unreachable(repository: str, file: str, error: Exception) -> AevlpError:
-    reason = " ".join(str(error).split())[:80] or type(error).__name__
+    reason = in_one_line(error, 80) or type(error).__name__
     return AevlpError(f"cannot fetch {file} of {repository} from the Hugging Face hub ({reason})")

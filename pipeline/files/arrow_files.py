@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import AevlpError
+from ..errors import AevlpError, in_one_line
 from .identity import stamp_of
 from .locations import RemotePath
 
@@ -117,7 +117,7 @@ def reading(file: Path) -> Iterator[None]:
         yield
     except (OSError, pa.ArrowException) as error:
         kind = "an Arrow" if file.suffix.lower() == ".arrow" else "a Parquet"
-        raise AevlpError(f"{file} is not {kind} file that can be read: {' '.join(str(error).split())}") from error
+        raise AevlpError(f"{file} is not {kind} file that can be read: {in_one_line(error)}") from error
 
 
 def values(file: Path, column: str, array: Any) -> list[Any]:
@@ -127,7 +127,7 @@ def values(file: Path, column: str, array: Any) -> list[Any]:
     try:
         return array.to_pylist()
     except (ValueError, OverflowError, pa.ArrowException) as error:
-        found = " ".join(str(error).split())
+        found = in_one_line(error)
         raise AevlpError(
             f"{file}: a cell of the column {column} cannot be read: {found}: write the column anew, as text, or leave it out"
         ) from error

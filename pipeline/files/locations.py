@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path, PurePath
 from typing import Any
 
-from ..errors import AevlpError
+from ..errors import AevlpError, in_one_line
 
 BLOCK = 8 << 20  # bytes fetched at a time of a file that is read through
 BUFFER = 1 << 16
@@ -247,10 +247,10 @@ def _store(path: RemotePath) -> Any:
 
         return url_to_fs(str(path), **OPTIONS.get(scheme, {}))[0]
     except ImportError as error:
-        how = "pip install 'aevlp[remote]'" if scheme in OPTIONS else " ".join(str(error).split())
+        how = "pip install 'aevlp[remote]'" if scheme in OPTIONS else in_one_line(error)
         raise AevlpError(f"{scheme}:// needs a package that is not installed: {how}") from error
     except ValueError as error:
-        raise AevlpError(f"{scheme}:// is no store that fsspec knows: {' '.join(str(error).split())}") from error
+        raise AevlpError(f"{scheme}:// is no store that fsspec knows: {in_one_line(error)}") from error
 
 
 @contextmanager
@@ -263,5 +263,5 @@ def _asking(path: RemotePath, to: str = "read") -> Iterator[None]:
     except Exception as error:  # each store's client has its own
         if to == "read" and isinstance(error, FileNotFoundError | IsADirectoryError | NotADirectoryError):
             raise FileNotFoundError(errno.ENOENT, "no such file", str(path)) from error
-        found = " ".join(str(error).split()) or type(error).__name__
+        found = in_one_line(error) or type(error).__name__
         raise RemoteError(f"cannot {to} {path}: {found}") from error

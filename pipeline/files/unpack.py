@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from tarfile import EOFHeaderError, HeaderError, ReadError  # pyright: ignore[reportAttributeAccessIssue]
 from typing import IO, Any, NamedTuple, Self
 
-from ..errors import AevlpError
+from ..errors import AevlpError, in_one_line
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 CHUNK = 1 << 20  # bytes
@@ -94,7 +94,7 @@ def _reading(archive: Path) -> Iterator[None]:
     except MemoryError:
         raise
     except Exception as error:  # the decoders meet damaged archives with exceptions of many kinds
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
+        reason = getattr(error, "strerror", None) or in_one_line(error) or type(error).__name__
         raise AevlpError(
             f"cannot read {archive}: {reason}; where it is damaged or cut short, delete it and download it again"
         ) from error

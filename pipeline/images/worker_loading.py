@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from ..errors import AevlpError
+from ..errors import AevlpError, in_one_line
 
 
 def loader(
@@ -48,7 +48,7 @@ def handed_over(batch: Tensor) -> Tensor:
         return batch.share_memory_()
     except RuntimeError as error:
         raise AevlpError(
-            f"shared memory is full ({' '.join(str(error).split())[:120]}): give it more room (docker run --shm-size), "
+            f"shared memory is full ({in_one_line(error, 120)}): give it more room (docker run --shm-size), "
             f"or run the same command again with fewer --workers"
         ) from error
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import AevlpError, unknown_name
+from ..plugins import keyword_constants, require_known
 from .codes import NEGATIVE, POSITIVE, UNKNOWN
 from .single_positive import observe
 
@@ -116,14 +117,9 @@ def checked(simulate: dict[str, Any] | str) -> dict[str, Any]:
     name = ALIASES.get(str(name), name)
     if not isinstance(name, str) or name not in REGIMES:
         raise unknown_name("regime", str(name), [*REGIMES, *ALIASES])
-    known = {p.name: p for p in inspect.signature(REGIMES[name]).parameters.values() if p.kind is p.KEYWORD_ONLY}
+    known = keyword_constants(REGIMES[name])
+    require_known(f"the regime {name}", known, given)
     for constant, value in given.items():
-        if constant not in known:
-            raise (
-                unknown_name(f"constant of the regime {name}", constant, known)
-                if known
-                else AevlpError(f"the regime {name} takes no constants, found {constant!r}")
-            )
         whole = known[constant].annotation is int
         number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
         if not (number and -1e300 < value < 1e300):

@@ -1,7 +1,6 @@
 """Losses from elsewhere: what is known of one by its class."""
 
-from ..custom import Custom
-from ..errors import AevlpError
+from ..custom import Custom, require_reads
 from .interface import READABLE
 
 CUSTOM = Custom(
@@ -21,8 +20,7 @@ def described(cls: type) -> tuple[str, int | None, str, tuple[str, ...], str, st
     Raises AevlpError where `reads` names what no loss can read.
     """
     reads = getattr(cls, "reads", ("observed", "pseudo"))
-    if not isinstance(reads, tuple | list | set) or not set(reads) <= set(READABLE):
-        raise AevlpError(f"{cls.__name__}.reads must be a tuple of {', '.join(READABLE)}, found {reads!r}")
+    require_reads(cls, reads, READABLE)
     paper = getattr(cls, "paper", "-")
     rest = (getattr(cls, "state", "none"), getattr(cls, "policy", "damp"), getattr(cls, "head", "linear"))
     return paper, getattr(cls, "year", None), getattr(cls, "title", ""), tuple(reads), *rest

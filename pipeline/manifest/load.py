@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import Field, ValidationError
 
-from ..errors import AevlpError, unknown_name
+from ..errors import AevlpError, in_one_line, unknown_name
 from ..files.whole_text import is_whole
 from . import formats
 from .formats import PACKAGED, DatasetSpec
@@ -83,7 +83,7 @@ def manifest_content(text: str, path: Path) -> Any:
     try:
         return _SafeLoader(text).get_single_data()
     except (yaml.YAMLError, ValueError) as error:  # such as the 30th of February
-        raise AevlpError(f"the manifest {path} is not valid YAML: {' '.join(str(error).split())}") from error
+        raise AevlpError(f"the manifest {path} is not valid YAML: {in_one_line(error)}") from error
 
 
 def _read(path: Path) -> Manifest:

@@ -1,6 +1,6 @@
 """Policies from elsewhere: the class of one, checked."""
 
-from ..custom import Custom
+from ..custom import Custom, require_reads
 from ..errors import AevlpError
 from .interface import READABLE
 
@@ -23,7 +23,5 @@ def load(name: str) -> type:
     cls = CUSTOM.load(name)
     if not hasattr(cls, "reads"):
         raise AevlpError(f"{cls.__name__} must say what it reads: reads = (), or some of {', '.join(READABLE)}")
-    reads = getattr(cls, "reads")  # noqa: B009
-    if not isinstance(reads, tuple | list | set) or not set(reads) <= set(READABLE):
-        raise AevlpError(f"{cls.__name__}.reads must be a tuple of {', '.join(READABLE)}, found {reads!r}")
+    require_reads(cls, getattr(cls, "reads"), READABLE)  # noqa: B009
     return cls

@@ -16,7 +16,7 @@ from typing import IO
 import h5py
 import numpy as np
 
-from ..errors import AevlpError, UnreadableNow
+from ..errors import AevlpError, UnreadableNow, in_one_line
 from ..runtime.interruption import Interruption
 from .checksums import Checksums, block_checksums, header_checksum
 from .open_elsewhere import USER_BLOCK, closed_superblock, insist_on_free
@@ -169,7 +169,7 @@ class Hdf5Store:
         try:
             yield
         except (OSError, ValueError, TypeError, RuntimeError) as error:
-            detail = " ".join(str(error).split())[:120]
+            detail = in_one_line(error, 120)
             raise AevlpError(f"{self.path}: {name} cannot be read, the file is damaged ({detail})") from error
 
     @contextmanager
@@ -193,7 +193,7 @@ class Hdf5Store:
                 return UnreadableNow(f"{self.path} was opened for writing by another program: run this again")
         return AevlpError(
             f"{self.path} cannot be read as HDF5: it is damaged, incomplete or something else "
-            f"({' '.join(str(error).split())[:120]}); run aevlp pseudolabel again"
+            f"({in_one_line(error, 120)}); run aevlp pseudolabel again"
         )
 
 

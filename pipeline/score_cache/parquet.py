@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ..errors import AevlpError
+from ..errors import AevlpError, in_one_line
 from .checksums import Checksums, block_checksums, header_checksum
 from .reader import ScoreCache
 from .schema import ROWS_A_BLOCK, TEXT_COLUMNS, CacheHeader, CacheRows, array_columns, in_blocks
@@ -161,7 +161,7 @@ class ParquetStore:
         try:
             return pq.ParquetFile(path)
         except (pa.ArrowException, OSError, ValueError) as error:
-            raise AevlpError(f"{path} cannot be read as Parquet: {' '.join(str(error).split())[:160]}") from error
+            raise AevlpError(f"{path} cannot be read as Parquet: {in_one_line(error, 160)}") from error
 
 
 def _numbers(column: pa.ChunkedArray, shape: tuple[int, ...]) -> np.ndarray:
@@ -175,4 +175,4 @@ def _reading(file: Path, what: str) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, OSError, KeyError, ValueError, IndexError) as error:
-        raise AevlpError(f"{file}: {what} cannot be read: {' '.join(str(error).split())[:160]}") from error
+        raise AevlpError(f"{file}: {what} cannot be read: {in_one_line(error, 160)}") from error

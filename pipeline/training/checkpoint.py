@@ -9,7 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from ..errors import AevlpError
+from ..errors import AevlpError, in_one_line
 from ..files.atomic_write import replacing
 
 
@@ -31,7 +31,7 @@ def save_tensors(path: Path, tensors: dict[str, torch.Tensor], description: dict
             save_file(whole, temporary, metadata=metadata)
             temporary.chmod(path.parent.stat().st_mode & 0o666)  # safetensors lets the owner alone read it
         except SafetensorError as error:  # it hides the operating system's error in its own
-            raise AevlpError(f"cannot write {path}: {' '.join(str(error).split())[:160]}") from error
+            raise AevlpError(f"cannot write {path}: {in_one_line(error, 160)}") from error
 
 
 def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
@@ -52,7 +52,7 @@ def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
             )
         return tensors, description
     except (SafetensorError, OSError, ValueError) as error:
-        raise AevlpError(f"{path} cannot be read: {' '.join(str(error).split())[:160]}") from error
+        raise AevlpError(f"{path} cannot be read: {in_one_line(error, 160)}") from error
 
 
 def load_description(path: Path) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def load_description(path: Path) -> dict[str, Any]:
             description = json.loads((file.metadata() or {})["aevlp"])
             return {key: value for key, value in description.items() if key != "sha256"}
     except (SafetensorError, OSError, ValueError, LookupError, AttributeError) as error:
-        raise AevlpError(f"{path} cannot be read: {' '.join(str(error).split())[:160]}") from error
+        raise AevlpError(f"{path} cannot be read: {in_one_line(error, 160)}") from error
 
 
 def save_tree(path: Path, tree: Any) -> None:

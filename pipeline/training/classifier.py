@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ..clip.encoder import IMAGENET_STATISTICS, image_tower, quiet
 from ..clip.libraries import Encoder
-from ..errors import AevlpError, unknown_name
+from ..errors import AevlpError, in_one_line, unknown_name
 from ..files.absent_files import Absent, absent_from_hub
 from ..images.resizing import EXACT
 from . import heads, timm_weights
@@ -240,7 +240,7 @@ def _timm(name: str, size: int, weights: str) -> tuple[Any, int, tuple[float, ..
     except Exception as error:  # whatever an unreachable address, or a foreign file, raises
         if weights != PRETRAINED:
             raise
-        reason = " ".join(str(error).split())[:200]
+        reason = in_one_line(error, 200)
         raise AevlpError(
             f"cannot load the trained weights of {name}: {reason}; pass a weights file as --weights FILE, or --weights {RANDOM} "
             f"to train from scratch"
@@ -260,7 +260,7 @@ def _width(backbone: Any, name: str, size: int) -> int:
         with torch.inference_mode():
             features = backbone(torch.zeros(1, 3, size, size))
     except Exception as error:  # each backbone has its own way to refuse a size
-        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        reason = in_one_line(error, 160) or type(error).__name__
         raise AevlpError(
             f"{name} cannot take images of {size} x {size} pixels ({reason}): write another `image_size` under `recipe` in the "
             f"manifest, such as the {_made_for(backbone)} it was made for, or choose another backbone"
@@ -288,7 +288,7 @@ def _fill(backbone: nn.Module, name: str, path: Path) -> None:
     try:
         state = timm.models.load_state_dict(str(path), use_ema=False, weights_only=True)  # a pickle could run code
     except Exception as error:  # whatever a foreign file raises
-        raise AevlpError(f"{path} cannot be read as weights: {' '.join(str(error).split())[:160]}") from error
+        raise AevlpError(f"{path} cannot be read as weights: {in_one_line(error, 160)}") from error
     wanted = backbone.state_dict()
     missing = [key for key in wanted if key not in state and not key.endswith("num_batches_tracked")]
     other = [key for key in wanted if key in state and state[key].shape != wanted[key].shape]

@@ -15,7 +15,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ..errors import AevlpError
+from ..errors import AevlpError, in_one_line
 from ..runtime.device import find_device
 from ..runtime.ranks import Rank, this_rank
 from .sync_batch_norm import share_statistics
@@ -174,7 +174,7 @@ def joined() -> Iterator[Processes]:
     try:
         dist.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo", timeout=PATIENCE)
     except (RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:160]
+        reason = in_one_line(error, 160)
         raise AevlpError(
             f"process {processes.rank.number} cannot join the {processes.rank.of} of its training: {reason}"
         ) from error

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from ..clip.encoder import image_tower
-from ..errors import AevlpError, Notice
+from ..errors import AevlpError, Notice, in_one_line
 from ..files.atomic_write import replacing
 from ..files.locks import locked
 from ..method_names import current
@@ -274,7 +274,7 @@ class RunFolder:
             visual = image_tower(about["clip_config"], about["quick_gelu"])
             visual.load_state_dict(tensors)
         except (LookupError, RuntimeError) as error:
-            raise AevlpError(f"{self.tower_file} holds no image tower: {' '.join(str(error).split())[:160]}") from error
+            raise AevlpError(f"{self.tower_file} holds no image tower: {in_one_line(error, 160)}") from error
         return visual.eval().requires_grad_(False)
 
     def _write_settings(self, settings: dict[str, Any]) -> None:
