@@ -11,7 +11,7 @@ import os
 import types
 import typing
 from collections.abc import Callable
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import KW_ONLY, MISSING, dataclass, fields
 from functools import cache, wraps
 from pathlib import Path
 from typing import Annotated, Any, Literal, ParamSpec, TypeVar, get_args, get_origin
@@ -26,7 +26,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 O = TypeVar("O", bound="Options")  # noqa: E741
 PYTHON_ONLY = "not an option of the command line"
-Progress = Annotated[bool | None, PYTHON_ONLY]
 
 
 @dataclass(frozen=True)
@@ -40,8 +39,12 @@ class AlsoOption:
 class Options:
     """What a function and its command are asked for, checked when it is made; its docstring is the command's help.
 
+    progress: whether notes and progress are shown; None: as around the call, else where a person is looking.
     Raises AevlpError where a value is out of range, none of the choices, or of another kind than it must be.
     """
+
+    _: KW_ONLY
+    progress: Annotated[bool | None, PYTHON_ONLY] = None
 
     def __post_init__(self) -> None:
         for declared in declared_in(type(self)):
@@ -128,11 +131,10 @@ class Declared:
 
 @cache
 def declared_in(options: type) -> tuple[Declared, ...]:
-    """Return the options that a dataclass declares, in their order, arguments first."""
+    """Return the options that a dataclass declares, in their order, arguments first and what is Python's alone last."""
     hints = typing.get_type_hints(options, include_extras=True)
-    return tuple(
-        _declared(field, hints[field.name]) for field in sorted(fields(options), key=lambda of: bool(of.kw_only))
-    )
+    declared = [_declared(field, hints[field.name]) for field in fields(options)]
+    return tuple(sorted(declared, key=lambda of: (of.keyword, of.python_only)))
 
 
 def _declared(field: Any, annotation: Any) -> Declared:
@@ -174,7 +176,7 @@ def takes(options: Callable[P, O]) -> Callable[[Callable[[O], R]], Callable[P, R
             except TypeError as error:
                 raise TypeError(f"{function.__name__}(): {error}") from None
             given = options(*args, **kwargs)
-            with narrated(getattr(given, "progress", None)):
+            with narrated(given.progress):
                 return function(given)
 
         called.__signature__ = signature  # type: ignore[attr-defined]

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from aevlp.pipeline.errors import AevlpError
 from aevlp.stages.commands.build import Command, add
 from aevlp.stages.console import is_narrated, narrated, say
-from aevlp.stages.declaration import AlsoOption, Options, Progress, declared_in, takes
+from aevlp.stages.declaration import AlsoOption, Options, declared_in, takes
 
 
 def shout(text: str) -> str:
@@ -41,7 +41,6 @@ class BakeOptions(Shared):
     word: Annotated[str | None, typer.Option(parser=shout)] = None
     extras: list[Path] | None = None
     fast: Annotated[bool, typer.Option("--fast")] = False
-    progress: Progress = None
 
 
 @takes(BakeOptions)

@@ -19,9 +19,8 @@ from .image_table import Listing, Listings
 
 _READERS = 8  # files read at a time
 WHOLE = 1 << 64  # places of images are below
-_HASHES: dict[
-    str, tuple[tuple[int, str], str]
-] = {}  # of a path its identity and hash: a process reads its data several times
+# Of a path its identity and hash: a process reads its data set several times.
+_HASHES: dict[str, tuple[tuple[int, str], str]] = {}
 
 Placed = Mapping[str, tuple[str, str]]
 

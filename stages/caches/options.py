@@ -8,7 +8,7 @@ import typer
 
 from ...pipeline.files.image_formats import MAX_PIXELS
 from ...pipeline.files.locations import location
-from ..declaration import Options, Progress
+from ..declaration import Options
 from ..option_types import Cache, DataRoot, Device, Manifest, MaxPixels
 from ..stage_one.options import BatchSize, Relation, Workers
 
@@ -22,8 +22,6 @@ class InspectOptions(Options):
     """Show what a cache holds, what made it, and how good its pseudo-labels are."""
 
     cache: Cache
-    _: KW_ONLY
-    progress: Progress = None
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,6 @@ class VerifyOptions(Options):
     ] = None
     manifest: Manifest = None
     data_root: DataRoot = None
-    progress: Progress = None
 
 
 @dataclass(frozen=True)
@@ -57,7 +54,6 @@ class RetryOptions(Options):
     batch_size: BatchSize = None
     workers: Workers = None
     max_pixels: MaxPixels = MAX_PIXELS
-    progress: Progress = None
 
 
 @dataclass(frozen=True)
@@ -81,8 +77,6 @@ class MergeOptions(Options):
     caches: Annotated[
         list[Path], typer.Argument(metavar="CACHE...", parser=location, help="Caches of different images, made alike.")
     ]
-    _: KW_ONLY
-    progress: Progress = None
 
 
 @dataclass(frozen=True)
@@ -91,8 +85,6 @@ class DiffOptions(Options):
 
     a: Annotated[Path, typer.Argument(metavar="A", parser=location, help="A .h5 file or .parquet folder.")]
     b: Annotated[Path, typer.Argument(metavar="B", parser=location, help="A .h5 file or .parquet folder.")]
-    _: KW_ONLY
-    progress: Progress = None
 
 
 @dataclass(frozen=True)
@@ -107,7 +99,6 @@ class SelectOptions(Options):
     ] = None
     images: Annotated[str | None, typer.Option(help="Image ids with commas, or a text file of them.")] = None
     split: Annotated[Literal["train", "val", "test"] | None, typer.Option(help="Images of one split.")] = None
-    progress: Progress = None
 
 
 @dataclass(frozen=True)
@@ -132,7 +123,6 @@ class RescoreOptions(Options):
     ] = None
     manifest: Manifest = None
     device: Device = None
-    progress: Progress = None
 
 
 @dataclass(frozen=True)
@@ -143,5 +133,3 @@ class ConvertOptions(Options):
     target: Annotated[
         Path, typer.Argument(metavar="DST", parser=location, help="A .h5 file or .parquet folder, not there yet.")
     ]
-    _: KW_ONLY
-    progress: Progress = None

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ...pipeline.files.image_formats import MAX_PIXELS
-from ..declaration import Options, Progress
+from ..declaration import Options
 from ..option_types import DataRoot, Manifest, MaxPixels
 from ..source_options import SourceOptions
 
@@ -26,7 +26,6 @@ class DatasetsOptions(Options):
     export: Annotated[
         Path | None, typer.Option(help="Write its labels as the formatted_*.npy that published programs read.")
     ] = None
-    progress: Progress = None
 
 
 @dataclass(frozen=True)
@@ -36,4 +35,3 @@ class CheckOptions(SourceOptions):
     _: KW_ONLY
     workers: Annotated[int | None, typer.Option(min=1, help="Images opened at a time; default: one a core.")] = None
     max_pixels: MaxPixels = MAX_PIXELS
-    progress: Progress = None

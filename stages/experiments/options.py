@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from ...pipeline.files.locations import location
-from ..declaration import AlsoOption, Options, Progress
+from ..declaration import AlsoOption, Options
 from ..option_types import Cache, Constants, DataRoot, Dataset, Device, Epochs, Manifest, Workers, names
 from ..stage_two.options import TrainingOptions
 
@@ -90,7 +90,6 @@ class SweepOptions(Options):
     )
     dataset: Dataset = None
     manifest: Manifest = None
-    progress: Progress = None
 
 
 @dataclass(frozen=True)
@@ -127,7 +126,6 @@ class CalibrateOptions(Options):
     seed: Annotated[int, typer.Option(min=0, help="For the images drawn and the folds of cross-validation.")] = 0
     dataset: Dataset = None
     manifest: Manifest = None
-    progress: Progress = None
 
 
 @dataclass(frozen=True)
@@ -151,7 +149,6 @@ class ReproduceOptions(Options):
     manifest: Manifest = None
     device: Device = None
     workers: Workers = 2
-    progress: Progress = None
 
 
 @dataclass(frozen=True)
@@ -171,4 +168,3 @@ class DemoOptions(Options):
     picture: Annotated[Path, typer.Option(help="Where the contact sheet goes.")] = Path("demo.png")
     device: Device = None
     workers: Workers = 2
-    progress: Progress = None

@@ -10,7 +10,7 @@ from ...pipeline.errors import AevlpError
 from ...pipeline.files.image_formats import MAX_PIXELS
 from ...pipeline.files.locations import location
 from ...pipeline.images.grid import grid_of
-from ..declaration import PYTHON_ONLY, Progress
+from ..declaration import PYTHON_ONLY
 from ..option_types import Device, MaxPixels, Mean, Std
 from ..source_options import SourceOptions
 
@@ -117,4 +117,3 @@ class PseudolabelOptions(SourceOptions):
     ] = None
     max_pixels: MaxPixels = MAX_PIXELS
     statistics_from: Annotated[str | None, PYTHON_ONLY] = None  # where mean and std are from, if not from the caller
-    progress: Progress = None

@@ -8,7 +8,7 @@ import typer
 
 from ...pipeline.files.image_formats import MAX_PIXELS
 from ...pipeline.files.locations import location
-from ..declaration import AlsoOption, Options, Progress
+from ..declaration import AlsoOption, Options
 from ..option_types import (
     Backbone,
     Constants,
@@ -55,7 +55,6 @@ class TrainingOptions(Options):
     image_cache: ImageCache = None
     max_pixels: MaxPixels = MAX_PIXELS
     set: Constants = None
-    progress: Progress = None
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,6 @@ class EvaluateOptions(Options):
     device: Device = None
     workers: Workers = 2
     max_pixels: MaxPixels = MAX_PIXELS
-    progress: Progress = None
 
 
 @dataclass(frozen=True)
@@ -136,7 +134,6 @@ class PredictOptions(Options):
     device: Device = None
     workers: Workers = 2
     max_pixels: MaxPixels = MAX_PIXELS
-    progress: Progress = None
 
 
 @dataclass(frozen=True)
@@ -144,13 +141,9 @@ class RunsOptions(Options):
     """List training runs: loss, constants, epochs, mAP, and whether each is finished."""
 
     folder: Annotated[Path, typer.Argument(help="The folder that holds the runs, however deep.")] = Path("runs")
-    _: KW_ONLY
-    progress: Progress = None
 
 
 @dataclass(frozen=True)
 class LossesOptions(Options):
     """List the losses: paper, year, what each reads of the cache and what it remembers; and the policies that make labels."""
 
-    _: KW_ONLY
-    progress: Progress = None
