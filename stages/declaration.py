@@ -10,11 +10,12 @@ import numbers
 import os
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, MISSING, dataclass, fields
-from functools import cache, wraps
+from functools import cache, reduce, wraps
+from operator import or_
 from pathlib import Path
-from typing import Annotated, Any, Literal, ParamSpec, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec, TypeVar, get_args, get_origin
 
 import typer
 from typer.models import ArgumentInfo, ParameterInfo
@@ -26,6 +27,17 @@ P = ParamSpec("P")
 R = TypeVar("R")
 O = TypeVar("O", bound="Options")  # noqa: E741
 PYTHON_ONLY = "not an option of the command line"
+AnyPath = str | os.PathLike[str]
+
+if TYPE_CHECKING:
+
+    class Place:
+        """A field that is given as any path, such as a cache or a run that a function returned, and kept as a Path."""
+
+        def __get__(self, of: Any, kind: Any = None) -> Path: ...
+        def __set__(self, of: Any, given: AnyPath) -> None: ...
+else:
+    Place = Path
 
 
 @dataclass(frozen=True)
@@ -53,7 +65,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Declared:
-    """One option. kind: its type, without the None that `optional` stands for. info: what Typer is told, if anything."""
+    """One option. kind: its type or a union, without the None that `optional` stands for. info: what Typer is told, if any."""
 
     name: str
     annotation: Any
@@ -67,8 +79,9 @@ class Declared:
 
     @property
     def plain(self) -> Any:
-        """Its type as a signature shows it."""
-        return get_args(self.annotation)[0] if get_origin(self.annotation) is Annotated else self.annotation
+        """Its type as a signature shows it, which says what may be given."""
+        kind = {Path: AnyPath, list[Path]: AnyPath | Sequence[AnyPath]}.get(self.kind, self.kind)
+        return kind | None if self.optional else kind
 
     @property
     def flag(self) -> str:
@@ -87,6 +100,10 @@ class Declared:
         if self.kind in (list[Path], list[str]):
             several = value if isinstance(value, list | tuple) else [value]
             return [self._path(part) if self.kind == list[Path] else self._text(part) for part in several]
+        if self.kind == Sequence[str] and not isinstance(value, str):
+            if not isinstance(value, list | tuple) or not value or not all(isinstance(name, str) for name in value):
+                raise AevlpError(f"{self.flag}: expected a list of names, found {value!r}")
+            return list(value)
         if (parser := getattr(self.info, "parser", None)) and isinstance(value, str | os.PathLike):
             try:
                 return parser(value if isinstance(value, RemotePath) else os.fspath(value))
@@ -100,7 +117,7 @@ class Declared:
             return self._path(value)
         if self.kind in (int, float):
             return self._number(value)
-        if self.kind in (bool, str) and not isinstance(value, self.kind):
+        if not isinstance(value, tuple(get_origin(part) or part for part in get_args(self.kind) or [self.kind])):
             raise AevlpError(f"{self.flag}: expected {self._expected()}, found {value!r}")
         return value
 
@@ -126,7 +143,9 @@ class Declared:
             raise AevlpError(f"{self.flag}: expected a path, found {value!r}") from None
 
     def _expected(self) -> str:
-        return {bool: "True or False", str: "a text", int: "a whole number", float: "a number"}[self.kind]
+        words = {bool: "True or False", str: "a text", int: "a whole number", float: "a number"}
+        written = None if isinstance(self.info, ArgumentInfo) else getattr(self.info, "metavar", None)
+        return words.get(self.kind) or written or "a path"
 
 
 @cache
@@ -147,7 +166,7 @@ def _declared(field: Any, annotation: Any) -> Declared:
     return Declared(
         field.name,
         annotation,
-        choices[0] if len(choices) == 1 else Any,
+        reduce(or_, choices),
         union and len(choices) < len(get_args(kind)),
         default,
         next((extra for extra in extras if isinstance(extra, ParameterInfo)), None),

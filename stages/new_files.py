@@ -1,6 +1,7 @@
 """Where a command writes a cache of its own, and the names of classes or images that it is told."""
 
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,8 +30,11 @@ def names_of_file(path: Path, what: str) -> list[str]:
     return _distinct([line.strip() for line in read_lines(path, f"the {what} in")], f"{path}: {what}")
 
 
-def names_given(text: str, what: str) -> list[str]:
-    """Return the names in a text file of that name, one a line, or in the text itself, with commas."""
+def names_given(given: Sequence[str] | Path, what: str) -> list[str]:
+    """Return the names in a list, in a text file of that name, one a line, or in the text itself, with commas."""
+    if isinstance(given, list | tuple):
+        return _distinct(list(given), what)
+    text = str(given)
     with suppress(OSError):  # a list that is too long for the name of a file
         if Path(text).is_file():
             return names_of_file(Path(text), what)

@@ -1,18 +1,20 @@
 """The options that several commands have in common."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from ..pipeline.files.locations import location
 from ..pipeline.manifest.pixel_statistics import parsed
 from ..pipeline.method_names import split_names
+from .declaration import Place
 
 Manifest = Annotated[
     list[Path] | None,
-    typer.Option("--manifest", help="A manifest of your own, may be given more than once; default: the packaged one."),
+    typer.Option("--manifest", help="A manifest of your own, or several; default: the packaged one."),
 ]
 DataRoot = Annotated[
     Path | None,
@@ -20,23 +22,26 @@ DataRoot = Annotated[
         "--data-root",
         parser=location,
         metavar="FOLDER|URL",
-        help="The data set's own folder, also a remote one such as s3://bucket/folder; default: data/NAME.",
+        help="The data set's own folder, or s3://bucket/folder; default: data/NAME.",
     ),
 ]
 Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda or cuda:N; default: the GPU if there is one.")]
 Mean = Annotated[
-    Any,
+    Sequence[float] | str | None,
     typer.Option(
         "--mean",
         parser=parsed,
         metavar="R,G,B",
-        help="Mean of the pixels, in [0, 1], that the CLIP was trained with; default: its tag's, its open_clip_config.json's.",
+        help="Mean of the pixels, in [0, 1], that the CLIP was trained with; default: its tag's, its config's.",
     ),
 ]
-Std = Annotated[Any, typer.Option("--std", parser=parsed, metavar="R,G,B", help="Their deviation; goes with --mean.")]
+Std = Annotated[
+    Sequence[float] | str | None,
+    typer.Option("--std", parser=parsed, metavar="R,G,B", help="Their deviation; goes with --mean."),
+]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
-Cache = Annotated[Path, typer.Argument(parser=location, help="A .h5 file or .parquet folder, also a remote one.")]
-Run = Annotated[Path, typer.Argument(help="The folder of a training run.")]
+Cache = Annotated[Place, typer.Argument(parser=location, help="A .h5 file or .parquet folder, also a remote one.")]
+Run = Annotated[Place, typer.Argument(help="The folder of a training run.")]
 Backbone = Annotated[str | None, typer.Option(help="clip, linear or a timm name; default: the recipe's.")]
 Weights = Annotated[
     str | None, typer.Option(help="Of a timm backbone: pretrained (default), random or a weights file.")
@@ -50,7 +55,7 @@ Constants = Annotated[
     typer.Option(
         "--set",
         metavar="NAME.CONSTANT=VALUE",
-        help="A constant of a loss or a policy, as in gpr.q3=0.5, may be given more than once; default: the manifest's.",
+        help="A constant of a loss or a policy, as in gpr.q3=0.5, or several; default: the manifest's.",
     ),
 ]
 Workers = Annotated[int, typer.Option(min=0, help="Processes that decode images.")]
@@ -82,10 +87,9 @@ MaxPixels = Annotated[
 ]
 
 
-def names(text: Any) -> list[str]:
-    """Return the distinct names in a text with commas, those in brackets aside, or in a list; typer.BadParameter for none."""
-    found = list(dict.fromkeys(split_names(text) if isinstance(text, str) else text))
-    if not found:
+def names(text: str) -> list[str]:
+    """Return the names in a text with commas, those in brackets aside; typer.BadParameter for none."""
+    if not (found := split_names(text)):
         raise typer.BadParameter("at least one name is needed")
     return found
 

@@ -1,7 +1,9 @@
 """How a command is told of which images: a source that it looks at, or a data set of the manifest."""
 
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
@@ -9,7 +11,7 @@ from .declaration import Options
 from .option_types import DataRoot, Manifest
 
 Source = Annotated[
-    Any,  # a text or a path
+    str | Path | None,
     typer.Argument(
         parser=str,
         metavar="SOURCE",
@@ -28,12 +30,12 @@ class SourceOptions(Options):
     source: Source = None
     _: KW_ONLY
     classes: Annotated[
-        Any,
+        Sequence[str] | Path | None,
         typer.Option(
             "--classes",
             parser=str,
             metavar="NAMES|FILE",
-            help="Class names with commas, or a file with one a line; needed where there are no labels.",
+            help="Class names with commas, or a file, one a line; needed where there are no labels.",
         ),
     ] = None
     image_column: Annotated[str | None, typer.Option(help="The column that names images.", rich_help_panel=ASKED)] = (
@@ -61,13 +63,13 @@ class SourceOptions(Options):
         typer.Option(
             "--key",
             metavar="'KEY: VALUE'",
-            help="Any other key of the manifest entry that is made of SOURCE, as YAML; may be given more than once.",
+            help="Any other key of the manifest entry that is made of SOURCE, as YAML; or several.",
             rich_help_panel=ASKED,
         ),
     ] = None
     dataset: Annotated[
         str | None,
-        typer.Option(help="A data set of the manifest by its name, instead of SOURCE, or one of several in it."),
+        typer.Option(help="A data set of the manifest, instead of SOURCE, or one of several in it."),
     ] = None
     manifest: Manifest = None
     data_root: DataRoot = None

@@ -61,14 +61,14 @@ def find_source(
     that lists them, and a manifest that is there does not count. Raises
     AevlpError where nothing or two things are meant, and as `look` does.
     """
-    name = options.source
-    if name is None:
+    if options.source is None:
         if options.dataset is None:
             raise AevlpError(
                 "no SOURCE: pass a folder of images, a table, a COCO-style .json, a manifest, or a name that `aevlp datasets` "
                 "lists"
             )
         return Source(_listed(options.dataset, options))
+    name = str(options.source)
     path = location(name)
     if (manifest := manifest_of(options)) is not None:
         return Source(_of_manifest(path, manifest, options))

@@ -2,7 +2,9 @@
 
 import inspect
 import logging
+import os
 import sys
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -15,13 +17,19 @@ from typer.testing import CliRunner
 from aevlp.pipeline.errors import AevlpError
 from aevlp.stages.commands.build import Command, add
 from aevlp.stages.console import is_narrated, narrated, say
-from aevlp.stages.declaration import AlsoOption, Options, declared_in, takes
+from aevlp.stages.declaration import AlsoOption, Options, Place, declared_in, takes
 
 
 def shout(text: str) -> str:
     if text == "no":
         raise typer.BadParameter("expected another word")
     return text.upper()
+
+
+def words(text: str) -> list[str]:
+    if "no" in text:
+        raise typer.BadParameter("expected other words")
+    return text.split(",")
 
 
 @dataclass(frozen=True)
@@ -35,11 +43,13 @@ class Shared(Options):
 class BakeOptions(Shared):
     """Bake a cake."""
 
-    cake: Annotated[Path, typer.Argument(help="The cake."), AlsoOption("--cake")]
+    cake: Annotated[Place, typer.Argument(help="The cake."), AlsoOption("--cake")]
     _: KW_ONLY
-    heat: Literal["low", "high"] = "low"
+    heat: Annotated[Literal["low", "high"], typer.Option()] = "low"
     word: Annotated[str | None, typer.Option(parser=shout)] = None
     extras: list[Path] | None = None
+    spices: Annotated[Sequence[str] | None, typer.Option(parser=words)] = None
+    size: Annotated[int | str | None, typer.Option(parser=str, metavar="CM|big")] = None
     fast: Annotated[bool, typer.Option("--fast")] = False
 
 
@@ -52,15 +62,28 @@ def bake(options: BakeOptions) -> BakeOptions:
 
 def show(options: BakeOptions) -> None:
     """Print what was asked for."""
-    print(options.cake, options.heat, options.epochs, options.word, options.fast)
+    print(options.cake, options.heat, options.epochs, options.word, options.fast, options.spices, options.size)
 
 
 def test_the_signature_is_the_declaration() -> None:
     parameters = inspect.signature(bake).parameters
-    assert list(parameters) == ["cake", "epochs", "rate", "heat", "word", "extras", "fast", "progress"]
+    assert list(parameters) == [
+        "cake",
+        "epochs",
+        "rate",
+        "heat",
+        "word",
+        "extras",
+        "spices",
+        "size",
+        "fast",
+        "progress",
+    ]
     assert parameters["cake"].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
     assert {p.kind for name, p in parameters.items() if name != "cake"} == {inspect.Parameter.KEYWORD_ONLY}
     assert (parameters["heat"].default, parameters["rate"].annotation) == ("low", float)
+    assert parameters["cake"].annotation == str | os.PathLike[str]  # as a run or a cache is
+    assert parameters["size"].annotation == int | str | None
     assert bake.__name__ == "bake" and (bake.__doc__ or "").startswith("Return what")
 
 
@@ -69,6 +92,10 @@ def test_values_are_kept_as_their_kind() -> None:
     assert (found.cake, found.epochs, found.rate, found.word, found.extras) == (Path("a/b"), 3, 1.0, "YES", [Path("c")])
     assert isinstance(found.rate, float)
     assert bake(Path("x"), extras=["c", Path("d")]).extras == [Path("c"), Path("d")]  # type: ignore[list-item]
+    for spices in ("salt,mace", ["salt", "mace"], ("salt", "mace")):
+        assert bake("x", spices=spices).spices == ["salt", "mace"]  # type: ignore[call-arg]
+    for size in (3, "big"):
+        assert bake("x", size=size).size == size  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize(
@@ -81,6 +108,11 @@ def test_values_are_kept_as_their_kind() -> None:
         ({"rate": -1.0}, "--rate: expected at least 0, found -1"),
         ({"heat": "mild"}, "--heat: 'mild' is not one of low, high"),
         ({"word": "no"}, "--word: expected another word"),
+        ({"spices": "no"}, "--spices: expected other words"),
+        ({"spices": []}, "--spices: expected a list of names, found []"),
+        ({"spices": ["salt", 3]}, "--spices: expected a list of names, found ['salt', 3]"),
+        ({"spices": 3}, "--spices: expected a list of names, found 3"),
+        ({"size": 2.5}, "--size: expected CM|big, found 2.5"),
         ({"fast": 1}, "--fast: expected True or False, found 1"),
         ({"cake": 5}, "--cake: expected a path, found 5"),
     ],
@@ -134,11 +166,14 @@ def command() -> typer.Typer:
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["bake", "a", "--epochs", "4", "--heat", "high", "--fast"], 0, "a high 4 None True"),
+        (["bake", "a", "--epochs", "4", "--heat", "high", "--fast"], 0, "a high 4 None True None None"),
         (["bake", "--cake", "a", "--word", "yes"], 0, "a low None YES False"),
         (["bake", "a", "--cake", "b"], 2, "given twice"),
         (["bake"], 2, "Missing argument"),
-        (["bake", "a", "--heat", "mild"], 2, "'low', 'high'"),
+        (["bake", "a", "--heat", "mild"], 2, "Invalid value for '--heat': 'mild' is not one of low, high"),
+        (["bake", "a", "--spices", "salt,mace"], 0, "a low None None False ['salt', 'mace']"),
+        (["bake", "a", "--spices", "salt, no"], 2, "Invalid value for '--spices': expected other words"),
+        (["bake", "a", "--size", "3"], 0, "a low None None False None 3"),
         (["bake", "a", "--epochs", "0"], 2, "Invalid value for '--epochs'"),
         (["bake", "a", "--progress"], 2, "No such option"),
         (["bake", "--help"], 0, "Bake a cake."),

@@ -1,5 +1,6 @@
 """What the commands on caches are asked for."""
 
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -8,12 +9,12 @@ import typer
 
 from ...pipeline.files.image_formats import MAX_PIXELS
 from ...pipeline.files.locations import location
-from ..declaration import Options
+from ..declaration import Options, Place
 from ..option_types import Cache, DataRoot, Device, Manifest, MaxPixels
 from ..stage_one.options import BatchSize, Relation, Workers
 
 NewCache = Annotated[
-    Path, typer.Argument(metavar="OUT", parser=location, help="A .h5 file or .parquet folder, not there yet.")
+    Place, typer.Argument(metavar="OUT", parser=location, help="A .h5 file or .parquet folder, not there yet.")
 ]
 
 
@@ -83,8 +84,8 @@ class MergeOptions(Options):
 class DiffOptions(Options):
     """Say where two caches differ: settings, images, labels, cosines, codes; exit 1 where they do."""
 
-    a: Annotated[Path, typer.Argument(metavar="A", parser=location, help="A .h5 file or .parquet folder.")]
-    b: Annotated[Path, typer.Argument(metavar="B", parser=location, help="A .h5 file or .parquet folder.")]
+    a: Annotated[Place, typer.Argument(metavar="A", parser=location, help="A .h5 file or .parquet folder.")]
+    b: Annotated[Place, typer.Argument(metavar="B", parser=location, help="A .h5 file or .parquet folder.")]
 
 
 @dataclass(frozen=True)
@@ -95,9 +96,17 @@ class SelectOptions(Options):
     target: NewCache
     _: KW_ONLY
     classes: Annotated[
-        str | None, typer.Option(help="Class names with commas, or a text file of them, in the order they are to have.")
+        Sequence[str] | Path | None,
+        typer.Option(
+            parser=str,
+            metavar="NAMES|FILE",
+            help="Class names with commas, or a text file of them, in the order they are to have.",
+        ),
     ] = None
-    images: Annotated[str | None, typer.Option(help="Image ids with commas, or a text file of them.")] = None
+    images: Annotated[
+        Sequence[str] | Path | None,
+        typer.Option(parser=str, metavar="IDS|FILE", help="Image ids with commas, or a text file of them."),
+    ] = None
     split: Annotated[Literal["train", "val", "test"] | None, typer.Option(help="Images of one split.")] = None
 
 
@@ -107,7 +116,7 @@ class RescoreOptions(Options):
 
     cache: Cache
     _: KW_ONLY
-    classes: Annotated[Path, typer.Option(help="A text file of class names, one a line.")]
+    classes: Annotated[Place, typer.Option(help="A text file of class names, one a line.")]
     prompt: Annotated[
         list[str] | None,
         typer.Option(help="A template such as 'a photo of a {}.', may be given more than once; default: the cache's."),
@@ -129,7 +138,7 @@ class RescoreOptions(Options):
 class ConvertOptions(Options):
     """Write a cache in the other format."""
 
-    source: Annotated[Path, typer.Argument(metavar="SRC", parser=location, help="A .h5 file or .parquet folder.")]
+    source: Annotated[Place, typer.Argument(metavar="SRC", parser=location, help="A .h5 file or .parquet folder.")]
     target: Annotated[
-        Path, typer.Argument(metavar="DST", parser=location, help="A .h5 file or .parquet folder, not there yet.")
+        Place, typer.Argument(metavar="DST", parser=location, help="A .h5 file or .parquet folder, not there yet.")
     ]

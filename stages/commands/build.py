@@ -1,26 +1,30 @@
 """A declared function -> a command of the command line, which calls it and shows its result."""
 
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from copy import copy
+from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
-from typer.models import ArgumentInfo
+from typer.models import ArgumentInfo, OptionInfo
 
 from ...pipeline.errors import AevlpError
 from ..declaration import Declared, declared_in
 from ..option_types import Json
 
 JSON = "json"
+WORDS = {int: "N", float: "X", str: "TEXT", Path: "PATH", list[Path]: "PATH", list[str]: "TEXT"}  # shown for a value
 
 
 @dataclass(frozen=True)
 class Command:
     """One command. work: "module:function" below `stages`, whose module has `show(result)` too; options: what it takes.
 
-    panel: where it stands in the help. json: whether `--json` prints the result's `to_json()`.
+    panel: where it stands in the help. json: whether `--json` prints the result's `to_json()`. panels: under which title of its
+    help the options stand that one of these dataclasses alone declares; None for the first.
     """
 
     name: str
@@ -29,6 +33,7 @@ class Command:
     panel: str
     example: str
     json: bool = False
+    panels: Mapping[type, str | None] = field(default_factory=dict)
 
 
 def add(app: typer.Typer, command: Command) -> None:
@@ -41,6 +46,7 @@ def add(app: typer.Typer, command: Command) -> None:
 
 def _callback(command: Command) -> Callable[..., None]:
     declared = [one for one in declared_in(command.options) if not one.python_only]
+    declared.sort(key=lambda one: _place(one, command.panels))
 
     def callback(**given: Any) -> None:
         as_json = given.pop(JSON, False)
@@ -49,7 +55,7 @@ def _callback(command: Command) -> Callable[..., None]:
                 given[one.name] = _either(one, given[one.name], given.pop(_option_name(one)))
         _run(command, given, as_json)
 
-    parameters = [parameter for one in declared for parameter in _parameters(one)]
+    parameters = [parameter for one in declared for parameter in _parameters(one, _title(one, command.panels))]
     if command.json:
         parameters.append(_parameter(JSON, Json, False))
     callback.__name__ = command.name.replace("-", "_")
@@ -78,10 +84,27 @@ def _run(command: Command, given: dict[str, Any], as_json: bool) -> None:
         raise typer.Exit(1)
 
 
-def _parameters(one: Declared) -> list[inspect.Parameter]:
+def _declares(options: type, one: Declared) -> bool:
+    return one.name in vars(options)["__annotations__"]
+
+
+def _place(one: Declared, panels: Mapping[type, str | None]) -> int:
+    """Return by what options are sorted in the help: the first of the dataclasses that declares one."""
+    return next((place for place, options in enumerate(panels) if _declares(options, one)), len(panels))
+
+
+def _title(one: Declared, panels: Mapping[type, str | None]) -> str | None:
+    """Return the title of the help under which an option stands, None for the first."""
+    if own := getattr(one.info, "rich_help_panel", None):
+        return own
+    titles = {title for options, title in panels.items() if _declares(options, one)}
+    return titles.pop() if len(titles) == 1 else None
+
+
+def _parameters(one: Declared, title: str | None) -> list[inspect.Parameter]:
     """Return an option as Typer's parameters: two where an argument may be given as an option too."""
     if one.also is None:
-        return [_parameter(one.name, one.annotation, one.default)]
+        return [_parameter(one.name, _as_typer_takes_it(one, title), one.default)]
     info = one.info
     assert isinstance(info, ArgumentInfo)
     option = typer.Option(one.also, parser=info.parser, metavar="PATH|URL" if info.parser else None, help="The same.")
@@ -89,6 +112,30 @@ def _parameters(one: Declared) -> list[inspect.Parameter]:
         _parameter(one.name, Annotated[one.kind | None, info], None),
         _parameter(_option_name(one), Annotated[one.kind | None, option], None),
     ]
+
+
+def _as_typer_takes_it(one: Declared, title: str | None) -> Any:
+    """Return the annotation of an option for Typer, which knows no unions, and no plain words for a value or a wrong choice."""
+    if one.info is None:
+        return one.annotation
+    info = copy(one.info)
+    info.rich_help_panel = title
+    if get_origin(one.kind) is Literal:
+        info.parser, info.metavar = _choice(one), "|".join(get_args(one.kind))
+    elif isinstance(info, OptionInfo) and info.metavar is None:
+        info.metavar = WORDS.get(one.kind)
+    union = get_origin(one.kind) is not list and not isinstance(one.kind, type)
+    kind = str | None if info.parser and union else get_args(one.annotation)[0]
+    return Annotated[kind, info]
+
+
+def _choice(one: Declared) -> Callable[[str], str]:
+    def checked(text: str) -> str:
+        if text not in get_args(one.kind):
+            raise typer.BadParameter(f"{text!r} is not one of {', '.join(get_args(one.kind))}")
+        return text
+
+    return checked
 
 
 def _either(one: Declared, argument: Any, option: Any) -> Any:

@@ -14,10 +14,20 @@ from ..caches.options import (
 from ..data.options import CheckOptions, DatasetsOptions
 from ..experiments.options import CalibrateOptions, CompareOptions, DemoOptions, ReproduceOptions, SweepOptions
 from ..journey.options import RunOptions
+from ..source_options import SourceOptions
 from ..stage_one.options import PseudolabelOptions
-from ..stage_two.options import EvaluateOptions, LossesOptions, PredictOptions, RunsOptions, TrainOptions
+from ..stage_two.options import (
+    EvaluateOptions,
+    LossesOptions,
+    PredictOptions,
+    RunsOptions,
+    TrainingOptions,
+    TrainOptions,
+)
 from .build import Command
 
+# Which of the many options of a stage stand together in the help; those of both stages, and of the source, come first.
+STAGES = {SourceOptions: None, PseudolabelOptions: "Scoring", TrainingOptions: "Training", TrainOptions: "Training"}
 FIRST, LOOK, COMPARE, CACHES, DATA = "First steps", "Look", "Compare", "Caches", "Data"
 
 COMMANDS = (
@@ -28,6 +38,7 @@ COMMANDS = (
         FIRST,
         "aevlp run photos/ --classes cat,dog",
         json=True,
+        panels=STAGES,
     ),
     Command(
         "check",
@@ -43,6 +54,7 @@ COMMANDS = (
         PseudolabelOptions,
         FIRST,
         "aevlp pseudolabel photos/ --classes cat,dog",
+        panels=STAGES,
     ),
     Command(
         "train",

@@ -23,7 +23,7 @@ from ..stage_two.plan import Plan, TrainingData, training_data
 from ..stage_two.settings import settings_of
 from .comparison_table import comparison_rows, save, show_comparison
 from .earlier_trainings import Trained, earlier_trainings
-from .methods import Method, listed, methods_of
+from .methods import Method, methods_of
 from .options import CompareOptions
 from .processes import gpus, run_of
 from .results import ends, scores_on_test
@@ -69,8 +69,7 @@ def compare(options: CompareOptions) -> Comparison:
     Raises AevlpError before any training for whatever `make_plan` refuses in one that is named, for a run folder with other
     settings, and where the cache has no test split; `all` leaves out what it refuses.
     """
-    losses = listed("--losses", options.losses)
-    policies = None if options.policies is None else listed("--policies", options.policies)
+    losses, policies = options.losses, options.policies
     methods = methods_of(losses, policies, options.set or ())
     if policies and not any(method.policy for method in methods):
         raise AevlpError(

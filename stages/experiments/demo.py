@@ -27,7 +27,7 @@ from ..stage_two.classifiers import classifier_inputs
 from ..stage_two.options import TrainOptions
 from ..stage_two.plan import training_data
 from .contact_sheet import Card, draw_sheet
-from .methods import listed, methods_of
+from .methods import methods_of
 from .options import DemoOptions
 from .results import measure, show_results
 from .trainings import planned, train_each
@@ -57,7 +57,7 @@ class Demo(Result):
 @takes(DemoOptions)
 def demo(options: DemoOptions) -> Demo:
     """Score the scenes unless the cache is there, train every loss with every seed, and draw the contact sheet."""
-    methods = methods_of(listed("--losses", options.losses), None)
+    methods = methods_of(options.losses, None)
     started = time.monotonic()
     say("stage one: scoring generated scenes with a small CLIP")
     common = {"data_root": options.data_root, "device": options.device, "workers": options.workers}

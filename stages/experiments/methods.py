@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from ...pipeline import losses
 from ...pipeline.errors import AevlpError
@@ -43,13 +42,6 @@ class Method:
     def short_name(self) -> str:
         """How its runs are called there."""
         return self.name if "[" in (self.policy or "") else file_name(self.loss)
-
-
-def listed(flag: str, given: Any) -> list[str]:
-    """Return the names that an option lists; AevlpError where it lists none, or something else."""
-    if isinstance(given, str) or not given or not all(isinstance(name, str) for name in given):
-        raise AevlpError(f"{flag}: expected a list of names, as in an,gpr, found {given!r}")
-    return list(given)
 
 
 def methods_of(names: Sequence[str], policies: Sequence[str] | None, settings: Sequence[str] = ()) -> list[Method]:

@@ -1,13 +1,14 @@
 """What the commands that train or try several things side by side are asked for."""
 
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from ...pipeline.files.locations import location
-from ..declaration import AlsoOption, Options
+from ..declaration import AlsoOption, Options, Place
 from ..option_types import Cache, Constants, DataRoot, Dataset, Device, Epochs, Manifest, Workers, names
 from ..stage_two.options import TrainingOptions
 
@@ -22,13 +23,13 @@ class CompareOptions(TrainingOptions):
     """Train several losses and policies on equal terms and print one table; the same command again resumes."""
 
     cache: Annotated[
-        Path,
+        Place,
         typer.Argument(metavar="CACHE", parser=location, help="The cache to train from."),
         AlsoOption("--cache"),
     ]
     _: KW_ONLY
     losses: Annotated[
-        Any,
+        Sequence[str],
         typer.Option(
             "--losses",
             parser=names,
@@ -38,7 +39,7 @@ class CompareOptions(TrainingOptions):
         ),
     ]
     policies: Annotated[
-        Any,
+        Sequence[str] | None,
         typer.Option(
             "--policies",
             parser=names,
@@ -67,14 +68,14 @@ class SweepOptions(Options):
     cache: Cache
     _: KW_ONLY
     policies: Annotated[
-        Any,
+        Sequence[str],
         typer.Option(
             "--policies",
             parser=names,
             metavar="NAMES",
             help="With commas: damp, global, vlpl or top-k; constants that are held as damp\\[top_k=2].",
         ),
-    ] = ("damp",)
+    ] = "damp"
     grid: Annotated[
         list[str] | None,
         typer.Option(
@@ -135,8 +136,8 @@ class ReproduceOptions(Options):
     dataset: Annotated[str, typer.Argument(metavar="DATASET", help="A data set of the manifest, such as voc.")]
     _: KW_ONLY
     losses: Annotated[
-        Any, typer.Option("--losses", parser=names, metavar="NAMES", help="Losses to train, with commas.")
-    ] = ("an", "gr", "gpr")
+        Sequence[str], typer.Option("--losses", parser=names, metavar="NAMES", help="Losses to train, with commas.")
+    ] = "an,gr,gpr"
     seeds: Seeds = 3
     compat: Compat = "paper"
     cache: Annotated[
@@ -159,8 +160,8 @@ class DemoOptions(Options):
     seeds: Seeds = 1
     epochs: Epochs = None
     losses: Annotated[
-        Any, typer.Option("--losses", parser=names, metavar="NAMES", help="Losses to compare, with commas.")
-    ] = ("an", "gpr")
+        Sequence[str], typer.Option("--losses", parser=names, metavar="NAMES", help="Losses to compare, with commas.")
+    ] = "an,gpr"
     cache: Annotated[Path, typer.Option(parser=location, metavar="PATH|URL", help="Where the cache goes.")] = Path(
         "cache/scenes.h5"
     )

@@ -26,7 +26,7 @@ from ..stage_two.options import TrainOptions
 from ..stage_two.plan import Plan, training_data
 from ..stage_two.settings import settings_of
 from .earlier_trainings import runs_on_equal_terms
-from .methods import Method, listed, methods_of
+from .methods import Method, methods_of
 from .options import ReproduceOptions
 from .results import measure, show_results
 from .trainings import planned, train_each
@@ -82,7 +82,7 @@ def reproduce(options: ReproduceOptions) -> Reproduction:
     compat: "published" scores by the published program's rules, and trains in single precision as it does, on a GPU too.
     Where data or weights are missing nothing is done, and what is returned names them.
     """
-    methods = methods_of(listed("--losses", options.losses), None, options.set or ())
+    methods = methods_of(options.losses, None, options.set or ())
     spec = load_manifest(options.manifest)[options.dataset]
     losses = ", ".join(method.short_title for method in methods)
     say(f"reproducing {spec.title}: {losses}, seeds: {options.seeds}, {options.compat} form")

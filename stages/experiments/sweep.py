@@ -80,9 +80,7 @@ def sweep(options: SweepOptions) -> Sweep:
             f"--apply writes into a manifest of your own, and {spec.name} stands in the packaged one: copy its entry "
             f"`{spec.name}:` below `datasets:` of a file of your own, and pass that as --manifest"
         )
-    from .methods import listed  # here, as below: the first line should not wait until torch is imported
-
-    record = swept(cache, spec, listed("--policies", options.policies), grid, options.set or ())
+    record = swept(cache, spec, options.policies, grid, options.set or ())
     if options.output is not None:
         write_settings(options.output, record)
     if options.apply:
@@ -128,6 +126,7 @@ def swept(
     policies_asked: with constants that are held. grid: values of constants, each taken by the policies that have it; empty for
     the default grid. settings: constants that are held too, each as in damp.top_k=2.
     """
+    # Here, as below: the first line should not wait until torch is imported.
     from ..stage_two.asked_methods import check_used
 
     _require_something_hidden(cache)

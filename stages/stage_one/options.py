@@ -43,24 +43,24 @@ class PseudolabelOptions(SourceOptions):
         ),
     ] = None
     simulate: Annotated[
-        Any,
+        dict[str, Any] | str | None,
         typer.Option(
             parser=str,
             metavar="REGIME",
-            help="Hide some of full labels to study the method: single-positive, counts, frequency, largest, fraction or wrong, "
-            "and constants after commas, as in wrong,rate=0.2; none: hide none; default: the manifest's, or none.",
+            help="Hide some of full labels, to study the method: single-positive, counts, frequency, largest, fraction or wrong, "
+            "with constants as in wrong,rate=0.2; or none. Default: the manifest's.",
         ),
     ] = None
     clip: Annotated[
         str | None,
         typer.Option(
-            help="An open_clip model, scenes (the small one that comes with aevlp), a model-config JSON such as the hub's "
-            "open_clip_config.json, hf-hub:ORG/NAME, or local-dir:FOLDER."
+            help="An open_clip model, scenes (small, comes with aevlp), a model-config .json, hf-hub:ORG/NAME or "
+            "local-dir:FOLDER."
         ),
     ] = None
     weights: Annotated[
         str | None,
-        typer.Option(help="A tag of that model, a weights file, or random; left out: those that lie with its config."),
+        typer.Option(help="A tag of that model, a weights file, or random; default: those beside its config."),
     ] = None
     mean: Mean = None
     std: Std = None
@@ -68,7 +68,7 @@ class PseudolabelOptions(SourceOptions):
         Literal["gelu", "quick_gelu"] | None,
         typer.Option(help="As the CLIP was trained; default: its tag's, its config's."),
     ] = None
-    grid: Annotated[Any, typer.Option(parser=tiles, metavar="N", help="Tiles a side.")] = None
+    grid: Annotated[int | str | None, typer.Option(parser=tiles, metavar="N", help="Tiles a side.")] = None
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N images.")] = None
     device: Device = None
     precision: Annotated[
@@ -77,10 +77,10 @@ class PseudolabelOptions(SourceOptions):
     storage: Annotated[Literal["float16", "float32"], typer.Option(help="Type of the stored numbers.")] = "float16"
     store: Annotated[
         Literal["cosine", "embedding"],
-        typer.Option(help="embedding: the views' vectors, which aevlp rescore gives other classes without images."),
+        typer.Option(help="embedding: the views' vectors, which aevlp rescore needs."),
     ] = "cosine"
     compat: Annotated[
-        Literal["paper", "published"], typer.Option(help="published: the rules of the published program.")
+        Literal["paper", "published"], typer.Option(help="Whose rules: the paper's, or the published program's.")
     ] = "paper"
     text_graph: Annotated[
         Literal["none", "frozen"] | None,
@@ -89,19 +89,16 @@ class PseudolabelOptions(SourceOptions):
     relation: Relation = None
     resize: Annotated[
         Literal["fast", "exact"],
-        typer.Option(help="exact: Pillow's own result; on photographs a grey level apart here and there."),
+        typer.Option(help="exact: Pillow's own result, here and there a grey level apart."),
     ] = "fast"
     tower: Annotated[
         Literal["torch", "compile", "openvino"] | None,
         typer.Option(
-            help="What runs the image tower: torch, compile (torch.compile) or openvino (aevlp\\[cpu]); default: openvino on a "
-            "CPU where it is installed, else torch."
+            help="What runs the image tower; default: openvino (aevlp\\[cpu]) on a CPU where it is installed, else torch."
         ),
     ] = None
     batch_size: BatchSize = None
-    shard_size: Annotated[
-        int, typer.Option(min=1, help="Images a shard: what an interruption costs at most, in each process.")
-    ] = 256
+    shard_size: Annotated[int, typer.Option(min=1, help="Images a shard: what an interruption costs at most.")] = 256
     hash_images: Annotated[
         bool, typer.Option("--hash-images", help="Know images by their content instead of size and time of change.")
     ] = False

@@ -8,7 +8,7 @@ import typer
 
 from ...pipeline.files.image_formats import MAX_PIXELS
 from ...pipeline.files.locations import location
-from ..declaration import AlsoOption, Options
+from ..declaration import AlsoOption, Options, Place
 from ..option_types import (
     Backbone,
     Constants,
@@ -32,7 +32,7 @@ ImageCache = Annotated[
     typer.Option(
         parser=folder,
         metavar="DIR",
-        help="Keep resized images here, 3 x size x size bytes each: later epochs and runs with this folder open no image file.",
+        help="Keep resized images here, 3 x size x size bytes each, so that later epochs and runs open no file.",
     ),
 ]
 
@@ -65,7 +65,7 @@ class TrainOptions(TrainingOptions):
     """
 
     cache: Annotated[
-        Path,
+        Place,
         typer.Argument(
             metavar="CACHE|RUN", parser=location, help="The cache to train from; with --resume also the run to resume."
         ),
@@ -78,15 +78,13 @@ class TrainOptions(TrainingOptions):
     policy: Annotated[
         str | None,
         typer.Option(
-            help="What makes the labels, of aevlp losses, or a .json of aevlp calibrate; default: the loss's own."
+            help="What makes the labels, of aevlp losses, or aevlp calibrate's .json; default: the loss's own."
         ),
     ] = None
     seed: Annotated[int, typer.Option(min=0, help="For order, flips and new weights.")] = 0
     run: Annotated[
         Path | None,
-        typer.Option(
-            help="Where to write; default: the run of these settings in runs/, a new one where there is none."
-        ),
+        typer.Option(help="Where to write; default: the run of these settings in runs/, or a new one."),
     ] = None
     resume: Annotated[
         bool, typer.Option("--resume", help="Resume a run, with its own settings: train --resume RUN.")
@@ -100,7 +98,7 @@ class TrainOptions(TrainingOptions):
         bool,
         typer.Option(
             "--compile",
-            help="Compile the classifier with torch, which can take minutes; on a CPU it needs a C++ compiler.",
+            help="Compile the classifier, which can take minutes; on a CPU it needs a C++ compiler.",
         ),
     ] = False
 
@@ -146,4 +144,3 @@ class RunsOptions(Options):
 @dataclass(frozen=True)
 class LossesOptions(Options):
     """List the losses: paper, year, what each reads of the cache and what it remembers; and the policies that make labels."""
-
