@@ -140,10 +140,10 @@ def _size(stamp: str) -> int | None:
         return -1
 
 
-def origin_of(cache: ScoreCache, spec: DatasetSpec, root: Path, versions: FileVersions | None = None) -> Origin:
+def origin_of(cache: ScoreCache, spec: DatasetSpec, root: Path) -> Origin:
     """Return the data set that a cache was made from, as it is now in a folder; its labels observed as then."""
     images = load_images(spec, root, simulate=simulation_of(cache.provenance), placed=placed_by_content(cache, spec))
-    return Origin(cache.classes, spec.name, images, versions)
+    return Origin(cache.classes, spec.name, images)
 
 
 def placed_by_content(cache: ScoreCache, spec: DatasetSpec) -> dict[str, tuple[str, str]]:

@@ -1,15 +1,11 @@
 """Tables of figures that fit the terminal: columns that say nothing, and those that can be spared, are left out and named."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len
-from rich.console import Console
 
-from .console import out, print_table
-
-UNBOUND = 200  # the width where nobody has said one: a pipe or a file has none of its own
+from .console import out, print_table, room
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,12 +23,12 @@ class Column:
     right: bool = True
 
 
-def show_columns(title: str, columns: Sequence[Column], where: str, width: int | None = None) -> None:
-    """Print a table of at least one row in at most `width` characters, the terminal's by default, if spare columns allow it.
+def show_columns(title: str, columns: Sequence[Column], where: str) -> list[Column]:
+    """Print a table of at least one row in the room there is, if spare columns allow it; return the columns that it has.
 
     What all rows have in common stands in a line below, and so do the names of what had no room. where: what holds them.
     """
-    shown, dropped = fitting(columns, width)
+    shown, dropped = fitting(columns)
     left = [column for column in columns if column not in (*shown, *dropped)]
     common = [f"{_flat(c.header)} {c.cells[0]}" for c in left if c.cells[0] not in ("", "-")]
     rows = list(zip(*(column.cells for column in shown), strict=True))
@@ -42,6 +38,7 @@ def show_columns(title: str, columns: Sequence[Column], where: str, width: int |
         out.print(f"the same for all: {' · '.join(common)}")
     if dropped:
         show_spared([column.header for column in columns if column in dropped], where)
+    return shown
 
 
 def show_spared(headers: Sequence[str], where: str) -> None:
@@ -49,9 +46,9 @@ def show_spared(headers: Sequence[str], where: str) -> None:
     out.print(f"no room for {', '.join(map(_flat, headers))}: {where}")
 
 
-def fitting(columns: Sequence[Column], width: int | None = None) -> tuple[list[Column], list[Column]]:
-    """Return the columns that are shown in so much room, and those that there is none for; what all rows share is in neither."""
-    width = width or room()
+def fitting(columns: Sequence[Column]) -> tuple[list[Column], list[Column]]:
+    """Return the columns that there is room for, and those that there is none for; what all rows share is in neither."""
+    width = room()
     shown = [column for column in columns if _says_something(column)]
     dropped: list[Column] = []
     while _width(shown) > width and (spare := max(shown, key=lambda column: column.spare)).spare:
@@ -60,15 +57,14 @@ def fitting(columns: Sequence[Column], width: int | None = None) -> tuple[list[C
     return shown, dropped
 
 
-def room() -> int:
-    """Return how many characters a line of a table may have."""
-    terminal = Console()
-    return terminal.width if terminal.is_terminal or "COLUMNS" in os.environ else UNBOUND
-
-
 def broken(header: str) -> str:
     """Return a header with a line for each of its words, and for each part of a constant's name."""
     return header.replace("_", "_\n").replace(" ", "\n")
+
+
+def percent(fraction: float | None) -> str:
+    """Return a fraction as a cell of a table, in percent."""
+    return "-" if fraction is None else f"{100 * fraction:.2f}"
 
 
 def _says_something(column: Column) -> bool:

@@ -32,6 +32,8 @@ out = Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
 err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 
 
+UNBOUND = 200  # the width where nobody has said one
+
 LOG = logging.getLogger("aevlp")
 LOG.setLevel(logging.INFO)
 LOG.propagate = False  # a library that sets up logging, as open_clip does, would have each line shown, or shown twice
@@ -152,9 +154,13 @@ def print_table(title: str, header: Iterable[str], rows: Iterable[Iterable[objec
         table.add_column(shown(name), justify="right" if n in right else "left", overflow="fold")
     for row in rows:
         table.add_row(*(escape(shown(str(cell))) for cell in row))
-    terminal = Console(highlight=False)
-    # A pipe or a file has no width of its own: a row stays one line there.
-    (terminal if terminal.is_terminal or "COLUMNS" in os.environ else Console(highlight=False, width=200)).print(table)
+    Console(highlight=False, width=room()).print(table)
+
+
+def room() -> int:
+    """Return how many characters a line of a table may have; a row stays one line in a pipe or a file, which have no width."""
+    terminal = Console()
+    return terminal.width if terminal.is_terminal or "COLUMNS" in os.environ else UNBOUND
 
 
 @contextmanager

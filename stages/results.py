@@ -71,10 +71,22 @@ class Table(Result):
 
     def _repr_html_(self, shown: int = 20) -> str:
         columns, rows = list(self.columns), list(self.rows)
-        head = "".join(f"<th>{_escaped(name)}</th>" for name in columns)
-        body = "".join(_row(row.get(name) for name in columns) for row in rows[:shown])
         more = f"<p>{len(rows) - shown:,} more rows</p>" if len(rows) > shown else ""
-        return f"<table><caption>{_escaped(type(self).__name__)}</caption><tr>{head}</tr>{body}</table>{more}"
+        cells = ([row.get(name) for name in columns] for row in rows[:shown])
+        return html_table(type(self).__name__, columns, cells) + more
+
+
+class Report(Table):
+    """A result that is more than its rows: a notebook shows the summary, and the rows below it."""
+
+    def _repr_html_(self, shown: int = 20) -> str:
+        return Result._repr_html_(self) + (super()._repr_html_(shown) if self.rows else "")
+
+
+def html_table(title: str, header: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
+    """Return a table for a notebook."""
+    head = "".join(f"<th>{_escaped(name)}</th>" for name in header)
+    return f"<table><caption>{_escaped(title)}</caption><tr>{head}</tr>{''.join(map(_row, rows))}</table>"
 
 
 def _arrow(value: Any) -> Any:

@@ -24,10 +24,10 @@ from ..pipeline.sources import (
     write_entry,
 )
 from .console import say
+from .places import CACHES
 from .source_options import SourceOptions
 
 MANIFESTS = (".yaml", ".yml")
-CACHES = Path("cache")
 _SIGNS = {"blank": " ", "space": " ", "tab": "\t", "newline": "\n", "comma": ",", "semicolon": ";"}
 
 
@@ -67,33 +67,34 @@ def find_source(
                 "no SOURCE: pass a folder of images, a table, a COCO-style .json, a manifest, or a name that `aevlp datasets` "
                 "lists"
             )
-        return Source(_listed(options.dataset, options))
+        return Source(_listed(options.dataset, load_manifest(options.manifest), options))
     name = str(options.source)
     path = location(name)
     if (manifest := manifest_of(options)) is not None:
         return Source(_of_manifest(path, manifest, options))
     with asking(path):
         there = path.exists()
-    known = name in load_manifest(options.manifest)
+    listed = load_manifest(options.manifest)
+    known = name in listed
     if known and there and options.dataset is None:
         raise AevlpError(f"{name} is a data set of the manifest, and a path here: say --dataset {name}, or ./{name}")
     if known:
-        return Source(_listed(name, options))
+        return Source(_listed(name, listed, options))
     if options.dataset is not None or (options.manifest and not there):
         raise AevlpError(
             f"{name} and --dataset or --manifest name data sets both: pass one of them; the folder of a data set is --data-root"
         )
     if not there and "/" not in name and "." not in name:
-        names = some(list(load_manifest(options.manifest).datasets), 12)
+        names = some(list(listed.datasets), 12)
         raise AevlpError(
             f"{name}: no such file or folder, and no data set of the manifest (known are {names}): pass another SOURCE"
         )
     return _looked_at(path, options, cache, more, forgiving)
 
 
-def _listed(name: str, options: SourceOptions) -> DatasetSpec:
+def _listed(name: str, manifest: Manifest, options: SourceOptions) -> DatasetSpec:
     _require_nothing_said(name, options)
-    return load_manifest(options.manifest)[name]
+    return manifest[name]
 
 
 def manifest_of(options: SourceOptions) -> Manifest | None:

@@ -423,8 +423,8 @@ def test_observed_frequencies_need_the_number_of_positives(given_cache: Calibrat
 @pytest.mark.parametrize(
     ("image", "labels", "words"),
     [
-        ("image_0059.jpg", "class_0", "1 images are not of the training split, first 'image_0059.jpg'"),
-        ("elsewhere.jpg", "class_0", "1 images are not in .*, first 'elsewhere.jpg'"),
+        ("image_0059.jpg", "class_0", "1 image is not of the training split, first 'image_0059.jpg'"),
+        ("elsewhere.jpg", "class_0", "1 image is not in .*, first 'elsewhere.jpg'"),
         ("image_0001.jpg", "zebra", "unknown class 'zebra'"),
         ("", "class_0", "an image's path is needed"),
     ],
@@ -445,7 +445,7 @@ def test_a_table_that_does_not_fit_is_a_mistake(
         ("class\na\n", "there is no frequency"),
         ("class,frequency\na,0.5\nc,0.5\n", "line 3: unknown class 'c'"),
         ("class,frequency\na,0.5\na,0.5\n", "line 3: the class a stands there twice"),
-        ("class,frequency\na,0.5\n", "1 classes have no frequency, first b"),
+        ("class,frequency\na,0.5\n", "1 class has no frequency, first b"),
         ("class,frequency\na,1.5\nb,0\n", "line 2: a frequency is a share of the images, from 0 to 1, found '1.5'"),
         ("class,frequency\na,often\nb,0\n", "found 'often'"),
         ("class,frequency\na\nb,0\n", "found None"),

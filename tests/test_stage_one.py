@@ -157,7 +157,7 @@ def test_one_bad_image_is_a_row_with_a_reason(tmp_path: Path, capsys: pytest.Cap
     assert "empty" in str(cache.reason[cache.ids == "images/01.png"][0])
     assert find_faults(cache) == []
     printed = capsys.readouterr().out
-    assert "13 images scored" in printed and "2 images unreadable" in printed and "1 images missing" in printed
+    assert "13 images scored" in printed and "2 images unreadable" in printed and "1 image missing" in printed
 
 
 def test_strict_names_the_first_bad_file_and_the_count_and_writes_nothing(tmp_path: Path) -> None:

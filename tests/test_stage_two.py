@@ -271,7 +271,7 @@ def test_an_image_that_went_missing_after_scoring_is_named(tmp_path: Path) -> No
     draw_blocks(tmp_path / "data")
     cache = stage_one(tmp_path / "data", tmp_path / "c.h5")
     (tmp_path / "data" / "images" / "13.png").unlink()
-    with pytest.raises(AevlpError, match=r"1 images that were scored are not in .* any more, first 'images/13\.png'"):
+    with pytest.raises(AevlpError, match=r"1 scored image is not in .* any more, first 'images/13\.png'"):
         stage_two(cache, tmp_path / "run", epochs=1)
 
 

@@ -158,7 +158,7 @@ def test_an_interrupted_append_goes_on_and_stale_parts_are_no_obstacle(
 @pytest.mark.parametrize(
     "change, words",
     [
-        (lambda data: without_lines(data, "images/03.png"), ["1 images that blocks", "images/03.png", "--prune drops"]),
+        (lambda data: without_lines(data, "images/03.png"), ["1 image that blocks", "images/03.png", "--prune drops"]),
         (lambda data: (data / "images/03.png").unlink(), ["03.png was scored into", "is gone: bring it back"]),
         (
             lambda data: (data / "blocks.yaml").write_text(
@@ -207,9 +207,7 @@ def test_images_that_have_changed_are_named_and_scored_again(
     (data / "images/05.png").write_bytes((data / "images/04.png").read_bytes())  # of another size
     content = (data / "images/07.png").read_bytes()
     (data / "images/07.png").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))  # of the same size
-    with pytest.raises(
-        AevlpError, match=r"1 images have another size than when they were scored.*05\.png; aevlp cache append"
-    ):
+    with pytest.raises(AevlpError, match=r"1 image has another size than when scored.*05\.png; aevlp cache append"):
         stage_one(data, path, storage="float32")
     scored.clear()
     update.show(update.append(path, workers=0))
@@ -217,7 +215,7 @@ def test_images_that_have_changed_are_named_and_scored_again(
     capsys.readouterr()
     stage_one(data, path, storage="float32")
     err = capsys.readouterr().err
-    assert "1 images were written anew since they were scored, with as many bytes" in err and "07.png" in err
+    assert "1 image was written anew since scored, with as many bytes" in err and "07.png" in err
     update.show(update.append(path, workers=0, changed=True))
     assert scored == ["images/05.png", "images/07.png"]
     assert_equal(open_cache(path), open_cache(stage_one(data, tmp_path / "all.h5", storage="float32")), atol=1e-5)
@@ -299,7 +297,7 @@ def test_other_commands_name_the_way_to_drop_rows(
     without_lines(data, "images/03.png", "images/07.png")
     with pytest.raises(AevlpError) as error:
         stage_one(data, path)
-    assert "1 images are new, first 'images/04.png', 2 of its images are not listed any more, first" in str(error.value)
+    assert "1 image is new, first 'images/04.png', 2 of its images are not listed any more, first" in str(error.value)
     assert f"aevlp cache append {path} --prune brings it up to date" in str(error.value)
     assert call("cache", "retry", path, "--workers", 0) == 1
     assert "--prune drops their rows" in capsys.readouterr().err

@@ -33,9 +33,9 @@ def refuse(error: DataError) -> None:
     raise error
 
 
-def counted(number: int, noun: str) -> str:
-    """Return a number of things as words, such as "1 image" or "2,000 images"."""
-    return f"{number:,} {noun}{'s' * (number != 1)}"
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """Return a number of things as words, such as "1 image" or "2,000 images"; plural: where it is not the noun and an s."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def not_there(spec: DatasetSpec, root: Path, path: Path) -> AevlpError:

@@ -1,5 +1,6 @@
 """A cache in one format -> the same cache in the other."""
 
+from ...pipeline.datasets.faults import counted
 from ...pipeline.score_cache import ScoreCache, open_cache, write_cache
 from ..declaration import takes
 from ..made import made, show
@@ -16,4 +17,4 @@ def convert(options: ConvertOptions) -> ScoreCache:
     check_new(target)
     cache = open_cache(source)
     write_cache(target, cache.header, cache.rows())
-    return made(target, f": {len(cache):,} images, the same content as {source}")
+    return made(target, f": {counted(len(cache), 'image')}, the same content as {source}")

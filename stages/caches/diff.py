@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...pipeline.datasets.faults import counted
 from ...pipeline.score_cache import open_cache
 from ...pipeline.score_cache.comparing import Comparison, compare
 from ..console import out
@@ -67,18 +68,22 @@ def _lines(found: Comparison, a: str, b: str) -> list[str]:
         ]
     if found.order:
         lines.append("the images that both have stand in another order")
-    lines += [f"{found.status:,} images have another status"] if found.status else []
-    lines += [f"{found.split:,} images are in another split"] if found.split else []
-    lines += [f"{found.labels:,} images have other observed or true labels"] if found.labels else []
+    lines += [f"{counted(found.status, 'image has', 'images have')} another status"] if found.status else []
+    lines += [f"{counted(found.split, 'image is', 'images are')} in another split"] if found.split else []
+    lines += (
+        [f"{counted(found.labels, 'image has', 'images have')} other observed or true labels"] if found.labels else []
+    )
     if found.cosines is None:
         lines.append("cosines cannot be compared: the views or flips are others")
     elif found.cosines:
         lines.append(
-            f"cosines differ in {found.cosines:,} of {found.scored:,} images, by {found.largest:.2g} at most and "
+            f"cosines differ in {found.cosines:,} of {counted(found.scored, 'image')}, by {found.largest:.2g} at most and "
             f"{found.mean:.2g} on average, most in {', '.join(f'{name} ({far:.2g})' for name, far in found.farthest)}"
         )
     if found.code_rows:
-        lines.append(f"codes differ in {found.code_entries:,} places of {found.code_rows:,} of {found.scored:,} images")
+        lines.append(
+            f"codes differ in {found.code_entries:,} places of {found.code_rows:,} of {counted(found.scored, 'image')}"
+        )
     return lines
 
 

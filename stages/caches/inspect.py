@@ -2,12 +2,13 @@
 
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ...pipeline.datasets.faults import counted
 from ...pipeline.errors import AevlpError
 from ...pipeline.evaluation.metrics import PseudoLabelQuality, pseudo_label_quality
 from ...pipeline.labels.added import added_labels
@@ -20,7 +21,7 @@ from ...pipeline.score_cache import ScoreCache, open_whole_cache
 from ...pipeline.score_cache.provenance import simulation_of
 from ..console import out, print_table
 from ..declaration import takes
-from ..results import Result
+from ..results import Report
 from .manifest_constants import constants_now
 from .options import InspectOptions
 
@@ -28,8 +29,8 @@ WHOLE_IMAGE, MULTI_FOCUS = "whole image", "multi-focus"
 
 
 @dataclass(frozen=True, repr=False)
-class CacheReport(Result):
-    """What a cache holds. quality: of its pseudo-labels where truth is known, by split and by the views that made them.
+class CacheReport(Report):
+    """What a cache holds; a row for each quality. quality: of pseudo-labels where truth is known, by split and by their views.
 
     codes: (N, C) of all views, by the constants of the cache; codes_now: by those that its data set has in the manifest now, of
     which `edited` are the ones that differ.
@@ -41,10 +42,24 @@ class CacheReport(Result):
     edited: dict[str, Any]
     quality: dict[str, dict[str, PseudoLabelQuality]]
 
+    @property
+    def rows(self) -> Sequence[dict[str, Any]]:
+        """The quality of pseudo-labels, as fractions: none where truth is unknown."""
+        return [
+            {"split": split, "views": views, **dataclasses.asdict(quality)}
+            for split, kinds in self.quality.items()
+            for views, quality in kinds.items()
+        ]
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The names of the columns, also where there is no row."""
+        return ("split", "views", *(of.name for of in dataclasses.fields(PseudoLabelQuality)))
+
     def summary(self) -> dict[str, Any]:
         """Return the cache, and what is in it."""
-        found = self.to_json()
-        return {"cache": self.cache.path, **{name: found[name] for name in ("images", "split", "status")}}
+        cache = self.cache
+        return {"cache": cache.path, "images": len(cache), "split": _split(cache), "status": _status(cache)}
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as JSON values."""
@@ -52,8 +67,8 @@ class CacheReport(Result):
         return {
             "path": str(cache.path),
             "images": len(cache),
-            "split": dict(Counter(cache.split.tolist())),
-            "status": dict(Counter(cache.status.tolist())),
+            "split": _split(cache),
+            "status": _status(cache),
             "classes": cache.classes,
             "prompts": cache.prompts,
             "flips": cache.header.flips,
@@ -104,7 +119,10 @@ def show(report: CacheReport) -> None:
         ("images", f"{len(cache):,} ({', '.join(f'{n:,} {s}' for s, n in result['split'].items())})"),
         ("status", ", ".join(f"{n:,} {s}" for s, n in statuses.items())),
         ("classes", f"{len(cache.classes)}: {_shortened(cache.classes)}"),
-        (f"{cache.header.stores}s", f"{cache.header.views} views, {cache.header.flips} flips, {cache.header.storage}"),
+        (
+            f"{cache.header.stores}s",
+            f"{counted(cache.header.views, 'view')}, {counted(cache.header.flips, 'flip')}, {cache.header.storage}",
+        ),
         ("observed", f"{result['observed_positives'] / len(cache):.2f} positives an image"),
         ("pseudo-labels", _quantity(result, len(cache))),
         ("method", method),
@@ -124,6 +142,14 @@ def show(report: CacheReport) -> None:
     show_quality(report.quality)
     for reason in [r for r in cache.reason.tolist() if r][:5]:
         out.print(f"not scored: {reason}", markup=False)
+
+
+def _split(cache: ScoreCache) -> dict[str, int]:
+    return dict(Counter(cache.split.tolist()))
+
+
+def _status(cache: ScoreCache) -> dict[str, int]:
+    return dict(Counter(cache.status.tolist()))
 
 
 def cached_settings(cache: ScoreCache) -> DampSettings:
@@ -169,9 +195,9 @@ def _counted(cache: ScoreCache, codes: np.ndarray) -> dict[str, int]:
     }
 
 
-def _quantity(counted: Mapping[str, Any], images: int) -> str:
-    added = f"{counted['labels_added']:,} labels added to {counted['images_added_to']:,} images"
-    positives, negatives = counted["pseudo_positives"] / images, counted["pseudo_negatives"] / images
+def _quantity(found: Mapping[str, Any], images: int) -> str:
+    added = f"{counted(found['labels_added'], 'label')} added to {counted(found['images_added_to'], 'image')}"
+    positives, negatives = found["pseudo_positives"] / images, found["pseudo_negatives"] / images
     return f"{positives:.2f} positives and {negatives:.2f} negatives an image, {added}"
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from ...pipeline.datasets.faults import counted
 from ...pipeline.errors import AevlpError
 from ...pipeline.runtime.provenance import difference
 from ...pipeline.score_cache import ScoreCache, open_cache, write_cache
@@ -31,7 +32,7 @@ def merge(options: MergeOptions) -> ScoreCache:
         _require_same(caches[0], cache)
     header, rows = merged(caches)
     write_cache(target, header, rows)
-    return made(target, f": {header.rows:,} images of {len(caches)} caches")
+    return made(target, f": {counted(header.rows, 'image')} of {counted(len(caches), 'cache')}")
 
 
 def _require_same(first: ScoreCache, other: ScoreCache) -> None:

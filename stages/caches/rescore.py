@@ -8,6 +8,7 @@ import numpy as np
 from ...pipeline.clip.libraries import Encoder
 from ...pipeline.clip.prompts import class_names, class_prompts
 from ...pipeline.clip.text_graph import TextGraph
+from ...pipeline.datasets.faults import counted
 from ...pipeline.errors import AevlpError
 from ...pipeline.manifest.formats import DatasetSpec
 from ...pipeline.runtime.device import find_device
@@ -53,7 +54,8 @@ def rescore(options: RescoreOptions) -> ScoreCache:
     write_cache(target, header, rows)
     return made(
         target,
-        f": {len(cache):,} images, {len(names)} classes, no image was looked at\nnext: aevlp inspect {target}",
+        f": {counted(len(cache), 'image')}, {counted(len(names), 'class', 'classes')}, no image was looked at\n"
+        f"next: aevlp inspect {target}",
     )
 
 

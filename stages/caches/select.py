@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ...pipeline.datasets.faults import counted
 from ...pipeline.errors import AevlpError
 from ...pipeline.score_cache import ScoreCache, open_cache, write_cache
 from ...pipeline.score_cache.selecting import selected
@@ -29,7 +30,9 @@ def select(options: SelectOptions) -> ScoreCache:
     header, content = selected(cache, rows, names, cached_settings(cache))
     write_cache(target, header, content)
     return made(
-        target, f": {len(rows):,} of {len(cache):,} images and {len(names)} of {len(cache.classes)} classes of {source}"
+        target,
+        f": {len(rows):,} of {counted(len(cache), 'image')} and {len(names)} of "
+        f"{counted(len(cache.classes), 'class', 'classes')} of {source}",
     )
 
 

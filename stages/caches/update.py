@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...pipeline.datasets import ImageTable
+from ...pipeline.datasets.faults import counted
 from ...pipeline.errors import AevlpError
 from ...pipeline.files.locations import location
 from ...pipeline.files.stamps import is_hashed
@@ -99,7 +100,7 @@ def _up_to_date(scoring: AppendOptions, retried: bool) -> ScoreCache:
     dropped = len(set(cache.ids.tolist()).difference(plan.images.ids.tolist()))
     return made(
         path,
-        f": {len(statuses):,} images, {readable:,} of {len(todo):,} "
+        f": {counted(len(statuses), 'image')}, {readable:,} of {len(todo):,} "
         f"{'that had failed' if retried else 'new or changed ones'} scored in {time.monotonic() - started:,.1f} s"
         f"{f', {dropped:,} dropped that {spec.name} does not list any more' if dropped else ''}",
     )
@@ -172,7 +173,7 @@ def _matched(
         )
     if gone and not scoring.prune:
         raise AevlpError(
-            f"{cache.path} holds {len(gone):,} images that {plan.spec.name} in {plan.root} does not list, first "
+            f"{cache.path} holds {counted(len(gone), 'image')} that {plan.spec.name} in {plan.root} does not list, first "
             f"{gone[0]!r}: aevlp cache append {cache.path} --prune drops their rows"
         )
     again = retried & (cache.status != "ok")

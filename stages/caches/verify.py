@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ...pipeline.datasets.faults import counted
 from ...pipeline.errors import AevlpError
 from ...pipeline.score_cache import CacheRows, ScoreCache, open_to_verify
 from ...pipeline.score_cache.consistency import row_faults
@@ -15,7 +16,7 @@ from ...pipeline.score_cache.schema import ROWS_A_BLOCK
 from ..cache_origin import Origin, data_root, dataset_of, origin_of
 from ..console import out, say
 from ..declaration import takes
-from ..results import Result
+from ..results import Report
 from .inspect import cached_settings
 from .options import VerifyOptions
 
@@ -23,8 +24,8 @@ RANGES = 5  # of damaged rows that are named
 
 
 @dataclass(frozen=True, repr=False)
-class CacheFaults(Result):
-    """What is wrong with a cache, a sentence each.
+class CacheFaults(Report):
+    """What is wrong with a cache, a sentence each, in a row each.
 
     images: None where it cannot be read. compared_with: its data set and the folder of that.
     """
@@ -33,6 +34,16 @@ class CacheFaults(Result):
     images: int | None
     compared_with: tuple[str, str] | None
     faults: list[str]
+
+    @property
+    def rows(self) -> Sequence[dict[str, Any]]:
+        """The faults."""
+        return [{"fault": fault} for fault in self.faults]
+
+    @property
+    def columns(self) -> Sequence[str]:
+        """The names of the columns, also where nothing is wrong."""
+        return ("fault",)
 
     @property
     def failed(self) -> str:
@@ -62,7 +73,7 @@ def verify(options: VerifyOptions) -> CacheFaults:
         cache = open_to_verify(path)
     except AevlpError as error:
         return CacheFaults(path, None, None, [str(error)])
-    say(f"{path}: reading {len(cache):,} images")
+    say(f"{path}: reading {counted(len(cache), 'image')}")
     origin, note = _origin(cache, options.dataset, options.manifest, options.data_root)
     say(note)
     compared = None if origin is None else (origin.name, str(origin.root))
@@ -72,7 +83,7 @@ def verify(options: VerifyOptions) -> CacheFaults:
 def show(found: CacheFaults) -> None:
     """Print that a cache is whole, if it is; what is wrong is the command's error."""
     if not found.faults:
-        out.print(f"{found.path}: {found.images:,} images, whole and consistent")
+        out.print(f"{found.path}: {counted(found.images, 'image')}, whole and consistent")
 
 
 def find_faults(cache: ScoreCache, origin: Origin | None = None) -> list[str]:
@@ -161,7 +172,7 @@ def _header_faults(cache: ScoreCache) -> Iterator[str]:
     if len(set(header.classes)) < len(header.classes):
         yield "the header names a class twice"
     if len(header.prompts) != len(header.classes):
-        yield f"the header has {len(header.prompts)} prompts for {len(header.classes)} classes"
+        yield f"the header has {len(header.prompts)} prompts for {counted(len(header.classes), 'class', 'classes')}"
     if header.text is not None and not (np.abs(np.linalg.norm(header.text, axis=1) - 1) < 1e-2).all():
         yield "the header has a prompt whose vector is no unit vector"
     odd = [name for name, digests in cache.checksums.items() if name != "header" and len(digests) != cache.blocks]

@@ -13,6 +13,7 @@ import typer
 
 from ...pipeline.errors import AevlpError, Notice
 from ...pipeline.runtime.ranks import this_rank
+from ..declaration import declared_in
 from ..interrupted import forget, what_is_kept
 from ..terminal import never_raise
 from .build import add
@@ -78,10 +79,12 @@ def main(arguments: list[str] | None = None) -> Any:
 
 
 def _refuse_renamed(arguments: list[str]) -> None:
-    """Raise AevlpError for an option that has another name by now."""
+    """Raise AevlpError for an option that has another name by now, where the command has that."""
+    command = next((of for of in COMMANDS if arguments and of.name == arguments[0]), None)
+    flags = [one.flag for one in declared_in(command.options)] if command else []
     for argument in arguments:
         name, _, value = argument.partition("=")
-        if now := RENAMED.get(name):
+        if (now := RENAMED.get(name)) in flags:
             raise AevlpError(f"{name} is called {now} now: pass {now} {value or 'REGIME'} instead")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from ...pipeline.clip.prompts import class_names
 from ...pipeline.datasets.dataset_check import KINDS, Checked, Finding, check_dataset
+from ...pipeline.datasets.faults import counted
 from ...pipeline.errors import AevlpError
 from ...pipeline.manifest.formats import DatasetSpec
 from ..console import Rate, out, print_table, progress_bar, say
@@ -48,7 +49,10 @@ class CheckReport(Table):
 
     def summary(self) -> dict[str, Any]:
         """Return images and faults of each data set."""
-        return {name: f"{of.images or 0:,} images, {len(of.findings):,} faults" for name, of in self.checked.items()}
+        return {
+            name: f"{counted(of.images or 0, 'image')}, {counted(len(of.findings), 'fault')}"
+            for name, of in self.checked.items()
+        }
 
     def to_json(self) -> dict[str, Any]:
         """Return what was found, by data set."""
@@ -131,29 +135,30 @@ def refused_settings(spec: DatasetSpec, classes: list[str]) -> list[str]:
 
 def _build_loss(name: str, classes: int, given: dict[str, Any]) -> None:
     from ...pipeline import losses
-    from ...pipeline.losses.foreign import is_named, written_constants
-    from ...pipeline.plugins import check
 
-    if is_named(name):  # a class of the user's own, which is not run before it is trained with
-        takes = written_constants(name)
-        if takes is not None:
-            check(f"loss {name}", takes, given)
-        return
-    losses.check_constants(name, given)
-    losses.create_loss(name, classes, **given)
+    if not _of_ones_own("loss", losses.foreign, name, given):
+        losses.check_constants(name, given)
+        losses.create_loss(name, classes, **given)
 
 
 def _build_policy(name: str, spec: DatasetSpec, given: dict[str, Any]) -> None:
-    from ...pipeline.plugins import check
-    from ...pipeline.policies.foreign import is_named, written_constants
+    from ...pipeline.policies import foreign
     from ..stage_two.labels_plan import policy_with
 
-    if is_named(name):  # a class of the user's own, which is not run before it is trained with
-        takes = written_constants(name)
-        if takes is not None:
-            check(f"policy {name}", takes, given)
-        return
-    policy_with(name, spec, "paper", given)
+    if not _of_ones_own("policy", foreign, name, given):
+        policy_with(name, spec, "paper", given)
+
+
+def _of_ones_own(kind: str, foreign: Any, name: str, given: dict[str, Any]) -> bool:
+    """Return whether this is a class of the user's own, whose constants are checked; it is not run before it is trained with."""
+    from ...pipeline.plugins import check
+
+    if not foreign.is_named(name):
+        return False
+    takes = foreign.written_constants(name)
+    if takes is not None:
+        check(f"{kind} {name}", takes, given)
+    return True
 
 
 def _as_json(checked: Checked) -> dict[str, Any]:
@@ -182,7 +187,7 @@ def _show(name: str, checked: Checked) -> None:
         out.print(f"{name}: {checked.used.text}", markup=False, soft_wrap=True)
     kinds = [(kind, len(lines), serious) for kind, serious in KINDS.items() if (lines := checked.of_kind(kind))]
     if not kinds:
-        out.print(f"{name}: {checked.images:,} images opened, nothing is wrong")
+        out.print(f"{name}: {counted(checked.images, 'image')} opened, nothing is wrong")
         return
     rows = [(kind, f"{count:,}", "goes wrong" if serious else "goes on") for kind, count, serious in kinds]
     print_table(f"{name}: what is wrong", ("kind", "number", "training"), rows, right=(1,))

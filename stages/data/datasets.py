@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ...pipeline.datasets import load_images
+from ...pipeline.datasets.faults import counted
 from ...pipeline.datasets.formatted import export
 from ...pipeline.errors import AevlpError
 from ...pipeline.files.atomic_write import replacing
@@ -147,7 +148,9 @@ def _download(spec: DatasetSpec, options: DatasetsOptions) -> list[str]:
             raise AevlpError(f"{name}: the manifest names no archives to fetch")
         return [f"{spec.title} cannot be fetched by a program.", *spec.steps.strip().splitlines(), f"in {folder}"]
     if (found := state(spec, folder))["state"] in ("found", "counts differ"):
-        return [f"{name}: {found['found']['train'] + found['found']['test']:,} images are in {folder} already"]
+        return [
+            f"{name}: {counted(found['found']['train'] + found['found']['test'], 'image is', 'images are')} in {folder} already"
+        ]
     with keeping("what was fetched and unpacked is kept; the same command resumes"):
         archives = _fetched(spec, folder)
     after = state(spec, folder)
@@ -157,8 +160,8 @@ def _download(spec: DatasetSpec, options: DatasetsOptions) -> list[str]:
     root = options.data_root
     more = "".join(f" --manifest {path}" for path in options.manifest or []) + (f" --data-root {root}" if root else "")
     return [
-        f"{name}: {after['found']['train'] + after['found']['test']:,} images in {folder}; its archives ({size:,.1f} GB) are "
-        f"not needed any more: {', '.join(path.name for path in archives)}",
+        f"{name}: {counted(after['found']['train'] + after['found']['test'], 'image')} in {folder}; its archives "
+        f"({size:,.1f} GB) are not needed any more: {', '.join(path.name for path in archives)}",
         f"next: aevlp check {name}{more} · aevlp pseudolabel --dataset {name}{more}",
     ]
 

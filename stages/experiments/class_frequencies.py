@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...pipeline.datasets.faults import counted
 from ...pipeline.errors import AevlpError, unknown_name
 
 
@@ -36,7 +37,9 @@ def read_frequencies(path: Path, classes: Sequence[str]) -> np.ndarray:
             f"cannot read the class frequencies {path}: {error.strerror or error}; give a .csv file, or observed"
         ) from error
     if missing := [name for name in classes if name not in found]:
-        raise AevlpError(f"{path}: {len(missing)} classes have no frequency, first {missing[0]}")
+        raise AevlpError(
+            f"{path}: {counted(len(missing), 'class has', 'classes have')} no frequency, first {missing[0]}"
+        )
     return np.array([found[name] for name in classes])
 
 

@@ -16,12 +16,13 @@ from ...pipeline.training.run_folder import RunFolder
 from ..console import say
 from ..declaration import takes
 from ..interrupted import keeping
+from ..places import RUNS, run_name
 from ..results import Table
 from ..stage_two.labels_plan import policy_of
 from ..stage_two.options import TrainingOptions, TrainOptions
 from ..stage_two.plan import Plan, TrainingData, training_data
 from ..stage_two.settings import settings_of
-from .comparison_table import comparison_rows, save, show_comparison
+from .comparison_table import comparison_html, comparison_rows, save, show_comparison
 from .earlier_trainings import Trained, earlier_trainings
 from .methods import Method, methods_of
 from .options import CompareOptions
@@ -59,6 +60,9 @@ class Comparison(Table):
         """Return what results.json holds."""
         return self.record
 
+    def _repr_html_(self, shown: int = 20) -> str:
+        return comparison_html(self.record)
+
 
 @takes(CompareOptions)
 def compare(options: CompareOptions) -> Comparison:
@@ -87,13 +91,13 @@ def compare(options: CompareOptions) -> Comparison:
         )
     say(f"comparing on {cache.path}, methods: {len(methods)}, seeds: {options.seeds}")
     backbone = options.backbone or spec.recipe.backbone
-    folder = options.runs or Path("runs") / f"compare-{options.cache.stem}-{file_name(backbone)}"
+    folder = options.runs or RUNS / f"compare-{options.cache.stem}-{file_name(backbone)}"
     plans, left_out = _plans(replace(common, set=None), methods, data)
     trained = {method: Trained.planned(plan, method, folder, options.seeds) for method, plan in plans.items()}
     kept, dropped = earlier_trainings(folder, plans, options.seeds)
     baseline = _baseline(options.baseline, [*plans, *(method for method in kept if method not in plans)])
     trainings = [
-        seeded(plan, seed, folder / f"{method.name}-seed{seed}")
+        seeded(plan, seed, folder / run_name(method.name, seed))
         for seed in range(options.seeds)
         for method, plan in plans.items()
     ]
@@ -175,7 +179,7 @@ def _train(trainings: Sequence[Plan], jobs: int) -> None:
     waiting = [plan for plan in trainings if not RunFolder(run_of(plan)).finished()]
     done = len(trainings) - len(waiting)
     if done:
-        say(f"{done} of {len(trainings)} trainings are finished already")
+        say(f"{done} of {len(trainings):,} trainings are finished already")
 
     def tell(plan: Plan) -> None:
         nonlocal done

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from ...pipeline.files.atomic_write import replacing
-from ..columns import Column, show_columns
+from ..columns import Column, fitting, percent, show_columns
 from ..console import out
-from .results import ends_cell, why_none
+from ..results import html_table
+from .results import each_cell, ends_cell, why_none
 
 FULL = "With full labels: upper bounds, and policies fitted to some"
+TIME = "time (s)"
 HEADER = (
     "loss",
     "policy",
@@ -20,23 +22,42 @@ HEADER = (
     "95 % interval",
     "difference",
     "95 % interval",
-    "time (s)",
+    TIME,
     "s/epoch",
 )
 
 
 def show_comparison(record: Mapping[str, Any], folder: Path) -> None:
     """Print the tables, in what room there is, and what they leave out."""
-    fair, bounds = ([row for row in record["methods"] if row["oracle"] is oracle] for oracle in (False, True))
+    tables = _tables(record)
     where = f"{folder / 'results.md'} has all"
-    if fair:
-        show_columns(f"Test mAP on {record['dataset']} (%)", _columns(fair), where)
-    if bounds:
-        show_columns(FULL, _columns(bounds), where)
+    shown = [show_columns(title, _columns(rows), where) for title, rows in tables.items()]
+    timed = any(column.header == TIME for columns in shown for column in columns)
+    fair, bounds = (tables.get(title, []) for title in (_title(record), FULL))
     if _one_policy(fair) and _one_policy(bounds) and (policies := _policies(record["methods"])):
         out.print(policies)
-    out.print(_notes(record))
+    out.print(_notes(record, timed))
     out.print(f"{folder} holds the runs, and these figures as results.json, results.csv and results.md")
+
+
+def comparison_html(record: Mapping[str, Any]) -> str:
+    """Return the tables for a notebook, with the columns that the terminal has."""
+    return "".join(
+        html_table(title, [column.header for column in shown], zip(*(column.cells for column in shown), strict=True))
+        for title, rows in _tables(record).items()
+        for shown, _ in [fitting(_columns(rows))]
+    )
+
+
+def _tables(record: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any]]]:
+    """Return the methods of each table, by its title."""
+    rows = {_title(record): False, FULL: True}
+    tables = {title: [row for row in record["methods"] if row["oracle"] is oracle] for title, oracle in rows.items()}
+    return {title: rows for title, rows in tables.items() if rows}
+
+
+def _title(record: Mapping[str, Any]) -> str:
+    return f"Test mAP on {record['dataset']} (%)"
 
 
 def comparison_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -58,10 +79,8 @@ def comparison_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _columns(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
-    cells = dict(enumerate(zip(*map(_cells, rows), strict=True)))
-    loss, policy, each, mean, interval, difference, its_interval, time, time_an_epoch = (
-        list(cells[n]) for n in range(9)
-    )
+    cells = zip(*map(_cells, rows), strict=True)
+    loss, policy, each, mean, interval, difference, its_interval, time, time_an_epoch = cells
     one_policy = _one_policy(rows)
     one_seed = all(len(row["each"]) == 1 for row in rows)
     same_epochs = len({tuple(row["epochs"]) for row in rows}) == 1
@@ -73,7 +92,7 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
         *([Column("95 % interval", interval, spare=1)] if any(row["interval"] for row in rows) else []),
         Column("difference", difference),
         *([Column("95 % interval", its_interval, spare=1)] if any(row["difference_interval"] for row in rows) else []),
-        Column("time (s)", time, spare=2),
+        Column(TIME, time, spare=2),
         *([] if same_epochs else [Column("s/epoch", time_an_epoch, spare=4)]),
     ]
 
@@ -101,8 +120,8 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
     return [
         row["loss"],
         row["policy"] or "-",
-        " ".join(f"{100 * value:.1f}" for value in row["each"]),
-        f"{100 * row['mean']:.2f}",
+        each_cell(row),
+        percent(row["mean"]),
         ends_cell(row, "interval"),
         difference[0] + ("*" if row["differs"] else ""),
         difference[1],
@@ -111,10 +130,10 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _notes(record: Mapping[str, Any]) -> str:
+def _notes(record: Mapping[str, Any], timed: bool = True) -> str:
     return (
         f"* differs from {record['baseline']}: the paired interval of the difference, over the same images and seeds, does not "
-        f"hold 0; mean time of a training{why_none(record['methods'])}"
+        f"hold 0{'; mean time of a training' if timed else ''}{why_none(record['methods'])}"
     )
 
 
@@ -132,7 +151,7 @@ def save(record: Mapping[str, Any], folder: Path) -> None:
 
 
 def _markdown(record: Mapping[str, Any]) -> str:
-    lines = [f"# Test mAP on {record['dataset']} (%)"]
+    lines = [f"# {_title(record)}"]
     for title, oracle in (("", False), (FULL, True)):
         rows = [_cells(row) for row in record["methods"] if row["oracle"] is oracle]
         if rows:

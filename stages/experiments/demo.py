@@ -21,6 +21,7 @@ from ..console import out, say
 from ..declaration import takes
 from ..interrupted import keeping
 from ..made import note
+from ..places import RUNS
 from ..results import Result
 from ..stage_one.pseudolabel import pseudolabel
 from ..stage_two.classifiers import classifier_inputs
@@ -91,7 +92,7 @@ def show(result: Demo) -> None:
 
 def _next_folder() -> Path:
     number = 1
-    while (folder := Path("runs") / ("demo" if number == 1 else f"demo-{number}")).exists():
+    while (folder := RUNS / ("demo" if number == 1 else f"demo-{number}")).exists():
         number += 1
     return folder
 

@@ -1,7 +1,7 @@
 """The results of an earlier comparison in a folder -> its trainings that stay in the table, and why others do not."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from ...pipeline.errors import AevlpError
 from ...pipeline.runtime.provenance import difference
 from ...pipeline.training.run_folder import RunFolder
 from ..console import say
+from ..places import run_name
 from ..stage_two.plan import Plan
 from ..stage_two.settings import settings_of
 from .methods import Method
@@ -33,44 +34,67 @@ class Trained:
         """Return the runs that a plan will have."""
         oracle = "truth" in plan.loss.reads or (plan.policy is not None and plan.policy.reads_truth)
         settings = {k: v for k, v in settings_of(plan).items() if k not in ("seed", "versions")}
-        runs = [folder / f"{method.name}-seed{seed}" for seed in range(seeds)]
+        runs = [folder / run_name(method.name, seed) for seed in range(seeds)]
         return cls(runs, plan.loss.paper, plan.loss.year, oracle, settings)
 
 
 def earlier_trainings(
     folder: Path, plans: Mapping[Method, Plan], seeds: int
 ) -> tuple[dict[Method, Trained], dict[str, str]]:
-    """Return what earlier results in the folder add to the table: other methods, and more seeds of those that are trained now.
+    """Return what an earlier comparison in the folder adds to the table: other methods, and more seeds of those trained now.
 
-    And why what they held is not in it any more, by name, which is said.
+    And why what it held is not in the table any more, by name, which is said.
     """
-    kept: dict[Method, Trained] = {}
-    dropped: dict[str, str] = {}
-    for row in _recorded_rows(folder):
-        method = Method(row["loss"], row["policy"])
-        plan = plans.get(method)
-        if plan is not None and len(row["each"]) <= seeds:
-            continue
-        like = settings_of(plan or next(iter(plans.values())))
-        try:
-            runs = runs_on_equal_terms(folder, method.name, len(row["each"]), like)
-        except AevlpError as error:
-            if plan is None:
-                dropped[method.title] = f"of an earlier comparison: {error}"
-            continue
-        kept[method] = Trained(runs, row["paper"], row["year"], row["oracle"], row["settings"])
-    for name, reason in dropped.items():
+    rows = [row for row in recorded_rows(folder, "methods") if {"paper", "year", "oracle", "settings"} <= set(row)]
+    kept, dropped = earlier_runs(folder, rows, plans, seeds, lambda method: method.name)
+    told = {Method(row["loss"], row["policy"]): row for row in rows}
+    trained = {
+        method: Trained(runs, *(told[method][name] for name in ("paper", "year", "oracle", "settings")))
+        for method, runs in kept.items()
+    }
+    reasons = {method.title: f"of an earlier comparison: {reason}" for method, reason in dropped.items()}
+    for name, reason in reasons.items():
         say(f"{name} is left out: {reason}")
-    return kept, dropped
+    return trained, reasons
 
 
-def _recorded_rows(folder: Path) -> list[dict[str, Any]]:
-    """Return the rows of the results that a folder holds, none where they cannot be read."""
+def recorded_rows(folder: Path, key: str) -> list[dict[str, Any]]:
+    """Return the rows that the results in a folder hold under a key, in a list or by their names; none that cannot be read."""
     try:
-        rows = json.loads((folder / "results.json").read_text(encoding="utf-8"))["methods"]
-        return [row for row in rows if {"loss", "policy", "paper", "year", "oracle", "settings", "each"} <= set(row)]
-    except (OSError, ValueError, KeyError, TypeError):
+        rows = json.loads((folder / "results.json").read_text(encoding="utf-8"))[key]
+        if isinstance(rows, dict):
+            rows = [{"loss": name, "policy": None, **row} for name, row in rows.items()]
+        return [row for row in rows if {"loss", "policy"} <= set(row) and isinstance(row["each"], list)]
+    except (OSError, ValueError, LookupError, TypeError):
         return []
+
+
+def earlier_runs(
+    folder: Path,
+    rows: Sequence[Mapping[str, Any]],
+    plans: Mapping[Method, Plan],
+    seeds: int,
+    called: Callable[[Method], str],
+) -> tuple[dict[Method, list[Path]], dict[Method, str]]:
+    """Return the runs of earlier rows that stay in the table: other methods, and more seeds of those that are trained now.
+
+    And why those of other methods do not. called: a method -> what its runs are called, up to their seed.
+    """
+    kept: dict[Method, list[Path]] = {}
+    dropped: dict[Method, str] = {}
+    planned = {called(method): method for method in plans}
+    for row in rows:
+        method = Method(row["loss"], row["policy"])
+        now = planned.get(called(method))
+        if now is not None and len(row["each"]) <= seeds:
+            continue
+        like = settings_of(plans[now] if now is not None else next(iter(plans.values())))
+        try:
+            kept[now or method] = runs_on_equal_terms(folder, called(method), len(row["each"]), like)
+        except AevlpError as error:
+            if now is None:
+                dropped[method] = str(error)
+    return kept, dropped
 
 
 def runs_on_equal_terms(folder: Path, name: str, seeds: int, settings: Mapping[str, Any]) -> list[Path]:
@@ -79,7 +103,7 @@ def runs_on_equal_terms(folder: Path, name: str, seeds: int, settings: Mapping[s
     settings: of a training that they must be like in all but method and seed. Raises AevlpError that says why they are not: one
     is gone, not finished, or was trained differently.
     """
-    runs = [folder / f"{name}-seed{seed}" for seed in range(seeds)]
+    runs = [folder / run_name(name, seed) for seed in range(seeds)]
     for run in map(RunFolder, runs):
         if not run.settings_file.exists() or not run.finished():
             raise AevlpError(f"{run.path} is gone or not finished")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ...pipeline.datasets import table as tables
-from ...pipeline.datasets.faults import refuse
+from ...pipeline.datasets.faults import counted, refuse
 from ...pipeline.errors import AevlpError
 from ...pipeline.manifest.formats import TableSpec
 from ...pipeline.runtime.seeding import derive
@@ -56,17 +56,23 @@ def _from_table(path: Path, cache: ScoreCache, train: np.ndarray) -> Labelled:
     listing = listings.splits["train"]
     row_of = {name: row for row, name in enumerate(cache.ids.tolist())}
     if strange := [name for name in listing.ids if name not in row_of]:
-        raise AevlpError(f"{path}: {len(strange):,} images are not in {cache.path}, first {strange[0]!r}")
+        raise AevlpError(
+            f"{path}: {counted(len(strange), 'image is', 'images are')} not in {cache.path}, first {strange[0]!r}"
+        )
     rows = np.array([row_of[name] for name in listing.ids], dtype=np.int64)
     if (held := cache.split[rows] != "train").any():
         raise AevlpError(
-            f"{path}: {held.sum():,} images are not of the training split, first {listing.ids[int(held.argmax())]!r}: label "
-            f"images of the training split, the others are there to evaluate by"
+            f"{path}: {counted(held.sum(), 'image is', 'images are')} not of the training split, first "
+            f"{listing.ids[int(held.argmax())]!r}: label images of the training split, the others are there to evaluate by"
         )
     scored = cache.status[rows] == "ok"
     if not scored.all():
-        say(f"{path}: {(~scored).sum():,} images could not be scored and are left out")
+        say(f"{path}: {counted((~scored).sum(), 'image')} could not be scored: left out")
     if chosen_by := int((scored & ~np.isin(rows, train)).sum()):
-        say(f"{path}: {chosen_by:,} images are of the validation part, by which training chooses the best epoch")
+        say(
+            f"{path}: {counted(chosen_by, 'image is', 'images are')} of the validation part, by which training chooses its epoch"
+        )
     order = np.argsort(rows[scored])
-    return Labelled(rows[scored][order], listing.labels[scored][order], f"{scored.sum():,} images of {path.name}")
+    return Labelled(
+        rows[scored][order], listing.labels[scored][order], f"{counted(scored.sum(), 'image')} of {path.name}"
+    )

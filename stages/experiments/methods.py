@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from ...pipeline import losses
 from ...pipeline.errors import AevlpError
 from ...pipeline.method_names import file_name, parsed, set_constants, with_constants
+from ..places import run_name
 from ..stage_two.asked_methods import check_used
 from ..stage_two.labels_plan import LABELS
 
@@ -73,6 +74,6 @@ def methods_of(names: Sequence[str], policies: Sequence[str] | None, settings: S
             other = by_folder[method.name]
             raise AevlpError(
                 f"{method.loss} {method.policy or ''} and {other.loss} {other.policy or ''} would both train into "
-                f"{method.name}-seed0: rename one of the files"
+                f"{run_name(method.name, 0)}: rename one of the files"
             )
     return methods

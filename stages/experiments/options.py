@@ -10,6 +10,7 @@ import typer
 from ...pipeline.files.locations import location
 from ..declaration import AlsoOption, Options, Place
 from ..option_types import Cache, Constants, DataRoot, Dataset, Device, Epochs, Manifest, Workers, names
+from ..places import CACHES
 from ..stage_two.options import TrainingOptions
 
 Seeds = Annotated[int, typer.Option(min=1, help="Train each method with this many seeds.")]
@@ -162,8 +163,8 @@ class DemoOptions(Options):
     losses: Annotated[
         Sequence[str], typer.Option("--losses", parser=names, metavar="NAMES", help="Losses to compare, with commas.")
     ] = "an,gpr"
-    cache: Annotated[Path, typer.Option(parser=location, metavar="PATH|URL", help="Where the cache goes.")] = Path(
-        "cache/scenes.h5"
+    cache: Annotated[Path, typer.Option(parser=location, metavar="PATH|URL", help="Where the cache goes.")] = (
+        CACHES / "scenes.h5"
     )
     data_root: DataRoot = None
     picture: Annotated[Path, typer.Option(help="Where the contact sheet goes.")] = Path("demo.png")

@@ -1,7 +1,7 @@
 """The whole protocol of a data set: both stages, several losses and seeds, and the table beside the published row."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,12 @@ from ..data import datasets
 from ..declaration import takes
 from ..interrupted import keeping
 from ..made import note
+from ..places import CACHES, RUNS
 from ..results import Table
 from ..stage_one.pseudolabel import pseudolabel
 from ..stage_two.options import TrainOptions
-from ..stage_two.plan import Plan, training_data
-from ..stage_two.settings import settings_of
-from .earlier_trainings import runs_on_equal_terms
+from ..stage_two.plan import training_data
+from .earlier_trainings import earlier_runs, recorded_rows
 from .methods import Method, methods_of
 from .options import ReproduceOptions
 from .results import measure, show_results
@@ -87,8 +87,8 @@ def reproduce(options: ReproduceOptions) -> Reproduction:
     losses = ", ".join(method.short_title for method in methods)
     say(f"reproducing {spec.title}: {losses}, seeds: {options.seeds}, {options.compat} form")
     variant = spec.name if options.compat == "paper" else f"{spec.name}-{options.compat}"
-    cache_path = options.cache or Path("cache") / f"{variant}.h5"
-    folder = options.runs or Path("runs") / f"reproduce-{variant}"
+    cache_path = options.cache or CACHES / f"{variant}.h5"
+    folder = options.runs or RUNS / f"reproduce-{variant}"
     if missing := absent_files(spec, options.data_root or spec.default_root()):
         return Reproduction(spec.name, cache_path, folder, {}, tuple(missing))
     with keeping("all that was finished is kept, and the state of what was not; the same command resumes"):
@@ -118,7 +118,10 @@ def _whole_protocol(
     if not len(data.test.rows):
         raise AevlpError(f"{spec.name} has no test split to evaluate trainings by: aevlp train {cache_path} trains one")
     plans = planned(training, methods, data)
-    kept = _earlier_runs(folder, plans, options.seeds)
+    rows = recorded_rows(folder, "losses")
+    kept, dropped = earlier_runs(folder, rows, plans, options.seeds, lambda method: method.short_name)
+    for method, reason in dropped.items():
+        say(f"{method.short_title} is left out: of an earlier call: {reason}")
     runs = {**train_each(plans, options.seeds, lambda method: folder / method.short_name), **kept}
     measured = {
         method.short_title: {
@@ -140,31 +143,6 @@ def _whole_protocol(
     with replacing(folder / "results.json") as temporary:
         temporary.write_text(json.dumps(record, indent=1), encoding="utf-8")
     return record
-
-
-def _earlier_runs(folder: Path, plans: Mapping[Method, Plan], seeds: int) -> dict[Method, list[Path]]:
-    """Return the runs of an earlier call in the folder that stay in the table: other losses, and more seeds of these."""
-    kept: dict[Method, list[Path]] = {}
-    for name, row in _recorded(folder).items():
-        method = Method(row.get("loss", name), row.get("policy"))
-        planned_now = next((known for known in plans if known.short_title == method.short_title), None)
-        if planned_now and len(row["each"]) <= seeds:
-            continue
-        settings = settings_of(plans[planned_now] if planned_now else next(iter(plans.values())))
-        try:
-            kept[planned_now or method] = runs_on_equal_terms(folder, method.short_name, len(row["each"]), settings)
-        except AevlpError as error:
-            say(f"{name} is left out: of an earlier call: {error}")
-    return kept
-
-
-def _recorded(folder: Path) -> dict[str, dict[str, Any]]:
-    """Return the rows that an earlier call wrote, none where they cannot be read."""
-    try:
-        rows = json.loads((folder / "results.json").read_text(encoding="utf-8"))["losses"]
-        return {name: row for name, row in rows.items() if isinstance(row["each"], list)}
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        return {}
 
 
 def _fraction(percent: float | None) -> float | None:

@@ -12,7 +12,7 @@ from ...pipeline.losses import entry
 from ...pipeline.method_names import parsed
 from ...pipeline.score_cache import ScoreCache
 from ...pipeline.training.run_folder import RunFolder
-from ..columns import Column, show_columns
+from ..columns import Column, percent, show_columns
 from ..console import out
 
 
@@ -46,7 +46,7 @@ def show_results(title: str, measured: Mapping[str, Mapping[str, Any]], where: s
         Column("each seed", [each_cell(row) for row in rows], spare=3),
         Column("mean", [f"{100 * row['mean']:.2f}" for row in rows], varies=False),
         Column("95 % interval", [ends_cell(row, "interval") for row in rows], spare=1),
-        Column("published", [_percent(row.get("published")) for row in rows], varies=False),
+        Column("published", [percent(row.get("published")) for row in rows], varies=False),
     ]
     without = set()
     if all(row.get("published") is None for row in rows):
@@ -76,7 +76,3 @@ def why_none(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return why rows have no interval, each reason once, to end a note with; nothing where all have one."""
     reasons = dict.fromkeys(row["interval_reason"] for row in rows if row["interval"] is None)
     return "".join(f"; no interval: {reason}" for reason in reasons)
-
-
-def _percent(fraction: float | None) -> str:
-    return "-" if fraction is None else f"{100 * fraction:.2f}"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...pipeline import policies
+from ...pipeline.datasets.faults import counted
 from ...pipeline.errors import AevlpError
 from ...pipeline.manifest.editing import set_in_manifest
 from ...pipeline.manifest.formats import PACKAGED, DatasetSpec
@@ -23,6 +24,7 @@ from ..results import Table
 from .options import SweepOptions
 from .sweep_table import HIDDEN, setting_rows, show_sweep, write_settings
 
+FEW = 50  # validation images, by which a setting is chosen
 F1 = "F1 on the validation part"
 ESTIMATE = (
     "observed recall² / share of entries labelled positive, on the validation part (Lee and Liu 2003): an estimate, for "
@@ -73,7 +75,7 @@ def sweep(options: SweepOptions) -> Sweep:
         check_unused(options.output)
     grid = parsed_grid(options.grid or ())
     cache = open_whole_cache(options.cache)
-    say(f"{options.cache}: {len(cache):,} images, {len(cache.classes)} classes")
+    say(f"{options.cache}: {counted(len(cache), 'image')}, {counted(len(cache.classes), 'class', 'classes')}")
     spec = dataset_of(cache, options.dataset, options.manifest)
     if options.apply and spec.manifest_path == PACKAGED:
         raise AevlpError(
@@ -81,6 +83,10 @@ def sweep(options: SweepOptions) -> Sweep:
             f"`{spec.name}:` below `datasets:` of a file of your own, and pass that as --manifest"
         )
     record = swept(cache, spec, options.policies, grid, options.set or ())
+    if (judged_by := record["images"]["val"]) < FEW:
+        say(
+            f"only {counted(judged_by, 'validation image')}, with fewer than {FEW} the recommended setting may be chance"
+        )
     if options.output is not None:
         write_settings(options.output, record)
     if options.apply:

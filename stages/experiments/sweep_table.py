@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ...pipeline.datasets.faults import counted
 from ...pipeline.files.atomic_write import replacing
 from ...pipeline.policies.sweeping import Figures
 from ..columns import Column, broken, fitting, show_columns, show_spared
@@ -37,7 +38,9 @@ def show_sweep(record: Mapping[str, Any], top: int) -> None:
     spared = [column.header for column in without_room]
     measured = [place for place in measured if _header(*place) not in spared]  # so that they keep no two rows apart
     columns = _columns(record["results"], measured, one, top)
-    show_columns(f"Pseudo-labels on the validation part (%), the best of {record['settings']:,} settings", columns, "")
+    show_columns(
+        f"Pseudo-labels on the validation part (%), the best of {counted(record['settings'], 'setting')}", columns, ""
+    )
     if spared:
         show_spared(spared, "--json and --output have all")
     _show_choice(record, known)

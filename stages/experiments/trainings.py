@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..console import say, silent
+from ..places import run_name
 from ..stage_two.options import TrainOptions
 from ..stage_two.plan import Plan, TrainingData, make_plan
 from ..stage_two.train import train_plan
@@ -34,7 +35,7 @@ def train_each(
         for method, plan in plans.items():
             say(f"stage two: {method.loss}, seed {seed}")
             place = folder_of(method)
-            path = place.with_name(f"{place.name}-seed{seed}")
+            path = place.with_name(run_name(place.name, seed))
             runs[method].append(train_plan(seeded(plan, seed, path), path))
     return runs
 

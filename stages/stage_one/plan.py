@@ -13,6 +13,7 @@ from ...pipeline.clip.libraries import Encoder, load_encoder
 from ...pipeline.clip.prompts import class_names, class_prompts
 from ...pipeline.datasets import ImageTable, load_images
 from ...pipeline.datasets.content_split import Placed
+from ...pipeline.datasets.faults import counted
 from ...pipeline.files.file_versions import FileVersions
 from ...pipeline.images import decoders
 from ...pipeline.images.resizing import described
@@ -79,7 +80,9 @@ def make_plan(options: PseudolabelOptions, spec: DatasetSpec, placed: Placed | N
     device = find_device(options.device or _device_of_rank())
     root = options.data_root or spec.default_root()
     images = load_images(spec, root, simulate=options.simulate, placed=placed)
-    say(f"{spec.title}: {len(images):,} images, {len(images.classes)} classes, from {root}")
+    say(
+        f"{spec.title}: {counted(len(images), 'image')}, {counted(len(images.classes), 'class', 'classes')}, from {root}"
+    )
     for remark in images.remarks:
         say(remark.text)
     note_labels(images, spec)

@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from ...pipeline.datasets import ImageTable
+from ...pipeline.datasets.faults import counted
 from ...pipeline.errors import AevlpError, UnreadableNow
 from ...pipeline.files.identity import identity_of
 from ...pipeline.files.stamps import is_hashed
@@ -29,17 +31,20 @@ from ...pipeline.score_cache.unfinished import (
 from ...pipeline.scoring.bottleneck import TOWER
 from ...pipeline.scoring.recipe import Recipe
 from ...pipeline.scoring.scorer import one_thread_each
-from ..cache_origin import Origin
+from ..cache_origin import Compared, Origin
 from ..console import let_speak, say
 from ..declaration import takes
 from ..made import made, show
-from ..sources import CACHES, find_source
+from ..places import CACHES
+from ..sources import find_source
 from .added import added_by, said_of
 from .options import PseudolabelOptions
 from .own_keys import keys_of, resolved
 from .parts import Scored, part_store, score
 from .plan import ScoringPlan, make_plan
 
+# `run`, `demo` and `reproduce` score too, so that the command is named whose option this is.
+ANEW = "delete it to score anew, as aevlp pseudolabel --restart does"
 CONSTANTS = {field.name for field in fields(DampSettings)} - {"compat", "half"}
 
 __all__ = ["pseudolabel", "show"]
@@ -130,8 +135,8 @@ def _require_same(path: Path, plan: ScoringPlan) -> None:
     except UnreadableNow:  # nothing says that it is damaged
         raise
     except AevlpError as error:
-        raise AevlpError(f"{error}; --restart deletes it and starts anew") from error
-    origin = Origin(cache.classes, plan.spec.name, plan.images, plan.versions)
+        raise AevlpError(f"{error}; {ANEW}") from error
+    found = Origin(cache.classes, plan.spec.name, plan.images, plan.versions).compared(cache)
     now, then = plan.recipe.comparable(), Recipe.of(cache.header).comparable()
     labelled, changed = difference(now, then), difference(_without_constants(now), _without_constants(then))
     if labelled and not changed:
@@ -140,11 +145,9 @@ def _require_same(path: Path, plan: ScoringPlan) -> None:
             f"and aevlp inspect take those of now"
         )
     if changed and changed.startswith(("images:", "dataset.fingerprint:")) and plan.options.limit is None:
-        raise AevlpError(f"{path} is not of the data set as it is now: {_changed_images(cache, origin)}")
+        raise AevlpError(f"{path} is not of the data set as it is now: {_changed_images(cache, plan.images, found)}")
     if changed:
-        raise AevlpError(
-            f"{path} was made differently (this run has {changed}): choose another --cache, or --restart to replace it"
-        )
+        raise AevlpError(f"{path} was made differently (this run has {changed}): choose another --cache, or {ANEW}")
     made_of = recorded_settings(path)
     # A process was killed after it had made the cache of these parts, or while it removed them.
     if (made_of is not None and not made_of.get("of")) or (made_of is None and leftovers(path)):
@@ -153,46 +156,48 @@ def _require_same(path: Path, plan: ScoringPlan) -> None:
                 pass
             remove_parts(path)
         say(f"removed what an interrupted run had left beside {path}")
-    _note_other_times(cache, origin)
+    _note_other_times(cache, found)
 
 
-def _changed_images(cache: ScoreCache, origin: Origin) -> str:
+def _changed_images(cache: ScoreCache, images: ImageTable, found: Compared) -> str:
     """Return which images or labels a cache has differently from the data set, and what to do."""
-    found, known = origin.compared(cache), set(cache.ids.tolist())
-    new = [name for name in origin.images.ids.tolist() if name not in known]
+    known = set(cache.ids.tolist())
+    new = [name for name in images.ids.tolist() if name not in known]
     gone = sorted(cache.ids[~found.listed].tolist())
     remedy = f"aevlp cache append {cache.path}{' --prune' if gone else ''} brings it up to date"
     if new or gone:
         said = [
-            f"{len(some):,} {what}, first {some[0]!r}"
-            for some, what in ((new, "images are new"), (gone, "of its images are not listed any more"))
+            f"{counted(len(some), *what)}, first {some[0]!r}"
+            for some, what in (
+                (new, ("image is new", "images are new")),
+                (gone, ("of its images is not listed any more", "of its images are not listed any more")),
+            )
             if some
         ]
         return f"{', '.join(said)}; {remedy}"
     if found.resized.any():
         return (
-            f"{int(found.resized.sum()):,} images have another size than when they were scored, first "
+            f"{counted(int(found.resized.sum()), 'image has', 'images have')} another size than when scored, first "
             f"{found.first(found.resized)}; {remedy}"
         )
     if found.moved.any():
         return (
-            f"{int(found.moved.sum()):,} images have another place below the data set's folder than when they were scored, first "
-            f"{found.now.relative_paths()[int(found.moved.argmax())]}: pass the folder of then as --data-root "
+            f"{counted(int(found.moved.sum()), 'image has', 'images have')} another place below the data set's folder than when "
+            f"scored, first {found.now.relative_paths()[int(found.moved.argmax())]}: pass the folder of then as --data-root "
             f"({cache.provenance['dataset']['root']}), or choose another --cache"
         )
     return f"labels, splits or their order have changed; {remedy}"
 
 
-def _note_other_times(cache: ScoreCache, origin: Origin) -> None:
+def _note_other_times(cache: ScoreCache, found: Compared) -> None:
     """Say which images were written anew since they were scored, though with as many bytes: a copied data set is no fault."""
     if any(map(is_hashed, cache.stamps.tolist())):
         return
-    found = origin.compared(cache)
     if found.rewritten.any():
         say(
-            f"{int(found.rewritten.sum()):,} images were written anew since they were scored, with as many bytes, first "
-            f"{found.first(found.rewritten)}: if they show something else, aevlp cache append {cache.path} --changed scores them "
-            f"again"
+            f"{counted(int(found.rewritten.sum()), 'image was', 'images were')} written anew since scored, with as many bytes, "
+            f"first {found.first(found.rewritten)}: if they show something else, aevlp cache append {cache.path} --changed "
+            f"scores them again"
         )
 
 
@@ -209,11 +214,13 @@ def _summary(path: Path, plan: ScoringPlan, scored: Scored, seconds: float, whos
         if scored.images
         else ""
     )
-    lines = [f": {statuses['ok']:,} images scored{here}{pace}, {size:,.1f} MB"]
+    lines = [f": {counted(statuses['ok'], 'image')} scored{here}{pace}, {size:,.1f} MB"]
     if scored.images and scored.spent.seconds[TOWER]:
         lines.append(scored.spent.limit())
     for status in sorted(set(statuses) - {"ok"}):
-        lines.append(f"{statuses[status]:,} images {status}: kept as rows without scores, left out of training")
+        lines.append(
+            f"{counted(statuses[status], 'image')} {status}: kept as rows without scores, left out of training"
+        )
     for reason in [text for text in cache.reason.tolist() if text][:3]:
         say(f"  {' '.join(reason.split())}")
     lines += said_of(added_by(cache), cache, plan.spec)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ...pipeline.datasets.faults import counted
 from ...pipeline.errors import AevlpError
 from ...pipeline.evaluation.intervals import LEVEL, Interval, NoInterval, judge, map_interval
 from ...pipeline.evaluation.metrics import (
@@ -26,6 +27,7 @@ from ...pipeline.training.predictor import logits_of
 from ...pipeline.training.run_folder import RunFolder
 from ...pipeline.training.splits import splits
 from ..cache_origin import data_root
+from ..columns import percent
 from ..console import out, print_table, say
 from ..declaration import takes
 from ..results import Table
@@ -153,8 +155,8 @@ def show(result: Evaluation) -> None:
         (
             name,
             f"{c['positives']:,}",
-            _percent(c["average_precision"]) + ("" if c["positives"] else " (no positive)"),
-            *(_percent(c[key]) for key in ("precision", "recall", "f1")),
+            percent(c["average_precision"]) + ("" if c["positives"] else " (no positive)"),
+            *(percent(c[key]) for key in ("precision", "recall", "f1")),
         )
         for name, c in result.classes.items()
     ]
@@ -165,11 +167,11 @@ def show(result: Evaluation) -> None:
     kinds = {f"probability ≥ {threshold['threshold']:g}": threshold, f"highest {top['k']} an image": top}
     overall, mean = ("overall_precision", "overall_recall", "overall_f1"), ("mean_precision", "mean_recall")
     keys = (*overall, *mean, "f1_of_means", "mean_f1")
-    rows = [(name, *(_percent(scores[key]) for key in keys)) for name, scores in kinds.items()]
+    rows = [(name, *(percent(scores[key]) for key in keys)) for name, scores in kinds.items()]
     header = ("labels", "OP", "OR", "OF1", "CP", "CR", "CF1", "mean F1")
     print_table("Overall and per class (%)", header, rows, right=range(1, 8))
 
-    rows = [(k, *(_percent(q[key]) for key in ("precision", "recall", "hit"))) for k, q in result.at_k.items()]
+    rows = [(k, *(percent(q[key]) for key in ("precision", "recall", "hit"))) for k, q in result.at_k.items()]
     print_table(
         "The k highest of an image (%)", ("k", "precision", "recall", "images with a hit"), rows, right=range(4)
     )
@@ -181,12 +183,8 @@ def show(result: Evaluation) -> None:
         f"; {without} {'class' if without == 1 else 'classes'} without a positive in the mean as 0" if without else ""
     )
     interval = result.map_interval
-    ends = interval["reason"] or f"{_percent(interval['low'])} to {_percent(interval['high'])}"
+    ends = interval["reason"] or f"{percent(interval['low'])} to {percent(interval['high'])}"
     out.print(
-        f"mAP {_percent(result.map)} ({100 * interval['level']:g} % interval: {ends}), "
-        f"micro mAP {_percent(result.micro_map)} on {result.images:,} images{against}{note}"
+        f"mAP {percent(result.map)} ({100 * interval['level']:g} % interval: {ends}), "
+        f"micro mAP {percent(result.micro_map)} on {counted(result.images, 'image')}{against}{note}"
     )
-
-
-def _percent(ratio: float) -> str:
-    return f"{100 * ratio:.2f}"

@@ -9,7 +9,7 @@ from typing import Any
 from ...pipeline import losses, policies
 from ...pipeline.errors import AevlpError
 from ...pipeline.manifest.sections import Damp
-from ..columns import Column, show_columns
+from ..columns import Column, percent, show_columns
 from ..console import out, say
 from ..declaration import takes
 from ..results import Table
@@ -73,7 +73,7 @@ def show(found: RunList) -> None:
         Column("constants", [_shown(run["constants"]) for run in runs], 1, right=False),
         Column("epochs", [str(run["epochs"]) for run in runs], varies=False),
         *(
-            Column(f"{part}\nmAP", [_percent(run[f"{part}_map"]) for run in runs], varies=False)
+            Column(f"{part}\nmAP", [percent(run[f"{part}_map"]) for run in runs], varies=False)
             for part in ("best", "test")
         ),
         Column("state", ["finished" if run["finished"] else "unfinished" for run in runs], right=False),
@@ -83,10 +83,6 @@ def show(found: RunList) -> None:
 
 def _shown(constants: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={value}" for name, value in constants.items()) or "-"
-
-
-def _percent(fraction: float | None) -> str:
-    return "-" if fraction is None else f"{100 * fraction:.2f}"
 
 
 def _row(run: Run, below: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...pipeline.datasets.faults import counted
 from ...pipeline.errors import AevlpError
 from ...pipeline.files.stamps import file_size
 from ...pipeline.labels.observation import NONE
@@ -57,8 +58,8 @@ def check_dataset(cache: ScoreCache, spec: DatasetSpec, root: Path, opened: bool
         changed = found.split | found.truth | found.observed
     if changed.any():
         raise AevlpError(
-            f"{cache.path} holds other labels or splits than {spec.name} in {root} for {int(changed.sum()):,} images, first "
-            f"{str(cache.ids[int(changed.argmax())])!r}: aevlp cache append {cache.path} takes over those of now"
+            f"{cache.path} holds other labels or splits than {spec.name} in {root} for {counted(int(changed.sum()), 'image')}, "
+            f"first {str(cache.ids[int(changed.argmax())])!r}: aevlp cache append {cache.path} takes over those of now"
         )
     if (cache.truth is None) != (now.truth is None):
         then, today = ("complete", "observed") if now.truth is None else ("observed", "complete")
@@ -74,7 +75,7 @@ def check_dataset(cache: ScoreCache, spec: DatasetSpec, root: Path, opened: bool
         gone = found.gone[there] & (cache.status[there] == "ok")
         if gone.any():
             first = repr(str(now.ids[gone.argmax()]))
-            text = f"{int(gone.sum()):,} images that were scored are not in {root} any more, first {first}"
+            text = f"{counted(int(gone.sum()), 'scored image is', 'scored images are')} not in {root} any more, first {first}"
             if opened:
                 raise AevlpError(f"{text}: bring them back, or remove them from {spec.name} too")
             say(f"{text}: none is opened, training takes all from the cache")
@@ -90,8 +91,8 @@ def check_dataset(cache: ScoreCache, spec: DatasetSpec, root: Path, opened: bool
     if not there.all():
         first = str(cache.ids[int(there.argmin())])
         say(
-            f"{cache.path} holds {int((~there).sum()):,} images that {spec.name} does not list any more, first {first!r}: they "
-            f"are left out; aevlp cache append {cache.path} --prune drops their rows"
+            f"{cache.path} holds {counted(int((~there).sum()), 'image')} that {spec.name} does not list any more, first "
+            f"{first!r}: left out; aevlp cache append {cache.path} --prune drops their rows"
         )
     if len(now.ids) < len(images):
         say(f"{cache.path} holds {len(now.ids):,} of the {len(images):,} images of {spec.name}: only these are used")

@@ -26,6 +26,7 @@ from ..option_types import (
     Workers,
     folder,
 )
+from ..places import RUNS
 
 ImageCache = Annotated[
     Path | None,
@@ -138,7 +139,7 @@ class PredictOptions(Options):
 class RunsOptions(Options):
     """List training runs: loss, constants, epochs, mAP, and whether each is finished."""
 
-    folder: Annotated[Path, typer.Argument(help="The folder that holds the runs, however deep.")] = Path("runs")
+    folder: Annotated[Path, typer.Argument(help="The folder that holds the runs, however deep.")] = RUNS
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,11 @@ from torch import nn
 from torch.nn import functional
 
 from ...pipeline.clip.image_tower import features_of
+from ...pipeline.datasets.faults import counted
 from ...pipeline.errors import AevlpError
 from ...pipeline.files.atomic_write import replacing
-from ...pipeline.files.file_reading import counted, find_pictures
+from ...pipeline.files.file_reading import counted as counted_kinds
+from ...pipeline.files.file_reading import find_pictures
 from ...pipeline.manifest.formats import PACKAGED
 from ...pipeline.runtime.device import find_device
 from ...pipeline.training.inputs import PixelInputs, Unreadable
@@ -78,7 +80,7 @@ def predict(options: PredictOptions) -> Predictions:
     files = find_images(options.images)
     device = find_device(options.device)
     folder = RunFolder(options.run)
-    say(f"labelling {len(files):,} images with the best weights of {options.run}")
+    say(f"labelling {counted(len(files), 'image')} with the best weights of {options.run}")
     classifier, architecture, description = folder.load_best()
     if architecture.backbone == "linear":
         classifier = _OfPixels(_tower(folder, description), classifier)
@@ -125,12 +127,12 @@ def show(found: Predictions) -> None:
     """Print a table of the labels, unless they are in a file, and what could not be read."""
     if found.output is None:
         print_table("Predicted labels", ("image", "labels"), list(_lines(found.images)))
-        out.print(f"{found.labelled:,} images labelled")
+        out.print(f"{counted(found.labelled, 'image')} labelled")
     else:
-        say(f"{found.output}: {found.labelled:,} images labelled")
+        say(f"{found.output}: {counted(found.labelled, 'image')} labelled")
     failed = [image for image in found.images if image["status"] != "ok"]
     if failed:
-        say(f"{len(failed):,} images not labelled:")
+        say(f"{counted(len(failed), 'image')} not labelled:")
     for image in failed[:10]:
         say(f"  {image['reason']}")
     if len(failed) > 10:
@@ -149,7 +151,7 @@ def find_images(names: list[str]) -> list[Path]:
         path = Path(name)
         if path.is_dir():
             inside = find_pictures(path)
-            left_out = f"left out of {path}: {counted(inside.left_out)}" if inside.left_out else ""
+            left_out = f"left out of {path}: {counted_kinds(inside.left_out)}" if inside.left_out else ""
             if not inside.images:
                 raise AevlpError(f"no image file in the folder {path}" + (f"; {left_out}" if left_out else ""))
             if left_out:
@@ -215,6 +217,7 @@ def _write(found: Predictions, path: Path, suffix: str) -> None:
         "image": [image["image"] for image in found.images],
         "status": [image["status"] for image in found.images],
         "labels": [";".join(image["labels"]) for image in found.images],
+        "reason": [image["reason"] for image in found.images],
     }
     for name in found.classes:
         columns[f"p({name})"] = [image["probabilities"] and image["probabilities"][name] for image in found.images]

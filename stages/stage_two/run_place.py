@@ -6,10 +6,9 @@ from pathlib import Path
 from ...pipeline.errors import AevlpError
 from ...pipeline.method_names import FILE, file_name
 from ...pipeline.training.run_folder import RunFolder
+from ..places import RUNS, run_name
 from .plan import Plan
 from .settings import settings_of
-
-RUNS = Path("runs")
 
 
 def run_place(plan: Plan) -> Path:
@@ -40,4 +39,5 @@ def _name(plan: Plan) -> str:
     backbone = plan.recipe["backbone"].replace("/", "-")
     policy = options.policy or ""
     policy = policy and f"-{Path(policy).stem if policy.endswith(FILE) else file_name(policy)}"
-    return f"{plan.spec.name}-{file_name(options.loss.replace(':', '.'))}{policy}-{backbone}-seed{options.seed}"
+    method = f"{plan.spec.name}-{file_name(options.loss.replace(':', '.'))}{policy}-{backbone}"
+    return run_name(method, options.seed)

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from ...pipeline.datasets.faults import counted
 from ...pipeline.evaluation.metrics import classes_without_positives
 from ...pipeline.labels.added import AddedLabels
 from ...pipeline.losses import create_loss
@@ -103,7 +104,8 @@ def _train(plan: Plan, path: Path, processes: Processes) -> Path:
                 held.enter_context(logged_to(folder.log_file))
             held.enter_context(keeping("the state is saved; the same command resumes"))
             say(
-                f"{folder.path}: {_what(plan)} on {_where(plan, processes)}, {len(plan.train.rows):,} images to train on, "
+                f"{folder.path}: {_what(plan)} on {_where(plan, processes)}, "
+                f"{counted(len(plan.train.rows), 'image')} to train on, "
                 f"{len(plan.val.rows):,} to validate, {len(plan.test.rows):,} to test"
             )
             say(labels_used(plan.cache, plan.train.rows))
@@ -171,7 +173,9 @@ def _conclude(plan: Plan, folder: RunFolder, added: AddedLabels | None) -> None:
         empty = classes_without_positives(split.truth) if len(split.rows) else []
         if len(empty):
             names = ", ".join(plan.cache.classes[c] for c in empty[:5]) + (", …" if len(empty) > 5 else "")
-            say(f"{len(empty)} classes have no positive in the {name} split and count 0 in its mAP: {names}")
+            say(
+                f"{counted(len(empty), 'class has', 'classes have')} no positive in the {name} split and 0 in its mAP: {names}"
+            )
     lacks = keep_tower(plan, folder)
     if lacks is None:
         say(f"{folder.path} holds all that aevlp predict needs: it can be copied to another machine")
