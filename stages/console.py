@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager, redirect_stdout, suppress
+from logging.handlers import MemoryHandler
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ err = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
 UNBOUND = 200  # the width where nobody has said one
 
 LOG = logging.getLogger("aevlp")
-LOG.setLevel(logging.INFO)
+LOG.setLevel(logging.DEBUG)
 LOG.propagate = False  # a library that sets up logging, as open_clip does, would have each line shown, or shown twice
 
 
@@ -43,7 +44,7 @@ class _Terminal(logging.Handler):
     """Shows notes as lines on standard error. Errors are not shown: they are raised, and said where they end a command."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.levelno < logging.ERROR:
+        if logging.INFO <= record.levelno < logging.ERROR:
             err.print(escape(record.getMessage()))
 
 
@@ -53,6 +54,11 @@ _TERMINAL = _Terminal()
 def say(text: str) -> None:
     """Note a line for the reader of the terminal or the log, which no program reads."""
     LOG.info(text)
+
+
+def log(text: str) -> None:
+    """Note for the log alone what the terminal shows in another way."""
+    LOG.debug(text)
 
 
 def is_narrated() -> bool:
@@ -86,18 +92,30 @@ def _somebody_looks() -> bool:
 @contextmanager
 def logged_to(file: Path) -> Iterator[None]:
     """Write notes, with their times, to the end of a file as well; where it cannot be written they are shown alone."""
-    try:
-        handler = logging.FileHandler(file, encoding="utf-8")
-    except OSError:
+    with noted() as into:
+        into(file)
         yield
-        return
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    LOG.addHandler(handler)
-    try:
-        with closing(handler):
-            yield
-    finally:
-        LOG.removeHandler(handler)
+
+
+@contextmanager
+def noted() -> Iterator[Callable[[Path], None]]:
+    """Give what writes the block's notes to the end of a file as well: those of before it is called, and each that follows."""
+    waiting = MemoryHandler(sys.maxsize, flushLevel=sys.maxsize, flushOnClose=False)
+
+    def into(file: Path) -> None:
+        with suppress(OSError):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            handler = files.enter_context(closing(logging.FileHandler(file, encoding="utf-8")))
+            handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+            waiting.setTarget(handler)
+            waiting.flush()
+            waiting.capacity = 0  # none waits any more
+
+    LOG.addHandler(waiting)
+    with ExitStack() as files:
+        files.callback(waiting.close)
+        files.callback(LOG.removeHandler, waiting)
+        yield into
 
 
 def let_speak(rank: Rank) -> None:

@@ -914,6 +914,8 @@ def test_ctrl_c_at_the_question_deletes_nothing(blocks: Path, tmp_path: Path, pl
 def test_a_cache_that_is_damaged_can_be_replaced(blocks: Path, tmp_path: Path, place: Path) -> None:
     cache = place / "c.h5"
     cache.write_bytes(b"half a cache")
-    in_child(tmp_path, command(blocks, cache)).insist_on_one_line("delete it to score anew, as aevlp pseudolabel --restart does")
+    in_child(tmp_path, command(blocks, cache)).insist_on_one_line(
+        "delete it to score anew, as aevlp pseudolabel --restart does"
+    )
     go_on(blocks, cache, restart=True, yes=True)
     insist_on_whole(cache)

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from ...pipeline.labels.damp import DampSettings
 from ...pipeline.manifest.formats import PACKAGED
 from ...pipeline.manifest.load import load_manifest
 from ...pipeline.runtime.provenance import difference
-from ...pipeline.runtime.ranks import this_rank
+from ...pipeline.runtime.ranks import Rank, this_rank
 from ...pipeline.score_cache import CacheHeader, CacheRows, ScoreCache, open_cache, write_cache
 from ...pipeline.score_cache.remote import check_writable
 from ...pipeline.score_cache.schema import ROWS_A_BLOCK, joined
@@ -28,8 +28,9 @@ from ...pipeline.score_cache.scores import with_scores
 from ...pipeline.score_cache.unfinished import exclusive, recorded_settings, remove_parts
 from ...pipeline.scoring.recipe import OF_FEATURES, Recipe
 from ...pipeline.scoring.scorer import one_thread_each
+from ..cache_log import begin_log
 from ..cache_origin import Origin, placed_by_content
-from ..console import let_speak
+from ..console import let_speak, log, noted
 from ..declaration import takes
 from ..made import made, show
 from ..stage_one.options import PseudolabelOptions
@@ -57,8 +58,13 @@ def retry(options: RetryOptions) -> ScoreCache:
 
 
 def _up_to_date(scoring: AppendOptions, retried: bool) -> ScoreCache:
-    path, rank = scoring.cache, this_rank()
-    let_speak(rank)
+    let_speak(this_rank())
+    with noted() as into:
+        return _brought_up_to_date(scoring, retried, this_rank(), into)
+
+
+def _brought_up_to_date(scoring: AppendOptions, retried: bool, rank: Rank, into: Callable[[Path], None]) -> ScoreCache:
+    path = scoring.cache
     cache = open_cache(path)
     if "vocabulary" in cache.provenance:
         raise AevlpError(f"{path} was made of another cache: bring that one up to date, and select or rescore it again")
@@ -91,6 +97,7 @@ def _up_to_date(scoring: AppendOptions, retried: bool) -> ScoreCache:
             header = plan.with_fingerprint(plan.images.fingerprint(sizes))
             write_cache(path, header, _woven(cache, plan.images, kept, rows))
 
+        begin_log(path, rank, into)
         if len(todo):
             score(part, store, rank, threads, write)
         elif rank.first:  # labels alone have changed
@@ -98,12 +105,13 @@ def _up_to_date(scoring: AppendOptions, retried: bool) -> ScoreCache:
     statuses = open_cache(path).status
     readable = int((statuses[todo] == "ok").sum())
     dropped = len(set(cache.ids.tolist()).difference(plan.images.ids.tolist()))
-    return made(
-        path,
+    how = (
         f": {counted(len(statuses), 'image')}, {readable:,} of {len(todo):,} "
         f"{'that had failed' if retried else 'new or changed ones'} scored in {time.monotonic() - started:,.1f} s"
-        f"{f', {dropped:,} dropped that {spec.name} does not list any more' if dropped else ''}",
+        f"{f', {dropped:,} dropped that {spec.name} does not list any more' if dropped else ''}"
     )
+    log(f"{path}{how}")
+    return made(path, how)
 
 
 def _content(cache: ScoreCache) -> str:

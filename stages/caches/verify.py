@@ -83,7 +83,7 @@ def verify(options: VerifyOptions) -> CacheFaults:
 def show(found: CacheFaults) -> None:
     """Print that a cache is whole, if it is; what is wrong is the command's error."""
     if not found.faults:
-        out.print(f"{found.path}: {counted(found.images, 'image')}, whole and consistent")
+        out.print(f"{found.path}: {counted(found.images or 0, 'image')}, whole and consistent")
 
 
 def find_faults(cache: ScoreCache, origin: Origin | None = None) -> list[str]:

@@ -4,6 +4,7 @@ import os
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
@@ -31,8 +32,9 @@ from ...pipeline.score_cache.unfinished import (
 from ...pipeline.scoring.bottleneck import TOWER
 from ...pipeline.scoring.recipe import Recipe
 from ...pipeline.scoring.scorer import one_thread_each
+from ..cache_log import begin_log
 from ..cache_origin import Compared, Origin
-from ..console import let_speak, say
+from ..console import let_speak, log, noted, say
 from ..declaration import takes
 from ..made import made, show
 from ..places import CACHES
@@ -60,6 +62,11 @@ def pseudolabel(options: PseudolabelOptions) -> ScoreCache:
     let_speak(rank)
     if options.cache is not None:
         _check_target(check_suffix(options.cache))
+    with noted() as into:
+        return _scored(options, rank, into)
+
+
+def _scored(options: PseudolabelOptions, rank: Rank, into: Callable[[Path], None]) -> ScoreCache:
     source = find_source(options, options.cache, partial(keys_of, options))
     spec = source.spec
     path = options.cache or CACHES / f"{spec.name}.h5"
@@ -79,6 +86,7 @@ def pseudolabel(options: PseudolabelOptions) -> ScoreCache:
             return made(path, " is there already, made with these very settings: nothing to do")
         started = time.monotonic()
         store = part_store(plan, path)
+        begin_log(path, rank, into)
         scored = score(plan, store, rank, threads, lambda header, _, rows: write_cache(path, header, rows))
     if not path.exists():
         raise AevlpError(f"{store.folder} was deleted by another process before {path} was made of it: run again")
@@ -86,7 +94,9 @@ def pseudolabel(options: PseudolabelOptions) -> ScoreCache:
         _require_same(path, plan)
         say(f"{path} was written by another process")
     seconds = time.monotonic() - started
-    return made(path, _summary(path, plan, scored, seconds, "by this process" if rank.of > 1 else "in this run"))
+    how = _summary(path, plan, scored, seconds, "by this process" if rank.of > 1 else "in this run")
+    log(f"{path}{how}")
+    return made(path, how)
 
 
 def _check_target(path: Path) -> None:
