@@ -73,6 +73,8 @@ def test_selected_rows_are_those_rows(tmp_path: Path, stores: str, suffix: str) 
     (tmp_path / "ids.txt").write_text("".join(f"{content.ids[n]}\n" for n in wanted[::-1]))
     select.select(tmp_path / f"a.{suffix}", tmp_path / "b.h5", images=str(tmp_path / "ids.txt"))
     assert_same(whole(tmp_path / "b.h5"), content.take(np.array(wanted)))
+    select.select(tmp_path / f"a.{suffix}", tmp_path / "listed.h5", images=[content.ids[n] for n in wanted])
+    assert_same(whole(tmp_path / "listed.h5"), content.take(np.array(wanted)))
     select.select(tmp_path / f"a.{suffix}", tmp_path / "test.parquet", split="test")
     assert_same(whole(tmp_path / "test.parquet"), content.take(np.arange(10, 15)))
     select.select(tmp_path / "b.h5", tmp_path / "c.h5", images=f"{content.ids[6]}, {content.ids[14]}", split="train")
@@ -86,7 +88,7 @@ def test_selected_rows_are_those_rows(tmp_path: Path, stores: str, suffix: str) 
 def test_selected_classes_are_scored_among_themselves(tmp_path: Path, stores: str) -> None:
     header, content = written(tmp_path / "a.h5", rows=30, classes=6, stores=stores, storage="float32", bad=3)
     names = ["class_4", "class_0", "class_3"]
-    select.select(tmp_path / "a.h5", tmp_path / "b.h5", classes=",".join(names))
+    select.select(tmp_path / "a.h5", tmp_path / "b.h5", classes=names)
     old, cache = open_cache(tmp_path / "a.h5"), open_cache(tmp_path / "b.h5")
     assert cache.classes == names
     assert cache.prompts == [header.prompts[n] for n in (4, 0, 3)]

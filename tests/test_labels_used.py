@@ -113,6 +113,8 @@ def test_the_old_option_is_refused_by_the_new_name(capsys: pytest.CaptureFixture
     assert call("pseudolabel", "--dataset", "scenes", "--observe", "wrong,rate=0.2") == 1
     found = capsys.readouterr().err.strip()
     assert found.endswith("--observe is called --simulate now: pass --simulate REGIME instead")
+    assert call("train", "cache/scenes.h5", "--observe", "wrong,rate=0.2") == 2  # which has neither
+    assert "--simulate" not in capsys.readouterr().err
     assert "\n" not in found
 
 

@@ -161,10 +161,12 @@ def test_predict_takes_files_folders_and_globs_and_writes_every_format(
     with (tmp_path / "out.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["status"] for row in rows] == ["ok"] * 4 + ["unreadable"]
+    assert [bool(row["reason"]) for row in rows] == [False] * 4 + [True] and "bad.png" in rows[4]["reason"]
     assert rows[4]["p(red)"] == "" and 0 < float(rows[0]["p(red)"]) < 1
     table = pq.read_table(tmp_path / "out.parquet").to_pylist()
     content = json.loads((tmp_path / "out.json").read_text())
     assert [row["image"] for row in table] == [row["image"] for row in rows] == [r["image"] for r in content["images"]]
+    assert [row["reason"] for row in table] == [row["reason"] for row in rows]
     assert table[1]["p(blue)"] == pytest.approx(content["images"][1]["probabilities"]["blue"])
 
 

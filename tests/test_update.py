@@ -92,6 +92,33 @@ def test_append_scores_new_images_alone_and_gives_what_scoring_all_gives(
     assert not parts_folder(path).exists()
 
 
+def test_a_cache_has_a_log_beside_it_which_nothing_stumbles_over(data: Path, tmp_path: Path) -> None:
+    whole = (data / "labels.csv").read_text()
+    without_lines(data, "images/03.png")
+    path = stage_one(data, tmp_path / "caches" / "c.h5")
+    log = tmp_path / "caches" / "c.log.txt"
+    first = log.read_text()
+    assert "blocks: 15 images" in first and f"writing {path}" in first and f"{path}: 15 images scored" in first
+    stage_one(data, path)  # nothing to do
+    assert log.read_text() == first
+    (data / "labels.csv").write_text(whole)
+    update.append(path, workers=0, progress=False)
+    assert log.read_text().startswith(first) and "16 images, 1 of 1 new or changed ones scored" in log.read_text()
+    assert find_faults(open_cache(path)) == []
+    assert call("verify", path) == call("inspect", path) == call("cache", "diff", path, path) == 0
+    assert sorted(file.name for file in path.parent.iterdir()) == ["c.h5", "c.log.txt"]
+
+
+def test_another_process_than_the_first_writes_no_log(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    stage_one(data, tmp_path / "c.h5")
+    assert not (tmp_path / "c.log.txt").exists()
+
+
 def test_append_with_nothing_new_says_so_and_changes_nothing(
     data: Path, tmp_path: Path, scored: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
