@@ -293,7 +293,9 @@ def test_prune_drops_the_rows_that_are_gone_and_gives_what_scoring_all_gives(
     before = path.read_bytes()
     assert call("cache", "append", path, "--workers", 0) == 1
     said = capsys.readouterr().err
-    assert f"holds {len(gone)} images that blocks in {data} does not list, first '{gone[0]}'" in said
+    assert (
+        f"holds {len(gone)} image{'s' * (len(gone) > 1)} that blocks in {data} does not list, first '{gone[0]}'" in said
+    )
     assert f"aevlp cache append {path} --prune drops their rows" in said and path.read_bytes() == before
     assert call("cache", "append", path, "--prune", "--workers", 0) == 0
     assert f"{len(gone)} dropped that blocks does not list any more" in capsys.readouterr().out
@@ -344,7 +346,7 @@ def test_training_goes_on_without_what_is_gone(
     run = stage_two(path, tmp_path / "run", loss="an", epochs=1, batch_size=16)
     said = capsys.readouterr().err
     assert said.count("does not list any more") == 1
-    assert f"holds {len(gone)} images that blocks does not list any more, first '{gone[0]}': they are left out" in said
+    assert f"holds {len(gone)} images that blocks does not list any more, first '{gone[0]}': left out" in said
     cache = open_cache(path)
     rows, _ = RunFolder(run).load_test()
     assert cache.ids[rows].tolist() == [name for name in cache.ids[cache.split == "test"].tolist() if name not in gone]
