@@ -19,6 +19,7 @@ from ..pipeline.sources import (
     class_names,
     content_of,
     is_name,
+    kept_shares,
     look,
     same_entry,
     write_entry,
@@ -133,14 +134,25 @@ def _looked_at(path: Path, options: SourceOptions, cache: Path | None, more: Mor
     classes = None if options.classes is None else class_names(options.classes)
     place = CACHES if cache is None or isinstance(cache, RemotePath) else cache.parent
     stem = cache.stem if cache is not None and is_name(cache.stem) else None
-    found = look(path, Given(classes, _keys(options)), stem, forgiving)
+    keys, added = _keys(options), more(place) if more else {}
+
+    def understood(keys: dict[str, Any]) -> Understood:
+        found = look(path, Given(classes, keys), stem, forgiving)
+        return replace(found, entry=_joined(found.entry, added))
+
+    found = understood(keys)
+    written = place / f"{stem or found.name}.yaml"
+    if "split_by" not in keys and (shares := kept_shares(found, written)) not in (None, _shares_of(found)):
+        found = understood({**keys, "split_by": {"content": shares}})
     for line in found.lines:
         say(line)
-    written = place / f"{stem or found.name}.yaml"
-    found = replace(found, entry=_joined(found.entry, more(place) if more else {}))
     if not forgiving:
         same_entry(found, written)
     return Source(checked_manifest(content_of(found, written), written)[found.name], found, written)
+
+
+def _shares_of(found: Understood) -> dict[str, float] | None:
+    return found.entry.get("split_by", {}).get("content")
 
 
 def _joined(entry: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:

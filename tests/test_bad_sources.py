@@ -303,6 +303,25 @@ def read_back(found: Understood, path: Path) -> dict[str, float]:
     return yaml.safe_load(path.read_text())["datasets"][found.name]["split_by"]["content"]
 
 
+def test_a_source_that_grows_keeps_the_shares_that_were_written(tmp_path: Path) -> None:
+    folder, cache = tmp_path / "t", tmp_path / "mine.h5"
+    source = table(folder, rows(["cat", "dog"] * 3), 6, seed=2)
+    first = find_source(SourceOptions(source=str(source)), cache)
+    first.write()
+    shares = first.understood.entry["split_by"]["content"]  # type: ignore[union-attr]
+    assert shares != SHARES
+    before = by_file(folder, shares)
+    table(folder, rows(["cat", "dog"] * 60), 120, seed=2)
+    assert look(source).entry["split_by"]["content"] == SHARES  # of a source of this size without a manifest
+    grown = find_source(SourceOptions(source=str(source)), cache)
+    assert grown.understood.entry["split_by"]["content"] == shares  # type: ignore[union-attr]
+    images = load_images(grown.spec, folder)
+    splits = dict(zip(images.ids.tolist(), images.split.tolist(), strict=True))
+    assert {name: splits[name] for name in before} == before
+    with pytest.raises(AevlpError, match=r"is there already and says otherwise .*split_by"):
+        find_source(SourceOptions(source=str(source), split_by="0.5,0.2,0.3"), cache)
+
+
 def test_fewer_than_two_labels_make_no_split_which_is_said(tmp_path: Path) -> None:
     source = table(tmp_path / "t", rows(["cat", *[""] * 29]))
     found = look(source, Given(("cat", "dog"), {"labels": "observed"}))

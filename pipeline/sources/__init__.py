@@ -7,6 +7,17 @@ from .class_names import class_names
 from .look import asking, look
 from .naming import is_name
 from .understood import Given, Understood
-from .written import content_of, same_entry, write_entry
+from .written import content_of, kept_shares, same_entry, write_entry
 
-__all__ = ["Given", "Understood", "asking", "class_names", "content_of", "is_name", "look", "same_entry", "write_entry"]
+__all__ = [
+    "Given",
+    "Understood",
+    "asking",
+    "class_names",
+    "content_of",
+    "is_name",
+    "kept_shares",
+    "look",
+    "same_entry",
+    "write_entry",
+]

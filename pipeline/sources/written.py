@@ -28,10 +28,7 @@ def same_entry(found: Understood, path: Path) -> bool:
     """Return whether a manifest is there already; AevlpError where it says otherwise than what is understood now."""
     if not path.exists():
         return False
-    try:
-        written = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
-        written = None
+    written = _read(path)
     if written == content_of(found, path):
         return True
     keys = _different(written, content_of(found, path), found.name)
@@ -39,6 +36,29 @@ def same_entry(found: Understood, path: Path) -> bool:
         f"{path} is there already and says otherwise ({keys}): pass it as SOURCE to take it as it is, delete it, or choose "
         f"another --cache"
     )
+
+
+def kept_shares(found: Understood, path: Path) -> dict[str, float] | None:
+    """Return the shares by which a manifest that is there divides a source by content, None where it says more or none.
+
+    They are kept for a source that grows, so that none of its images moves from one split to another.
+    """
+    now = content_of(found, path)
+    written: Any = _read(path) if path.exists() else None
+    try:
+        shares = written["datasets"][found.name]["split_by"]["content"]
+    except (TypeError, KeyError):
+        return None
+    now["datasets"][found.name]["split_by"] = {"content": shares}
+    return shares if written == now else None
+
+
+def _read(path: Path) -> Any:
+    """Return what a manifest that is there holds, None where it cannot be read."""
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
 
 
 def write_entry(found: Understood, path: Path) -> None:
