@@ -85,7 +85,7 @@ def test_an_image_whose_content_is_another_is_noticed(
     others = (random.bytes(len(before)) for _ in range(100))
     image.write_bytes(next(content for content in others if split_of(content) != split_of(before)))
     os.utime(image, ns=(1, 1))
-    with pytest.raises(AevlpError, match=r"other labels or splits than blocks .* for 1 images, first 'images/05\.png'"):
+    with pytest.raises(AevlpError, match=r"other labels or splits than blocks .* for 1 image, first 'images/05\.png'"):
         train(cache, tmp_path / "run")
     assert hashed == ["05.png"]
 
@@ -124,7 +124,7 @@ def test_images_that_are_gone_stay_in_their_split(
     for image in (data / "images").iterdir():
         image.unlink()
     train(cache, tmp_path / "run")
-    assert hashed == [] and "24 images that were scored are not in" in capsys.readouterr().err
+    assert hashed == [] and "24 scored images are not in" in capsys.readouterr().err
 
 
 def test_what_was_not_divided_by_content_says_nothing_of_shares(cache_path: Path, cache: Path) -> None:
