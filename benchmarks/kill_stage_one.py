@@ -32,6 +32,7 @@ from aevlp.pipeline.score_cache.unfinished import Shard, parts_folder
 from aevlp.pipeline.scoring import parts as part_store
 from aevlp.pipeline.scoring.parts import PartStore
 from aevlp.pipeline.scoring.scorer import Scorer
+from aevlp.stages.cache_log import log_of
 from aevlp.stages.commands import app as cli
 from aevlp.stages.stage_one import pseudolabel
 
@@ -353,7 +354,7 @@ class Harness:
         for name in sorted(self.expected.keys() | found.keys()):
             if self.expected.get(name) != found.get(name):
                 self.faults.append(f"the cache differs in {name}")
-        if left := [path.name for path in self.folder.iterdir() if path != self.cache]:
+        if left := [path.name for path in self.folder.iterdir() if path not in (self.cache, log_of(self.cache))]:
             self.faults.append(f"left beside the cache: {left}")
 
 

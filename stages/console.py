@@ -51,6 +51,13 @@ class _Terminal(logging.Handler):
 _TERMINAL = _Terminal()
 
 
+class _File(logging.FileHandler):
+    """Writes notes to the end of a file; one that cannot be written, as on a full disk, stops nothing and says nothing."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Pass over a note that could not be written: the work itself says what is wrong with the disk."""
+
+
 def say(text: str) -> None:
     """Note a line for the reader of the terminal or the log, which no program reads."""
     LOG.info(text)
@@ -105,7 +112,7 @@ def noted() -> Iterator[Callable[[Path], None]]:
     def into(file: Path) -> None:
         with suppress(OSError):
             file.parent.mkdir(parents=True, exist_ok=True)
-            handler = files.enter_context(closing(logging.FileHandler(file, encoding="utf-8")))
+            handler = files.enter_context(closing(_File(file, encoding="utf-8")))
             handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
             waiting.setTarget(handler)
             waiting.flush()

@@ -104,6 +104,11 @@ def stage_two(cache: Path, run: Path, **options) -> Path:
     return done.folder
 
 
+def without_logs(folder: Path) -> list[str]:
+    """Return the names of what is in a folder, sorted, but for the logs that are kept beside caches."""
+    return sorted(path.name for path in folder.iterdir() if not path.name.endswith(".log.txt"))
+
+
 def call(*arguments: object) -> int:
     """Return the exit code of a command line."""
     try:

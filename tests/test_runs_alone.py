@@ -219,7 +219,8 @@ def test_a_linear_classifier_is_trained_where_some_images_are_gone(
         (there / name).unlink()
     capsys.readouterr()
     stage_two(cache, tmp_path / "linear", backbone="linear", epochs=1)
-    assert f"{len(names)} scored images are not in" in capsys.readouterr().err
+    said = "1 scored image is not in" if len(names) == 1 else f"{len(names)} scored images are not in"
+    assert said in capsys.readouterr().err
     with pytest.raises(AevlpError, match=rf"{names[0]}': bring them back"):
         stage_two(cache, tmp_path / "clip", backbone="clip", epochs=1)
 
