@@ -275,7 +275,8 @@ class Trainer:
         learns = any(p.requires_grad for p in self.classifier.backbone.parameters())
         if self.learning is None or learns != backbone:
             self.learning = None
-            gc.collect()  # the old one's hooks go with it
+            if not self.processes.alone:
+                gc.collect()  # the old one's hooks go with it
             self.classifier.freeze_backbone(not backbone)
             self.learning = self.processes.learning(self.classifier, self.device)
 
