@@ -4,17 +4,22 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test test-all lint format clean
+# The models of the tests are tiny: threads of their own would only wait for each other.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
+.PHONY: demo test test-slow test-all lint format clean
 
 demo: $(VENV)/installed
 	$(BIN)/aevlp demo
 
-# Without the tests marked slow; test-all has them too.
 test: $(VENV)/installed-dev lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not gpu" --cov --cov-fail-under=90
+	$(PYTEST) -m "not slow and not gpu"
+
+test-slow: $(VENV)/installed-dev
+	$(PYTEST) -m "slow and not gpu"
 
 test-all: $(VENV)/installed-dev lint
-	$(BIN)/python -m pytest -m "not gpu"
+	$(PYTEST) -m "not gpu" --cov --cov-fail-under=90
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -143,6 +143,7 @@ def test_the_size_that_a_clip_takes_is_known_of_resnets_too(tmp_path: Path) -> N
         assert generated.input_size(generated.random_clip(str(path), torch.device("cpu"))[1]) == 32
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_stage_one(figures, tmp_path: Path) -> None:
     found = figures(

@@ -124,6 +124,7 @@ def test_of_300_test_sets_the_intervals_of_91_to_99_in_a_hundred_hold_the_truth(
     assert 0.91 <= found.map <= 0.99 and 0.91 <= found.difference <= 0.99, found
 
 
+@pytest.mark.slow
 def test_the_percentile_bootstrap_holds_the_truth_far_less_often() -> None:
     population, random = spread(100, 24, 12, 14, 0.7), np.random.default_rng(0)
     truly, sets = population.maps()[0], 40

@@ -71,6 +71,7 @@ def assert_alike(found: Path, expected: Path) -> None:
     np.testing.assert_allclose(logits, expected_logits, atol=2e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_no_thread_of_the_group_outlives_a_training(vit_cache: Path, tmp_path: Path) -> None:
     """One that does can abort Python's own end, and with it a training that is done."""

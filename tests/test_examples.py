@@ -33,6 +33,7 @@ def telling(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
     return {tells: folder / f"{tells}.h5" for tells in (True, False)}
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.parametrize("name", ["plain_pytorch", "hugging_face_trainer"])
 def test_an_example_learns_what_embeddings_tell_and_nothing_from_those_of_other_images(

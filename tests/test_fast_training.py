@@ -336,6 +336,7 @@ def test_a_signal_that_ends_the_compiler_too_is_an_interrupt(cache_path: Path, t
     assert all(torch.equal(resumed[key], whole[key]) for key in whole)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("g++"), reason="needs a C++ compiler")
 @pytest.mark.process
 def test_a_compiled_classifier_learns_the_same(cache_path: Path, tmp_path: Path) -> None:

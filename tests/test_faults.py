@@ -412,9 +412,10 @@ def is_running(pid: int) -> bool:
 needs_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="reads /proc")
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @needs_proc
-@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_all_processes_while_scoring_ends_them_in_one_line(
     blocks: Path, place: Path, number: signal.Signals
 ) -> None:
@@ -432,6 +433,7 @@ def test_a_signal_to_all_processes_while_scoring_ends_them_in_one_line(
     assert not list((place / "c.h5.parts").glob(".*"))
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @needs_proc
 def test_a_worker_that_the_kernel_kills_is_one_line(blocks: Path, place: Path, scored: list[int]) -> None:
@@ -449,6 +451,7 @@ def test_a_worker_that_the_kernel_kills_is_one_line(blocks: Path, place: Path, s
     insist_on_whole(cache)
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @needs_proc
 def test_workers_that_outlive_kill_9_hold_no_lock(blocks: Path, place: Path) -> None:
@@ -691,6 +694,7 @@ def test_hands_in_the_folder_while_it_is_scored_into(
 # Images that cannot be read
 
 
+@pytest.mark.slow
 def test_300_of_1000_images_that_cannot_be_read_are_counted(
     tmp_path: Path, place: Path, capsys: pytest.CaptureFixture
 ) -> None:

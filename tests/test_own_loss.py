@@ -278,14 +278,15 @@ def test_a_loss_that_prints_leaves_one_json_object_on_standard_output(
     assert "called" in printed.err
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.parametrize(
     ("how", "jobs"),
     [
         ("os.write(1, b'1234567')", 1),
-        pytest.param("os.system('echo 1234567')", 2, marks=pytest.mark.slow),
-        pytest.param("print('1234567', file=sys.__stdout__)", 1, marks=pytest.mark.slow),
-        pytest.param("subprocess.run([sys.executable, '-c', 'print(1234567)'], check=True)", 1, marks=pytest.mark.slow),
+        ("os.system('echo 1234567')", 2),
+        ("print('1234567', file=sys.__stdout__)", 1),
+        ("subprocess.run([sys.executable, '-c', 'print(1234567)'], check=True)", 1),
     ],
 )
 def test_what_others_print_for_a_loss_leaves_one_json_object_on_standard_output(

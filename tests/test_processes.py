@@ -127,6 +127,7 @@ def test_torchrun_shares_the_work_and_one_process_speaks(work: Work, expected: d
     assert [name for name in without_logs(work.cache.parent) if "shared" in name] == ["shared.h5"]
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_the_others_finish_what_a_killed_rank_has_left(work: Work, expected: dict) -> None:
     ranks = work.start(forks=3, seconds=0.4)
@@ -181,6 +182,7 @@ def killed(arguments: list[object], *, images: int, kills: int, processes: int, 
     return done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.parametrize("processes", [1, 3])
 def test_kills_at_any_moment_change_nothing(blocks: Path, tmp_path: Path, processes: int) -> None:

@@ -488,6 +488,7 @@ def test_stage_one_from_memory_equals_that_from_disk(
     same_cache(cache_path, made)
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_both_stages_from_s3(blocks: Path, cache_path: Path, tmp_path: Path, s3: S3Store) -> None:
     s3.put_folder(blocks, "bucket/blocks")

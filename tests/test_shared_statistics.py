@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.parametrize("shares", [[(0, 3), (3, 5)], [(0, 5), (5, 5)]], ids=["uneven", "one is empty"])
 def test_two_processes_normalise_as_one_does(shares: list[tuple[int, int]]) -> None:

@@ -73,6 +73,7 @@ def test_check_speaks_before_torch_is_imported(blocks: Path) -> None:
     assert said.startswith("Coloured blocks: reading") and loaded == []
 
 
+@pytest.mark.slow
 @pytest.mark.process
 @pytest.mark.parametrize("command", ["train", "evaluate", "predict", "compare", "calibrate", "rescore"])
 def test_a_missing_file_is_named_before_the_models_are_imported(command: str, tmp_path: Path) -> None:
@@ -89,6 +90,7 @@ def test_a_missing_file_is_named_before_the_models_are_imported(command: str, tm
     assert "error" in said and "missing.h5" in said and not set(loaded) & set(MODELS)
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_stage_one_says_what_it_read_before_the_models_are_imported(blocks: Path, tmp_path: Path) -> None:
     given = ["--manifest", blocks / "blocks.yaml", "--cache", tmp_path / "new.h5"]

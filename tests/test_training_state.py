@@ -461,6 +461,7 @@ def started(cache: Path, run: Path, *more: object) -> subprocess.Popen:
     return process
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_a_terminated_process_saves_and_a_killed_one_has_saved(cache_path: Path, tmp_path: Path) -> None:
     """The signal goes to the workers that decode images too, as it does from a terminal or a job's end."""
