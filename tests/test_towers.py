@@ -57,7 +57,10 @@ def by_open_clip(encoder: ClipEncoder, pictures: torch.Tensor, mirrored: bool) -
     return features / features.norm(dim=-1, keepdim=True)
 
 
-@pytest.mark.parametrize("tower", [towers.TORCH, pytest.param(towers.COMPILE, marks=pytest.mark.slow), towers.OPENVINO])
+@pytest.mark.parametrize(
+    "tower",
+    [towers.TORCH, pytest.param(towers.COMPILE, marks=[pytest.mark.slow, pytest.mark.process]), towers.OPENVINO],
+)
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_every_tower_gives_the_plain_models_features(encoder: ClipEncoder, tower: str, mirrored: bool) -> None:
     encoder.use_tower(tower, threads=2)
@@ -150,6 +153,7 @@ def test_towers_and_resizes_agree_on_the_cosines(blocks: Path, tmp_path: Path) -
 
 
 @pytest.mark.slow
+@pytest.mark.process
 @pytest.mark.parametrize("options", [{}, {"tower": "openvino"}, {"tower": "openvino", "resize": "exact"}])
 def test_codes_of_the_scenes_are_those_of_the_plain_path(tmp_path: Path, options: dict) -> None:
     from aevlp.stages.stage_one import pseudolabel
