@@ -410,6 +410,11 @@ def test_no_pseudo_positive_is_said(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "No training image has a pseudo-positive" in capsys.readouterr().err
     make_plan(TrainOptions(cache, loss="an"))
     assert "pseudo-positive" not in capsys.readouterr().err
+    manifest.write_text(manifest.read_text().replace("    simulate: single-positive\n", ""))
+    make_plan(
+        TrainOptions(stage_one(tmp_path / "data", tmp_path / "complete.h5"))
+    )  # where all labels are known none is made
+    assert "pseudo-positive" not in capsys.readouterr().err
     with pytest.raises(SystemExit) as stop:
         cli.main(["inspect", str(cache)])
     assert stop.value.code == 0
