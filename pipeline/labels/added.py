@@ -62,3 +62,11 @@ def added_labels(parts: Iterable[tuple[np.ndarray, np.ndarray]], most: int = 0) 
             (positive | negative).any(axis=1).sum(),
         )
     return AddedLabels(*counts.tolist())
+
+
+def may_show_more(truth: np.ndarray | None, observed: np.ndarray) -> bool:
+    """Return whether images may show classes that nobody observed: not where all true labels are known, and observed.
+
+    truth: (N, C) 0/1, None where it is not known. observed: (N, C) codes.
+    """
+    return truth is None or bool(((truth == 1) & (observed != POSITIVE)).any())

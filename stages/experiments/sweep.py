@@ -9,6 +9,7 @@ from typing import Any
 from ...pipeline import policies
 from ...pipeline.datasets.faults import counted
 from ...pipeline.errors import AevlpError
+from ...pipeline.labels.added import may_show_more
 from ...pipeline.manifest.editing import set_in_manifest
 from ...pipeline.manifest.formats import PACKAGED, DatasetSpec
 from ...pipeline.method_names import parsed, set_constants, with_constants
@@ -205,7 +206,7 @@ def _without(own: Mapping[str, Any], held: Mapping[str, Any]) -> dict[str, Any]:
 
 def _require_something_hidden(cache: ScoreCache) -> None:
     """Raise AevlpError where every true label is observed: F1 on what nobody observed would be 0 whatever the setting."""
-    if cache.truth is not None and not ((cache.truth == 1) & (cache.observed != 1)).any():
+    if not may_show_more(cache.truth, cache.observed):
         raise AevlpError(
             f"every true label of {cache.path} is observed, so no setting can be judged by the labels it adds: score the images "
             f"with --simulate single-positive to study the constants, or say `labels: observed` in the manifest if images may "

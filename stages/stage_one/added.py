@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ...pipeline.labels.added import AddedLabels, added_labels
+from ...pipeline.labels.added import AddedLabels, added_labels, may_show_more
 from ...pipeline.labels.observation import NONE
 from ...pipeline.manifest.formats import DatasetSpec
 from ...pipeline.score_cache import ScoreCache
@@ -24,8 +24,7 @@ def said_of(added: AddedLabels, cache: ScoreCache, spec: DatasetSpec) -> list[st
     look = (
         f"aevlp inspect {cache.path} shows what it gives, aevlp sweep {cache.path} tries many; no image is scored again"
     )
-    nothing_hidden = cache.truth is not None and simulation_of(cache.provenance) == NONE
-    if nothing_hidden and np.array_equal(cache.truth == 1, cache.observed == 1):
+    if simulation_of(cache.provenance) == NONE and not may_show_more(cache.truth, cache.observed):
         remedy = "say `labels: observed` in the manifest entry if" if "labels" in type(spec).model_fields else "unless"
         so = (
             "each label added contradicts them"

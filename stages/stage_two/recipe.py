@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...pipeline.errors import AevlpError, unknown_name
-from ...pipeline.labels.codes import POSITIVE, UNKNOWN, effective
+from ...pipeline.labels.added import may_show_more
+from ...pipeline.labels.codes import POSITIVE, effective
 from ...pipeline.losses import LossEntry, check_constants, constants
 from ...pipeline.losses.interface import Watching
 from ...pipeline.manifest.formats import DatasetSpec
@@ -90,8 +91,9 @@ def positives_counted(
     made = counted.create()
     codes = label(cache, train.rows, made).codes
     later = isinstance(made, Watching)  # it labels by predictions, of which there are none yet
-    asked = policy is not None and not later and bool((cache.observed[train.rows] == UNKNOWN).any())
-    if asked and not (codes == POSITIVE).any():
+    truth = None if cache.truth is None else cache.truth[train.rows]
+    wanted = policy is not None and not later and may_show_more(truth, cache.observed[train.rows])
+    if wanted and not (codes == POSITIVE).any():
         say(
             f"No training image has a pseudo-positive: {options.loss} will learn from observed labels alone. Lower "
             f"`threshold` or `temperature` under `damp` in the manifest; no image need be scored again."
