@@ -346,7 +346,8 @@ def test_training_goes_on_without_what_is_gone(
     run = stage_two(path, tmp_path / "run", loss="an", epochs=1, batch_size=16)
     said = capsys.readouterr().err
     assert said.count("does not list any more") == 1
-    assert f"holds {len(gone)} images that blocks does not list any more, first '{gone[0]}': left out" in said
+    held = "1 image" if len(gone) == 1 else f"{len(gone)} images"
+    assert f"holds {held} that blocks does not list any more, first '{gone[0]}': left out" in said
     cache = open_cache(path)
     rows, _ = RunFolder(run).load_test()
     assert cache.ids[rows].tolist() == [name for name in cache.ids[cache.split == "test"].tolist() if name not in gone]
