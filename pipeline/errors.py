@@ -1,6 +1,7 @@
 """Every error that a user can meet."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from difflib import SequenceMatcher
 
 
@@ -24,10 +25,19 @@ class ImageError(AevlpError):
         self.status = status
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str]) -> AevlpError:
-    """Return the error for a name that is not known, which lists the known ones, nearest first."""
+def unknown_name(kind: str, name: str, known: Iterable[str], option: str = "") -> AevlpError:
+    """Return the error for a name that is not known, which lists the known ones, nearest first; option: that it is given by."""
     nearest = sorted(known, key=lambda k: -SequenceMatcher(None, name.lower(), k.lower()).ratio())
-    return AevlpError(f"unknown {kind} {name!r}: known are {some(nearest, 12)}")
+    return AevlpError(f"{option}{': ' * bool(option)}unknown {kind} {name!r}: known are {some(nearest, 12)}")
+
+
+@contextmanager
+def given_by(option: str) -> Iterator[None]:
+    """Begin each AevlpError of the block with the option whose value it is about."""
+    try:
+        yield
+    except AevlpError as error:
+        raise AevlpError(f"{option}: {error}") from error
 
 
 def some(names: Sequence[str], shown: int) -> str:

@@ -146,14 +146,26 @@ def test_what_stage_two_refuses_by_name_is_refused_before_anything_is_scored(
     here: Path, capsys: pytest.CaptureFixture
 ) -> None:
     shapes.pictures(here / "pets", shapes.labels(6))
+    (here / "fitted.json").write_text("[]")
     asked, before = ("run", "pets", "--classes", "cat,dog", *FAST), sorted(here.rglob("*"))
     for options, expected in (
-        (("--loss", "grp"), "unknown loss 'grp'"),
-        (("--loss", "gpr[q9=1]"), "q9"),
-        (("--set", "gpr.q9=1"), "q9"),
+        (("--loss", "grp"), "--loss: unknown loss 'grp'"),
+        (("--loss", "gpr[q9=1]"), "--loss: unknown constant of loss gpr 'q9'"),
+        (("--set", "gpr.q9=1"), "--set: unknown constant of loss gpr 'q9'"),
+        (("--set", "gpr.q3=abc"), "--set: q3 of loss gpr must be a number"),
+        (("--set", "damp.thresh=1"), "--set: unknown constant of policy damp 'thresh'"),
         (("--set", "an.q3=1"), "nothing is trained with an"),
-        (("--policy", "nope"), "unknown policy 'nope'"),
-        (("--policy", "damp[thresh=1]"), "thresh"),
+        (("--policy", "nope"), "--policy: unknown policy 'nope'"),
+        (("--policy", "damp[thresh=1]"), "--policy: unknown constant of policy damp 'thresh'"),
+        (("--policy", "none.json"), "--policy: "),
+        (("--policy", "fitted.json"), "--policy: "),
+        (("--device", "gpu"), "--device: unknown device 'gpu'"),
+        (("--backbone", "resnet51"), "--backbone: unknown backbone 'resnet51'"),
+        (("--head", "linaer"), "--head: unknown head 'linaer'"),
+        (("--head", "boostlu"), "--head boostlu needs a backbone with a feature map"),
+        (("--loss", "gpr", "--backbone-weights", "random"), "--backbone-weights goes with a timm backbone"),
+        (("--backbone", "resnet18", "--backbone-weights", "no.pt"), "--backbone-weights: no weights 'no.pt'"),
+        (("--lr", "nan"), "--lr must be above 0"),
     ):
         assert call(*asked, *options) == 1
         said = capsys.readouterr().err

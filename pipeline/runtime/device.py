@@ -12,13 +12,15 @@ def find_device(name: str | None) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise AevlpError(f"unknown device {name!r}: expected cpu, cuda or cuda:N") from error
+        raise AevlpError(f"--device: unknown device {name!r}: expected cpu, cuda or cuda:N") from error
     if device.type not in ("cpu", "cuda"):
-        raise AevlpError(f"unknown device {name!r}: expected cpu, cuda or cuda:N")
+        raise AevlpError(f"--device: unknown device {name!r}: expected cpu, cuda or cuda:N")
     if device.type == "cuda":
         found = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if (device.index or 0) >= found:
-            raise AevlpError(f"device {name} is not there: this machine shows {found} GPUs to torch; use --device cpu")
+            raise AevlpError(
+                f"--device {name} is not there: this machine shows {found} GPUs to torch; use --device cpu"
+            )
     return device
 
 

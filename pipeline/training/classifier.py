@@ -121,7 +121,7 @@ def create_linear(
     resize: str = EXACT,
 ):
     """Return architecture and classifier for cached embeddings of width D; the rest is for embedding new images."""
-    _check_map(head, "linear")
+    check_map(head, "linear")
     architecture = Architecture(
         "linear", encoder_width, size, tuple(mean), tuple(std), upright, head=head, resize=resize
     )
@@ -139,7 +139,7 @@ def create_clip(
     resize: str = EXACT,
 ):
     """Return architecture and classifier whose backbone is the scoring model's trained image tower."""
-    _check_map(head, "clip")
+    check_map(head, "clip")
     architecture = Architecture(
         "clip",
         width,
@@ -186,7 +186,7 @@ def input_size(name: str, asked: int) -> int:
     """Return the pixels a side that a timm backbone is fed with: those asked for, unless it has a fixed input size."""
     import timm
 
-    _check_name(name)
+    check_name(name)
     config = timm.models.get_pretrained_cfg(name)
     return config.input_size[1] if config is not None and config.fixed_input_size else asked
 
@@ -197,7 +197,7 @@ def absent_weights(name: str, weights: str) -> Absent | None:
 
     if name in ("linear", "clip") or weights != PRETRAINED:
         return None
-    _check_name(name)
+    check_name(name)
     repository, files = timm_weights.of_hub(timm.models.get_pretrained_cfg(name))
     if not repository:
         raise AevlpError(f"timm has no trained weights for {name}: pass a file as --weights, or {RANDOM}")
@@ -213,25 +213,27 @@ def _convolves_maps(backbone: nn.Module) -> bool:
     return any(c.kernel_size[0] > c.stride[0] for c in convolutions)
 
 
-def _check_map(head: str, backbone: str) -> None:
+def check_map(head: str, backbone: str) -> None:
+    """Raise AevlpError where a head reads a feature map, of a backbone that is one of CLIP's."""
     if head == "boostlu":
         raise AevlpError(
             f"--head boostlu needs a backbone with a feature map before pooling, such as resnet50, and {backbone} has none"
         )
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Raise AevlpError where timm has no backbone of that name."""
     import timm
 
     if not timm.is_model(name):
-        raise unknown_name("backbone", name, ["linear", "clip", *timm.list_models()])
+        raise unknown_name("backbone", name, ["linear", "clip", *timm.list_models()], "--backbone")
 
 
 def _timm(name: str, size: int, weights: str) -> tuple[Any, int, tuple[float, ...], tuple[float, ...]]:
     import timm
     from timm.data.config import resolve_model_data_config
 
-    _check_name(name)
+    check_name(name)
     told = timm_weights.told(name) if weights == PRETRAINED else {}
     try:
         with quiet():
@@ -261,9 +263,10 @@ def _width(backbone: Any, name: str, size: int) -> int:
             features = backbone(torch.zeros(1, 3, size, size))
     except Exception as error:  # each backbone has its own way to refuse a size
         reason = in_one_line(error, 160) or type(error).__name__
+        made_for = backbone.pretrained_cfg["input_size"][1]
         raise AevlpError(
             f"{name} cannot take images of {size} x {size} pixels ({reason}): write another `image_size` under `recipe` in the "
-            f"manifest, such as the {_made_for(backbone)} it was made for, or choose another backbone"
+            f"manifest, such as the {made_for} it was made for, or choose another backbone"
         ) from error
     finally:
         backbone.train()
@@ -272,11 +275,6 @@ def _width(backbone: Any, name: str, size: int) -> int:
             f"{name} gives features of shape {tuple(features.shape)} for one image, expected one vector: choose another backbone"
         )
     return features.shape[1]
-
-
-def _made_for(backbone: Any) -> int:
-    """Return the pixels a side that timm names for a backbone."""
-    return backbone.pretrained_cfg["input_size"][1]
 
 
 def _fill(backbone: nn.Module, name: str, path: Path) -> None:

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 from ...pipeline import losses
 from ...pipeline.errors import AevlpError
-from ...pipeline.method_names import file_name, parsed, set_constants, with_constants
+from ...pipeline.method_names import file_name, set_constants
 from ..places import run_name
-from ..stage_two.asked_methods import check_used
+from ..stage_two.asked_methods import asked_loss, asked_policy, check_used
 from ..stage_two.labels_plan import LABELS
 
 ALL = "all"
@@ -56,14 +56,14 @@ def methods_of(names: Sequence[str], policies: Sequence[str] | None, settings: S
     methods: list[Method] = []
     used: list[str] = []
     for text in listed:
-        loss = with_constants(parsed(text), given)
+        loss = asked_loss(text, given, "--losses")
         found = losses.entry(loss.name)
         used.append(loss.name)
         if not LABELS & set(found.reads):
             methods.append(Method(str(loss), None, text in names))
             continue
         for policy in policies or [found.policy]:
-            labels = with_constants(parsed(policy), given)
+            labels = asked_policy(policy, given, "--policies")
             used.append(labels.name)
             methods.append(Method(str(loss), str(labels), text in names))
     check_used(given, used)

@@ -1,10 +1,12 @@
 """A source -> what it is understood as, its cache, and a classifier trained from that."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from ...pipeline.files.locations import location
+from ...pipeline.losses import entry
+from ...pipeline.runtime.device import find_device
 from ...pipeline.runtime.ranks import this_rank
 from ...pipeline.score_cache import ScoreCache
 from ..console import out, say
@@ -14,7 +16,8 @@ from ..made import note
 from ..results import Result
 from ..stage_one.options import PseudolabelOptions
 from ..stage_one.pseudolabel import pseudolabel
-from ..stage_two.asked_methods import check_asked
+from ..stage_two.asked_classifier import check_classifier
+from ..stage_two.asked_methods import asked_methods
 from ..stage_two.options import TrainOptions
 from ..stage_two.run import Run
 from ..stage_two.train import show as show_training
@@ -49,7 +52,11 @@ def run(options: RunOptions) -> Run | NothingTrained:
     before anything is written where the source cannot be understood.
     """
     # A mistake is said before a night of scoring, not after it.
-    check_asked(options.loss, options.policy, options.set or ())
+    find_device(options.device)
+    loss, _ = asked_methods(options.loss, options.policy, options.set or ())
+    check_classifier(
+        replace(options, weights=options.backbone_weights), entry(loss.name), weights_flag="--backbone-weights"
+    )
     cache = note(pseudolabel(**_of(PseudolabelOptions, options, batch_size=None)))
     try:
         with keeping(f"{cache.path} is kept; the same command resumes"):

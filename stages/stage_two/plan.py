@@ -15,7 +15,6 @@ from ...pipeline.losses.foreign import is_named
 from ...pipeline.losses.interface import Scheduled
 from ...pipeline.manifest.formats import DatasetSpec
 from ...pipeline.method_names import parsed
-from ...pipeline.runtime.compiler import insist_on_compiler
 from ...pipeline.runtime.device import mixed_precision
 from ...pipeline.runtime.ranks import this_rank
 from ...pipeline.score_cache import ScoreCache, open_whole_cache
@@ -134,8 +133,6 @@ def make_plan(options: TrainOptions, data: TrainingData | None = None) -> Plan:
     if "truth" in loss.reads and cache.truth is None:
         raise AevlpError(f"loss {options.loss} needs full labels, and {cache.path} has none: choose another loss")
     check_names(spec)
-    if options.compile:
-        insist_on_compiler("--compile")
     policy = policy_of(options.policy, options.loss, loss, cache, spec)
     if has_no_labels(cache) and policy is not None:
         val, by = validated(cache, data.train, data.val, policy)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ...pipeline.errors import AevlpError, unknown_name
+from ...pipeline.errors import AevlpError
 from ...pipeline.labels.added import may_show_more
 from ...pipeline.labels.codes import POSITIVE, effective
 from ...pipeline.losses import LossEntry, check_constants, constants
@@ -12,9 +12,9 @@ from ...pipeline.manifest.formats import DatasetSpec
 from ...pipeline.policies.labelling import label
 from ...pipeline.score_cache import ScoreCache
 from ...pipeline.training import classifier as classifiers
-from ...pipeline.training import heads
 from ...pipeline.training.splits import Split
 from ..console import say
+from .asked_classifier import OF_CLIP, check_classifier
 from .labels_plan import PolicyPlan
 from .options import TrainOptions
 
@@ -33,13 +33,8 @@ def recipe_of(spec: DatasetSpec, options: TrainOptions, loss: LossEntry, clip_si
         recipe.update(linear)
     recipe["backbone"] = backbone
     recipe["head"] = options.head or loss.head
-    if recipe["head"] not in heads.NAMES:
-        raise unknown_name("head", recipe["head"], heads.NAMES)
-    if loss.head not in ("linear", recipe["head"]):
-        raise AevlpError(f"loss {options.loss} needs --head {loss.head}, found {recipe['head']}")
-    if backbone in ("linear", "clip"):
-        if options.weights:
-            raise AevlpError(f"--weights goes with a timm backbone: {backbone} has the weights of the scoring model")
+    check_classifier(options, loss, backbone)
+    if backbone in OF_CLIP:
         recipe["weights"], recipe["image_size"] = "scoring model", clip_size
     else:
         recipe["image_size"] = classifiers.input_size(backbone, recipe["image_size"])
@@ -47,8 +42,6 @@ def recipe_of(spec: DatasetSpec, options: TrainOptions, loss: LossEntry, clip_si
     for name in ("epochs", "batch_size", "lr"):
         value = getattr(options, name)
         if value is not None:
-            if not 0 < value < float("inf"):
-                raise AevlpError(f"--{name.replace('_', '-')} must be above 0 and finite, found {value}")
             recipe[name] = value
     return recipe
 

@@ -1,0 +1,48 @@
+"""The backbone, head and weights that a user asks for -> an error where they are not there or do not go together."""
+
+from pathlib import Path
+
+from ...pipeline.errors import AevlpError, unknown_name
+from ...pipeline.losses import LossEntry
+from ...pipeline.runtime.compiler import insist_on_compiler
+from ...pipeline.training import classifier as classifiers
+from ...pipeline.training import heads
+from .options import TrainOptions
+
+OF_CLIP = ("linear", "clip")  # backbones with the weights of the scoring model
+
+
+def check_classifier(
+    options: TrainOptions, loss: LossEntry, backbone: str | None = None, weights_flag: str = "--weights"
+) -> None:
+    """Raise AevlpError for a classifier that cannot be trained as it is asked for, before anything is loaded or scored.
+
+    backbone: that of the manifest where the options name none; None where it is not known yet, and nothing is said of it.
+    """
+    backbone = options.backbone or backbone
+    head = options.head or loss.head
+    if head not in heads.NAMES:
+        raise unknown_name("head", head, heads.NAMES, "--head")
+    if loss.head not in ("linear", head):
+        raise AevlpError(f"loss {options.loss} needs --head {loss.head}, found {head}")
+    if backbone in OF_CLIP:
+        classifiers.check_map(head, backbone)
+        if options.weights:
+            raise AevlpError(
+                f"{weights_flag} goes with a timm backbone: {backbone} has the weights of the scoring model"
+            )
+    elif backbone is not None:
+        classifiers.check_name(backbone)
+    if (
+        options.weights not in (None, classifiers.PRETRAINED, classifiers.RANDOM)
+        and not Path(options.weights).is_file()
+    ):
+        raise AevlpError(
+            f"{weights_flag}: no weights {options.weights!r}: expected {classifiers.PRETRAINED}, {classifiers.RANDOM} or a file"
+        )
+    for name in ("epochs", "batch_size", "lr"):
+        value = getattr(options, name)
+        if value is not None and not 0 < value < float("inf"):
+            raise AevlpError(f"--{name.replace('_', '-')} must be above 0 and finite, found {value}")
+    if options.compile:
+        insist_on_compiler("--compile")
