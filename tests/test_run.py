@@ -97,6 +97,17 @@ def test_a_constant_that_is_set_makes_the_labels_of_a_training_without_any(
     assert call(*train) == 1
     assert "--set damp.threshold=" in capsys.readouterr().err
     assert call(*train, "--set", "damp.threshold=0.01") == 0
+    run = aevlp.open_run(next(Path("runs").iterdir()))
+    # a figure against pseudo-labels is never without that word
+    assert "(against pseudo-labels: no label is known)" in capsys.readouterr().out
+    assert run.evaluated_by == "pseudo-labels" and "pseudo-labels" in repr(run)
+    epochs = [line for line in (run.folder / "log.txt").read_text().splitlines() if "validation mAP" in line]
+    assert epochs and all("against pseudo-labels" in line for line in epochs)
+    assert call("runs") == 0
+    shown = capsys.readouterr().out
+    assert f"{100 * (run.best_map or 0):.2f}*" in shown and "* against pseudo-labels: no label is known" in shown
+    (run.folder / "metrics.jsonl").write_text("")  # not finished: what it was trained from says it still
+    assert aevlp.open_run(run.folder).evaluated_by == "pseudo-labels"
 
 
 def test_a_policy_that_gives_no_label_names_what_learns_without_any(here: Path, capsys: pytest.CaptureFixture) -> None:

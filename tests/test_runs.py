@@ -24,6 +24,7 @@ from aevlp.pipeline.training.events import (
 )
 from aevlp.pipeline.training.run_folder import RunFolder
 from aevlp.stages.stage_two import train as stage
+from aevlp.stages.stage_two.list_runs import RunList, show
 from aevlp.stages.stage_two.options import TrainOptions
 from aevlp.stages.stage_two.plan import make_plan
 from aevlp.stages.stage_two.settings import options_of
@@ -205,6 +206,33 @@ def test_runs_are_listed_with_what_they_differ_by(
             aevlp.runs(empty)
 
 
+def test_the_list_shows_the_constants_that_differ_between_runs_of_a_loss(
+    capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def row(name: str, loss: str, by: str = "truth", **constants: Any) -> dict[str, Any]:
+        figures = {"epochs": 2, "best_map": 1.0, "test_map": None, "evaluated_by": by, "finished": True}
+        return {"name": name, "cache": "c.h5", "loss": loss, "policy": None, "constants": constants, **figures}
+
+    def shown(*rows: dict[str, Any]) -> str:
+        show(RunList(rows))
+        return capsys.readouterr().out
+
+    monkeypatch.setenv("COLUMNS", "80")
+    many = {"expected_positives": 1.2839999, "q2": 0.1}
+    found = shown(
+        row("scenes-gpr-linear-seed0", "gpr", **many),
+        row("scenes-gpr-linear-seed0-2", "gpr", **many, q3=0.5000000001, w=[0.1] * 30),
+        row("scenes-em-linear-seed0", "em", alpha=0.3),
+    )
+    assert "q3=0.5 " in found and "w=[30 values]" in found and "no room" not in found
+    assert "scenes-gpr-linear-seed0-2" in found
+    assert not any(f"{name}=" in found for name in ("q2", "alpha", "expected_positives"))
+    assert "constants" not in shown(row("a", "gpr", **many), row("b", "gpr", **many))
+    other = shown(row("a", "gpr", q2=0.1), row("b", "gpr", q2=0.2, by="observed"))
+    assert "q2=0.1" in other and "q2=0.2" in other
+    assert "100.00+" in other and "+ against observed labels: the full truth is not known" in other
+
+
 def test_the_engine_announces_each_step_and_prints_nothing(
     cache_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
@@ -216,7 +244,7 @@ def test_the_engine_announces_each_step_and_prints_nothing(
 
         def __exit__(self, *_: object) -> None: ...
 
-    monkeypatch.setattr(stage, "Narrator", Listener)
+    monkeypatch.setattr(stage, "Narrator", lambda _: Listener())
     maps = iter([0.5, 0.4, 0.3, 0.2])
     monkeypatch.setattr(trainer, "mean_average_precision", lambda *_: next(maps))
     given = {**OPTIONS, "epochs": 9, "save_minutes": 60}

@@ -27,8 +27,8 @@ from .classifier import Architecture, Classifier, build
 
 STATES_KEPT = 2
 LOCK_SECONDS = 10.0
-# Where things are, not what they are: the fingerprint says that. And what the settings were made from.
-NOT_COMPARED = ("cache", "data_root", "options")
+# Where things are, not what they are: the fingerprint says that. What the settings were made from, and what the cache says.
+NOT_COMPARED = ("cache", "data_root", "options", "evaluated_by")
 _STATE = re.compile(r"state-\d+-\d+\.safetensors")
 
 

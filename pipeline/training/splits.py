@@ -17,6 +17,13 @@ class Split:
     truth: np.ndarray
 
 
+def evaluated_by(cache: ScoreCache) -> str:
+    """Return what the labels of its splits are: "truth", "observed" where that is not known, "pseudo-labels" where none is."""
+    if cache.truth is not None:
+        return "truth"
+    return "observed" if cache.observed.any() else "pseudo-labels"
+
+
 def splits(cache: ScoreCache, val_fraction: float, there: np.ndarray | None = None) -> tuple[Split, Split, Split]:
     """Return the training, validation and test rows that could be scored; evaluated by truth, where known, or observed labels.
 

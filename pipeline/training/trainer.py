@@ -30,7 +30,7 @@ from .predictor import logits_by_all
 from .random_state import generator_states, restore_generators
 from .run_folder import RunFolder, SavedState
 from .schedule import Running, Schedule
-from .splits import Split
+from .splits import Split, evaluated_by
 from .state import Progress, new_state
 
 
@@ -232,9 +232,9 @@ class Trainer:
                     f"{folder.best_file} holds the weights of epoch {about['epoch']}, and the best epoch is {best['epoch']}: a "
                     f"damaged state led back before both; start a new run"
                 )
-        against = "observed" if self.cache.observed.any() else "pseudo-labels"
-        by = {} if self.cache.truth is not None else {"evaluated_by": against}
-        measured = {"best_epoch": best["epoch"], **by}
+        measured = {"best_epoch": best["epoch"]}
+        if (by := evaluated_by(self.cache)) != "truth":
+            measured["evaluated_by"] = by
         logits = None
         if len(self.test.rows):
             logits = self._logits(classifier.to(self.device), self.test, "test")

@@ -14,16 +14,18 @@ from ..console import out, say
 from ..declaration import takes
 from ..results import Table
 from .options import RunsOptions
-from .run import Run
+from .run import AGAINST, Run
 
+MARKS = {"truth": "", "observed": "+", "pseudo-labels": "*"}  # of figures, by what they are against
 OF_THE_RECIPE = ("linear_init", "compat", "half")  # constants that nobody gives
 
 
 @dataclass(frozen=True, repr=False)
 class RunList(Table):
-    """Training runs, a row each: name, cache, loss, policy, constants, epochs, best_map, test_map, finished.
+    """Training runs, a row each: name, cache, loss, policy, constants, epochs, best_map, test_map, evaluated_by, finished.
 
-    constants: those that differ from their defaults. epochs: done. mAP in [0, 1], None where there is none yet.
+    constants: those that differ from their defaults. epochs: done. evaluated_by: as in `Run.evaluated_by`.
+    mAP in [0, 1], None where there is none yet.
     """
 
     runs: Sequence[dict[str, Any]]
@@ -70,19 +72,43 @@ def show(found: RunList) -> None:
         Column("run", [run["name"] for run in runs], varies=False, right=False),
         Column("cache", [Path(run["cache"]).name for run in runs], 2, right=False),
         Column("loss", [run["loss"] + (f" ({run['policy']})" if run["policy"] else "") for run in runs], right=False),
-        Column("constants", [_shown(run["constants"]) for run in runs], 1, right=False),
+        Column("constants", _differing(runs), right=False),
         Column("epochs", [str(run["epochs"]) for run in runs], varies=False),
-        *(
-            Column(f"{part}\nmAP", [percent(run[f"{part}_map"]) for run in runs], varies=False)
-            for part in ("best", "test")
-        ),
+        *(Column(f"{part}\nmAP", [_figure(run, part) for run in runs], varies=False) for part in ("best", "test")),
         Column("state", ["finished" if run["finished"] else "unfinished" for run in runs], right=False),
     ]
     show_columns("Training runs, mAP in %", columns, "--json has all")
+    for kind in dict.fromkeys(run["evaluated_by"] for run in runs if run["best_map"] is not None):
+        if kind != "truth":
+            out.print(f"{MARKS[kind]} {AGAINST[kind]}")
 
 
-def _shown(constants: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}={value}" for name, value in constants.items()) or "-"
+def _figure(run: Mapping[str, Any], part: str) -> str:
+    value = run[f"{part}_map"]
+    return percent(value) + (MARKS[run["evaluated_by"]] if value is not None else "")
+
+
+def _differing(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return of each run, a line each, the constants in which runs of its loss and policy differ."""
+    alike: dict[tuple[str, str | None], list[Mapping[str, Any]]] = {}
+    for run in runs:
+        alike.setdefault((run["loss"], run["policy"]), []).append(run["constants"])
+    cells = []
+    for run in runs:
+        others = alike[run["loss"], run["policy"]]
+        told = [
+            f"{name}={_value(value)}"
+            for name, value in run["constants"].items()
+            if any(name not in other or other[name] != value for other in others)
+        ]
+        cells.append("\n".join(told) or "-")
+    return cells
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{len(value)} values]"
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _row(run: Run, below: Path) -> dict[str, Any]:
@@ -102,6 +128,7 @@ def _row(run: Run, below: Path) -> dict[str, Any]:
         "epochs": len(run.history),
         "best_map": run.best_map,
         "test_map": run.test_map,
+        "evaluated_by": run.evaluated_by,
         "finished": run.finished,
     }
 

@@ -21,7 +21,9 @@ from ..console import Rate, progress_bar, say
 class Narrator:
     """Told of each event of one training; its progress bar ends with the context at the latest."""
 
-    def __init__(self) -> None:
+    def __init__(self, against: str = "truth") -> None:
+        """against: what validation is against, as in `Run.evaluated_by`."""
+        self._against = {"truth": "", "observed": " against observed labels"}.get(against, f" against {against}")
         self._bar: Progress | None = None
         self._task = TaskID(0)
 
@@ -46,7 +48,7 @@ class Narrator:
                 self._end_bar()
             case EpochEnded(epoch, loss, val_map, best):
                 mark = ", the best so far" if best else ""
-                say(f"epoch {epoch}: loss {loss:.4f}, validation mAP {100 * val_map:.2f}{mark}")
+                say(f"epoch {epoch}: loss {loss:.4f}, validation mAP {100 * val_map:.2f}{self._against}{mark}")
             case StoppedEarly():
                 say("stopped early: validation no longer improves")
             case Saved() | Finished() | Step():

@@ -13,6 +13,14 @@ if TYPE_CHECKING:
     from .predict import Predictions
 
 
+# What figures are against -> what is said of it.
+AGAINST = {
+    "truth": "",
+    "observed": "against observed labels: the full truth is not known",
+    "pseudo-labels": "against pseudo-labels: no label is known",
+}
+
+
 class Run(Result):
     """A training run in a folder. All figures are read from there, mAP in [0, 1]."""
 
@@ -54,7 +62,7 @@ class Run(Result):
     @property
     def evaluated_by(self) -> str:
         """What its figures are against: "truth", "observed" labels where that is not known, "pseudo-labels" where none is."""
-        return self._end.get("evaluated_by", "truth")
+        return self._end.get("evaluated_by") or self.settings.get("evaluated_by") or "truth"
 
     @property
     def _end(self) -> dict[str, Any]:
@@ -68,6 +76,7 @@ class Run(Result):
             "loss": self.settings["loss"]["name"],
             "epochs": len(self.history),
             **{name: round(value, 4) for name, value in figures.items() if value is not None},
+            **({} if self.evaluated_by == "truth" else {"against": self.evaluated_by}),
             **({} if self.finished else {"unfinished": True}),
         }
 
@@ -79,6 +88,7 @@ class Run(Result):
             "best_epoch": self.best_epoch,
             "best_map": self.best_map,
             "test_map": self.test_map,
+            "evaluated_by": self.evaluated_by,
             "history": self.history,
             "settings": self.settings,
         }

@@ -11,6 +11,7 @@ from ...pipeline.errors import AevlpError
 from ...pipeline.files.locations import location
 from ...pipeline.runtime.provenance import versions
 from ...pipeline.training.run_folder import RunFolder
+from ...pipeline.training.splits import evaluated_by
 from .options import TrainOptions
 from .plan import Plan, precision
 
@@ -41,12 +42,16 @@ def settings_of(plan: Plan) -> dict[str, Any]:
 
 
 def recorded(plan: Plan) -> dict[str, Any]:
-    """Return the settings of a plan and, under `options`, what makes it again: `options_of` reads that."""
+    """Return the settings of a plan, what its figures are against, and under `options` what makes it again: for `options_of`."""
     kept = {of.name: getattr(plan.options, of.name) for of in fields(TrainOptions) if of.name not in OF_ONE_START}
     for name in FILES:
         if kept[name] is not None and Path(kept[name]).is_file():
             kept[name] = Path(kept[name])
-    return {**settings_of(plan), "options": {name: _as_json(value) for name, value in kept.items()}}
+    told = {
+        "options": {name: _as_json(value) for name, value in kept.items()},
+        "evaluated_by": evaluated_by(plan.cache),
+    }
+    return {**settings_of(plan), **told}
 
 
 def options_of(folder: RunFolder) -> TrainOptions:

@@ -18,6 +18,7 @@ from ...pipeline.training.distributed import Processes, joined
 from ...pipeline.training.events import Announce
 from ...pipeline.training.run_folder import RunFolder
 from ...pipeline.training.schedule import Running, Schedule
+from ...pipeline.training.splits import evaluated_by
 from ...pipeline.training.trainer import Trainer
 from ..console import logged_to, out, print_result, say, silent
 from ..declaration import takes
@@ -26,18 +27,11 @@ from .classifiers import classifier_inputs, new_classifier
 from .narrator import Narrator
 from .options import TrainOptions
 from .plan import Plan, make_plan, precision
-from .run import Run
+from .run import AGAINST, Run
 from .run_place import run_place
 from .settings import recorded, resumed, settings_of
 from .tower import keep_tower
 from .used_labels import labels_used, pseudo_labels_used
-
-# What figures are against -> what is said of it.
-AGAINST = {
-    "truth": "",
-    "observed": " (against observed labels: the full truth is not known)",
-    "pseudo-labels": " (against pseudo-labels: no label is known)",
-}
 
 
 @takes(TrainOptions)
@@ -70,7 +64,8 @@ def show(run: Run) -> None:
     figures = f"best validation mAP {100 * (run.best_map or 0):.2f} in epoch {run.best_epoch}"
     if run.test_map is not None:
         figures += f", test mAP {100 * run.test_map:.2f}"
-    print_result(run.folder, f": {figures}{AGAINST[run.evaluated_by]}")
+    against = AGAINST[run.evaluated_by]
+    print_result(run.folder, f": {figures}{f' ({against})' * bool(against)}")
     evaluate = "" if run.test_map is None else f"aevlp evaluate {run.folder} · "
     out.print(f"next: {evaluate}aevlp predict {run.folder} IMAGE…")
 
@@ -95,7 +90,10 @@ def _train(plan: Plan, path: Path, processes: Processes) -> Path:
                 saved = folder.resume(recorded(plan)) if processes.first else folder.latest_state()
         with processes.together():
             architecture, classifier = new_classifier(plan)
-        with Interruption("the step in flight is finished and the state saved") as interruption, Narrator() as narrator:
+        with (
+            Interruption("the step in flight is finished and the state saved") as interruption,
+            Narrator(evaluated_by(plan.cache)) as narrator,
+        ):
             with processes.together():
                 trainer = _trainer(plan, architecture, classifier, folder, processes, interruption, narrator)
                 if processes.first and found == "nothing":
