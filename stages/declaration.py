@@ -42,9 +42,13 @@ else:
 
 @dataclass(frozen=True)
 class AlsoOption:
-    """Says that an argument of a command may be given as an option too, such as `--cache`."""
+    """Says that an argument of a command may be given as an option too, such as `--cache`.
+
+    beside: the option that the argument stands for where both are given with --resume, as in train --resume RUN --cache CACHE.
+    """
 
     flag: str
+    beside: str | None = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,7 @@ class Declared:
     also: str | None
     python_only: bool
     keyword: bool
+    beside: str | None = None
 
     @property
     def plain(self) -> Any:
@@ -161,7 +166,7 @@ def _declared(field: Any, annotation: Any) -> Declared:
     kind = get_args(annotation)[0] if extras else annotation
     union = get_origin(kind) in (typing.Union, types.UnionType)
     choices = [part for part in get_args(kind) if part is not type(None)] if union else [kind]
-    also = next((extra.flag for extra in extras if isinstance(extra, AlsoOption)), None)
+    also = next((extra for extra in extras if isinstance(extra, AlsoOption)), None)
     default = field.default if field.default is not MISSING else inspect.Parameter.empty
     return Declared(
         field.name,
@@ -170,9 +175,10 @@ def _declared(field: Any, annotation: Any) -> Declared:
         union and len(choices) < len(get_args(kind)),
         default,
         next((extra for extra in extras if isinstance(extra, ParameterInfo)), None),
-        also,
+        also and also.flag,
         PYTHON_ONLY in extras,
         field.kw_only,
+        also and also.beside,
     )
 
 

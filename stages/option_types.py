@@ -40,8 +40,10 @@ Std = Annotated[
     typer.Option("--std", parser=parsed, metavar="R,G,B", help="Their deviation; goes with --mean."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on standard output.")]
-Cache = Annotated[Place, typer.Argument(parser=location, help="A .h5 file or .parquet folder, also a remote one.")]
-Run = Annotated[Place, typer.Argument(help="The folder of a training run.")]
+Cache = Annotated[
+    Place, typer.Argument(metavar="CACHE", parser=location, help="A .h5 file or .parquet folder, also a remote one.")
+]
+Run = Annotated[Place, typer.Argument(metavar="RUN", help="The folder of a training run.")]
 Backbone = Annotated[str | None, typer.Option(help="clip, linear or a timm name; default: the recipe's.")]
 Weights = Annotated[
     str | None, typer.Option(help="Of a timm backbone: pretrained (default), random or a weights file.")

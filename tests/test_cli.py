@@ -209,3 +209,20 @@ cli.main(["wait"])
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (130, "")
     assert done.stderr.startswith("interrupted: ") and done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "usage"),
+    [
+        (["verify"], "verify [OPTIONS] CACHE"),
+        (["evaluate"], "evaluate [OPTIONS] RUN"),
+        (["predict"], "predict [OPTIONS] RUN IMAGE..."),
+        (["cache", "merge"], "cache merge [OPTIONS] OUT CACHE..."),
+    ],
+)
+def test_a_usage_line_names_arguments_in_one_form(
+    command: list[str], usage: str, capsys: pytest.CaptureFixture
+) -> None:
+    assert call(*command, "--help") == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if "Usage:" in line)
+    assert line.rstrip().endswith(usage)

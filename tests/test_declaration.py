@@ -169,7 +169,7 @@ def command() -> typer.Typer:
         (["bake", "a", "--epochs", "4", "--heat", "high", "--fast"], 0, "a high 4 None True None None"),
         (["bake", "--cake", "a", "--word", "yes"], 0, "a low None YES False"),
         (["bake", "a", "--cake", "b"], 2, "given twice"),
-        (["bake"], 2, "Missing argument"),
+        (["bake"], 2, "Missing argument 'CAKE'."),
         (["bake", "a", "--heat", "mild"], 2, "Invalid value for '--heat': 'mild' is not one of low, high"),
         (["bake", "a", "--spices", "salt,mace"], 0, "a low None None False ['salt', 'mace']"),
         (["bake", "a", "--spices", "salt, no"], 2, "Invalid value for '--spices': expected other words"),

@@ -96,9 +96,52 @@ def test_a_resumed_run_takes_a_cache_that_has_moved_and_refuses_other_settings(
     assert f"no cache {cache}" in capsys.readouterr().err
     assert call("train", tmp_path / "moved.h5", "--run", tmp_path / "run", "--resume", "--lr", 0.5) == 1
     error = capsys.readouterr().err.splitlines()[-1]
-    assert "was started differently (this run has recipe.lr: 0.5, not 0.01)" in error
+    assert "was started differently (this run has --lr: 0.5, not 0.01)" in error
     assert call("train", tmp_path / "moved.h5", "--run", tmp_path / "run", "--resume", "--save-minutes", 1) == 0
     assert_alike(tmp_path / "run", whole)
+
+
+def test_a_finished_run_whose_cache_is_elsewhere_is_finished_and_takes_the_moved_cache(
+    cache_path: Path, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    cache = Path(shutil.copy(cache_path, tmp_path / "there.h5"))
+    stage_two(cache, tmp_path / "run", **OPTIONS)
+    stopped(cache, tmp_path / "begun")
+    cache = cache.rename(tmp_path / "moved.h5")
+    capsys.readouterr()
+    assert call("train", "--resume", tmp_path / "run") == 0
+    assert "is finished already; its cache is not there any more" in capsys.readouterr().err
+    for options in ((tmp_path / "run", "--epochs", 9), (tmp_path / "begun",)):
+        assert call("train", "--resume", *options) == 1
+        said = capsys.readouterr().err
+        assert f"aevlp train --resume {options[0]} --cache CACHE" in said and said.count("error: ") == 1
+    assert call("train", "--resume", tmp_path / "run", "--cache", cache, "--epochs", 9) == 1
+    assert "(this run has --epochs: 9, not 3): give its settings, choose another folder as --run DIR" in (
+        capsys.readouterr().err
+    )
+    assert call("train", "--resume", tmp_path / "run", "--cache", cache) == 0
+    assert call("train", "--cache", cache, tmp_path / "begun", "--resume") == 0
+    assert_alike(tmp_path / "begun", whole)
+    assert call("train", tmp_path / "run", "--cache", cache) == 2  # without --resume there is one cache
+    assert "given twice" in capsys.readouterr().err
+
+
+def test_what_was_passed_is_named_where_something_else_was_expected(
+    cache_path: Path, whole: Path, blocks: Path, capsys: pytest.CaptureFixture
+) -> None:
+    image = next((blocks / "images").iterdir())
+    for command, expected in (
+        (("evaluate", cache_path), f"error: {cache_path} is a cache, expected a run"),
+        (("predict", cache_path, image), f"error: {cache_path} is a cache, expected a run"),
+        (("train", "--resume", image), f"error: {image} is a file, expected a run"),
+        (("predict", whole / "none", image), f"error: there is no run {whole / 'none'}"),
+        (("verify", whole), f"error: {whole} is a run, expected a cache: a cache is a .h5 file or a .parquet folder"),
+    ):
+        assert call(*command) == 1
+        assert expected in capsys.readouterr().err.splitlines()[-1]
+    for command, expected in ((("train",), "'CACHE'"), (("train", "--resume"), "'RUN'")):
+        assert call(*command) == 2
+        assert f"Missing argument {expected}." in capsys.readouterr().err
 
 
 def test_a_run_of_before_options_were_recorded_is_resumed_too(cache_path: Path, whole: Path, tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def test_a_run_is_not_trained_with_other_settings_and_a_finished_one_is_left_alo
 ) -> None:
     run = Path(shutil.copytree(run_path, tmp_path / "run"))
     for resume in (False, True):
-        with pytest.raises(AevlpError, match=r"was started differently \(this run has seed: 9, not 0\)"):
+        with pytest.raises(AevlpError, match=r"was started differently \(this run has --seed: 9, not 0\)"):
             stage_two(cache_path, run, resume=resume, seed=9)
         before = {file.name: file.read_bytes() for file in run.iterdir()}
         assert stage_two(cache_path, run, resume=resume) == run

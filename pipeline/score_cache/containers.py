@@ -56,5 +56,8 @@ def container_of(path: Path) -> Container:
     """Return how a cache at a path is kept; AevlpError where its suffix is none of a cache."""
     if path.suffix not in CONTAINERS:
         kinds = [f"a {suffix} {'folder' if kind.files else 'file'}" for suffix, kind in CONTAINERS.items()]
-        raise AevlpError(f"{path}: a cache is {' or '.join(kinds)}")
+        expected = f"a cache is {' or '.join(kinds)}"
+        if (path / "settings.json").exists():
+            raise AevlpError(f"{path} is a run, expected a cache: {expected}")
+        raise AevlpError(f"{path}: {expected}")
     return CONTAINERS[path.suffix]

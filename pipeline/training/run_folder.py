@@ -24,6 +24,7 @@ from ..method_names import current
 from ..runtime.provenance import difference
 from .checkpoint import load_description, load_tensors, load_tree, save_tensors, save_tree
 from .classifier import Architecture, Classifier, build
+from .setting_flags import with_flag
 
 STATES_KEPT = 2
 LOCK_SECONDS = 10.0
@@ -78,8 +79,7 @@ class RunFolder:
 
     def settings(self) -> dict[str, Any]:
         """Return the run's settings; AevlpError where this is no run."""
-        if not self.path.exists():
-            raise AevlpError(f"there is no run {self.path}")
+        self._check_kind()
         try:
             settings = json.loads(self.settings_file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
@@ -92,11 +92,13 @@ class RunFolder:
             policy["name"] = current(policy["name"])
         return settings
 
-    def found(self, settings: dict[str, Any]) -> Literal["nothing", "unfinished", "finished"]:
-        """Return what is there of a run with these settings; AevlpError where it has other ones."""
+    def found(
+        self, settings: dict[str, Any], another: str = "--run DIR"
+    ) -> Literal["nothing", "unfinished", "finished"]:
+        """Return what is there of a run with these settings; AevlpError where it has other ones, as `require` raises it."""
         if not self.settings_file.exists():  # not started, or killed before its first file
             return "nothing"
-        self.require(settings)
+        self.require(settings, another)
         return "finished" if self.finished() else "unfinished"
 
     def resume(self, settings: dict[str, Any]) -> SavedState | None:
@@ -143,7 +145,7 @@ class RunFolder:
     def state_files(self) -> list[Path]:
         """Return the files of states, the latest last."""
         files = [file for file in self.path.glob("state-*.safetensors") if _STATE.fullmatch(file.name)]
-        return sorted(files, key=_position)
+        return sorted(files, key=lambda file: [int(number) for number in re.findall(r"\d+", file.name)])
 
     def check_best(self) -> None:
         """Raise AevlpError where the best weights, of an epoch before the state's, are gone or damaged."""
@@ -151,14 +153,14 @@ class RunFolder:
             raise AevlpError(f"{self.path} has lost {self.best_file.name}, which its state goes with: start a new run")
         load_tensors(self.best_file)
 
-    def require(self, settings: dict[str, Any]) -> None:
-        """Raise AevlpError where the run was started with other settings."""
+    def require(self, settings: dict[str, Any], another: str = "--run DIR") -> None:
+        """Raise AevlpError where the run was started with other settings. another: the option that chooses another folder."""
         mine, theirs = ({**of, **dict.fromkeys(NOT_COMPARED)} for of in (settings, self.settings()))
         changed = difference(mine, theirs)
         if changed:
             raise AevlpError(
-                f"{self.path} was started differently (this run has {changed}): give its settings, choose another folder, or "
-                f"delete the folder to train it anew"
+                f"{self.path} was started differently (this run has {with_flag(changed)}): give its settings, "
+                f"choose another folder as {another}, or delete the folder to train it anew"
             )
 
     def finished(self) -> bool:
@@ -223,6 +225,7 @@ class RunFolder:
 
     def load_best(self) -> tuple[Classifier, Architecture, dict[str, Any]]:
         """Return the classifier with its best weights, its architecture, and the description stored with them."""
+        self._check_kind()
         if not self.best_file.exists():
             raise AevlpError(
                 f"{self.path}: no {self.best_file.name} in it: not a training run, or its first epoch never ended"
@@ -277,16 +280,18 @@ class RunFolder:
             raise AevlpError(f"{self.tower_file} holds no image tower: {in_one_line(error, 160)}") from error
         return visual.eval().requires_grad_(False)
 
+    def _check_kind(self) -> None:
+        if not self.path.exists():
+            raise AevlpError(f"there is no run {self.path}")
+        if self.path.is_file() or (self.path.suffix == ".parquet" and not self.settings_file.exists()):
+            kind = "a cache" if self.path.suffix in (".h5", ".parquet") else "a file"
+            raise AevlpError(f"{self.path} is {kind}, expected a run: a folder that aevlp train made")
+
     def _write_settings(self, settings: dict[str, Any]) -> None:
         with replacing(self.settings_file) as temporary:
             temporary.write_text(json.dumps(settings, indent=1, ensure_ascii=False), encoding="utf-8")
 
     def _remove_unfinished(self) -> None:
-        """Remove what a killed process had begun to write, and nobody will finish."""
+        """Remove what a killed process had begun to write."""
         for file in self.path.glob(".*.tmp"):
             file.unlink(missing_ok=True)
-
-
-def _position(file: Path) -> tuple[int, ...]:
-    """Return epoch and step in the name of a state."""
-    return tuple(map(int, re.findall(r"\d+", file.name)))

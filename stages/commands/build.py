@@ -1,6 +1,7 @@
 """A declared function -> a command of the command line, which calls it and shows its result."""
 
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
+from typer.core import TyperCommand
 from typer.models import ArgumentInfo, OptionInfo
 
 from ...pipeline.errors import AevlpError
@@ -36,12 +38,27 @@ class Command:
     panels: Mapping[type, str | None] = field(default_factory=dict)
 
 
+class _Missing(typer.BadParameter):
+    """An argument that is not there, said as typer says it."""
+
+    def format_message(self) -> str:
+        return f"Missing argument '{self.param_hint}'."
+
+
+class _OneForm(TyperCommand):
+    """A command whose usage line has RUN, where typer has {RUN}."""
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        pieces = super().collect_usage_pieces(ctx)
+        return [re.sub(r"^\{(.*?)(?:\.\.\.)?\}", r"\1", piece) for piece in pieces]
+
+
 def add(app: typer.Typer, command: Command) -> None:
     """Add a command to the command line; its module is imported when it runs."""
     text = inspect.cleandoc(command.options.__doc__ or "").partition("\n\n")[0].replace("\n", " ")
-    app.command(command.name, help=text, rich_help_panel=command.panel, epilog=f"Example: {command.example}")(
-        _callback(command)
-    )
+    app.command(
+        command.name, cls=_OneForm, help=text, rich_help_panel=command.panel, epilog=f"Example: {command.example}"
+    )(_callback(command))
 
 
 def _callback(command: Command) -> Callable[..., None]:
@@ -52,7 +69,11 @@ def _callback(command: Command) -> Callable[..., None]:
         as_json = given.pop(JSON, False)
         for one in declared:
             if one.also is not None:
-                given[one.name] = _either(one, given[one.name], given.pop(_option_name(one)))
+                option = given.pop(_option_name(one))
+                resumes = one.beside is not None and given.get("resume", False)
+                if resumes and None not in (given[one.name], option) and given[one.beside] is None:
+                    given[one.beside], given[one.name] = given[one.name], None
+                given[one.name] = _either(one, given[one.name], option, resumes)
         _run(command, given, as_json)
 
     parameters = [parameter for one in declared for parameter in _parameters(one, _title(one, command.panels))]
@@ -138,13 +159,13 @@ def _choice(one: Declared) -> Callable[[str], str]:
     return checked
 
 
-def _either(one: Declared, argument: Any, option: Any) -> Any:
-    """Return what was given, as an argument or as an option; typer.BadParameter where nothing was, or both."""
+def _either(one: Declared, argument: Any, option: Any, resumes: bool) -> Any:
+    """Return what was given, as an argument or as an option; a usage error where nothing was, or both."""
     if argument is not None and option is not None:
         raise typer.BadParameter(f"given twice, {argument} and {option}", param_hint=one.also)
     found = option if argument is None else argument
     if found is None and one.default is inspect.Parameter.empty:
-        raise typer.BadParameter("Missing argument", param_hint=one.name.upper())
+        raise _Missing("", param_hint=(one.beside if resumes and one.beside else one.name).upper())
     return found
 
 

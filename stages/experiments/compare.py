@@ -167,7 +167,7 @@ def _check_folder(plan: Plan) -> None:
     """Raise AevlpError where something else stands in the place of a run, or the run has other settings."""
     folder = RunFolder(run_of(plan))
     if folder.settings_file.exists():
-        folder.require(settings_of(plan))
+        folder.require(settings_of(plan), "--runs DIR")
     elif folder.path.exists() and not folder.path.is_dir():
         raise AevlpError(f"{folder.path} is a file, where a run should go: remove it, or choose another --runs")
     elif folder.path.exists() and any(not file.name.endswith(".tmp") for file in folder.path.iterdir()):

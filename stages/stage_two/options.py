@@ -70,7 +70,7 @@ class TrainOptions(TrainingOptions):
         typer.Argument(
             metavar="CACHE|RUN", parser=location, help="The cache to train from; with --resume also the run to resume."
         ),
-        AlsoOption("--cache"),
+        AlsoOption("--cache", beside="run"),
     ]
     _: KW_ONLY
     loss: Annotated[str, typer.Option(help="A loss that aevlp losses lists, or one of your own as module:Class.")] = (
@@ -88,7 +88,11 @@ class TrainOptions(TrainingOptions):
         typer.Option(help="Where to write; default: the run of these settings in runs/, or a new one."),
     ] = None
     resume: Annotated[
-        bool, typer.Option("--resume", help="Resume a run, with its own settings: train --resume RUN.")
+        bool,
+        typer.Option(
+            "--resume",
+            help="Resume a run, with its own settings: train --resume RUN; --cache if that has moved.",
+        ),
     ] = False
     amp: Annotated[bool, typer.Option(help="Mixed precision on a GPU.")] = True
     dataset: Dataset = None
@@ -126,7 +130,7 @@ class PredictOptions(Options):
     """Label new images with a trained classifier."""
 
     run: Run
-    images: Annotated[list[str], typer.Argument(help="Files, folders or quoted glob patterns.")]
+    images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Files, folders or quoted glob patterns.")]
     _: KW_ONLY
     output: Annotated[Path | None, typer.Option(help="A .csv, .json or .parquet file; default: a table.")] = None
     threshold: Threshold = 0.5
@@ -139,7 +143,9 @@ class PredictOptions(Options):
 class RunsOptions(Options):
     """List training runs: loss, constants, epochs, mAP, and whether each is finished."""
 
-    folder: Annotated[Path, typer.Argument(help="The folder that holds the runs, however deep.")] = RUNS
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder that holds the runs, however deep.")] = (
+        RUNS
+    )
 
 
 @dataclass(frozen=True)

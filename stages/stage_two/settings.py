@@ -19,6 +19,10 @@ OF_ONE_START = ("cache", "run", "resume", "progress")  # the cache stands beside
 FILES = ("weights", "policy")  # a name, or a file
 
 
+class FinishedElsewhere(Exception):
+    """Says that a run, its one argument, is finished, though the cache that it was trained from is not there any more."""
+
+
 def settings_of(plan: Plan) -> dict[str, Any]:
     """Return what shapes a run's numbers, which a resumed run must have in common with its beginning."""
     options = plan.options
@@ -69,7 +73,8 @@ def options_of(folder: RunFolder) -> TrainOptions:
 def resumed(options: TrainOptions) -> TrainOptions:
     """Return what the run that `options` name was asked for; a cache that is given, and what is not a default, holds instead.
 
-    Options that name no run, but `resume`, are returned as they are.
+    Options that name no run, but `resume`, are returned as they are. Raises AevlpError where the cache is gone, FinishedElsewhere
+    where there is nothing left to do either.
     """
     named = options.cache.suffix not in (".h5", ".parquet")  # a run stands in the place of the cache
     run = options.cache if named and options.run is None else options.run
@@ -82,6 +87,13 @@ def resumed(options: TrainOptions) -> TrainOptions:
     }
     stored = options_of(RunFolder(run))
     cache = stored.cache if named else options.cache
+    if named and not changed and RunFolder(run).finished() and not cache.exists():
+        raise FinishedElsewhere(run)
+    if named and not cache.exists():
+        raise AevlpError(
+            f"no cache {cache}, which {run} was trained from: if it has moved, pass it, as in aevlp train --resume {run} --cache "
+            f"CACHE"
+        )
     return replace(stored, **changed, cache=cache, resume=True, progress=options.progress)
 
 

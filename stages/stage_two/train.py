@@ -29,7 +29,7 @@ from .options import TrainOptions
 from .plan import Plan, make_plan, precision
 from .run import AGAINST, Run
 from .run_place import run_place
-from .settings import recorded, resumed, settings_of
+from .settings import FinishedElsewhere, recorded, resumed, settings_of
 from .tower import keep_tower
 from .used_labels import labels_used, pseudo_labels_used
 
@@ -43,7 +43,11 @@ def train(options: TrainOptions) -> Run:
     """
     with joined() as processes, silent(not processes.first):
         with processes.together():
-            plan = make_plan(resumed(options) if options.resume else options)
+            try:
+                plan = make_plan(resumed(options) if options.resume else options)
+            except FinishedElsewhere as finished:
+                say(f"{finished} is finished already; its cache is not there any more")
+                return Run(Path(str(finished)))
             path = run_place(plan)
         return Run(_train(plan, path, processes))
 
@@ -54,7 +58,7 @@ def train_plan(plan: Plan, path: Path) -> Path:
     Raises AevlpError where it has other settings. The plan's own `run` and `resume` do not count.
     """
     with joined() as processes, silent(not processes.first):
-        return _train(plan, path, processes)
+        return _train(plan, path, processes, "--runs DIR")
 
 
 def show(run: Run) -> None:
@@ -70,16 +74,19 @@ def show(run: Run) -> None:
     out.print(f"next: {evaluate}aevlp predict {run.folder} IMAGE…")
 
 
-def _train(plan: Plan, path: Path, processes: Processes) -> Path:
+def _train(plan: Plan, path: Path, processes: Processes, another: str = "--run DIR") -> Path:
+    """another: the option that chooses another folder."""
     with ExitStack() as held:
         folder = RunFolder(Path(processes.said_by_first(str(path))))
         found, settings = "nothing", settings_of(plan)
         with processes.together():
             if processes.first:
-                found = folder.found(settings)
+                found = folder.found(settings, another)
                 if found != "finished":
                     held.enter_context(folder.alone())
-                    found = folder.found(settings)  # it may have been trained by the process that this one waited for
+                    found = folder.found(
+                        settings, another
+                    )  # it may have been trained by the process that this one waited for
         found = processes.said_by_first(found)
         if found == "finished":
             say(f"{folder.path} is finished already")
