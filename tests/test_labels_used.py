@@ -204,11 +204,11 @@ def test_stage_one_says_at_the_start_whether_labels_are_hidden(
     folder = own(tmp_path / "data")
     stage_one(folder, tmp_path / "c.h5")
     said = capsys.readouterr().err
-    assert "1.5 labels an image are given, all are used" in said and "hidden" not in said
+    assert "Training images: 1.5 labels an image are given, all are used" in said and "hidden" not in said
     stage_one(folder, tmp_path / "d.h5", simulate="single-positive")
     said = capsys.readouterr().err
     assert "simulate: single-positive: 12 of 18 given labels are used (--simulate none uses all)" in said
-    assert "1.0 of 1.5 labels an image are used: simulate: single-positive" in said
+    assert "Training images: 1.0 of 1.5 labels an image are used: simulate: single-positive" in said
     assert said.index("12 of 18") < said.index("scoring")
 
 

@@ -257,7 +257,8 @@ def test_model_and_weights_mistakes(blocks: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.json"
     other.write_text(json.dumps({"embed_dim": 16}))
     for options, message in (
-        ({"clip": "ViT-B-61"}, "needs --weights"),
+        ({"clip": "ViT-B-61"}, "unknown open_clip model 'ViT-B-61': known are ViT-B-16"),
+        ({"clip": "ViT-B-16"}, "--clip ViT-B-16 needs --weights"),
         ({"clip": "ViT-B-61", "weights": "random"}, r"unknown open_clip model 'ViT-B-61': known are ViT-B-16"),
         ({"weights": "opneai"}, "neither a file nor one of its tags"),
         ({"weights": str(wrong)}, "does not hold weights of tiny-clip"),

@@ -107,7 +107,7 @@ def find_model(model: str) -> ClipModel:
         return _from_file(folder / CONFIG, model)
     if model.endswith(".json"):
         return _from_file(Path(model), model)
-    return _named(model)
+    return named_model(model)
 
 
 def by_hand(repository: str) -> str:
@@ -198,7 +198,8 @@ def registered(config: dict[str, Any]) -> str:
     return name
 
 
-def _named(model: str) -> ClipModel:
+def named_model(model: str) -> ClipModel:
+    """Return the model that open_clip has under a name; AevlpError where it has none."""
     import open_clip
 
     if model not in open_clip.list_models():

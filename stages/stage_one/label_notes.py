@@ -9,7 +9,8 @@ from ..console import say
 def note_labels(images: ImageTable, spec: DatasetSpec) -> None:
     """Say how many labels are used, and what else they could mean, where nobody said which of it they mean."""
     use = use_of(images)
-    for text in (use.simulated, use.text):
+    whose = "Training images: " * bool((images.split == "train").any())
+    for text in (use.simulated, f"{whose}{use.text}"):
         if text:
             say(text)
     _note_single_labels(images)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from ...pipeline.clip.as_trained import ASSUMED, all_tags
 from ...pipeline.clip.encoder import IMAGENET_STATISTICS
 from ...pipeline.clip.libraries import Encoder
-from ...pipeline.clip.source import ClipSource
+from ...pipeline.clip.source import ClipSource, named_model
 from ...pipeline.errors import AevlpError
 from ...pipeline.manifest.clip_names import RANDOM, may_bring_weights
 from ...pipeline.manifest.pixel_statistics import checked, written
@@ -27,6 +27,7 @@ def asked_for(options: "PseudolabelOptions", manifest: Clip) -> ClipSource:
     model = options.clip or manifest.model
     other_model = model != manifest.model
     if other_model and options.weights is None and not may_bring_weights(model):
+        named_model(model)  # a misspelt name is said first
         raise AevlpError(f"--clip {model} needs --weights: a tag of open_clip, a file, or {RANDOM}")
     weights = options.weights if other_model else options.weights or manifest.weights
     said = manifest if not other_model and weights == manifest.weights else Clip()

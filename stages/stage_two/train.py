@@ -113,7 +113,7 @@ def _train(plan: Plan, path: Path, processes: Processes, another: str = "--run D
                 f"{counted(len(plan.train.rows), 'image')} to train on, "
                 f"{len(plan.val.rows):,} to validate, {len(plan.test.rows):,} to test"
             )
-            say(labels_used(plan.cache, plan.train.rows))
+            say(f"Training images: {labels_used(plan.cache, plan.train.rows)}")
             if plan.options.compile:
                 say("compiling for the first step and the first evaluation, which can take minutes each")
             try:
