@@ -411,7 +411,7 @@ def test_runs_of_other_settings_are_not_taken_for_these(
     compared(cache_path, "an", "--seeds", 1)
     compared(cache_path, "wan,an", "--seeds", 1, "--lr", 0.5, code=1)
     assert (
-        "(this run has --lr: 0.5, not 0.01): give its settings, choose another folder as --runs DIR"
+        "(this run has --lr: 0.5, not 0.001): give its settings, choose another folder as --runs DIR"
         in capsys.readouterr().err
     )
     runs = here / "runs" / "compare-blocks-linear"

@@ -111,7 +111,7 @@ def test_a_run_with_other_settings_is_not_taken_for_this_one(here: Path, capsys:
     manifest = here / "data" / "blocks.yaml"
     manifest.write_text(manifest.read_text().replace("lr: 0.001", "lr: 0.002"))
     assert call("reproduce", *arguments("an", 1)) == 1
-    assert "recipe.lr: 0.002, not 0.001" in capsys.readouterr().err
+    assert "recipe.lr: 0.002, not 0.001): give its settings, choose another folder, or" in capsys.readouterr().err
 
 
 def test_the_published_rules_have_a_cache_and_runs_of_their_own(here: Path) -> None:

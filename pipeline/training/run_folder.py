@@ -93,7 +93,7 @@ class RunFolder:
         return settings
 
     def found(
-        self, settings: dict[str, Any], another: str = "--run DIR"
+        self, settings: dict[str, Any], another: str | None = "--run DIR"
     ) -> Literal["nothing", "unfinished", "finished"]:
         """Return what is there of a run with these settings; AevlpError where it has other ones, as `require` raises it."""
         if not self.settings_file.exists():  # not started, or killed before its first file
@@ -153,14 +153,17 @@ class RunFolder:
             raise AevlpError(f"{self.path} has lost {self.best_file.name}, which its state goes with: start a new run")
         load_tensors(self.best_file)
 
-    def require(self, settings: dict[str, Any], another: str = "--run DIR") -> None:
-        """Raise AevlpError where the run was started with other settings. another: the option that chooses another folder."""
+    def require(self, settings: dict[str, Any], another: str | None = "--run DIR") -> None:
+        """Raise AevlpError where the run was started with other settings.
+
+        another: the option that chooses another folder; None where the command has neither it nor those of the settings.
+        """
         mine, theirs = ({**of, **dict.fromkeys(NOT_COMPARED)} for of in (settings, self.settings()))
-        changed = difference(mine, theirs)
-        if changed:
+        if changed := difference(mine, theirs):
+            changed = with_flag(changed) if another else changed
             raise AevlpError(
-                f"{self.path} was started differently (this run has {with_flag(changed)}): give its settings, "
-                f"choose another folder as {another}, or delete the folder to train it anew"
+                f"{self.path} was started differently (this run has {changed}): give its settings, "
+                f"choose another folder{f' as {another}' * bool(another)}, or delete the folder to train it anew"
             )
 
     def finished(self) -> bool:

@@ -58,7 +58,7 @@ def train_plan(plan: Plan, path: Path) -> Path:
     Raises AevlpError where it has other settings. The plan's own `run` and `resume` do not count.
     """
     with joined() as processes, silent(not processes.first):
-        return _train(plan, path, processes, "--runs DIR")
+        return _train(plan, path, processes, None)
 
 
 def show(run: Run) -> None:
@@ -74,8 +74,8 @@ def show(run: Run) -> None:
     out.print(f"next: {evaluate}aevlp predict {run.folder} IMAGE…")
 
 
-def _train(plan: Plan, path: Path, processes: Processes, another: str = "--run DIR") -> Path:
-    """another: the option that chooses another folder."""
+def _train(plan: Plan, path: Path, processes: Processes, another: str | None = "--run DIR") -> Path:
+    """another: as for `RunFolder.require`."""
     with ExitStack() as held:
         folder = RunFolder(Path(processes.said_by_first(str(path))))
         found, settings = "nothing", settings_of(plan)
