@@ -70,10 +70,10 @@ def _callback(command: Command) -> Callable[..., None]:
         for one in declared:
             if one.also is not None:
                 option = given.pop(_option_name(one))
-                resumes = one.beside is not None and given.get("resume", False)
-                if resumes and None not in (given[one.name], option) and given[one.beside] is None:
-                    given[one.beside], given[one.name] = given[one.name], None
-                given[one.name] = _either(one, given[one.name], option, resumes)
+                beside = one.beside if given.get("resume") else None
+                if beside and None not in (given[one.name], option) and given[beside] is None:
+                    given[beside], given[one.name] = given[one.name], None
+                given[one.name] = _either(one, given[one.name], option, beside)
         _run(command, given, as_json)
 
     parameters = [parameter for one in declared for parameter in _parameters(one, _title(one, command.panels))]
@@ -159,13 +159,13 @@ def _choice(one: Declared) -> Callable[[str], str]:
     return checked
 
 
-def _either(one: Declared, argument: Any, option: Any, resumes: bool) -> Any:
+def _either(one: Declared, argument: Any, option: Any, beside: str | None) -> Any:
     """Return what was given, as an argument or as an option; a usage error where nothing was, or both."""
     if argument is not None and option is not None:
         raise typer.BadParameter(f"given twice, {argument} and {option}", param_hint=one.also)
     found = option if argument is None else argument
     if found is None and one.default is inspect.Parameter.empty:
-        raise _Missing("", param_hint=(one.beside if resumes and one.beside else one.name).upper())
+        raise _Missing("", param_hint=(beside or one.name).upper())
     return found
 
 
