@@ -461,21 +461,60 @@ CLASS_LISTS: dict[str, tuple[Any, str]] = {
     "one and a comma": ("cat,", "a class has no name"),
     "twice": ("cat,dog,cat", "named twice: cat"),
     "no file": ("names.txt", "there is no file names.txt"),
-    "one line": (Path("one_line.txt"), "one line with commas.*--classes 'cat,dog'"),
+    "one line": (Path("one_line.txt"), "one line with commas: put each name on a line"),
+    "numbered": (Path("yolo.txt"), "its lines are numbered, as in '0: cat'"),
+    "numbered from 1": (Path("darknet.txt"), "its lines are numbered, as in '1 cat'"),
+    "a comment": (Path("comment.txt"), "line 1: '# my classes' looks like a comment"),
+    "a dash": (Path("dash.txt"), "begin with a dash"),
+    "quotes": (Path("quotes.txt"), "line 2: '\"dog\",' has the quotes"),
+    "an object": (Path("object.json"), "expected a list of class names, found an object"),
+    "a list of numbers": (Path("numbers.json"), "name 1 of the list is '1'"),
+    "half a list": (Path("half.json"), "it begins as JSON and is none"),
+    "brackets": ('["cat", "dog"]', r"""'\["cat"' has the quotes or brackets.*write --classes cat,dog$"""),
+    "a word of YAML": (Path("words.yaml"), "name 2 of the list is 'False'"),
     "empty file": (Path("empty.txt"), "no class"),
     "file of one": (Path("one.txt"), "one class, 'cat'"),
 }
 
 
+CLASS_FILES = {
+    "one_line.txt": "cat,dog\n", "empty.txt": "\n", "one.txt": "cat\n", "yolo.txt": "0: cat\n1: dog\n",
+    "darknet.txt": "1 cat\n2 dog\n", "comment.txt": "# my classes\ncat\n\ndog\n", "dash.txt": "- cat\n- dog\n",
+    "quotes.txt": 'cat\n"dog",\n', "object.json": '{"0": "cat", "1": "dog"}', "numbers.json": "[1, 2]",
+    "half.json": '["cat", ', "words.yaml": "- cat\n- no\n",
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("kind", CLASS_LISTS)
 def test_a_list_of_classes_that_is_none_is_refused(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name, content in (("one_line.txt", "cat,dog\n"), ("empty.txt", "\n"), ("one.txt", "cat\n")):
+    for name, content in CLASS_FILES.items():
         (tmp_path / name).write_text(content)
     names, expected = CLASS_LISTS[kind]
     with pytest.raises(AevlpError, match=expected) as caught:
         class_names(names)
-    assert "--classes" in str(caught.value)
+    assert "--classes" in str(caught.value) or Path(names).suffix
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_list_of_json_or_yaml_is_one_of_classes(tmp_path: Path) -> None:
+    written = {
+        "a.json": '["cat", "a dog, brown"]',
+        "a.txt": ' ["cat",\n"a dog, brown"]',
+        "a.yaml": "- cat\n- a dog, brown\n",
+    }
+    for name, content in written.items():
+        (tmp_path / name).write_text(content)
+        assert class_names(tmp_path / name) == ("cat", "a dog, brown")
+    (tmp_path / "notes.txt").write_text("20 euro\n10 euro\n5 euro\n")
+    assert class_names(tmp_path / "notes.txt") == ("20 euro", "10 euro", "5 euro")
+
+
+def test_a_long_line_of_classes_is_not_shown_cut(tmp_path: Path) -> None:
+    (tmp_path / "line.txt").write_text(",".join(f"class number {n}" for n in range(8)))
+    with pytest.raises(AevlpError) as caught:
+        class_names(tmp_path / "line.txt")
+    assert "class number" not in str(caught.value)
 
 
 @pytest.mark.parametrize("shape", ["comma", "one_hot", "coco"])

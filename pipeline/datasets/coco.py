@@ -8,6 +8,7 @@ import numpy as np
 
 from ..errors import AevlpError
 from ..manifest.formats import CocoJsonSpec, CocoSpec
+from .class_file import class_list
 from .class_list_check import doubts_of_classes
 from .coco_categories import category_table, joined_classes
 from .coco_file import AnnotationFile, Id, id_text, parsed
@@ -15,7 +16,6 @@ from .coco_labels import Cells, cells_of
 from .faults import DataError, Remark, Report, counted, image_below_root, not_there
 from .image_names import find_images
 from .image_table import Listing, Listings
-from .text_lists import class_list
 
 
 def read(spec: CocoSpec | CocoJsonSpec, root: Path, report: Report) -> Listings:

@@ -12,9 +12,10 @@ import numpy as np
 from ..errors import AevlpError
 from ..files.atomic_write import replacing
 from ..manifest.formats import DatasetSpec, FormattedSpec
+from .class_file import class_list
 from .faults import Report, image_below_root, not_there
 from .image_table import ImageTable, Listing, Listings
-from .text_lists import class_list, distinct_ids
+from .text_lists import distinct_ids
 
 FILE_SPLITS = {"train": "train", "test": "val"}
 

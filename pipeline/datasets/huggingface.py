@@ -13,6 +13,7 @@ from ..errors import AevlpError, some, unknown_name
 from ..files.arrow_files import chunks, holds_bytes, lengths, schema, values
 from ..manifest.formats import HuggingFaceSpec
 from .cell_labels import labels_in_cells
+from .class_file import class_list
 from .faults import DataError, Remark, Report, counted, image_below_root, image_name
 from .file_tree import FileTree
 from .image_rows import Labels, Row, distinct, listings
@@ -21,7 +22,6 @@ from .label_cells import parsed
 from .label_forms import Column
 from .split_files import in_one_split, matching
 from .table_images import placed
-from .text_lists import class_list
 
 
 @dataclass(frozen=True)

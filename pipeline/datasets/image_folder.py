@@ -10,10 +10,10 @@ from ..files.file_reading import NOT_TEXT, counted, find_pictures, is_systems
 from ..files.whole_text import is_whole
 from ..labels.splits import split_of
 from ..manifest.formats import ImageFolderSpec
+from .class_file import class_list
 from .class_list_check import doubts_of_classes
 from .faults import DataError, Remark, Report
 from .image_table import Listing, Listings
-from .text_lists import class_list
 
 OUTSIDE = "pictures in no class's folder"
 

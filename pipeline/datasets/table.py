@@ -12,6 +12,7 @@ from ..labels.splits import expected_words, split_of
 from ..manifest.formats import TableSpec
 from .cell_labels import labels_in_cells
 from .class_columns import ClassColumns, class_columns_of, no_labels
+from .class_file import class_list
 from .delimited_text import TableForm
 from .faults import DataError, Remark, Report, image_name, not_there
 from .image_rows import Labels, Row, distinct, listings
@@ -21,7 +22,6 @@ from .label_forms import Column
 from .label_rows import LabelRows, confidence_column
 from .table_files import open_table
 from .table_images import tables_of, with_places
-from .text_lists import class_list
 from .unnamed_columns import UnnamedColumns
 
 

@@ -7,9 +7,9 @@ import numpy as np
 from ..errors import AevlpError
 from ..files.file_reading import NOT_TEXT, counted, find_pictures
 from ..manifest.formats import ImagesSpec
+from .class_file import class_list
 from .faults import DataError, Remark, Report
 from .image_table import Listing, Listings
-from .text_lists import class_list
 
 
 def read(spec: ImagesSpec, root: Path, report: Report) -> Listings:

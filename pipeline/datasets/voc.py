@@ -6,10 +6,10 @@ import numpy as np
 
 from ..errors import AevlpError
 from ..manifest.formats import VocSpec
+from .class_file import class_list
 from .class_list_check import doubts_of_classes
 from .faults import DataError, Remark, Report, counted, not_there
 from .image_table import Listing, Listings
-from .text_lists import class_list
 from .voc_folder import LabelledFolder
 from .voc_sets import MAIN, ImageSet, read_image_set
 from .voc_xml import read_annotation

@@ -11,6 +11,7 @@ from ..files.image_formats import ENDINGS
 from ..files.tar_files import tar_members
 from ..manifest.formats import WebDatasetSpec
 from .cell_labels import labels_in_cells
+from .class_file import class_list
 from .faults import DataError, Remark, Report, image_below_root
 from .image_rows import Row, listings
 from .image_table import Listings
@@ -18,7 +19,6 @@ from .json_text import json_value
 from .label_cells import Cell, parsed
 from .label_forms import Column
 from .split_files import in_one_split, matching
-from .text_lists import class_list
 
 IMAGE_EXTENSIONS = tuple(ending.removeprefix(".") for ending in sorted(ENDINGS))
 _MEMBER = re.compile(r"((?:.*/)?[^./]+)\.([^/]*)", re.DOTALL)  # key and extension, as WebDataset cuts a name

@@ -1,22 +1,25 @@
 """What a person gives as classes, names with commas or a file of them, -> the names, checked."""
 
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..datasets.class_file import is_quoted, names_in
 from ..datasets.class_list_check import alike_in_case
-from ..datasets.text_lists import read_lines
 from ..errors import AevlpError, some
 from ..labels.names import named_twice
 
 _PLAIN = re.compile(r"[\w.-]+")
+_LONGEST = 200  # characters of names that are shown to be pasted, all of them or none
 _FILES = (".txt", ".csv", ".tsv", ".names", ".json", ".yaml", ".yml")
 
 
 def class_names(given: str | Path | Sequence[str]) -> tuple[str, ...]:
     """Return the class names in a list, in a text with commas between them, or in a file with one a line.
 
-    Raises AevlpError for a file that is not there or empty, fewer than two names, an empty one, one that stands twice, and
+    A file may hold a list of JSON or YAML. Raises AevlpError for a file that is not there or empty, one whose lines hold more
+    than names, names in quotes or brackets, fewer than two names, an empty one, one that stands twice, and
     names that differ only in case.
     """
     where, names = _listed(given)
@@ -25,6 +28,8 @@ def class_names(given: str | Path | Sequence[str]) -> tuple[str, ...]:
         raise AevlpError(
             f"{where}: a class has no name, expected names with one comma between two, such as --classes cat,dog"
         )
+    if odd := [name for name in names if is_quoted(name)]:
+        raise _quoted(where, odd[0], names)
     if len(names) < 2:
         raise _too_few(where, f"one class, {names[0]!r}" if names else "no class", names)
     if twice := named_twice(names):
@@ -39,6 +44,17 @@ def class_names(given: str | Path | Sequence[str]) -> tuple[str, ...]:
             raise _too_few(where, f"{found}, so this is one class", kept)
         raise AevlpError(f"{where}: {found}, expected each class once: leave {alike[0][1]!r} out of --classes")
     return tuple(names)
+
+
+def _quoted(where: str, odd: str, names: list[str]) -> AevlpError:
+    plain = [name.strip("[]{}\"' ") for name in names]
+    text = ",".join(plain)
+    whole = len(text) <= _LONGEST and all(plain) and not re.search(r"[\"'\[\]{}]", text)
+    way = shlex.quote(text) if whole else "cat,dog"
+    return AevlpError(
+        f"{where}: the class {odd[:60]!r} has the quotes or brackets of a list, expected names with commas and nothing else: "
+        f"write {'' if whole else 'them as '}--classes {way}"
+    )
 
 
 def _too_few(where: str, found: str, names: list[str]) -> AevlpError:
@@ -60,13 +76,13 @@ def _listed(given: str | Path | Sequence[str]) -> tuple[str, list[str]]:
     except OSError:  # a list too long for a file's name
         there = False
     if there:
-        lines = [line for line in read_lines(path, "the class names in") if line.strip()]
-        if len(lines) == 1 and "," in lines[0]:
+        names = names_in(path)
+        if len(names) == 1 and "," in names[0]:
             raise AevlpError(
-                f"{path}: expected one class name a line, found one line with commas: pass it as --classes "
-                f"'{lines[0].strip()[:60]}'"
+                f"{path}: expected one class name a line, found one line with commas: put each name on a line of "
+                f"its own, or say the names as --classes"
             )
-        return str(path), lines
+        return str(path), names
     if isinstance(given, Path) or path.suffix.lower() in _FILES:
         raise AevlpError(
             f"--classes: there is no file {path}; expected names with commas, or a file with one name a line"
