@@ -101,6 +101,33 @@ def test_a_separator_that_is_said_is_not_asked_back(sign: str, tmp_path: Path) -
     assert f"write them with {sign!r} between labels, as others are" in said
 
 
+FLAGS = ("is_valid", "valid", "val", "is_val", "is_test", "is_train", "test", "IsTraining")
+
+
+@pytest.mark.parametrize("name", FLAGS)
+@pytest.mark.parametrize("words", [("True", "False"), ("1", "0"), ("yes", "no")])
+def test_a_column_that_says_whether_an_image_is_of_a_split_is_asked_about(
+    name: str, words: tuple[str, str], tmp_path: Path
+) -> None:
+    text = rows([f"{CLASSES[n % 2]},{words[n < 20]}" for n in range(30)], f"image,labels,{name}")
+    source = table(tmp_path / "t", text)
+    said = refusal(look, source)
+    assert f"line 2: the column {name} may say which split" in said and f"holds '{words[1]}', which is none" in said
+    assert f"--split-column {name}" in said and "--split-column none" in said and "manifest" not in said
+    assert "hash of each image" in look(source, Given(keys={"split_column": None})).lines[2]
+
+
+def test_a_column_named_after_a_split_may_hold_something_else(tmp_path: Path) -> None:
+    look(table(tmp_path / "t", rows([f"{CLASSES[n % 2]},blood {n}" for n in range(30)], "image,labels,test")))
+
+
+def test_the_value_that_is_no_split_is_named(tmp_path: Path) -> None:
+    text = rows([f"{CLASSES[n % 2]},{'Training' if n < 20 else 'holdout'}" for n in range(30)], "image,labels,split")
+    said = refusal(look, table(tmp_path / "t", text))
+    assert "line 22: the column split" in said and "'holdout'" in said and "--split-column none" in said
+    assert "`" not in said and "manifest" not in said
+
+
 def test_columns_of_numbers_and_of_one_name_are_to_be_named(tmp_path: Path) -> None:
     said = refusal(look, table(tmp_path / "n", one_hot({}, "image,0,1,2")))
     assert "columns that are numbers: '0', '1', '2'" in said and "natural_names" in said

@@ -466,7 +466,7 @@ def test_columns_of_classes_are_found_or_named(tmp_path: Path) -> None:
 def test_other_columns_beside_those_of_classes_need_the_key(tmp_path: Path, more: dict[str, list]) -> None:
     found = refused(tmp_path, [], columns=columns(**more))
     assert "`label_columns: [cat, dog]`" in found and next(iter(more)) in found
-    assert len(read(tmp_path, [], columns=columns(**more), label_columns=["cat", "dog"])) == 3
+    assert len(read(tmp_path, [], columns=columns(**more), label_columns=["cat", "dog"], split_column=None)) == 3
 
 
 @pytest.mark.parametrize("keys", [{"label_column": "cat"}, {"label_column": " cat"}, {"label_column": "dog"}])

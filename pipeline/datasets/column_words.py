@@ -14,8 +14,10 @@ SURE = {
     "relevant", "isrelevant", "relevance",
 }  # fmt: skip
 _OF_A_SPLIT = {word for words in SPELLINGS.values() for word in words}
+# Whether an image is of one split, as fast.ai's `is_valid` is.
+OF_ONE_SPLIT = _OF_A_SPLIT | {f"is{word}" for word in _OF_A_SPLIT}
 # Columns of 0 and 1, or of numbers from 0, that are no class; of one so named it has to be said.
-NO_CLASS = LABELS | SPLIT | SURE | _OF_A_SPLIT | {f"is{word}" for word in _OF_A_SPLIT} | {
+NO_CLASS = LABELS | SPLIT | SURE | OF_ONE_SPLIT | {
     "id", "index", "idx", "row", "no", "nr", "#", "imageid", "imgid", "number", "key", "phase", "width", "height", "w", "h",
     "sex", "gender", "age", "weight", "count",
 }  # fmt: skip

@@ -121,7 +121,8 @@ class _Source:
         cells = not isinstance(many, ClassColumns) and spec.label_form != "vector"
         rows = isinstance(many, LabelRows)
         unsure = cells and "confidence_column" not in spec.model_fields_set and not (rows and many.confidence)
-        return UnnamedColumns(named, self.where, unsure, rows, isinstance(spec.table, dict))
+        may_be_classes = isinstance(many, ClassColumns) and not many.known
+        return UnnamedColumns(named, self.where, unsure, rows, isinstance(spec.table, dict), may_be_classes)
 
     def check(self, record: dict[str, Any], where: str) -> None:
         """Take notice of a record's columns, where they are not those of the one before; AevlpError where one lacks."""

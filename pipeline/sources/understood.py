@@ -17,6 +17,8 @@ OPTIONS = {
     "split_column": "--split-column",
     "split_by": "--split-by",
 }
+_UNNAMED = "and the manifest does not name it"
+_SPLIT = re.compile(r"`split_column: ([^`]+)`")
 QUOTES = "'\""
 _SAID = re.compile(
     r"`([a-z_]+): ((?:[^`]|``)+)`|`(classes|[a-z]+_(?:column|columns|separator|form|values|threshold|label))`"
@@ -67,7 +69,9 @@ class Understood:
 
 def with_options(error: AevlpError) -> AevlpError:
     """Return an error that names a key of a manifest's entry, with the option of the command line that says it."""
-    text = str(error).replace("`classes`", "--classes")
+    text = str(error).replace("`classes`", "--classes").replace(_UNNAMED, "and no option names it")
+    text = text.replace("`split_column: null`", "--split-column none")
+    text = _SPLIT.sub(lambda found: f"--split-column {_quoted(found[1])}", text)
     for found in _SAID.finditer(text):
         key, value = found[1] or found[3], found[2]
         option = OPTIONS.get(key)
