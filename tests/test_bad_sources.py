@@ -135,6 +135,53 @@ def test_columns_of_numbers_and_of_one_name_are_to_be_named(tmp_path: Path) -> N
     assert "'cat' and 'Cat' differ only in case" in said and "label_columns: [cat, fish]" in said
 
 
+def truth_of(source: Path, tmp_path: Path, **keys: Any) -> list[list[int]]:
+    found = look(source, Given(keys=keys))
+    write_entry(found, tmp_path / "mine.yaml")
+    images = load_images(load_manifest(tmp_path / "mine.yaml")[found.name])
+    assert images.truth is not None
+    order = np.argsort(images.ids)
+    return images.truth[order][:4].tolist()
+
+
+@pytest.mark.parametrize("words", [("yes", "no"), ("Y", "N"), ("t", "f"), ("present", "absent"), ("x", "")])
+def test_words_for_present_and_absent_are_proposed_as_what_they_say(words: tuple[str, str], tmp_path: Path) -> None:
+    yes, no = words
+    source = table(tmp_path / "t", rows([f"{yes},{no}", f"{no},{yes}"] * 15, "image,cat,dog"))
+    said = refusal(look, source)
+    assert "--key 'label_columns: [cat, dog]' --key 'label_values: {" in said
+    values = re.search(r"label_values: (\{.*?\})", said)
+    assert values is not None
+    meaning = yaml.safe_load(values[1])
+    assert meaning == {yes.lower(): "present", no.lower(): "absent"}
+    assert truth_of(source, tmp_path, label_columns=["cat", "dog"], label_values=meaning) == [[1, 0], [0, 1]] * 2
+
+
+def test_decimal_commas_are_refused_and_not_read_as_class_numbers(tmp_path: Path) -> None:
+    cells = [f"{n:03d}.png;{('0,9', '0,1')[n % 2]};{('0,2', '1,0')[n % 2]}" for n in range(30)]
+    source = table(tmp_path / "t", "\n".join(["image;cat;dog", *cells]) + "\n")
+    for keys in ({}, {"label_column": "cat"}, {"label_columns": ["cat", "dog"]}, {"label_column": "dog"}):
+        said = refusal(look, source, Given(keys=keys))
+        assert "line 2: the column " in said and "a number with a decimal comma: write 0." in said, said
+    assert "are two class numbers" in refusal(look, source, Given(keys={"label_column": "cat"}))
+
+
+@pytest.mark.parametrize("names", ["label1,label2", "tag_1,tag_2", "labels,label.2", "labels,labels.1", "first,second"])
+def test_labels_in_several_columns_are_not_read_from_one_in_silence(names: str, tmp_path: Path) -> None:
+    cells = [f"{CLASSES[n % 3]},{CLASSES[(n + 1) % 4] if n % 5 else ''}" for n in range(30)]
+    source = table(tmp_path / "t", rows(cells, f"image,{names}"))
+    said = refusal(look, source)
+    first, second = names.split(",")
+    assert f"the columns {first} and {second} may" in said
+    assert "write the labels of each row into one" in said and "the others are then not read" in said
+    assert look(source, Given(keys={"label_column": first})).entry["label_column"] == first
+
+
+def test_a_column_that_pandas_renamed_is_no_class_in_silence(tmp_path: Path) -> None:
+    said = refusal(look, table(tmp_path / "t", one_hot({}, "image,cat,cat.1,fish")))
+    assert "'cat.1' may be a second 'cat'" in said and "label_columns: [cat, fish]" in said
+
+
 # --- what a line says leads on
 
 
@@ -180,6 +227,22 @@ WAYS_ON: dict[str, tuple[Callable[[Path], Path], tuple[str, ...]]] = {
         lambda tmp: table(tmp / "t", rows(["cat", "dog"] * 15)),
         ("--split-by", "train=0.999,val=0.001"),
     ),
+    "yes and no": (lambda tmp: table(tmp / "t", rows(["yes,no", "no,yes"] * 15, "image,cat,dog")), ()),
+    "yes and no, one column said": (
+        lambda tmp: table(tmp / "t", rows(["yes,no", "no,yes"] * 15, "image,cat,dog")),
+        ("--label-column", "cat"),
+    ),
+    "yes and no, columns said": (
+        lambda tmp: table(tmp / "t", rows(["yes,no", "no,yes"] * 15, "image,cat,dog")),
+        ("--key", "label_columns: [cat, dog]"),
+    ),
+    "marks": (lambda tmp: table(tmp / "t", rows(["x,", ",x"] * 15, "image,cat,dog")), ()),
+    "probabilities": (lambda tmp: table(tmp / "t", rows(["0.9,0.1", "0.2,0.7"] * 15, "image,cat,dog")), ()),
+    "probabilities, one column said": (
+        lambda tmp: table(tmp / "t", rows(["0.9,0.1", "0.2,0.7"] * 15, "image,cat,dog")),
+        ("--label-column", "cat"),
+    ),
+    "a column twice": (lambda tmp: table(tmp / "t", one_hot({}, "image,cat,cat.1,fish")), ()),
     "numbers": (lambda tmp: table(tmp / "t", rows([str(n % 2) for n in range(30)])), ()),
     "two of images": (
         lambda tmp: table(tmp / "t", rows([f"{29 - n:03d}.png,{CLASSES[n % 2]}" for n in range(30)], "a,b,labels")),
@@ -225,7 +288,7 @@ OPTIONS = re.compile(rf"--(?:key|classes) {VALUE}(?: --key {VALUE})?|--image-col
 
 def after(said: str, options: list[str]) -> list[str]:
     """Return the options of a command with those that a line names first; one that is there already is said anew."""
-    if "leave --split-by out" in said or "leave it out of --classes" in said:
+    if re.search("leave --(split-by|label-column) out", said) or "leave it out of --classes" in said:
         return _left_out(said, options)
     found = OPTIONS.search(said)
     assert found, said
@@ -241,8 +304,8 @@ def _key(option: str, value: str) -> str:
 
 def _left_out(said: str, options: list[str]) -> list[str]:
     pairs = list(zip(options[::2], options[1::2], strict=True))
-    if "leave --split-by out" in said:
-        return [word for pair in pairs if pair[0] != "--split-by" for word in pair]
+    if option := re.search("leave (--split-by|--label-column) out", said):
+        return [word for pair in pairs if pair[0] != option[1] for word in pair]
     unused = re.findall(r"'(\w+)'", said)[0]
     return [
         word

@@ -7,15 +7,16 @@ from typing import Any
 import numpy as np
 
 from ..errors import AevlpError, some, unknown_name
-from ..labels.label_words import NOTHING, as_yaml
+from ..labels.label_words import NOTHING, as_yaml, word
 from ..manifest.formats import TableSpec
 from .class_list_check import alike_in_case, doubts, key_of, numerals
 from .column_words import LABELS, NO_CLASS
 from .faults import DataError, Report
 from .image_rows import Labels, Row
-from .presence import Presence
+from .presence import Presence, pairs_of
 
 _UNNAMED = re.compile(r"|Unnamed: \d+")  # as pandas writes its own numbers of rows
+_AGAIN = re.compile(r"(.+)\.[0-9]+")  # as pandas writes the second of two columns with one name
 _OTHER = 255  # of a value that says nothing of a class
 
 
@@ -135,6 +136,13 @@ def _doubts_of(columns: Sequence[str], separator: str) -> list[str]:
             f"one out, such as `label_columns: {kept}`"
         )
         columns = [name for name in columns if name not in twice]
+    if twice := [name for name in columns if (found := _AGAIN.fullmatch(name)) and found[1] in columns]:
+        kept = as_yaml([name for name in columns if name not in twice][:12])
+        lines.append(
+            f"the column {twice[0]!r} may be a second {twice[0].rpartition('.')[0]!r}, as pandas names a column that stands "
+            f"twice: rename one, or leave one out, such as `label_columns: {kept}`"
+        )
+        columns = [name for name in columns if name not in twice]
     if numbers := numerals(columns):
         lines.append(
             f"columns that are numbers: {some(list(map(repr, numbers)), 4)}: names are needed for the prompts: rename the "
@@ -192,8 +200,9 @@ def class_columns_of(spec: TableSpec, record: Mapping[str, Any]) -> tuple[str, .
     """Return the columns of a record, and of those beside it, which say of one class whether it is present."""
     presence = Presence(spec)
     places = (spec.image_column, spec.split_column)
+    others = {name: value for name, value in record.items() if name not in places and key_of(name) not in NO_CLASS}
     return tuple(
         name
-        for name, value in record.items()
-        if name not in places and key_of(name) not in NO_CLASS and presence.number(value) in presence.telling()
+        for name, value in others.items()
+        if presence.number(value) in presence.telling() or pairs_of([word(value)])
     )

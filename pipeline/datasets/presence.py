@@ -1,5 +1,7 @@
 """A value for each class, as vectors and class columns have them -> codes: present, absent, or not known."""
 
+import re
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
@@ -12,7 +14,31 @@ from ..manifest.label_keys import LabelKeys
 from .faults import DataError, Remark, counted
 
 FRACTION = "a fraction"
+# Words that are only read where it is said what they stand for, each beside the one that it is written with.
+_PAIRS = (
+    ("yes", "no"), ("y", "n"), ("t", "f"), ("present", "absent"), ("positive", "negative"), ("pos", "neg"), ("on", "off"),
+)  # fmt: skip
+_MARKS = ("x", "\u2713", "\u2714")  # of what is present, beside cells that are empty
+_DECIMAL_COMMA = re.compile(r"0?(,[0-9]+)|1(,0+)")
 _CODES = {PRESENT: POSITIVE, ABSENT: NEGATIVE}
+
+
+def pairs_of(words: Iterable[str]) -> dict[str, str]:
+    """Return what words such as yes stand for, each with the one that it is written with; others are left out."""
+    found: dict[str, str] = {}
+    for text in words:
+        for pair in _PAIRS:
+            if text in pair:
+                found |= dict(zip(pair, (PRESENT, ABSENT), strict=True))
+        if text in _MARKS:
+            found[text] = PRESENT
+    return found
+
+
+def decimal_comma(value: Any) -> str | None:
+    """Return a number from 0 to 1 that is written as "0,9" with a point; None for all else."""
+    match = _DECIMAL_COMMA.fullmatch(value.strip()) if isinstance(value, str) else None
+    return None if match is None else f"{value.strip().partition(',')[0] or '0'}.{value.strip().partition(',')[2]}"
 
 
 class Presence:
@@ -79,6 +105,11 @@ class Presence:
         expected = "present (1), absent (0) or not known"
         if self._keys.label_values:
             expected = f"one of those under `label_values` ({some(list(self._keys.label_values), 12)})"
+        if (text := decimal_comma(value)) is not None:
+            found = (
+                f"{place} holds {value!r}, a number with a decimal comma: write {text}, and all others so, with a point"
+            )
+            return DataError("bad row", found)
         return DataError(
             "bad row", f"{place} holds {str(value)[:60]!r}, expected {expected}: correct it{self.example(value)}"
         )
@@ -88,6 +119,10 @@ class Presence:
         if not isinstance(odd, str | int | float | Decimal) or len(text := word(odd)) > 60:
             return ""
         known = {known: self._meaning[known] for known in self._numbers if known not in (*BLANK, FRACTION)}
+        meant = pairs_of([text])
+        if meant and not (known and text in _MARKS):  # beside 1 and 0 a mark may say anything
+            known = known if len(known) <= 8 else {}
+            return f", or say what each value stands for, such as {_example({**known, **meant})}"
         known = known if known and len(known) <= 8 else {"1": PRESENT, "0": ABSENT}
         return f", or say what each value stands for, such as {_example({**known, text: 'unknown'})}"
 

@@ -22,6 +22,11 @@ def numbers_in(column: Sequence[Any], place: str) -> list[list[str]]:
     return found
 
 
+def are_fractions(cells: Sequence[Sequence[str]]) -> bool:
+    """Return whether each cell is one number, and some are none that counts classes, as in a column of probabilities."""
+    return all(len(parts) == 1 for parts in cells) and any(isinstance(number(parts[0]), float) for parts in cells)
+
+
 def no_names(cells: Sequence[Sequence[str]], place: str) -> AevlpError:
     """Return the error for labels that are numbers, of which nobody gave the names."""
     shown = list(dict.fromkeys(part for parts in cells for part in parts))

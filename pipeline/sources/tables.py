@@ -5,11 +5,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..errors import AevlpError, some
+from ..datasets.class_list_check import key_of
+from ..datasets.column_words import LABELS
+from ..errors import AevlpError
 from ..labels.label_words import BLANK, number, word
 from . import columns
 from .columns import Cells
-from .numbered import no_names, numbers_in
+from .no_labels import alike, in_several, no_labels, with_commas
+from .numbered import are_fractions, no_names, numbers_in
 from .places import are_files, place_of
 from .separators import between, separator_of
 from .table_cells import cells_of, form_of
@@ -71,6 +74,11 @@ def _split_column(cells: Cells, image: str, given: Given, where: str, of_files: 
 def _labels(cells: Cells, taken: set[str], given: Given, where: str, rows: Sequence[str]) -> tuple[str, dict[str, Any]]:
     """Return what is said of the labels, and the keys that say where they are. rows: where each row stands."""
     if stated := given.keys.get("label_columns"):
+        if given.says("label_column"):
+            raise AevlpError(
+                f"{where}: --label-column names one column of labels, and --key 'label_columns' one for each class: leave "
+                f"--label-column out where each class has a column"
+            )
         return f"labels in {len(stated)} columns, one a class", {}
     rest = [name for name in cells if name not in taken]
     column = _stated("label_column", cells, given, where)
@@ -79,33 +87,27 @@ def _labels(cells: Cells, taken: set[str], given: Given, where: str, rows: Seque
         one_each = columns.maybe_classes(cells, taken)
         if one_each or (given.classes and set(given.classes) & set(rest)):
             return "labels in a column for each class", {}
-        raise _no_labels(rest, where)
+        raise no_labels(cells, taken, where, rows)
     keys = {"label_column": column}
     place = f"{where}, the column {column}"
+    if not given.says("label_column") and (several := alike(cells, rest, column)):
+        raise in_several(several, where)
+    if key_of(column) not in LABELS and not given.says("label_form"):
+        ways = "; where these are two class numbers, say --key 'label_form: numbers'"
+        if fault := with_commas(cells, [column], rows, ways):
+            raise fault
     if (
         not given.says("classes")
         and given.keys.get("label_form") != "names"
         and (found := numbers_in(cells[column], place))
     ):
-        raise no_names(found, place)
+        raise no_labels(cells, taken, where, rows) if are_fractions(found) else no_names(found, place)
     if given.keys.get("label_form") == "vector":
         return f"labels in the column {column}", keys
     separator = given.keys.get("label_separator") or separator_of(cells[column], given.classes, place, rows)
     if separator is None:
         return f"labels in the column {column}", keys
     return f"labels in the column {column}{between(separator)}", {**keys, "label_separator": separator}
-
-
-def _no_labels(rest: Sequence[str], where: str) -> AevlpError:
-    if not rest:
-        return AevlpError(
-            f"{where}: the table has no column but the images', expected one of labels: for images without labels pass their "
-            f"folder as SOURCE, and --classes"
-        )
-    return AevlpError(
-        f"{where}: no column is named as labels are, and none can only be of a class (beside the images there are "
-        f"{some(rest, 8)}), expected a column of labels: say which as --label-column {rest[0]}"
-    )
 
 
 def _numbered(cells: Cells, column: str | None, given: Given, where: str) -> bool:
