@@ -205,6 +205,8 @@ def _denied(path: Path) -> str:
         (["indoor/day", "indoor/night", "outdoor/day", "outdoor/night"], None, "ask"),
         (["chair, wood", "table, wood", "chair, steel", "table, steel"], None, "ask"),
         (["cat/dog", "dog", "cat"], None, "/"),
+        (["cat/dog", "bed"], None, "ask"),
+        (["cat/dog", "bed"], ("cat/dog", "bed"), None),
         (["0 2", "1"], ("a", "b", "c"), " "),
         (['["cat", "dog"]', '["cat"]'], None, None),
         ([["cat", "dog"], ["cat"]], None, None),
@@ -405,7 +407,7 @@ TABLES: dict[str, tuple[str, str]] = {
         "numbers .* without names.*--classes",
     ),
     "vectors": (rows(["1 0 1", "0 1 1"] * 15), "without names.*--classes"),
-    "case": (rows(["cat", "Cat", "dog"] * 10), "may be one: 'Cat' and 'cat'"),
+    "case": (rows(["cat", "Cat", "dog"] * 10), "may be one: 'Cat' and 'cat': .*'Cat' first in line 3, 'cat' in line 2"),
     "case among several": (rows(["cat;dog", "Dog;fish", "fish"] * 10), "may be one: 'Dog' and 'dog'"),
     "blanks": (rows(["tea pot", "teapot", "dog"] * 10), "may be one"),
     "one class": (rows(["cat"] * 30), "one class, 'cat', expected two or more.*--classes"),
@@ -435,7 +437,19 @@ TABLES: dict[str, tuple[str, str]] = {
     "folds": (rows(["cat,1", "dog,2"] * 15, "image,labels,fold"), "fold .*--split-column fold"),
     "a row a label": ("image,label\n000.png,cat\n000.png,dog\n001.png,cat\n002.png,dog", "--key 'rows: label'"),
     "images that are not there": ("image,labels\nx.png,cat\ny.png,dog\nz.png,cat", "3 of 3 images are not there.*x.png"),
-    "no header": ("000.png,cat\n001.png,dog\n002.png,cat", "expected a header.*--key 'columns: "),
+    "no header": ("000.png,cat\n001.png,dog\n002.png,cat", "expected a header.*--key 'columns: \\[image, labels\\]'"),
+    "no header, the image last": (
+        "cat,000.png\ndog,001.png\ncat,002.png",
+        r"expected a header.*--key 'columns: \[labels, image\]'",
+    ),
+    "no header of three": (
+        "7,000.png,cat\n8,001.png,dog\n9,002.png,cat",
+        r"expected a header.*--key 'columns: \[column1, image, column3\]'",
+    ),
+    "numbers beside names": (
+        rows(["0,cat", "1,dog"] * 15, "image,class_id,class_name"),
+        "numbers .0, 1., and the column class_name has a name for each.*--label-column class_name",
+    ),
     "Latin-1": (rows(["caf\xe9", "dog"] * 15), "not UTF-8.*--key 'encoding: latin-1'"),
 }  # fmt: skip
 

@@ -107,20 +107,26 @@ def test_a_second_header_in_another_order_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content",
-    ["a.jpg,cat\nb.jpg,dog\n", "cat;a.PNG\ndog;b.PNG\n", "x/a.jpeg\tcat\t1\n", "\n\na.webp,cat\n", "7,a.jpg,cat\n"],
+    ("content", "columns"),
+    [
+        ("a.jpg,cat\nb.jpg,dog\n", "image, labels"),
+        ("cat;a.PNG\ndog;b.PNG\n", "labels, image"),
+        ("x/a.jpeg\tcat\t1\n", "image, column2, column3"),
+        ("\n\na.webp,cat\n", "image, labels"),
+        ("7,a.jpg,cat\n", "column1, image, column3"),
+    ],
 )
-def test_a_missing_header_is_named_with_the_key_that_states_it(tmp_path: Path, content: str) -> None:
+def test_a_missing_header_is_named_with_the_key_that_states_it(tmp_path: Path, content: str, columns: str) -> None:
     found = refusal(tmp_path / "t.csv", content)
     assert "expected a header, found what looks like an image's row" in found
-    assert "`columns: [image, …]`" in found
+    assert "`columns: [image, labels]`" in found
 
 
 def test_a_missing_header_of_ids_is_an_unknown_column_that_says_the_key_too(tmp_path: Path) -> None:
     found = refusal(tmp_path / "t.csv", "train_0,haze\ntrain_1,clear\n")
     assert "unknown column 'image': known are " in found
     assert (
-        "where the file has no header, write a name for each of its 2 columns, such as `columns: [image, …]`" in found
+        "where the file has no header, write a name for each of its 2 columns, such as `columns: [image, labels]`" in found
     )
 
 

@@ -33,7 +33,7 @@ def doubts(
         _separators(names, rows, separator, from_text, places),
         _numerals(names),
         _one_a_row(used, rows, separator),
-        _alike(names),
+        _alike(names, rows, places),
     ]
     return [line for line in found if line]
 
@@ -160,7 +160,7 @@ def _one_a_row(used: Counter[str], rows: Sequence[Sequence[str]], separator: str
     return None
 
 
-def _alike(names: list[str]) -> str | None:
+def _alike(names: list[str], rows: Sequence[Sequence[str]] = (), places: Sequence[str] = ()) -> str | None:
     groups: defaultdict[str, list[str]] = defaultdict(list)
     for name in names:
         groups[key_of(name)].append(name)
@@ -173,4 +173,9 @@ def _alike(names: list[str]) -> str | None:
         return None
     shown = some([" and ".join(map(repr, group)) for group in odd], 4)
     in_case = all(len({name.casefold() for name in group}) == 1 for group in odd)  # no prompt can tell these apart
-    return f"classes that may be one: {shown}: write each class in one way{'' if in_case else f'; {_LISTED}'}"
+    first = {name: next((at for row, at in zip(rows, places, strict=False) if name in row), "") for name in odd[0]}
+    stands = ", ".join(f"{name!r}{' first' * (n == 0)} in {at}" for n, (name, at) in enumerate(first.items()) if at)
+    return (
+        f"classes that may be one: {shown}: write each class in one way{stands and f' ({stands})'}"
+        f"{'' if in_case else f'; {_LISTED}'}"
+    )

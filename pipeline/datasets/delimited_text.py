@@ -4,7 +4,7 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from ..errors import AevlpError, unknown_name
 from ..files.image_formats import ENDINGS
+from ..labels.label_words import as_yaml
 from .faults import DataError, Remark, Report
 from .text_encoding import decoded, encoding_of, head_of, reads_as_utf8_too, text_errors
 
@@ -211,7 +212,9 @@ class DelimitedText:
             return
         if self._form.columns:
             raise AevlpError(f"{self.path}: `columns` does not have the column of the images, {image!r}")
-        places = f"a name for each of its {len(header)} columns, such as `columns: [{image}, …]`"
+        places = (
+            f"a name for each of its {len(header)} columns, such as `columns: {as_yaml(_suggested(header, image))}`"
+        )
         if any(_is_image(cell) for cell in header):
             line = next(line for line, _ in self._rows(self._delimiter, head=True))
             raise AevlpError(
@@ -258,6 +261,13 @@ class DelimitedText:
         stated = self._form.encoding
         if stated and not self.encoding.startswith("utf") and reads_as_utf8_too(self.path):
             yield f"read as {stated}, as the manifest says; it is UTF-8 text too, if `encoding` is left out"
+
+
+def _suggested(first: Sequence[str], image: str) -> list[str]:
+    """Return a name for each cell of the first row of a table without a header; image: of the column of images."""
+    place = next((n for n, cell in enumerate(first) if _is_image(cell)), 0)
+    names = ["labels" if len(first) == 2 else f"column{n}" for n in range(1, len(first) + 1)]
+    return [image if n == place else name for n, name in enumerate(names)]
 
 
 def _is_image(cell: str) -> bool:

@@ -1,6 +1,7 @@
 """Labels that are numbers -> what they count, in words, where nobody gave them names."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..datasets.label_cells import parsed
@@ -25,6 +26,28 @@ def numbers_in(column: Sequence[Any], place: str) -> list[list[str]]:
 def are_fractions(cells: Sequence[Sequence[str]]) -> bool:
     """Return whether each cell is one number, and some are none that counts classes, as in a column of probabilities."""
     return all(len(parts) == 1 for parts in cells) and any(isinstance(number(parts[0]), float) for parts in cells)
+
+
+def column_of_names(numbers: Sequence[Any], others: Mapping[str, Sequence[Any]]) -> str | None:
+    """Return the column that has one name for each number, and another for another; None where none of `others` has."""
+    keys = [word(value) for value in numbers]
+    for name, column in others.items():
+        texts = [value.strip() if isinstance(value, str) else "" for value in column]
+        pairs = set(zip(keys, texts, strict=True))
+        known = {text for _, text in pairs}
+        if len(pairs) == len(known) == len(set(keys)) > 1 and all(t and number(t) is None for t in known):
+            return name
+    return None
+
+
+def named_beside(cells: Sequence[Sequence[str]], column: str, place: str) -> AevlpError:
+    """Return the error for labels that are numbers, beside a column that has their names."""
+    shown = list(dict.fromkeys(part for parts in cells for part in parts))
+    option = column if re.fullmatch(r"[\w./-]+", column) else f"'{column}'"
+    return AevlpError(
+        f"{place}: the labels are numbers ({some(shown, 4)}), and the column {column} has a name for each, expected names: say "
+        f"--label-column {option}, or name the numbers, in order, as --classes"
+    )
 
 
 def no_names(cells: Sequence[Sequence[str]], place: str) -> AevlpError:

@@ -45,7 +45,7 @@ def separator_of(
         if len(certain + others) > 1:
             raise _asked(texts, certain + others, place)
         return certain[0]
-    doubtful = [sign for sign in seen if sign != " " and (shares[sign] or sign in _USUAL)]
+    doubtful = [sign for sign in seen if sign != " " and (shares[sign] or sign in (*_USUAL, "/"))]
     if doubtful:
         raise _asked(texts, doubtful, place)
     return _blank(texts, shares[" "], cells, place) if " " in seen else None

@@ -12,7 +12,7 @@ from ..labels.label_words import BLANK, number, word
 from . import columns
 from .columns import Cells
 from .no_labels import alike, in_several, no_labels, with_commas
-from .numbered import are_fractions, no_names, numbers_in
+from .numbered import are_fractions, column_of_names, named_beside, no_names, numbers_in
 from .places import are_files, place_of
 from .separators import between, separator_of
 from .table_cells import cells_of, form_of
@@ -101,6 +101,10 @@ def _labels(cells: Cells, taken: set[str], given: Given, where: str, rows: Seque
         and given.keys.get("label_form") != "names"
         and (found := numbers_in(cells[column], place))
     ):
+        if not are_fractions(found) and (
+            names := column_of_names(cells[column], {n: cells[n] for n in rest if n != column})
+        ):
+            raise named_beside(found, names, place)
         raise no_labels(cells, taken, where, rows) if are_fractions(found) else no_names(found, place)
     if given.keys.get("label_form") == "vector":
         return f"labels in the column {column}", keys
