@@ -126,7 +126,8 @@ def test_a_missing_header_of_ids_is_an_unknown_column_that_says_the_key_too(tmp_
     found = refusal(tmp_path / "t.csv", "train_0,haze\ntrain_1,clear\n")
     assert "unknown column 'image': known are " in found
     assert (
-        "where the file has no header, write a name for each of its 2 columns, such as `columns: [image, labels]`" in found
+        "where the file has no header, write a name for each of its 2 columns, such as `columns: [image, labels]`"
+        in found
     )
 
 
