@@ -226,7 +226,7 @@ def check_name(name: str) -> None:
     import timm
 
     if not timm.is_model(name):
-        raise unknown_name("backbone", name, ["linear", "clip", *timm.list_models()], "--backbone")
+        raise unknown_name("backbone", name, ["linear", "clip", *timm.list_models()])
 
 
 def _timm(name: str, size: int, weights: str) -> tuple[Any, int, tuple[float, ...], tuple[float, ...]]:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ...pipeline.errors import AevlpError, unknown_name
+from ...pipeline.errors import AevlpError, given_by, unknown_name
 from ...pipeline.losses import LossEntry
 from ...pipeline.runtime.compiler import insist_on_compiler
 from ...pipeline.training import classifier as classifiers
@@ -32,7 +32,8 @@ def check_classifier(
                 f"{weights_flag} goes with a timm backbone: {backbone} has the weights of the scoring model"
             )
     elif backbone is not None:
-        classifiers.check_name(backbone)
+        with given_by("--backbone"):
+            classifiers.check_name(backbone)
     if (
         options.weights not in (None, classifiers.PRETRAINED, classifiers.RANDOM)
         and not Path(options.weights).is_file()
