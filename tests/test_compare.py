@@ -470,6 +470,7 @@ def test_several_processes_train_what_one_does(here: Path, cache_path: Path, cap
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.process
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("loss", "found"),
@@ -485,6 +486,7 @@ def test_a_training_that_fails_ends_the_others(loss: str, found: str, here: Path
     assert RunFolder(here / "runs" / "an").finished()
 
 
+@pytest.mark.process
 @pytest.mark.slow
 def test_a_signal_ends_all_processes_with_their_states_saved(here: Path, cache_path: Path) -> None:
     names = ["compared_losses:Interrupting", "compared_losses:Interrupting"]
