@@ -261,7 +261,7 @@ def test_the_list_shows_the_constants_that_differ_between_runs_of_a_loss(
         return capsys.readouterr().out
 
     monkeypatch.setenv("COLUMNS", "80")
-    many = {"expected_positives": 1.2839999, "q2": 0.1}
+    many: dict[str, Any] = {"expected_positives": 1.2839999, "q2": 0.1}
     found = shown(
         row("scenes-gpr-linear-seed0", "gpr", **many),
         row("scenes-gpr-linear-seed0-2", "gpr", **many, q3=0.5000000001, w=[0.1] * 30),
