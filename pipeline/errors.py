@@ -25,10 +25,10 @@ class ImageError(AevlpError):
         self.status = status
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str], option: str = "") -> AevlpError:
-    """Return the error for a name that is not known, which lists the known ones, nearest first; option: that it is given by."""
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> AevlpError:
+    """Return the error for a name that is not known, which lists the known ones, nearest first."""
     nearest = sorted(known, key=lambda k: -SequenceMatcher(None, name.lower(), k.lower()).ratio())
-    return AevlpError(f"{option}{': ' * bool(option)}unknown {kind} {name!r}: known are {some(nearest, 12)}")
+    return AevlpError(f"unknown {kind} {name!r}: known are {some(nearest, 12)}")
 
 
 @contextmanager
@@ -43,6 +43,11 @@ def given_by(option: str) -> Iterator[None]:
 def some(names: Sequence[str], shown: int) -> str:
     """Return the first of some names as words, and how many there are in all where that is more."""
     return ", ".join(names[:shown]) + (f", … ({len(names):,} in all)" if len(names) > shown else "")
+
+
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """Return a number of things as words, such as "1 image" or "2,000 images"; plural: where it is not the noun and an s."""
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def in_one_line(error: BaseException, most: int | None = None) -> str:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from aevlp.pipeline.datasets import load_images
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.files.file_reading import HIDDEN, NO_PICTURE, counted, find_pictures
+from aevlp.pipeline.files.file_reading import HIDDEN, NO_PICTURE, find_pictures, kinds_counted
 from aevlp.pipeline.files.image_formats import ENDINGS
 from aevlp.pipeline.files.tar_files import tar_members
 from aevlp.pipeline.manifest.load import load_manifest
@@ -94,11 +94,11 @@ def test_what_is_no_picture_is_left_out_and_named_by_its_kind(
 
 
 def test_what_is_left_out_is_said_in_one_line() -> None:
-    assert counted({"videos": ["a.mp4"]}) == "1 video (a.mp4)"
-    assert counted({HIDDEN: ["._a", "._b"], NO_PICTURE: ["notes"]}) == (
+    assert kinds_counted({"videos": ["a.mp4"]}) == "1 video (a.mp4)"
+    assert kinds_counted({HIDDEN: ["._a", "._b"], NO_PICTURE: ["notes"]}) == (
         "2 hidden or system files (._a, ._b) and 1 file of no picture (notes)"
     )
-    many = counted({"videos": [f"{n}.mp4" for n in range(1200)], "archives": ["a.zip"], NO_PICTURE: ["a\nb"]})
+    many = kinds_counted({"videos": [f"{n}.mp4" for n in range(1200)], "archives": ["a.zip"], NO_PICTURE: ["a\nb"]})
     assert many == (r"1,200 videos (0.mp4, 1.mp4, 2.mp4, …), 1 archive (a.zip) and 1 file of no picture (a\nb)")
 
 

@@ -87,13 +87,18 @@ def test_a_loss_of_observed_labels_names_those_that_need_none(here: Path, capsys
     assert {"gpr", "an-pl", "vlpl"} <= set(learners()) and not {"an", "bce", "cap", "em"} & set(learners())
 
 
+def training_without_labels(folder: Path, threshold: float) -> tuple[object, ...]:
+    """Score pictures of two classes without labels, and return the command that trains on them."""
+    shapes.pictures(folder / "pets", shapes.labels())
+    scored = ("pets", "--classes", "cat,dog", "--clip", "scenes", "--grid", 1, "--workers", 0)
+    assert call("pseudolabel", *scored, "--key", f"damp: {{threshold: {threshold}}}") == 0
+    return ("train", "cache/pets.h5", "--backbone", "linear", "--epochs", 1)
+
+
 def test_a_constant_that_is_set_makes_the_labels_of_a_training_without_any(
     here: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    shapes.pictures(here / "pets", shapes.labels())
-    scored = ("pets", "--classes", "cat,dog", "--clip", "scenes", "--grid", 1, "--key", "damp: {threshold: 1.0}")
-    assert call("pseudolabel", *scored, "--workers", 0) == 0
-    train = ("train", "cache/pets.h5", "--backbone", "linear", "--epochs", 1)
+    train = training_without_labels(here, threshold=1.0)
     assert call(*train) == 1
     assert "--set damp.threshold=" in capsys.readouterr().err
     assert call(*train, "--set", "damp.threshold=0.01") == 0
@@ -111,10 +116,7 @@ def test_a_constant_that_is_set_makes_the_labels_of_a_training_without_any(
 
 
 def test_a_policy_that_gives_no_label_names_what_learns_without_any(here: Path, capsys: pytest.CaptureFixture) -> None:
-    shapes.pictures(here / "pets", shapes.labels())
-    scored = ("pets", "--classes", "cat,dog", "--clip", "scenes", "--grid", 1, "--key", "damp: {threshold: 0.01}")
-    assert call("pseudolabel", *scored, "--workers", 0) == 0
-    train = ("train", "cache/pets.h5", "--backbone", "linear", "--epochs", 1)
+    train = training_without_labels(here, threshold=0.01)
     # damp's own labels are there to validate by: what is asked is whether the policy of this training gives any
     for options in (("--policy", "global[threshold=1.0]"), ("--loss", "vlpl", "--policy", "vlpl[threshold=1.0]")):
         capsys.readouterr()
@@ -131,10 +133,7 @@ def test_a_policy_that_gives_no_label_names_what_learns_without_any(here: Path, 
 def test_where_damp_gives_no_label_the_policy_of_the_training_validates(
     here: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    shapes.pictures(here / "pets", shapes.labels())
-    scored = ("pets", "--classes", "cat,dog", "--clip", "scenes", "--grid", 1, "--key", "damp: {threshold: 1.0}")
-    assert call("pseudolabel", *scored, "--workers", 0) == 0
-    train = ("train", "cache/pets.h5", "--backbone", "linear", "--epochs", 1)
+    train = training_without_labels(here, threshold=1.0)
     assert call(*train) == 1
     assert "--policy 'top-k[top_k=1]'" in capsys.readouterr().err
     assert call(*train, "--policy", "top-k[top_k=1]") == 0

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..errors import AevlpError
+from ..errors import AevlpError, counted
 from ..manifest.label_keys import LabelKeys
-from .faults import DataError, Remark, Report, counted
+from .faults import DataError, Remark, Report
 from .image_rows import Labels, Row
 from .label_cells import Cell
 from .label_forms import Column, are_vectors
@@ -72,7 +72,7 @@ def _vectors(keys: LabelKeys, column: Column, rows: Sequence[Row], report: Repor
 def _vector(presence: Presence, cell: Cell, classes: tuple[str, ...], where: str) -> bytes:
     values = cell.parts or (None,) * len(classes)  # of an empty list too nothing is known
     if len(values) != len(classes):
-        found = f"{len(values)} value{'s' * (len(values) != 1)}"
+        found = counted(len(values), "value")
         raise DataError("bad row", f"{where}: expected a vector of {len(classes)} values, one a class, found {found}")
     numbers = [presence.number(value) for value in values]
     if None in numbers:

@@ -33,9 +33,8 @@ class ClassColumns:
         self.known = _stated(spec, record, classes, where)
         rest = [name for name in record if name not in (spec.image_column, spec.split_column)]
         self.columns = self.known or tuple(rest)
-        self._odd: dict[
-            str, tuple[str, Any]
-        ] = {}  # of a column: where a value first says nothing of a class, and the value
+        # Of a column: where a value first says nothing of a class, and the value.
+        self._odd: dict[str, tuple[str, Any]] = {}
 
     def take(self, record: Mapping[str, Any], where: str) -> bytes:
         """Return the values of a record, a byte for each of `columns`; DataError for one that says nothing of its class."""

@@ -6,14 +6,14 @@ from posixpath import basename, splitext
 
 import numpy as np
 
-from ..errors import AevlpError
+from ..errors import AevlpError, counted
 from ..manifest.formats import CocoJsonSpec, CocoSpec
 from .class_file import class_list
 from .class_list_check import doubts_of_classes
 from .coco_categories import category_table, joined_classes
 from .coco_file import AnnotationFile, Id, id_text, parsed
 from .coco_labels import Cells, cells_of
-from .faults import DataError, Remark, Report, counted, image_below_root, not_there
+from .faults import DataError, Remark, Report, image_below_root, not_there
 from .image_names import find_images
 from .image_table import Listing, Listings
 

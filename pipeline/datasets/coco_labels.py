@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ..errors import AevlpError
+from ..errors import AevlpError, counted
 from .coco_categories import CategoryTable
 from .coco_file import Annotation, Id, id_text, object_area
-from .faults import DataError, Report, counted
+from .faults import DataError, Report
 
 
 @dataclass(frozen=True)

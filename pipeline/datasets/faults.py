@@ -33,11 +33,6 @@ def refuse(error: DataError) -> None:
     raise error
 
 
-def counted(number: int, noun: str, plural: str | None = None) -> str:
-    """Return a number of things as words, such as "1 image" or "2,000 images"; plural: where it is not the noun and an s."""
-    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
-
-
 def not_there(spec: DatasetSpec, root: Path, path: Path) -> AevlpError:
     """Return the error for a data set whose file or folder `path` is not below `root`, with what a user can do."""
     ways = ["pass the folder that it is below as --data-root"]

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import AevlpError, some, unknown_name
+from ..errors import AevlpError, counted, some, unknown_name
 from ..files.arrow_files import chunks, holds_bytes, lengths, schema, values
 from ..manifest.formats import HuggingFaceSpec
 from .cell_labels import labels_in_cells
 from .class_file import class_list
-from .faults import DataError, Remark, Report, counted, image_below_root, image_name
+from .faults import DataError, Remark, Report, image_below_root, image_name
 from .file_tree import FileTree
 from .image_rows import Labels, Row, distinct, listings
 from .image_table import Listings

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import AevlpError, unknown_name
-from ..files.file_reading import NOT_TEXT, counted, find_pictures, is_systems
+from ..files.file_reading import NOT_TEXT, find_pictures, is_systems, kinds_counted
 from ..files.whole_text import is_whole
 from ..labels.splits import split_of
 from ..manifest.formats import ImageFolderSpec
@@ -57,7 +57,7 @@ def read(spec: ImageFolderSpec, root: Path, report: Report) -> Listings:
             left_out.setdefault(kind, []).extend(prefix + name for name in files)
         ids = [path.relative_to(root).as_posix() for path in paths]
         splits[split] = Listing(ids, paths, np.eye(len(classes), dtype=np.int8)[rows])
-    remarks = [Remark("left out", f"left out of {root}: {counted(left_out)}")] if left_out else []
+    remarks = [Remark("left out", f"left out of {root}: {kinds_counted(left_out)}")] if left_out else []
     return Listings(classes, splits, root, [], complete=spec.labels == "complete", remarks=remarks)
 
 

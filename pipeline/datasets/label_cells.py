@@ -173,7 +173,7 @@ def _literal(text: str) -> Any:
             tree = ast.parse(text, mode="eval")
             if any(_repeats(node) for node in ast.walk(tree)):
                 raise _NoLabel(text, ", in which a field stands twice")
-            value = ast.literal_eval(tree)
+            value = ast.literal_eval(tree)  # literals alone: a name or a call in a cell is an error, and never run
         return sorted(value, key=repr) if isinstance(value, set) else value
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError, tokenize.TokenError, Warning):
         return None

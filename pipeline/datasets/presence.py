@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import AevlpError, some
+from ..errors import AevlpError, counted, some
 from ..labels.codes import NEGATIVE, POSITIVE, UNKNOWN
-from ..labels.label_words import ABSENT, BLANK, MEANING, PRESENT, as_yaml, word
+from ..labels.label_words import ABSENT, BLANK, MEANING, PRESENT, mapping_as_yaml, word
 from ..manifest.label_keys import LabelKeys
-from .faults import DataError, Remark, counted
+from .faults import DataError, Remark
 
 FRACTION = "a fraction"
 # Words that are only read where it is said what they stand for, each beside the one that it is written with.
@@ -185,4 +185,4 @@ class Presence:
 
 
 def _example(meaning: dict[str, str]) -> str:
-    return "`label_values: {" + ", ".join(f"{as_yaml([text])[1:-1]}: {what}" for text, what in meaning.items()) + "}`"
+    return f"`label_values: {mapping_as_yaml(meaning)}`"

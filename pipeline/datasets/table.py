@@ -25,7 +25,7 @@ from .table_images import tables_of, with_places
 from .unnamed_columns import UnnamedColumns
 
 
-def read(spec: TableSpec, root: Path, tell: Report) -> Listings:
+def read(spec: TableSpec, root: Path, report: Report) -> Listings:
     """Return the table's images, each split in the table's order.
 
     A row with a missing column, an empty or repeated image, an image outside the folder or an unknown split is reported and
@@ -33,15 +33,15 @@ def read(spec: TableSpec, root: Path, tell: Report) -> Listings:
     """
     faults: list[DataError] = []
 
-    def report(error: DataError) -> None:
+    def noted(error: DataError) -> None:
         faults[:] = faults[:1] or [error]
-        tell(error)
+        report(error)
 
     files = tables_of(spec, root)
     for path in files:
         if not path.is_file():
             raise not_there(spec, root, path)
-    classes = class_list(spec, root, report)
+    classes = class_list(spec, root, noted)
     source: _Source | None = None
     tables: list[tuple[Path, list[Row]]] = []
     remarks: list[Remark] = []
@@ -49,15 +49,15 @@ def read(spec: TableSpec, root: Path, tell: Report) -> Listings:
     written: Any = None  # the columns of the record before
     names: dict[str, str] = {}
 
-    def counted(error: DataError) -> None:
+    def unread(error: DataError) -> None:
         nonlocal seen
         seen += 1
-        report(error)
+        noted(error)
 
     for path, split in files.items():
         table = open_table(path, spec.image_column, TableForm(spec.delimiter, spec.encoding, spec.columns))
         found: list[Row] = []
-        for where, record in table.records(counted):
+        for where, record in table.records(unread):
             seen += 1
             place = f"{path}, {where}"
             try:
@@ -70,15 +70,15 @@ def read(spec: TableSpec, root: Path, tell: Report) -> Listings:
                     source.check(record, place)
                 found.append(source.row(record, place, split))
             except DataError as error:
-                report(error)
+                noted(error)
         tables.append((path, found))
         remarks += table.remarks
-    rows, said = with_places(spec, root, tables, report)
+    rows, said = with_places(spec, root, tables, noted)
     if source is None or not rows:
         why = f", first: {faults[0]}" if faults else ""
         none = f"no row of {seen:,} can be read{why}" if seen else "the table has no rows, at least one image is needed"
         raise AevlpError(f"{', '.join(map(str, files))}: {none}")
-    listed = listings(root, list(files), source.labels(rows, report))
+    listed = listings(root, list(files), source.labels(rows, noted))
     listed.remarks += remarks + said
     return listed
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import AevlpError
-from ..files.file_reading import NOT_TEXT, counted, find_pictures
+from ..files.file_reading import NOT_TEXT, find_pictures, kinds_counted
 from ..manifest.formats import ImagesSpec
 from .class_file import class_list
 from .faults import DataError, Remark, Report
@@ -26,6 +26,6 @@ def read(spec: ImagesSpec, root: Path, report: Report) -> Listings:
         report(DataError("bad row", f"{root}: the name {name!r} is not UTF-8 text: rename it"))
     ids = [path.relative_to(root).as_posix() for path in found.images]
     labels = np.zeros((len(ids), len(classes)), dtype=np.int8)
-    remarks = [Remark("left out", f"left out of {root}: {counted(found.left_out)}")] if found.left_out else []
+    remarks = [Remark("left out", f"left out of {root}: {kinds_counted(found.left_out)}")] if found.left_out else []
     splits = {"train": Listing(ids, found.images, labels)}
     return Listings(classes, splits, root, [], complete=False, remarks=remarks)

@@ -26,9 +26,8 @@ class UnnamedColumns:
         self.names: dict[str, None] = {}
         self.splits: dict[str, set[str]] = {}
         self.odd: dict[str, tuple[str, Any]] = {}  # of a column: where a cell first says no split, and the cell
-        self.of_one: dict[
-            str, bool
-        ] = {}  # whether each cell says yes or no to the split that the column is named after
+        # Whether each cell says yes or no to the split that the column is named after.
+        self.of_one: dict[str, bool] = {}
         self.disagree: dict[str, str] = {}
         self.sure: dict[str, bool] = {}  # whether a cell says anything
 

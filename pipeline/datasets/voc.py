@@ -4,11 +4,11 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from ..errors import AevlpError
+from ..errors import AevlpError, counted
 from ..manifest.formats import VocSpec
 from .class_file import class_list
 from .class_list_check import doubts_of_classes
-from .faults import DataError, Remark, Report, counted, not_there
+from .faults import DataError, Remark, Report, not_there
 from .image_table import Listing, Listings
 from .voc_folder import LabelledFolder
 from .voc_sets import MAIN, ImageSet, read_image_set

@@ -4,9 +4,9 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from ..errors import AevlpError, some, unknown_name
+from ..errors import AevlpError, counted, some, unknown_name
 from ..manifest.formats import VocSpec
-from .faults import DataError, Remark, Report, counted
+from .faults import DataError, Remark, Report
 from .voc_folder import LabelledFolder
 from .voc_lists import NAMED, ClassLists, read_class_lists, read_set
 from .voc_xml import Annotation, read_annotation

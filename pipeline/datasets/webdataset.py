@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import AevlpError, unknown_name
-from ..files.file_reading import HIDDEN, counted, is_systems
+from ..files.file_reading import HIDDEN, is_systems, kinds_counted
 from ..files.image_formats import ENDINGS
 from ..files.tar_files import tar_members
 from ..manifest.formats import WebDatasetSpec
@@ -41,7 +41,7 @@ def read(spec: WebDatasetSpec, root: Path, report: Report) -> Listings:
     column = Column(f"{spec.name}, the .{spec.label_extension} files", "labels", classes)
     found = listings(root, [], labels_in_cells(spec, column, rows, report))
     if left_out:
-        found.remarks.append(Remark("left out", f"left out of the shards: {counted(left_out)}"))
+        found.remarks.append(Remark("left out", f"left out of the shards: {kinds_counted(left_out)}"))
     return found
 
 

@@ -64,7 +64,7 @@ def is_systems(name: str) -> bool:
     return name.startswith(".") or name.lower() in SYSTEM_NAMES
 
 
-def counted(left_out: Mapping[str, list[str]]) -> str:
+def kinds_counted(left_out: Mapping[str, list[str]]) -> str:
     """Return what was left out as words, such as "2 videos (a.mp4, b.mov) and 1 file of no picture (notes)"."""
     parts = []
     for kind, names in left_out.items():

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..errors import counted
 from .codes import NEGATIVE, POSITIVE, UNKNOWN
 
 FEW = 0.02  # of the images: fewer that get a label are hardly any
@@ -29,7 +30,7 @@ class AddedLabels:
     @property
     def text(self) -> str:
         """A phrase such as "412 labels added to 85 images"."""
-        return f"{self.positives:,} label{'s' * (self.positives != 1)} added to {self.images:,} image{'s' * (self.images != 1)}"
+        return f"{counted(self.positives, 'label')} added to {counted(self.images, 'image')}"
 
     @property
     def hardly_any(self) -> bool:

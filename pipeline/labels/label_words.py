@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
@@ -65,6 +65,11 @@ def as_yaml(words: Sequence[str]) -> str:
     """Return a list of words as a manifest has it, those in quotes that YAML would read otherwise."""
     plain = (_PLAIN.fullmatch(text) and text.lower() not in _YAML_WORDS for text in words)
     return f"[{', '.join(text if p else json.dumps(text, ensure_ascii=False) for text, p in zip(words, plain, strict=True))}]"
+
+
+def mapping_as_yaml(meaning: Mapping[str, str]) -> str:
+    """Return what words stand for, as the `label_values` of a manifest has it, in braces."""
+    return f"{{{', '.join(f'{as_yaml([text])[1:-1]}: {what}' for text, what in meaning.items())}}}"
 
 
 def by_word(values: dict[Any, Any]) -> dict[str, Any]:

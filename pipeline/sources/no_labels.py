@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Sequence
+from shlex import quote
 from typing import Any
 
 from ..datasets.class_list_check import key_of
 from ..datasets.column_words import NO_CLASS
 from ..datasets.presence import decimal_comma, pairs_of
 from ..errors import AevlpError, some
-from ..labels.label_words import ABSENT, BLANK, MEANING, PRESENT, UNKNOWN, as_yaml, number, word
+from ..labels.label_words import ABSENT, BLANK, MEANING, PRESENT, UNKNOWN, as_yaml, mapping_as_yaml, number, word
 from .columns import Cells
 
 _NUMBERED = re.compile(r"(.*?)[\s_.-]*\d*")
@@ -33,7 +34,7 @@ def no_labels(cells: Cells, taken: set[str], where: str, rows: Sequence[str]) ->
     found = f"no column is named as labels are, and none can only be of a class (beside the images there are {some(rest, 8)})"
     alone = "; it alone is read for labels" if len(rest) > 1 else ""
     return AevlpError(
-        f"{where}: {found}, expected a column of labels: say which as --label-column {_word(rest[0])}{alone}"
+        f"{where}: {found}, expected a column of labels: say which as --label-column {quote(rest[0])}{alone}"
     )
 
 
@@ -58,8 +59,8 @@ def in_several(names: Sequence[str], where: str) -> AevlpError:
     """Return the error for columns that may hold the labels of an image together."""
     return AevlpError(
         f"{where}: the columns {' and '.join(names[:4])} may all hold labels, and one column of labels is read: write the labels "
-        f"of each row into one, as 'cat;dog'; or, where {_word(names[0])} alone holds labels, say --label-column "
-        f"{_word(names[0])}, the others are then not read"
+        f"of each row into one, as 'cat;dog'; or, where {quote(names[0])} alone holds labels, say --label-column "
+        f"{quote(names[0])}, the others are then not read"
     )
 
 
@@ -120,13 +121,8 @@ def _of_classes(cells: Cells, names: Sequence[str], where: str) -> AevlpError:
     if ABSENT not in meaning.values() and any(text in BLANK for text in words):
         meaning[""] = ABSENT
         blank = '; where an empty cell does not say that the class is absent, write "": unknown there'
-    shown = ", ".join(f"{as_yaml([text])[1:-1]}: {what}" for text, what in meaning.items())
     found = some([text or "empty" for text in words], 4)
     return AevlpError(
-        f"{where}: {said}, and hold {found}: say {columns} --key 'label_values: {{{shown}}}'{blank}"
+        f"{where}: {said}, and hold {found}: say {columns} --key 'label_values: {mapping_as_yaml(meaning)}'{blank}"
         + ("" if PRESENT in meaning.values() else ", with what is present")
     )
-
-
-def _word(name: str) -> str:
-    return name if re.fullmatch(r"[\w./-]+", name) else f"'{name}'"

@@ -1,7 +1,7 @@
 """Labels that are numbers -> what they count, in words, where nobody gave them names."""
 
-import re
 from collections.abc import Mapping, Sequence
+from shlex import quote
 from typing import Any
 
 from ..datasets.label_cells import parsed
@@ -43,10 +43,9 @@ def column_of_names(numbers: Sequence[Any], others: Mapping[str, Sequence[Any]])
 def named_beside(cells: Sequence[Sequence[str]], column: str, place: str) -> AevlpError:
     """Return the error for labels that are numbers, beside a column that has their names."""
     shown = list(dict.fromkeys(part for parts in cells for part in parts))
-    option = column if re.fullmatch(r"[\w./-]+", column) else f"'{column}'"
     return AevlpError(
         f"{place}: the labels are numbers ({some(shown, 4)}), and the column {column} has a name for each, expected names: say "
-        f"--label-column {option}, or name the numbers, in order, as --classes"
+        f"--label-column {quote(column)}, or name the numbers, in order, as --classes"
     )
 
 

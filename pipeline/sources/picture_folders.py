@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ..datasets.class_list_check import key_of
 from ..errors import AevlpError, some
-from ..files.file_reading import Found, counted, find_pictures, is_systems
+from ..files.file_reading import Found, find_pictures, is_systems, kinds_counted
 from ..labels.label_words import number
 from ..labels.splits import split_of
 from .naming import is_general
@@ -22,7 +22,7 @@ def draft_of_pictures(folder: Path, given: Given) -> Draft:
     """
     found = find_pictures(folder)
     if not found.images:
-        there = f"it holds {counted(found.left_out)}" if found.left_out else "it is empty"
+        there = f"it holds {kinds_counted(found.left_out)}" if found.left_out else "it is empty"
         raise AevlpError(
             f"{folder}: no image in it, {there}; expected pictures (.jpg, .png, …): pass another folder as SOURCE"
         )
@@ -150,4 +150,4 @@ def _require_no_labels(folder: Path, found: Found) -> None:
 
 
 def _left_out(found: Found) -> str:
-    return f" (left out: {counted(found.left_out)})" if found.left_out else ""
+    return f" (left out: {kinds_counted(found.left_out)})" if found.left_out else ""

@@ -8,7 +8,7 @@ import numpy as np
 from ..datasets import DataError, ImageTable, load_images
 from ..datasets.content_split import places_by_content, split_at
 from ..datasets.near_names import hints
-from ..errors import AevlpError, some
+from ..errors import AevlpError, counted, some
 from ..files.stamps import file_size
 from ..labels.codes import POSITIVE
 from ..labels.splits import SPLITS
@@ -96,7 +96,7 @@ def _images(spec: DatasetSpec, root: Path, forgiving: bool) -> ImageTable:
 def _require_sane(draft: Draft, spec: DatasetSpec, images: ImageTable, given: Given) -> None:
     if len(images) < FEWEST:
         raise AevlpError(
-            f"{draft.root}: {len(images)} image{'s' * (len(images) != 1)}, expected {FEWEST} or more, to train on and to "
+            f"{draft.root}: {counted(len(images), 'image')}, expected {FEWEST} or more, to train on and to "
             f"validate by: add images, or pass another SOURCE"
         )
     if len(images.classes) < 2:

@@ -1,6 +1,7 @@
 """What was said of a source, what its form shows, and what is understood of it."""
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,7 +72,7 @@ def with_options(error: AevlpError) -> AevlpError:
     """Return an error that names a key of a manifest's entry, with the option of the command line that says it."""
     text = str(error).replace("`classes`", "--classes").replace(_UNNAMED, "and no option names it")
     text = text.replace("`split_column: null`", "--split-column none")
-    text = _SPLIT.sub(lambda found: f"--split-column {_quoted(found[1])}", text)
+    text = _SPLIT.sub(lambda found: f"--split-column {shlex.quote(found[1])}", text)
     for found in _SAID.finditer(text):
         key, value = found[1] or found[3], found[2]
         option = OPTIONS.get(key)
@@ -79,10 +80,6 @@ def with_options(error: AevlpError) -> AevlpError:
             return AevlpError(text)
         if option is None:
             return AevlpError(f"{text}; here: --key '{key}: {value or '…'}'")
-        shown = f" {_quoted(value.strip(QUOTES))}" if value else ""
+        shown = f" {shlex.quote(value.strip(QUOTES))}" if value else ""
         return AevlpError(f"{text}; here: {option}{shown}")
     return AevlpError(text)
-
-
-def _quoted(text: str) -> str:
-    return text if re.fullmatch(r"[\w./-]+", text) else f"'{text}'"

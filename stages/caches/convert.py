@@ -1,6 +1,6 @@
 """A cache in one format -> the same cache in the other."""
 
-from ...pipeline.datasets.faults import counted
+from ...pipeline.errors import counted
 from ...pipeline.score_cache import ScoreCache, open_cache, write_cache
 from ..declaration import takes
 from ..made import made, show

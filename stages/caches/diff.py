@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...pipeline.datasets.faults import counted
+from ...pipeline.errors import counted
 from ...pipeline.score_cache import open_cache
 from ...pipeline.score_cache.comparing import Comparison, compare
 from ..console import out

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...pipeline.datasets.faults import counted
-from ...pipeline.errors import AevlpError
+from ...pipeline.errors import AevlpError, counted
 from ...pipeline.evaluation.metrics import PseudoLabelQuality, pseudo_label_quality
 from ...pipeline.labels.added import added_labels
 from ...pipeline.labels.codes import NEGATIVE, POSITIVE

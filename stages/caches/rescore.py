@@ -8,8 +8,7 @@ import numpy as np
 from ...pipeline.clip.libraries import Encoder
 from ...pipeline.clip.prompts import class_names, class_prompts
 from ...pipeline.clip.text_graph import TextGraph
-from ...pipeline.datasets.faults import counted
-from ...pipeline.errors import AevlpError
+from ...pipeline.errors import AevlpError, counted
 from ...pipeline.manifest.formats import DatasetSpec
 from ...pipeline.runtime.device import find_device
 from ...pipeline.score_cache import ScoreCache, open_cache, write_cache

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from ...pipeline.datasets.faults import counted
-from ...pipeline.errors import AevlpError
+from ...pipeline.errors import AevlpError, counted
 from ...pipeline.score_cache import ScoreCache, open_cache, write_cache
 from ...pipeline.score_cache.selecting import selected
 from ..declaration import takes

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...pipeline.datasets import ImageTable
-from ...pipeline.datasets.faults import counted
-from ...pipeline.errors import AevlpError
+from ...pipeline.errors import AevlpError, counted
 from ...pipeline.files.locations import location
 from ...pipeline.files.stamps import is_hashed
 from ...pipeline.images.resizing import resize_of

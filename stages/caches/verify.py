@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...pipeline.datasets.faults import counted
-from ...pipeline.errors import AevlpError
+from ...pipeline.errors import AevlpError, counted
 from ...pipeline.score_cache import CacheRows, ScoreCache, open_to_verify
 from ...pipeline.score_cache.consistency import row_faults
 from ...pipeline.score_cache.schema import ROWS_A_BLOCK

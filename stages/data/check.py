@@ -8,8 +8,7 @@ from typing import Any
 
 from ...pipeline.clip.prompts import class_names
 from ...pipeline.datasets.dataset_check import KINDS, Checked, Finding, check_dataset
-from ...pipeline.datasets.faults import counted
-from ...pipeline.errors import AevlpError
+from ...pipeline.errors import AevlpError, counted
 from ...pipeline.manifest.formats import DatasetSpec
 from ..console import Rate, out, print_table, progress_bar, say
 from ..declaration import takes
@@ -44,7 +43,7 @@ class CheckReport(Table):
     def failed(self) -> str:
         """In which data sets training would go wrong, as a sentence; empty where in none."""
         serious = {name: sum(fault.serious for fault in of.findings) for name, of in self.checked.items()}
-        wrong = [f"{name} has {count} fault{'s' * (count > 1)}" for name, count in serious.items() if count]
+        wrong = [f"{name} has {counted(count, 'fault')}" for name, count in serious.items() if count]
         return f"{', '.join(wrong)} with which training would go wrong" if wrong else ""
 
     def summary(self) -> dict[str, Any]:

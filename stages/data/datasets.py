@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from ...pipeline.datasets import load_images
-from ...pipeline.datasets.faults import counted
 from ...pipeline.datasets.formatted import export
-from ...pipeline.errors import AevlpError
+from ...pipeline.errors import AevlpError, counted
 from ...pipeline.files.atomic_write import replacing
 from ...pipeline.files.download import fetch
 from ...pipeline.files.stamps import file_size

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...pipeline.datasets.faults import counted
-from ...pipeline.errors import AevlpError, unknown_name
+from ...pipeline.errors import AevlpError, counted, unknown_name
 
 
 def read_frequencies(path: Path, classes: Sequence[str]) -> np.ndarray:

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from ...pipeline.datasets import table as tables
-from ...pipeline.datasets.faults import counted, refuse
-from ...pipeline.errors import AevlpError
+from ...pipeline.datasets.faults import refuse
+from ...pipeline.errors import AevlpError, counted
 from ...pipeline.manifest.formats import TableSpec
 from ...pipeline.runtime.seeding import derive
 from ...pipeline.score_cache import ScoreCache

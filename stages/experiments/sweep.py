@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...pipeline import policies
-from ...pipeline.datasets.faults import counted
-from ...pipeline.errors import AevlpError
+from ...pipeline.errors import AevlpError, counted
 from ...pipeline.labels.added import may_show_more
 from ...pipeline.manifest.editing import set_in_manifest
 from ...pipeline.manifest.formats import PACKAGED, DatasetSpec

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ...pipeline.datasets.faults import counted
+from ...pipeline.errors import counted
 from ...pipeline.files.atomic_write import replacing
 from ...pipeline.policies.sweeping import Figures
 from ..columns import Column, broken, fitting, show_columns, show_spared

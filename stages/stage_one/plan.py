@@ -13,7 +13,7 @@ from ...pipeline.clip.libraries import Encoder, load_encoder
 from ...pipeline.clip.prompts import class_names, class_prompts
 from ...pipeline.datasets import ImageTable, load_images
 from ...pipeline.datasets.content_split import Placed
-from ...pipeline.datasets.faults import counted
+from ...pipeline.errors import counted
 from ...pipeline.files.file_versions import FileVersions
 from ...pipeline.images import decoders
 from ...pipeline.images.resizing import described

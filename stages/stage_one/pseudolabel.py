@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...pipeline.datasets import ImageTable
-from ...pipeline.datasets.faults import counted
-from ...pipeline.errors import AevlpError, UnreadableNow
+from ...pipeline.errors import AevlpError, UnreadableNow, counted
 from ...pipeline.files.identity import identity_of
 from ...pipeline.files.stamps import is_hashed
 from ...pipeline.labels.damp import DampSettings

@@ -22,7 +22,8 @@ def check_classifier(
     backbone = options.backbone or backbone
     head = options.head or loss.head
     if head not in heads.NAMES:
-        raise unknown_name("head", head, heads.NAMES, "--head")
+        with given_by("--head"):
+            raise unknown_name("head", head, heads.NAMES)
     if loss.head not in ("linear", head):
         raise AevlpError(f"loss {options.loss} needs --head {loss.head}, found {head}")
     if backbone in OF_CLIP:

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...pipeline.datasets.faults import counted
-from ...pipeline.errors import AevlpError
+from ...pipeline.errors import AevlpError, counted
 from ...pipeline.evaluation.intervals import LEVEL, Interval, NoInterval, judge, map_interval
 from ...pipeline.evaluation.metrics import (
     F1Scores,

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...pipeline.datasets.faults import counted
-from ...pipeline.errors import AevlpError
+from ...pipeline.errors import AevlpError, counted
 from ...pipeline.files.stamps import file_size
 from ...pipeline.labels.observation import NONE
 from ...pipeline.manifest.formats import DatasetSpec

@@ -14,11 +14,9 @@ from torch import nn
 from torch.nn import functional
 
 from ...pipeline.clip.image_tower import features_of
-from ...pipeline.datasets.faults import counted
-from ...pipeline.errors import AevlpError
+from ...pipeline.errors import AevlpError, counted
 from ...pipeline.files.atomic_write import replacing
-from ...pipeline.files.file_reading import counted as counted_kinds
-from ...pipeline.files.file_reading import find_pictures
+from ...pipeline.files.file_reading import find_pictures, kinds_counted
 from ...pipeline.manifest.formats import PACKAGED
 from ...pipeline.runtime.device import find_device
 from ...pipeline.training.inputs import PixelInputs, Unreadable
@@ -151,7 +149,7 @@ def find_images(names: list[str]) -> list[Path]:
         path = Path(name)
         if path.is_dir():
             inside = find_pictures(path)
-            left_out = f"left out of {path}: {counted_kinds(inside.left_out)}" if inside.left_out else ""
+            left_out = f"left out of {path}: {kinds_counted(inside.left_out)}" if inside.left_out else ""
             if not inside.images:
                 raise AevlpError(f"no image file in the folder {path}" + (f"; {left_out}" if left_out else ""))
             if left_out:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from ...pipeline.datasets.faults import counted
+from ...pipeline.errors import counted
 from ...pipeline.evaluation.metrics import classes_without_positives
 from ...pipeline.labels.added import AddedLabels
 from ...pipeline.losses import create_loss
@@ -84,9 +84,8 @@ def _train(plan: Plan, path: Path, processes: Processes, another: str | None = "
                 found = folder.found(settings, another)
                 if found != "finished":
                     held.enter_context(folder.alone())
-                    found = folder.found(
-                        settings, another
-                    )  # it may have been trained by the process that this one waited for
+                    # It may have been trained by the process that this one waited for.
+                    found = folder.found(settings, another)
         found = processes.said_by_first(found)
         if found == "finished":
             say(f"{folder.path} is finished already")
