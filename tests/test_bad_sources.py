@@ -118,7 +118,9 @@ def test_a_column_that_says_whether_an_image_is_of_a_split_is_asked_about(
 
 
 def test_a_column_named_after_a_split_may_hold_something_else(tmp_path: Path) -> None:
-    look(table(tmp_path / "t", rows([f"{CLASSES[n % 2]},blood {n}" for n in range(30)], "image,labels,test")))
+    found = look(table(tmp_path / "t", rows([f"{CLASSES[n % 2]},blood {n}" for n in range(30)], "image,labels,test")))
+    assert found.entry["label_column"] == "labels" and "split_column" not in found.entry
+    assert "hash of each image" in found.lines[2]
 
 
 def test_the_value_that_is_no_split_is_named(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ from torch import Tensor, nn
 
 from ..errors import AevlpError, unknown_name
 
-NAMES = ("linear", "boostlu", "latent")
 BOOST = 5.0  # Kim et al. 2023
 LATENT_WIDTH = 256  # Liu et al. 2023
 SAMPLES = 10  # Liu et al. 2023
@@ -58,12 +57,15 @@ class LatentHead(nn.Module):
         return self.read(*self.latent(features))
 
 
+KINDS: dict[str, Any] = {"linear": nn.Linear, "boostlu": BoostedHead, "latent": LatentHead}
+NAMES = tuple(KINDS)
+
+
 def create(name: str, width: int, num_classes: int) -> nn.Module:
     """Return a new head for features of width D, its weights drawn from torch's global generator; AevlpError if unknown."""
     if name not in NAMES:
         raise unknown_name("head", name, NAMES)
-    kinds: dict[str, Any] = {"linear": nn.Linear, "boostlu": BoostedHead, "latent": LatentHead}
-    return kinds[name](width, num_classes)
+    return KINDS[name](width, num_classes)
 
 
 def feature_map(backbone: Any, inputs: Tensor) -> Tensor:
