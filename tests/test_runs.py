@@ -271,6 +271,8 @@ def test_the_list_shows_the_constants_that_differ_between_runs_of_a_loss(
     assert "scenes-gpr-linear-seed0-2" in found
     assert not any(f"{name}=" in found for name in ("q2", "alpha", "expected_positives"))
     assert "constants" not in shown(row("a", "gpr", **many), row("b", "gpr", **many))
+    of_another = {**row("b", "gpr", q2=0.2), "cache": "d.h5"}
+    assert "constants" not in shown(row("a", "gpr", q2=0.1), of_another)  # those of another data set are others anyway
     other = shown(row("a", "gpr", q2=0.1), row("b", "gpr", q2=0.2, by="observed"))
     assert "q2=0.1" in other and "q2=0.2" in other
     assert "100.00+" in other and "+ against observed labels: the full truth is not known" in other

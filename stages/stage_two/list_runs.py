@@ -1,6 +1,7 @@
 """A folder -> the training runs below it, a row each."""
 
 import inspect
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,13 +90,13 @@ def _figure(run: Mapping[str, Any], part: str) -> str:
 
 
 def _differing(runs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return of each run, a line each, the constants in which runs of its loss and policy differ."""
-    alike: dict[tuple[str, str | None], list[Mapping[str, Any]]] = {}
+    """Return of each run, a line each, the constants in which runs of its cache, loss and policy differ."""
+    alike: defaultdict[tuple[Any, ...], list[Mapping[str, Any]]] = defaultdict(list)
     for run in runs:
-        alike.setdefault((run["loss"], run["policy"]), []).append(run["constants"])
+        alike[run["cache"], run["loss"], run["policy"]].append(run["constants"])
     cells = []
     for run in runs:
-        others = alike[run["loss"], run["policy"]]
+        others = alike[run["cache"], run["loss"], run["policy"]]
         told = [
             f"{name}={_value(value)}"
             for name, value in run["constants"].items()
