@@ -59,6 +59,7 @@ def test_sheet_marks_true_wrong_and_missed(tmp_path: Path) -> None:
     assert colors({"cat", "dog", "owl"}, {"predicted"}) & marks == {contact_sheet.RIGHT, contact_sheet.MISSED}
 
 
+@pytest.mark.process
 @pytest.mark.slow
 def test_whole_demo_shows_what_it_promises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

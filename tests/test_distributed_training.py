@@ -176,7 +176,7 @@ def test_a_mistake_is_said_once(vit_cache: Path, tmp_path: Path) -> None:
     process = training(2, vit_cache, tmp_path / "run", "--loss", "gpt")
     err = process.communicate(timeout=60)[1]
     assert process.returncode == 1
-    assert err.count("error: unknown loss 'gpt'") == 1
+    assert err.count("error: --loss: unknown loss 'gpt'") == 1
     assert not (tmp_path / "run").exists()
 
 

@@ -313,6 +313,7 @@ def test_without_a_compiler_compile_is_one_line(cache_path: Path, tmp_path: Path
         stage_two(cache_path, tmp_path / "run", backbone="linear", compile=True)
 
 
+@pytest.mark.process
 @pytest.mark.slow
 @pytest.mark.parametrize("at", ["train_epoch", "predict_logits"])
 def test_a_signal_that_ends_the_compiler_too_is_an_interrupt(cache_path: Path, tmp_path: Path, at: str) -> None:

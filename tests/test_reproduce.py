@@ -229,6 +229,7 @@ def test_an_unfinished_run_has_no_test_logits(run_path: Path, tmp_path: Path) ->
         RunFolder(tmp_path).load_test()
 
 
+@pytest.mark.process
 @pytest.mark.slow
 def test_on_scenes_the_order_is_an_below_gpr_below_bce(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture

@@ -19,10 +19,6 @@ OF_ONE_START = ("cache", "run", "resume", "progress")  # the cache stands beside
 FILES = ("weights", "policy")  # a name, or a file
 
 
-class FinishedElsewhere(Exception):
-    """Says that a run, its one argument, is finished, though the cache that it was trained from is not there any more."""
-
-
 def settings_of(plan: Plan) -> dict[str, Any]:
     """Return what shapes a run's numbers, which a resumed run must have in common with its beginning."""
     options = plan.options
@@ -70,31 +66,48 @@ def options_of(folder: RunFolder) -> TrainOptions:
     return TrainOptions(location(settings["cache"]), **kept, run=folder.path)
 
 
+def nothing_left(options: TrainOptions) -> Path | None:
+    """Return the run that `options` resume where it is finished, asked for nothing else, and without its cache; else None."""
+    run = _run_of(options)
+    if not options.resume or run is None or not _names_run(options) or _changed(options):
+        return None
+    folder = RunFolder(run)
+    return run if folder.finished() and not options_of(folder).cache.exists() else None
+
+
 def resumed(options: TrainOptions) -> TrainOptions:
     """Return what the run that `options` name was asked for; a cache that is given, and what is not a default, holds instead.
 
-    Options that name no run, but `resume`, are returned as they are. Raises AevlpError where the cache is gone, FinishedElsewhere
-    where there is nothing left to do either.
+    Options that name no run, but `resume`, are returned as they are. Raises AevlpError where the cache is gone.
     """
-    named = options.cache.suffix not in (".h5", ".parquet")  # a run stands in the place of the cache
-    run = options.cache if named and options.run is None else options.run
+    run = _run_of(options)
     if run is None:
         return options
-    changed = {
-        of.name: getattr(options, of.name)
-        for of in fields(TrainOptions)
-        if of.name not in OF_ONE_START and getattr(options, of.name) != of.default
-    }
     stored = options_of(RunFolder(run))
-    cache = stored.cache if named else options.cache
-    if named and not changed and RunFolder(run).finished() and not cache.exists():
-        raise FinishedElsewhere(run)
-    if named and not cache.exists():
+    cache = stored.cache if _names_run(options) else options.cache
+    if _names_run(options) and not cache.exists():
         raise AevlpError(
             f"no cache {cache}, which {run} was trained from: if it has moved, pass it, as in aevlp train --resume {run} --cache "
             f"CACHE"
         )
-    return replace(stored, **changed, cache=cache, resume=True, progress=options.progress)
+    return replace(stored, **_changed(options), cache=cache, resume=True, progress=options.progress)
+
+
+def _names_run(options: TrainOptions) -> bool:
+    """Return whether a run stands in the place of the cache."""
+    return options.cache.suffix not in (".h5", ".parquet")
+
+
+def _run_of(options: TrainOptions) -> Path | None:
+    return options.cache if _names_run(options) and options.run is None else options.run
+
+
+def _changed(options: TrainOptions) -> dict[str, Any]:
+    return {
+        of.name: getattr(options, of.name)
+        for of in fields(TrainOptions)
+        if of.name not in OF_ONE_START and getattr(options, of.name) != of.default
+    }
 
 
 def _inferred(settings: dict[str, Any], folder: RunFolder) -> dict[str, Any]:

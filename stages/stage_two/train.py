@@ -29,7 +29,7 @@ from .options import TrainOptions
 from .plan import Plan, make_plan, precision
 from .run import AGAINST, Run
 from .run_place import run_place
-from .settings import FinishedElsewhere, recorded, resumed, settings_of
+from .settings import nothing_left, recorded, resumed, settings_of
 from .tower import keep_tower
 from .used_labels import labels_used, pseudo_labels_used
 
@@ -43,11 +43,10 @@ def train(options: TrainOptions) -> Run:
     """
     with joined() as processes, silent(not processes.first):
         with processes.together():
-            try:
-                plan = make_plan(resumed(options) if options.resume else options)
-            except FinishedElsewhere as finished:
-                say(f"{finished} is finished already; its cache is not there any more")
-                return Run(Path(str(finished)))
+            if (done := nothing_left(options)) is not None:
+                say(f"{done} is finished already; its cache is not there any more")
+                return Run(done)
+            plan = make_plan(resumed(options) if options.resume else options)
             path = run_place(plan)
         return Run(_train(plan, path, processes))
 
