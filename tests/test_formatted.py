@@ -436,7 +436,7 @@ def test_an_image_outside_of_the_folder_is_named_with_its_row(tmp_path: Path, im
         (b"a\nb\nc\nd\n", "formatted_train_labels.npy has 3 columns, and there are 4 class names"),
         (b"a\nb\na\n", "classes.txt: classes named twice: a"),
         (b"\r\n\r\n", "classes.txt: the file is empty, expected one class name a line"),
-        (b"\xff\xd8\xff\xe0", "classes.txt: not UTF-8 text: 'utf-8' codec can't decode byte 0xff in position 0"),
+        (b"\xff\xd8\xff\xe0", "classes.txt: not UTF-8 text (byte 0xff at 0)"),
         (None, "classes.txt: pass the folder that it is below as --data-root"),
     ],
 )

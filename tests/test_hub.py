@@ -71,7 +71,7 @@ def of_a_repository() -> None:
 
 
 ASKS = {
-    "timm/resnet10t.c3_in1k/resolve/main/model.safetensors and pass it as --weights FILE, or --weights random": of_timm,
+    "timm/resnet10t.c3_in1k/resolve/main/model.safetensors and pass it as --weights FILE, or": of_timm,
     "timm/vit_base_patch32_clip_224.openai/resolve/main/open_clip_model.safetensors and pass it as --weights FILE": of_open_clip,
     "some/model/resolve/main/open_clip_config.json": of_a_repository,
 }

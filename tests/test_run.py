@@ -13,6 +13,7 @@ from source_shapes import CLASSES
 
 import aevlp
 from aevlp.pipeline.errors import AevlpError
+from aevlp.pipeline.files import absent_files
 from aevlp.pipeline.manifest.load import load_manifest
 from aevlp.pipeline.score_cache import open_cache
 from aevlp.stages.console import narrated, say
@@ -181,6 +182,22 @@ def test_what_stage_two_refuses_by_name_is_refused_before_anything_is_scored(
         said = capsys.readouterr().err
         assert said.startswith("error: ") and said.count("\n") == 1 and expected in said
         assert sorted(here.rglob("*")) == before
+
+
+def test_weights_that_cannot_be_fetched_are_said_before_anything_is_scored(
+    here: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nothing_there(repository: str, names: tuple[str, ...]) -> Path:
+        raise AevlpError(f"no {names[0]} of {repository}")
+
+    monkeypatch.setattr(absent_files, "fetched", nothing_there)
+    shapes.pictures(here / "pets", shapes.labels(6))
+    before = sorted(here.rglob("*"))
+    assert call("run", "pets", "--classes", "cat,dog", "--clip", "scenes", "--grid", 1, "--workers", 0) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("error: cannot fetch the trained weights of resnet50.tv_in1k: no model.safetensors")
+    assert "pass it as --backbone-weights FILE" in said and "--backbone-weights random" in said
+    assert sorted(here.rglob("*")) == before
 
 
 def test_an_edited_constant_makes_other_labels_of_the_same_scores(here: Path, capsys: pytest.CaptureFixture) -> None:

@@ -481,6 +481,11 @@ CLASS_LISTS: dict[str, tuple[Any, str]] = {
     "a comment": (Path("comment.txt"), "line 1: '# my classes' looks like a comment"),
     "a dash": (Path("dash.txt"), "begin with a dash"),
     "quotes": (Path("quotes.txt"), "line 2: '\"dog\",' has the quotes"),
+    "a table of labels": (Path("labels.csv"), "line 2: 'images/1.jpg,dog;bed' is a row of a table"),
+    "a table in a text": (Path("labels.txt"), "line 1: '1.jpg, dog' is a row of a table"),
+    "tabs": (Path("tabs.txt"), "line 1: .* is a row of a table"),
+    "a header": (Path("column.csv"), "its first line, 'Class', looks like the header"),
+    "a picture": (Path("picture.jpg"), r"not UTF-8 text \(byte 0xff at 0\)"),
     "an object": (Path("object.json"), "expected a list of class names, found an object"),
     "a list of numbers": (Path("numbers.json"), "name 1 of the list is '1'"),
     "half a list": (Path("half.json"), "it begins as JSON and is none"),
@@ -495,7 +500,8 @@ CLASS_FILES = {
     "one_line.txt": "cat,dog\n", "empty.txt": "\n", "one.txt": "cat\n", "yolo.txt": "0: cat\n1: dog\n",
     "darknet.txt": "1 cat\n2 dog\n", "comment.txt": "# my classes\ncat\n\ndog\n", "dash.txt": "- cat\n- dog\n",
     "quotes.txt": 'cat\n"dog",\n', "object.json": '{"0": "cat", "1": "dog"}', "numbers.json": "[1, 2]",
-    "half.json": '["cat", ', "words.yaml": "- cat\n- no\n",
+    "half.json": '["cat", ', "words.yaml": "- cat\n- no\n", "labels.csv": "image\nimages/1.jpg,dog;bed\n",
+    "labels.txt": "1.jpg, dog\n2.jpg, cat\n", "tabs.txt": "n1\tcat\nn2\tdog\n", "column.csv": "Class\ncat\ndog\n",
 }  # fmt: skip
 
 
@@ -504,6 +510,7 @@ def test_a_list_of_classes_that_is_none_is_refused(kind: str, tmp_path: Path, mo
     monkeypatch.chdir(tmp_path)
     for name, content in CLASS_FILES.items():
         (tmp_path / name).write_text(content)
+    (tmp_path / "picture.jpg").write_bytes(b"\xff\xd8\xff")
     names, expected = CLASS_LISTS[kind]
     with pytest.raises(AevlpError, match=expected) as caught:
         class_names(names)
@@ -520,6 +527,8 @@ def test_a_list_of_json_or_yaml_is_one_of_classes(tmp_path: Path) -> None:
     for name, content in written.items():
         (tmp_path / name).write_text(content)
         assert class_names(tmp_path / name) == ("cat", "a dog, brown")
+    (tmp_path / "birds.txt").write_text("jay, blue\nwren\nclass\n")
+    assert class_names(tmp_path / "birds.txt") == ("jay, blue", "wren", "class")
     (tmp_path / "notes.txt").write_text("20 euro\n10 euro\n5 euro\n")
     assert class_names(tmp_path / "notes.txt") == ("20 euro", "10 euro", "5 euro")
 

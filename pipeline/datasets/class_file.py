@@ -10,7 +10,10 @@ import yaml
 from ..errors import AevlpError, in_one_line
 from ..labels.names import named_twice
 from ..manifest.formats import DatasetSpec
+from . import column_words
+from .class_list_check import key_of
 from .faults import DataError, Report, not_there, refuse
+from .file_tree import image_ending
 from .json_text import json_value
 from .text_lists import read_lines
 
@@ -18,6 +21,8 @@ _WHAT = "the class names in"
 _COLON = re.compile(r"(\d+)\s*[:=]\s*\S.*")  # `0: cat`, as YOLO's lists have it
 _NUMBERED = re.compile(r"(\d+)[\s.,;)]+\S.*")
 _ALONE = "expected names alone, one a line"
+_TABLES = (".csv", ".tsv")
+_HEADERS = column_words.LABELS | {"name", "names", "classname", "classnames"}
 
 
 def class_list(spec: DatasetSpec, root: Path, report: Report = refuse) -> tuple[str, ...] | None:
@@ -42,7 +47,7 @@ def names_in(path: Path) -> list[str]:
     """Return the class names in a file, stripped; [] of an empty one.
 
     Raises AevlpError for a file that is no text, and where a line holds more than a name: a number before each, a comment,
-    the quotes, brackets or dashes of a list.
+    the quotes, brackets or dashes of a list, the cells of a table.
     """
     lines = read_lines(path, _WHAT)
     text = "\n".join(lines).strip()
@@ -55,10 +60,20 @@ def names_in(path: Path) -> list[str]:
     for n, line in named:
         if line.startswith(("#", "//")):
             raise AevlpError(f"{path}, line {n}: {line[:60]!r} looks like a comment, {_ALONE}: delete the line")
+        if _is_row(line, path):
+            raise AevlpError(
+                f"{path}, line {n}: {line[:60]!r} is a row of a table, {_ALONE}: write them into a file .txt, "
+                f"or pass the table as SOURCE"
+            )
         if is_quoted(line):
             raise AevlpError(
                 f"{path}, line {n}: {line[:60]!r} has the quotes or brackets of a list, {_ALONE}: delete them"
             )
+    if path.suffix.lower() in _TABLES and names and key_of(names[0]) in _HEADERS:
+        raise AevlpError(
+            f"{path}: its first line, {names[0]!r}, looks like the header of a table, {_ALONE}: delete it, or write the names "
+            f"into a file .txt where it is a class"
+        )
     if len(names) > 1 and all(line.startswith("- ") for line in names):
         raise AevlpError(f"{path}: its lines begin with a dash, as in {names[0][:60]!r}, {_ALONE}: delete the dashes")
     if _are_numbered(names):
@@ -73,6 +88,13 @@ def is_quoted(name: str) -> bool:
     """Return whether a name has the bracket of a list before or behind it, or a quote, as a piece of code has."""
     end = name.rstrip(", ")[-1:]
     return name[:1] in ("[", "{", '"', "'") or end == '"' or (end in ("]", "}") and not {"[", "{"} & set(name))
+
+
+def _is_row(line: str, path: Path) -> bool:
+    """Return whether a line has several cells: by a tab, by any separator in a file of a table, or as one names an image."""
+    cells = re.split(r"[,;\t]", line)
+    of_table = path.suffix.lower() in _TABLES or any(image_ending(cell.strip("\"' ")) for cell in cells)
+    return "\t" in line or (len(cells) > 1 and of_table)
 
 
 def _are_numbered(lines: Sequence[str]) -> bool:

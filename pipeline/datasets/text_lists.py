@@ -12,7 +12,9 @@ def read_lines(path: Path, what: str) -> list[str]:
     except OSError as error:
         raise AevlpError(f"cannot read {what} {path}: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
-        raise AevlpError(f"cannot read {what} {path}: not UTF-8 text: {error}") from error
+        raise AevlpError(
+            f"cannot read {what} {path}: not UTF-8 text (byte 0x{error.object[error.start]:02x} at {error.start})"
+        ) from error
 
 
 def distinct_ids(names: list[str], taken: set[str]) -> list[str]:

@@ -22,10 +22,11 @@ def of_hub(config: Any) -> tuple[str, tuple[str, ...]]:
     return config.hf_hub_id, (str(Path(file).with_suffix(".safetensors")), file) if file.endswith(".bin") else (file,)
 
 
-def told(name: str) -> dict[str, Any]:
+def told(name: str, flag: str = "--weights") -> dict[str, Any]:
     """Return what timm is told of the weights of a backbone, so that it opens a file and asks the hub for nothing.
 
-    The file is fetched where it is not on this machine yet; AevlpError within seconds where it cannot be.
+    The file is fetched where it is not on this machine yet; AevlpError within seconds where it cannot be. flag: the option that
+    names weights, for that error.
     """
     import timm
 
@@ -38,7 +39,8 @@ def told(name: str) -> dict[str, Any]:
     except AevlpError as error:
         raise AevlpError(
             f"cannot fetch the trained weights of {name}: {error}; download {hub.address(repository, files[0])} and pass it as "
-            f"--weights FILE, or --weights random to train from scratch"
+            f"{flag} FILE, or pass --backbone linear, which learns from the cached embeddings, or {flag} random to train from "
+            f"scratch"
         ) from error
     # Any other `custom_load` is about files that are not on the hub; timm itself heeds it there in this case alone.
     custom = "hf" if config.hf_hub_filename and config.custom_load == "hf" else False

@@ -6,6 +6,7 @@ from typing import Any
 
 from ...pipeline.files.locations import location
 from ...pipeline.losses import entry
+from ...pipeline.manifest.formats import DatasetSpec
 from ...pipeline.runtime.device import find_device
 from ...pipeline.runtime.ranks import this_rank
 from ...pipeline.score_cache import ScoreCache
@@ -15,8 +16,8 @@ from ..interrupted import keeping
 from ..made import note
 from ..results import Result
 from ..stage_one.options import PseudolabelOptions
-from ..stage_one.pseudolabel import pseudolabel
-from ..stage_two.asked_classifier import check_classifier
+from ..stage_one.pseudolabel import score_source
+from ..stage_two.asked_classifier import check_classifier, fetch_weights
 from ..stage_two.asked_methods import asked_methods
 from ..stage_two.options import TrainOptions
 from ..stage_two.run import Run
@@ -54,10 +55,14 @@ def run(options: RunOptions) -> Run | NothingTrained:
     # A mistake is said before a night of scoring, not after it.
     find_device(options.device)
     loss, _ = asked_methods(options.loss, options.policy, options.set or ())
-    check_classifier(
-        replace(options, weights=options.backbone_weights), entry(loss.name), weights_flag="--backbone-weights"
-    )
-    cache = note(pseudolabel(**_of(PseudolabelOptions, options, batch_size=None)))
+    training, flag = replace(options, weights=options.backbone_weights), "--backbone-weights"
+    check_classifier(training, entry(loss.name), weights_flag=flag)
+
+    def check(spec: DatasetSpec) -> None:
+        check_classifier(training, entry(loss.name), spec.recipe.backbone, flag)
+        fetch_weights(training, spec, flag)
+
+    cache = note(score_source(PseudolabelOptions(**_of(PseudolabelOptions, options, batch_size=None)), check))
     try:
         with keeping(f"{cache.path} is kept; the same command resumes"):
             return train(**_training(cache, options))

@@ -15,6 +15,7 @@ from ...pipeline.errors import AevlpError, UnreadableNow, counted
 from ...pipeline.files.identity import identity_of
 from ...pipeline.files.stamps import is_hashed
 from ...pipeline.labels.damp import DampSettings
+from ...pipeline.manifest.formats import DatasetSpec
 from ...pipeline.runtime.provenance import difference
 from ...pipeline.runtime.ranks import Rank, this_rank
 from ...pipeline.score_cache import ScoreCache, check_suffix, open_cache, remove_cache, write_cache
@@ -33,9 +34,10 @@ from ...pipeline.scoring.recipe import Recipe
 from ...pipeline.scoring.scorer import one_thread_each
 from ..cache_log import begin_log
 from ..cache_origin import Compared, Origin
-from ..console import let_speak, log, noted, say
+from ..console import let_speak, log, noted, out, say
 from ..declaration import takes
-from ..made import made, show
+from ..made import made
+from ..made import show as show_made
 from ..places import CACHES
 from ..sources import find_source
 from .added import added_by, said_of
@@ -48,8 +50,6 @@ from .plan import ScoringPlan, make_plan
 ANEW = "delete it to score anew, as aevlp pseudolabel --restart does"
 CONSTANTS = {field.name for field in fields(DampSettings)} - {"compat", "half"}
 
-__all__ = ["pseudolabel", "show"]
-
 
 @takes(PseudolabelOptions)
 def pseudolabel(options: PseudolabelOptions) -> ScoreCache:
@@ -57,17 +57,31 @@ def pseudolabel(options: PseudolabelOptions) -> ScoreCache:
 
     Raises AevlpError, before anything is written, for a source that cannot be understood and options that do not go together.
     """
+    return score_source(options)
+
+
+def show(cache: ScoreCache) -> None:
+    """Print what came of it, and what to do next."""
+    show_made(cache)
+    out.print(f"next: aevlp inspect {cache.path} · aevlp train {cache.path}")
+
+
+def score_source(options: PseudolabelOptions, check: Callable[[DatasetSpec], None] = lambda spec: None) -> ScoreCache:
+    """Return the cache as `pseudolabel` does; check: told of the data set's entry before anything is written, may refuse it."""
     rank = this_rank()
     let_speak(rank)
     if options.cache is not None:
         _check_target(check_suffix(options.cache))
     with noted() as into:
-        return _scored(options, rank, into)
+        return _scored(options, rank, into, check)
 
 
-def _scored(options: PseudolabelOptions, rank: Rank, into: Callable[[Path], None]) -> ScoreCache:
+def _scored(
+    options: PseudolabelOptions, rank: Rank, into: Callable[[Path], None], check: Callable[[DatasetSpec], None]
+) -> ScoreCache:
     source = find_source(options, options.cache, partial(keys_of, options))
     spec = source.spec
+    check(spec)
     path = options.cache or CACHES / f"{spec.name}.h5"
     if options.cache is None:
         _check_target(path)
@@ -233,4 +247,4 @@ def _summary(path: Path, plan: ScoringPlan, scored: Scored, seconds: float, whos
     for reason in [text for text in cache.reason.tolist() if text][:3]:
         say(f"  {' '.join(reason.split())}")
     lines += said_of(added_by(cache), cache, plan.spec)
-    return "\n".join([*lines, f"next: aevlp inspect {path} · aevlp train {path}"])
+    return "\n".join(lines)

@@ -4,9 +4,10 @@ from pathlib import Path
 
 from ...pipeline.errors import AevlpError, given_by, unknown_name
 from ...pipeline.losses import LossEntry
+from ...pipeline.manifest.formats import DatasetSpec
 from ...pipeline.runtime.compiler import insist_on_compiler
 from ...pipeline.training import classifier as classifiers
-from ...pipeline.training import heads
+from ...pipeline.training import heads, timm_weights
 from .options import TrainOptions
 
 OF_CLIP = ("linear", "clip")  # backbones with the weights of the scoring model
@@ -48,3 +49,10 @@ def check_classifier(
             raise AevlpError(f"--{name.replace('_', '-')} must be above 0 and finite, found {value}")
     if options.compile:
         insist_on_compiler("--compile")
+
+
+def fetch_weights(options: TrainOptions, spec: DatasetSpec, weights_flag: str = "--weights") -> None:
+    """Fetch the backbone's trained weights where they are asked for and not on this machine; AevlpError where that fails."""
+    backbone = options.backbone or spec.recipe.backbone
+    if backbone not in OF_CLIP and options.weights in (None, classifiers.PRETRAINED):
+        timm_weights.told(backbone, weights_flag)
