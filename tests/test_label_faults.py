@@ -584,3 +584,35 @@ def test_a_doubtful_class_is_serious_for_check(tmp_path: Path, cells: list[str])
 def test_empty_cells_are_said(tmp_path: Path) -> None:
     (remark,) = read(tmp_path, ["cat", None, float("nan")]).remarks
     assert "null or NaN 2 times, first" in remark.text
+
+
+# Labels joined by what stands in names too
+
+
+@pytest.mark.parametrize(
+    ("cells", "keys", "expected"),
+    [
+        (["cat", "dog", "cat-dog"], {}, "'cat-dog': did you mean `label_separator: '-'`?"),
+        (["cat;car", "dog", "cat_dog"], {}, "'cat_dog', first in line 4: other labels have ';' between them"),
+        (["cat;car", "dog", "cat and dog"], {}, "'cat and dog', first in line 4: other labels have ';' between them"),
+        (["cat and dog", "dog and car"], {"label_separator": " "}, "did you mean `label_separator: ' and '`?"),
+    ],
+)
+def test_labels_joined_by_what_names_hold_too_are_no_class_in_silence(
+    tmp_path: Path, cells: list[str], keys: dict[str, str], expected: str
+) -> None:
+    said = refused(tmp_path, cells, **keys)
+    assert expected in said and "list them under `classes`" in said
+    names = sorted({part for cell in cells for part in cell.split(keys.get("label_separator", ";"))})
+    assert read(tmp_path, cells, classes=names, **keys).classes == tuple(names)
+
+
+def test_names_of_which_not_all_parts_are_classes_are_taken_as_they_are(tmp_path: Path) -> None:
+    assert read(tmp_path, ["t-shirt;shirt", "golden_retriever", "salt and pepper;salt"]).classes == (
+        "golden_retriever",
+        "salt",
+        "salt and pepper",
+        "shirt",
+        "t-shirt",
+    )
+    assert read(tmp_path, [["dog", "house"], ["dog-house"]]).classes == ("dog", "dog-house", "house")

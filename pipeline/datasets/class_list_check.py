@@ -3,12 +3,15 @@
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from ..errors import some
 from ..labels.label_words import NOTHING
 
 SEPARATORS = (",", ";", "|", "/", "\t", "\n", ":", "&", "+")
+# What joins labels and stands in names too: of these all parts have to be labels of their own. Words stand between blanks.
+_JOINING_SIGNS = ("-", "_")
+_JOINING_WORDS = {"and", "or", "und", "oder", "et", "ou", "y", "och", "og", "&", "+", "-"}
 _ROWS = 10  # from so many on, a class of its own for each is no list of classes
 _SYNTAX = re.compile(r"""[\[\]{}]|^["'(]|["']$|["']\s*[:,]|[:=]\s*(-?[\d.]+|true|false|none|null)$""", re.IGNORECASE)
 _LISTED = "if these are the names, list them under `classes`"
@@ -19,18 +22,20 @@ def doubts(
     separator: str | None,
     from_text: frozenset[str] = frozenset(),
     places: Sequence[str] = (),
+    unlisted: Collection[str] = (),
 ) -> list[str]:
     """Return what is strange about the names in rows, a line each that names the manifest's key; [] where nothing is.
 
     rows: the labels of each image. separator: what the labels of a text are cut at, None where each text is one label.
     from_text: the names that were cut out of a text, at a separator that nobody named. places: of rows, in words.
+    unlisted: the names of cells that are no lists.
     """
     used = Counter(name for row in rows for name in dict.fromkeys(row))
     names = sorted(used)
     if syntax := _syntax(names):  # what else is strange follows from it
         return [syntax]
     found = [
-        _separators(names, rows, separator, from_text, places),
+        _separators(names, rows, separator, from_text, places, unlisted),
         _numerals(names),
         _one_a_row(used, rows, separator),
         _alike(names, rows, places),
@@ -64,6 +69,25 @@ def cut(name: str, separator: str) -> list[str]:
     return [part.strip() for part in name.split(separator) if part.strip()]
 
 
+def joints(texts: Collection[str]) -> list[str]:
+    """Return what may join labels in some texts, and be part of names: `-`, `_`, and words such as " and ", as they are written.
+
+    A word that begins or ends a text, or is one, joins nothing.
+    """
+    split = [text.split() for text in texts]
+    outer = {words[n] for words in split if words for n in (0, -1)}
+    inner = dict.fromkeys(word for words in split for word in words[1:-1])
+    found = [f" {word} " for word in inner if word.casefold() in _JOINING_WORDS and word not in outer]
+    signs = (sign for sign in _JOINING_SIGNS if f" {sign} " not in found)
+    return found + [sign for sign in signs if any(sign in text for text in texts)]
+
+
+def joined(texts: Collection[str], joint: str) -> list[str]:
+    """Return the texts of which all parts, between what may join them, are texts of their own."""
+    alone = {key_of(text) for text in texts} - {""}
+    return [t for t in texts if len(parts := cut(t, joint)) > 1 and all(key_of(part) in alone for part in parts)]
+
+
 def _quoted(separator: str) -> str:
     return {"\t": r'"\t"', "\n": r'"\n"'}.get(separator, f"'{separator}'")
 
@@ -90,18 +114,23 @@ def _separators(
     separator: str | None,
     from_text: frozenset[str],
     places: Sequence[str],
+    unlisted: Collection[str],
 ) -> str | None:
-    for other in SEPARATORS:
+    loose = {
+        sign: odd for sign in joints(sorted(unlisted)) if (odd := [n for n in joined(names, sign) if n in unlisted])
+    }
+    for other in (*SEPARATORS, *loose):
         pieces = {name: parts for name in names if other in name and len(parts := cut(name, other)) > 1}
         parted = Counter(part for parts in pieces.values() for part in set(parts))
         alone = set(names)
         certain = from_text if other in ",;|\t\n" else frozenset()
         if separator is None:  # ids such as /m/0k4j have parts too, that are no labels
             odd = [n for n, parts in pieces.items() if n in certain or all(p in alone for p in parts)]
-            if odd:
+            if odd := loose.get(other, odd):
                 return f"classes made of others: {_shown(odd)}: expected one label in a row: give each a row; {_LISTED}"
             continue
         odd = [n for n, parts in pieces.items() if n in certain or any(p in alone or parted[p] > 1 for p in parts)]
+        odd = loose.get(other, odd)
         if odd and any(len(row) > 1 for row in rows):
             first = next((place for row, place in zip(rows, places, strict=False) if odd[0] in row), "")
             return (
@@ -110,9 +139,20 @@ def _separators(
             )
         if odd:
             return f"classes made of others: {_shown(odd)}: did you mean {suggested(other)}? Or {_LISTED}"
-    if separator is not None and separator.strip() and all(len(row) < 2 for row in rows):
+    if separator is not None and not separator.strip():
+        return _joining_word(names, rows)
+    if separator is not None and all(len(row) < 2 for row in rows):
         return _blanks(names)
     return None
+
+
+def _joining_word(names: Iterable[str], rows: Sequence[Sequence[str]]) -> str | None:
+    """Return what is strange about a name that only ever stands between two others, and is a word that joins them."""
+    outer = {row[n] for row in rows if row for n in (0, -1)}
+    word = next((name for name in names if name.casefold() in _JOINING_WORDS and name not in outer), None)
+    if word is None:
+        return None
+    return f"the class {word!r} only stands between two others: did you mean {suggested(f' {word} ')}? Or {_LISTED}"
 
 
 def _blanks(names: list[str]) -> str | None:

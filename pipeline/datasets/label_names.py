@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from ..errors import AevlpError, unknown_name
 from ..labels.label_words import NOTHING, as_yaml, number
 from ..manifest.label_keys import LabelKeys
-from .class_list_check import SEPARATORS, cut, doubts, key_of, suggested
+from .class_list_check import SEPARATORS, cut, doubts, joints, key_of, suggested
 from .faults import DataError, Report
 from .label_cells import Cell, Item
 from .label_forms import Column
@@ -53,9 +53,10 @@ def names_of(
             report(DataError(kind, f"{where}: {text}", None if found[cell].faulty else image))
     if column.classes is None:
         said = "label_separator" in keys.model_fields_set
-        texts = frozenset(n for cell, of in found.items() for n in of.names if not (said or cell.listed))
+        unlisted = frozenset(n for cell, of in found.items() for n in of.names if not cell.listed)
+        texts = frozenset() if said else unlisted
         rows, at = [found[cell].names for cell in cells], [where.rpartition(", ")[2] for where, _ in places]
-        for line in doubts(rows, None if one_each else keys.label_separator, texts, at):
+        for line in doubts(rows, None if one_each else keys.label_separator, texts, at, unlisted):
             report(DataError("doubtful class", f"{column.place}: {line}"))
     return [None if found[cell].faulty else found[cell].names for cell in cells]
 
@@ -187,7 +188,8 @@ def _report_columns(
         )
         report(DataError("doubtful class", text))
     known = frozenset(column.classes or ())
-    for separator in () if one_each else (*SEPARATORS, " "):
+    unknown = {name for of in found.values() for name in of.unknown}
+    for separator in () if one_each else (*SEPARATORS, *joints(sorted(unknown)), " "):
         wrong = [
             (name, cell)
             for cell, of in found.items()

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from ..datasets.class_list_check import cut, key_of
+from ..datasets.class_list_check import cut, joined, joints, key_of
 from ..datasets.label_cells import parsed
 from ..errors import AevlpError
 from ..labels.label_words import number
@@ -11,7 +11,7 @@ from ..labels.label_words import number
 SEPARATORS = (";", ",", "|", "/", "\t", "\n", ":", "&", "+", " ")
 _WORDS = {
     ";": "semicolons", ",": "commas", "|": "bars", "/": "slashes", "\t": "tabs", "\n": "line ends", ":": "colons", "&": "&",
-    "+": "+", " ": "blanks",
+    "+": "+", " ": "blanks", "-": "hyphens", "_": "underscores",
 }  # fmt: skip
 _OF_NO_NAME = (";", "|", "\t", "\n")
 _USUAL = (*_OF_NO_NAME, ",")
@@ -46,6 +46,8 @@ def separator_of(
             raise _asked(texts, certain + others, place)
         return certain[0]
     doubtful = [sign for sign in seen if sign != " " and (shares[sign] or sign in (*_USUAL, "/"))]
+    loose = [sign for sign in joints(texts) if sign.strip() not in doubtful and joined(texts, sign)]
+    doubtful += [*loose, *([" "] if loose and joined(texts, " ") else [])]
     if doubtful:
         raise _asked(texts, doubtful, place)
     return _blank(texts, shares[" "], cells, place) if " " in seen else None
@@ -53,7 +55,11 @@ def separator_of(
 
 def between(separator: str) -> str:
     """Return the words that say what stands between labels, such as " with commas between them"."""
-    return f" with {_WORDS.get(separator, repr(separator))} between them"
+    return f" with {_in_words(separator)} between them"
+
+
+def _in_words(separator: str) -> str:
+    return _WORDS.get(separator, repr(separator))
 
 
 def _texts(cells: Sequence[object], rows: Sequence[str]) -> dict[str, str]:
@@ -73,7 +79,9 @@ def _loose(text: str) -> list[str]:
 
 def _by_classes(texts: Mapping[str, str], seen: list[str], classes: tuple[str, ...], place: str) -> str | None:
     known = {*classes, *map(str, range(len(classes)))}
-    fitting = [sign for sign in seen if all(part in known for text in texts for part in cut(text, sign))]
+    of_names = [sign for sign in joints(texts) if any(len(cut(text, sign)) > 1 for text in texts if text in known)]
+    loose = [sign for sign in joints(texts) if sign not in of_names and sign.strip() not in seen]
+    fitting = [sign for sign in (*seen, *loose) if all(part in known for text in texts for part in cut(text, sign))]
     if len(fitting) > 1:
         raise _asked(texts, fitting, place)
     if fitting:
@@ -124,12 +132,14 @@ def _is_certain(texts: Mapping[str, str], sign: str, share: float) -> bool:
 
 def _blank(texts: Mapping[str, str], share: float, cells: Sequence[object], place: str) -> str | None:
     """Return a blank where it can only be between labels, None where it can only be in names."""
-    if _is_certain(texts, " ", share):
+    words = [sign for sign in joints(texts) if sign.startswith(" ")]
+    if _is_certain(texts, " ", share) and not words:
         return " "
     wide = {text for text in texts if len(cut(text, " ")) > 1}
     times = sum(isinstance(cell, str) and cell.strip() in wide for cell in cells)
     if share >= _SOME or times < _TIMES * len(wide):  # few, and never apart: nothing says which it is
-        raise _asked(texts, [" "], place)
+        others = [text for text in wide if not any(len(cut(text, sign)) > 1 for sign in words)]
+        raise _asked(texts, [*words, *([" "] if others or not words else [])], place)
     return None
 
 
@@ -141,17 +151,20 @@ def _asked(texts: Mapping[str, str], signs: list[str], place: str) -> AevlpError
     if len(signs) == 1:
         shown = repr(next(text for text in texts if len(cut(text, signs[0])) > 1))[:60]
         return AevlpError(
-            f"{place}: {shown} may be one label, or several with {_WORDS[signs[0]]} between them: say {_option(signs[0])}, or "
+            f"{place}: {shown} may be one label, or several with {_in_words(signs[0])} between them: say {_option(signs[0])}, or "
             "list the names as --classes"
         )
     holding = {sign: [text for text in texts if len(cut(text, sign)) > 1] for sign in signs}
+    if " " in holding:  # which stand around words too
+        worded = {text for sign, found in holding.items() if sign != " " and sign.startswith(" ") for text in found}
+        holding[" "] = [text for text in holding[" "] if text not in worded]
     main, *others = sorted(signs, key=lambda sign: -len(holding[sign]))
     odd = next((text for text in holding[others[-1]] if text not in holding[main]), holding[others[-1]][0])
-    words = " and ".join(_WORDS[sign] for sign in signs)
+    words = " and ".join(map(_in_words, signs))
     where = f" ({texts[odd]})" if texts[odd] else ""
     return AevlpError(
         f"{place}: {words} could stand between labels, as in {holding[main][0][:60]!r} and in {odd[:60]!r}{where}, expected one "
-        f"separator throughout: write all labels with {_WORDS[main]}; or, where the other is part of names, say "
+        f"separator throughout: write all labels with {_in_words(main)}; or, where the other is part of names, say "
         f"{' or '.join(map(_option, signs[:4]))}, and list the names in a file as --classes FILE"
     )
 
