@@ -62,7 +62,7 @@ def image_name(image: str, where: str) -> str:
     return image
 
 
-def outside(image: str, where: str) -> DataError:
-    """Return the fault of an image whose path leads out of the data set's folder."""
-    text = f"{where}: {image!r} is not below the data set's folder; paths are relative to it"
+def outside(image: str, where: str, more: str = "") -> DataError:
+    """Return the fault of an image whose path leads out of the data set's folder. more: what else may be meant, and done."""
+    text = f"{where}: {image!r} is not below the data set's folder; paths are relative to it{more}"
     return DataError("outside the folder", text)

@@ -103,7 +103,7 @@ def _candidates(tree: FileTree, folder: str, name: str, tails: bool) -> set[str]
     found: set[str] = set()
     if name.endswith("/"):
         return found
-    for parts, elsewhere in _readings(name):
+    for parts, elsewhere in readings(name):
         uploaded = _UPLOADED.match(parts[-1])
         for first in range(len(parts) if tails or elsewhere else 1):
             found |= tree.matching(folder, parts[first:])
@@ -112,7 +112,7 @@ def _candidates(tree: FileTree, folder: str, name: str, tails: bool) -> set[str]
     return found
 
 
-def _readings(name: str) -> Iterator[tuple[list[str], bool]]:
+def readings(name: str) -> Iterator[tuple[list[str], bool]]:
     """Yield what a name may mean, as the parts of a path, and whether that starts elsewhere than in the data set's folder."""
     texts = [name]
     if _LOCAL_FILES in name:

@@ -10,6 +10,7 @@ from posixpath import basename, dirname, join
 from ..labels.splits import SPLITS
 from ..manifest.formats import DatasetSpec
 from .file_tree import FileTree, grouped, image_ending, spelling
+from .image_names import readings
 from .image_table import ImageTable
 
 FOLDERS = 200  # that are looked into, the nearest to the root first
@@ -27,8 +28,10 @@ def hints(spec: DatasetSpec, images: ImageTable, missing: Sequence[int], shown: 
     near = NearNames(images.root, [name for row, name in enumerate(names) if row not in gone])
     if 2 * len(gone) > len(names):
         parts = {split: [names[row] for row in missing if images.split[row] == split] for split in SPLITS}
-        folders = {split: near.folder_of(_below(spec, part)) for split, part in parts.items() if part}
-        known = {split: folder for split, folder in folders.items() if folder is not None}
+        below = {split: _below(spec, part) for split, part in parts.items() if part}
+        folders = {split: near.folder_of(part) or near.folder_of_ends(part) for split, part in below.items()}
+        stated = _stated(spec)
+        known = {split: folder for split, folder in folders.items() if folder is not None and folder not in stated}
         if known and len(known) == len(folders):
             return [f"; did you mean {_key(spec, known)}?"] * len(missing)
     nearest = [near.nearest(names[row]) for row in missing[:shown]]
@@ -37,10 +40,15 @@ def hints(spec: DatasetSpec, images: ImageTable, missing: Sequence[int], shown: 
 
 def _below(spec: DatasetSpec, missing: Sequence[str]) -> list[str]:
     """Return paths without the folder of images that the manifest says."""
+    prefixes = [f"{folder}/" for folder in _stated(spec)]
+    return [next((path[len(start) :] for start in prefixes if path.startswith(start)), path) for path in missing]
+
+
+def _stated(spec: DatasetSpec) -> list[str]:
+    """Return the folders of images that the manifest says."""
     stated = getattr(spec, "images", None) or {}
     folders = [stated] if isinstance(stated, str) else stated.values()
-    prefixes = [f"{PurePosixPath(folder).as_posix()}/" for folder in folders]
-    return [next((path[len(start) :] for start in prefixes if path.startswith(start)), path) for path in missing]
+    return [PurePosixPath(folder).as_posix() for folder in folders]
 
 
 def _key(spec: DatasetSpec, folders: dict[str, str]) -> str:
@@ -83,6 +91,15 @@ class NearNames:
         if not best or best[0][1] * 2 <= len(sample) or (len(best) > 1 and best[1][1] == best[0][1]):
             return None
         return best[0][0]
+
+    def folder_of_ends(self, names: Sequence[str]) -> str | None:
+        """Return the one folder below the root from which the ends of most of these paths would be found, as long as can be."""
+        ends = [[part for parts, _ in [*readings(name)][-1:] for part in parts] for name in names]
+        for length in range(max(map(len, ends), default=0), 0, -1):
+            folder = self.folder_of(["/".join(parts[-length:]) for parts in ends])
+            if folder is not None:
+                return folder
+        return None
 
     def _folders_with(self, name: str) -> set[str]:
         """Return the folders below the root, itself not, from which a name would be found."""

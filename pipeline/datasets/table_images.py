@@ -13,6 +13,10 @@ from .image_names import find_images
 from .image_rows import Row
 
 _ELSEWHERE = re.compile(r"/|[A-Za-z]:[\\/]|[A-Za-z][A-Za-z0-9+.-]*://|(.*/)?\.\.(/|$)")  # a path that begins elsewhere
+_NOT_BY_ITS_END = (
+    ", and by the end of this one no file there is meant by its row alone: say in which folder the files are as `images: "
+    "FOLDER`, or write the path anew"
+)
 
 
 def tables_of(spec: TableSpec, root: Path) -> dict[Path, str | None]:
@@ -37,23 +41,23 @@ def with_places(
             remarks.append(Remark("read differently", text))
         rows += of_table
         folders += [own or _stated(spec, row.split) for row in of_table]
-    found, said = placed(tree, rows, folders, report)
+    found, said = placed(tree, rows, folders, report, _NOT_BY_ITS_END)
     return found, remarks + said
 
 
 def placed(
-    tree: FileTree, rows: Sequence[Row], folders: Sequence[str], report: Report
+    tree: FileTree, rows: Sequence[Row], folders: Sequence[str], report: Report, ways: str = ""
 ) -> tuple[list[Row], list[Remark]]:
     """Return rows with the `path` of each image below the root, and remarks on how they were found.
 
     folders: in which the image of each row is named. Its id becomes the name as it is written, below its folder; of a path from
-    elsewhere the path that was found. A row whose image leads out of the root is reported and left out.
+    elsewhere the path that was found. A row whose image leads out of the root is reported and left out. ways: what to do then.
     """
     found = find_images(tree.root, [(folder, row.image) for folder, row in zip(folders, rows, strict=True)], tree)
     kept = []
     for row, folder, path in zip(rows, folders, found.paths, strict=True):
         if path is None:
-            report(outside(row.image, row.where))
+            report(outside(row.image, row.where, ways))
         else:
             kept.append(
                 replace(row, image=path if _ELSEWHERE.match(row.image) else _joined(folder, row.image), path=path)

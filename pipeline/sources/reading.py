@@ -184,6 +184,8 @@ def _missing(spec: DatasetSpec, images: ImageTable) -> list[str]:
     text = f"{len(gone):,} of {len(images):,} images are not there, first {first}"
     if 2 * len(gone) > len(images):
         hint = hints(spec, images, gone, 1)[0]
-        where = hint.removeprefix("; ") or "say where they are as --key 'images: FOLDER'"
+        where = hint.removeprefix("; ")
+        if "`images: " not in where:
+            where += f"{'; ' * bool(where)}say where they are as --key 'images: FOLDER'"
         raise AevlpError(f"{text}, expected most of them below {images.root}: {where}")
     return [f"{text}: they are left out of training"]
