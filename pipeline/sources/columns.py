@@ -67,6 +67,19 @@ def split_column(cells: Cells, taken: set[str], where: str) -> str | None:
     return found[0] if found else None
 
 
+def stated_split(name: str, cells: Cells, where: str) -> str:
+    """Return a column that a person says holds the splits; AevlpError where none of its cells does."""
+    known_column(name, list(cells), "--split-column", where)
+    values = [value for value in cells[name] if word(value) not in BLANK]
+    if not any(isinstance(value, str) and split_of(value) for value in values):
+        found = some([repr(value)[:60] for value in dict.fromkeys(map(str, values))], 4) or "nothing"
+        raise AevlpError(
+            f"{where}: the column {name}, named as --split-column, holds no split but {found}, expected train, val or valid, and "
+            f"test: name another column as --split-column, or say --split-column none"
+        )
+    return name
+
+
 def label_column(cells: Cells, taken: set[str], classes: tuple[str, ...] | None, where: str) -> str | None:
     """Return the column of labels: by its name, or as the only one whose texts are all `classes`.
 

@@ -21,9 +21,10 @@ def no_labels(cells: Cells, taken: set[str], where: str, rows: Sequence[str]) ->
     """Return the error for a table without a column of labels. taken: the image's and the split's. rows: where each stands."""
     rest = [name for name in cells if name not in taken]
     if not rest:
+        both = "the images' and the splits'" if len(cells) > 1 else "the images'"
         return AevlpError(
-            f"{where}: the table has no column but the images', expected one of labels: for images without labels pass their "
-            f"folder as SOURCE, and --classes"
+            f"{where}: the table has no column but {both} ({some(list(cells), 4)}), expected one of labels: for images without "
+            f"labels pass their folder as SOURCE, and --classes"
         )
     if commas := with_commas(cells, rest, rows):
         return commas
@@ -85,6 +86,13 @@ def alike(cells: Cells, names: Sequence[str], own: str | None = None) -> list[st
     return []
 
 
+def as_label_columns(names: Sequence[str]) -> str:
+    """Return the option that says which columns are of a class each."""
+    if len(names) > _NAMED:
+        return "the names of these columns as `label_columns` in a manifest, or as --key 'label_columns: [cat, dog]'"
+    return f"--key 'label_columns: {as_yaml(names)}'"
+
+
 def _texts(column: Sequence[Any]) -> set[str]:
     """Return the different texts in a column, none where a cell is a number or no text."""
     values = [value for value in column if word(value) not in BLANK]
@@ -108,9 +116,7 @@ def _of_classes(cells: Cells, names: Sequence[str], where: str) -> AevlpError:
     words = dict.fromkeys(word(value) for name in names for value in cells[name])
     said = f"the columns {' and '.join(names[:4])}{' …' * (len(names) > 4)} may each be of a class"
     said = said if len(names) > 1 else f"the column {names[0]} may be of a class"
-    columns = f"--key 'label_columns: {as_yaml(names)}'"
-    if len(names) > _NAMED:
-        columns = "the names of these columns as `label_columns` in a manifest, or as --key 'label_columns: [cat, dog]'"
+    columns = as_label_columns(names)
     if any(_is_fraction(text) and text not in ("0", "1") for text in words):
         return AevlpError(
             f"{where}: {said}, and hold probabilities: say {columns} --key 'label_threshold: 0.5', or from where on a class is "
