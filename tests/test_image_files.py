@@ -1,6 +1,7 @@
 """Which files of a folder are pictures, and what is said of the others."""
 
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from PIL import Image
 
 from aevlp.pipeline.datasets import load_images
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.files.file_reading import HIDDEN, NO_PICTURE, find_pictures, kinds_counted
+from aevlp.pipeline.files.file_reading import HIDDEN, KINDS, NO_PICTURE, NOT_TEXT, find_pictures, kinds_counted
 from aevlp.pipeline.files.image_formats import ENDINGS
 from aevlp.pipeline.files.tar_files import tar_members
 from aevlp.pipeline.manifest.load import load_manifest
@@ -73,13 +74,13 @@ def test_what_systems_leave_behind_is_left_out_and_counted(tmp_path: Path, name:
     [
         ("clip.mp4", b"\0\0\0\x18ftypmp42", "videos"),
         ("film.mpg", b"\0\0\1\xba", "videos"),
-        ("drawing.eps", b"%!PS-Adobe-3.0 EPSF-3.0", "documents and drawings"),
-        ("features.h5", b"\x89HDF\r\n\x1a\n", "arrays and weights"),
-        ("labels.csv", b"image,labels", "text and tables"),
+        ("drawing.eps", b"%!PS-Adobe-3.0 EPSF-3.0", "files of documents or drawings"),
+        ("features.h5", b"\x89HDF\r\n\x1a\n", "files of arrays or weights"),
+        ("labels.csv", b"image,labels", "files of text or tables"),
         ("photo.nef", b"II*\0", "camera raw files"),
         ("photo.DNG", b"II*\0", "camera raw files"),
         ("all.zip", b"PK\3\4", "archives"),
-        ("layers.psd", b"8BPS", "pictures of formats that are not read"),
+        ("layers.psd", b"8BPS", "pictures of a format that is not read"),
         ("notes", b"to do", NO_PICTURE),
         ("clip", b"\0\0\0\x18ftypmp42", NO_PICTURE),
         ("photo.dat", b"%!PS-Adobe-3.0 EPSF-3.0", NO_PICTURE),
@@ -98,6 +99,10 @@ def test_what_is_left_out_is_said_in_one_line() -> None:
     assert kinds_counted({HIDDEN: ["._a", "._b"], NO_PICTURE: ["notes"]}) == (
         "2 hidden or system files (._a, ._b) and 1 file of no picture (notes)"
     )
+    for kind in {*KINDS, HIDDEN, NO_PICTURE, NOT_TEXT}:
+        one, two = (kinds_counted({kind: ["a", "b"][:n]}) for n in (1, 2))
+        assert one.partition(" (")[0] == re.sub(r"(file|picture|video|archive)s", r"\1", f"1 {kind}") != f"1 {kind}"
+        assert not re.search(r"\b(are|whose)\b", one) and two == f"2 {kind} (a, b)"
     many = kinds_counted({"videos": [f"{n}.mp4" for n in range(1200)], "archives": ["a.zip"], NO_PICTURE: ["a\nb"]})
     assert many == (r"1,200 videos (0.mp4, 1.mp4, 2.mp4, …), 1 archive (a.zip) and 1 file of no picture (a\nb)")
 
@@ -148,7 +153,7 @@ def test_a_folder_of_classes_says_what_it_leaves_out(tmp_path: Path) -> None:
         "2 hidden or system files (__MACOSX/cat/1.jpg, cat/._1.jpg)",
         "1 video (dog/a.mp4)",
         "1 picture in no class's folder (cover.png)",
-        "1 text and tables (pets.yaml)",
+        "1 file of text or tables (pets.yaml)",
     ):
         assert part in remark.text
 

@@ -16,16 +16,18 @@ SYSTEM_NAMES = {
 }  # fmt: skip
 HIDDEN = "hidden or system files"
 NO_PICTURE = "files of no picture"
-NOT_TEXT = "files whose names are not UTF-8 text"
+NOT_TEXT = "files with a name that is not UTF-8 text"
 # Endings of files that are not looked into. Camera raw files begin as a TIFF does, and hold a small preview that is one.
 KINDS = {
-    "text and tables": ".txt .csv .tsv .json .jsonl .ndjson .xml .yaml .yml .md .html .htm .log .py .ipynb .sh .parquet .arrow",
+    "files of text or tables": (
+        ".txt .csv .tsv .json .jsonl .ndjson .xml .yaml .yml .md .html .htm .log .py .ipynb .sh .parquet .arrow"
+    ),
     "videos": ".mp4 .mov .avi .mkv .webm .mpg .mpeg .m4v .wmv .3gp .flv",
     "archives": ".zip .tar .gz .tgz .bz2 .xz .zst .7z .rar",
-    "documents and drawings": ".pdf .eps .ps .svg .ai .emf .wmf .doc .docx .ppt .pptx .xls .xlsx",
-    "arrays and weights": ".h5 .hdf5 .npy .npz .mat .pt .pth .pkl .safetensors .db .sqlite",
+    "files of documents or drawings": ".pdf .eps .ps .svg .ai .emf .wmf .doc .docx .ppt .pptx .xls .xlsx",
+    "files of arrays or weights": ".h5 .hdf5 .npy .npz .mat .pt .pth .pkl .safetensors .db .sqlite",
     "camera raw files": ".dng .nef .nrw .cr2 .cr3 .crw .arw .raf .orf .rw2 .pef .srw .raw",
-    "pictures of formats that are not read": ".psd .xcf .ico .icns .cur .tga .pcx .dds .exr .hdr .dcm .nii .fits .jxl",
+    "pictures of a format that is not read": ".psd .xcf .ico .icns .cur .tga .pcx .dds .exr .hdr .dcm .nii .fits .jxl",
 }
 _KIND = {ending: kind for kind, endings in KINDS.items() for ending in endings.split()}
 NAMED = 3  # of each kind

@@ -11,6 +11,7 @@ from ..labels.splits import split_of
 from .naming import is_general
 from .understood import Draft, Given
 
+_ASK_OF_OTHERS = "leave --classes out if each folder is a class, or say --key 'format: images' if none is"
 _ASK = "say --key 'format: image_folder' if each folder is a class, or --key 'format: images' with --classes if none is"
 
 
@@ -66,7 +67,8 @@ def _are_classes(folder: Path, folders: Sequence[str], loose: int, given: Given)
             other = "pictures lie beside them" if len(named) == len(folders) else f"{_first(folders, named)!r} is none"
             near = named or [name for name in folders if key_of(name) in {key_of(c) for c in given.classes}]
             _require_spelt(folder, folders, given.classes)
-            raise AevlpError(f"{folder}: the folder {near[0]!r} is named as one of --classes, and {other}: {_ASK}")
+            ask = _ASK if len(named) == len(folders) else _ASK_OF_OTHERS
+            raise AevlpError(f"{folder}: the folder {near[0]!r} is named as one of --classes, and {other}: {ask}")
         return True
     if len(folders) == 1:
         if is_general(folders[0]) or loose:
