@@ -168,6 +168,21 @@ def test_decimal_commas_are_refused_and_not_read_as_class_numbers(tmp_path: Path
     assert "are two class numbers" in refusal(look, source, Given(keys={"label_column": "cat"}))
 
 
+def test_counts_are_asked_about_and_present_above_0_as_the_line_proposes(tmp_path: Path) -> None:
+    source = table(tmp_path / "t", COUNTS)
+    said = refusal(look, source)
+    assert "the columns cat, dog, fish hold whole numbers from 0 to 4, as a count of each class does" in said
+    values = re.search(r"--key 'label_columns: \[cat, dog, fish\]' --key 'label_values: (\{.*?\})'", said)
+    assert values is not None
+    meaning = yaml.safe_load(values[1])
+    assert meaning == {"0": "absent"} | dict.fromkeys(("1", "2", "4"), "present")
+    keys = {"label_columns": ["cat", "dog", "fish"], "label_values": meaning}
+    assert truth_of(source, tmp_path, **keys) == [[0, 0, 0], [1, 1, 1], [1, 0, 0], [0, 1, 1]]
+    assert "a count of each class" in refusal(look, source, Given(keys={"label_column": "cat"}))
+    lone = table(tmp_path / "l", rows([str(n % 3) + ",x,y" for n in range(30)], "image,cat,dog,fish"))
+    assert "a count of each class" not in refusal(look, lone)
+
+
 @pytest.mark.parametrize("names", ["label1,label2", "tag_1,tag_2", "labels,label.2", "labels,labels.1", "first,second"])
 def test_labels_in_several_columns_are_not_read_from_one_in_silence(names: str, tmp_path: Path) -> None:
     cells = [f"{CLASSES[n % 3]},{CLASSES[(n + 1) % 4] if n % 5 else ''}" for n in range(30)]
@@ -190,6 +205,9 @@ def test_a_column_that_pandas_renamed_is_no_class_in_silence(tmp_path: Path) -> 
 def folders(folder: Path, *names: str) -> Path:
     shapes.draw(folder, [f"{name}/{n}.png" for n, name in enumerate(names)])
     return folder
+
+
+COUNTS = rows([f"{n % 3},{n % 2},{n % 5 % 2 * 4}" for n in range(30)], "image,cat,dog,fish")
 
 
 # What is given first; then each time the first option that the line names is said too, until the source is taken.
@@ -244,6 +262,21 @@ WAYS_ON: dict[str, tuple[Callable[[Path], Path], tuple[str, ...]]] = {
         lambda tmp: table(tmp / "t", rows(["0.9,0.1", "0.2,0.7"] * 15, "image,cat,dog")),
         ("--label-column", "cat"),
     ),
+    "counts": (lambda tmp: table(tmp / "t", COUNTS), ()),
+    "counts, one column said": (lambda tmp: table(tmp / "t", COUNTS), ("--label-column", "cat")),
+    "counts, columns said": (lambda tmp: table(tmp / "t", COUNTS), ("--key", "label_columns: [cat, dog]")),
+    "counts of classes": (lambda tmp: table(tmp / "t", COUNTS), ("--classes", "dog,cat")),
+    "labels joined by a hyphen": (lambda tmp: table(tmp / "t", rows(["cat", "dog", "cat-dog"] * 10)), ()),
+    "labels joined by a word": (lambda tmp: table(tmp / "t", rows(["cat and dog", "dog and fish"] * 15)), ()),
+    "labels joined by a word, a blank said": (
+        lambda tmp: table(tmp / "t", rows(["cat and dog", "dog and fish"] * 15)),
+        ("--label-separator", " "),
+    ),
+    "labels said to be splits": (lambda tmp: table(tmp / "t", rows(["cat", "dog"] * 15)), ("--split-column", "labels")),
+    "folders of more than the classes": (
+        lambda tmp: folders(tmp / "t", *["cat", "dog", "fish"] * 4),
+        ("--classes", "cat,unicorn"),
+    ),
     "a column twice": (lambda tmp: table(tmp / "t", one_hot({}, "image,cat,cat.1,fish")), ()),
     "numbers": (lambda tmp: table(tmp / "t", rows([str(n % 2) for n in range(30)])), ()),
     "two of images": (
@@ -285,12 +318,14 @@ def test_doing_what_the_line_says_leads_on(kind: str, tmp_path: Path, monkeypatc
 
 
 VALUE = r"""(?:'[^']*'|(?:[^\s,;:']+,)+[^\s,;:']+)"""
-OPTIONS = re.compile(rf"--(?:key|classes) {VALUE}(?: --key {VALUE})?|--image-column \w+")
+OPTIONS = re.compile(
+    rf"--(?:key|classes) {VALUE}(?: --key {VALUE})?|--image-column \w+|--label-separator {VALUE}|--split-column none"
+)
 
 
 def after(said: str, options: list[str]) -> list[str]:
     """Return the options of a command with those that a line names first; one that is there already is said anew."""
-    if re.search("leave --(split-by|label-column) out", said) or "leave it out of --classes" in said:
+    if re.search("leave --(split-by|label-column|classes) out", said) or "leave it out of --classes" in said:
         return _left_out(said, options)
     found = OPTIONS.search(said)
     assert found, said
@@ -306,7 +341,7 @@ def _key(option: str, value: str) -> str:
 
 def _left_out(said: str, options: list[str]) -> list[str]:
     pairs = list(zip(options[::2], options[1::2], strict=True))
-    if option := re.search("leave (--split-by|--label-column) out", said):
+    if option := re.search("leave (--split-by|--label-column|--classes) out", said):
         return [word for pair in pairs if pair[0] != option[1] for word in pair]
     unused = re.findall(r"'(\w+)'", said)[0]
     return [

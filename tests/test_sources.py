@@ -68,6 +68,61 @@ def test_the_folder_of_a_source_is_understood_as_the_source_itself(shape: str, t
     assert labels_of(loaded(look(tmp_path / "pets"), tmp_path / "cache")) == shapes.put_in(shape, given)
 
 
+ELSEWHERE = {
+    "another system": "C:\\pics\\{}",
+    "another machine": "/home/me/pics/{}",
+    "an address": "https://host/b/{}?v=1",
+    "above": "../../pics/{}",
+}
+
+
+def listed(pairs: list[tuple[str, str]]) -> str:
+    return "image,labels\n" + "".join(f"{image},{label}\n" for image, label in pairs)
+
+
+@pytest.mark.parametrize("kind", ELSEWHERE)
+def test_paths_of_another_machine_are_found_in_a_folder_as_bare_names_are(kind: str, tmp_path: Path) -> None:
+    names = [f"{n:03d}.png" for n in range(12)]
+    shapes.draw(tmp_path / "t" / "images", names)
+
+    def found(form: str) -> tuple[Understood, ImageTable]:
+        understood = look(write(tmp_path / "t" / "mine.csv", listed([(form.format(name), cat) for name, cat in cats])))
+        return understood, loaded(understood, tmp_path)
+
+    cats = [(name, ("cat", "dog")[n % 2]) for n, name in enumerate(names)]
+    (bare, by_name), (far, by_end) = found("{}"), found(ELSEWHERE[kind])
+    assert bare.entry == far.entry and far.entry["images"] == "images" and bare.lines == far.lines
+    assert by_name.relative_paths() == by_end.relative_paths() and labels_of(by_name) == labels_of(by_end)
+    assert "by the end of their path" in by_end.remarks[0].text
+
+
+@pytest.mark.parametrize("kind", ELSEWHERE)
+def test_no_two_paths_of_another_machine_are_one_file(kind: str, tmp_path: Path) -> None:
+    names = [f"{n:03d}.png" for n in range(12)]
+    shapes.draw(tmp_path / "t" / "images", names)
+    paths = [ELSEWHERE[kind].format(name) for name in names]
+    paths[1] = paths[0].replace("pics", "more").replace("/b/", "/c/")
+    source = write(tmp_path / "t" / "mine.csv", listed([(path, ("cat", "dog")[n % 2]) for n, path in enumerate(paths)]))
+    if kind in ("another machine", "above"):
+        said = refused(source)
+        assert "line 2: " in said and "1 faults more" in said and "--key 'images: FOLDER'" in said
+    else:
+        assert "2 of 12 images are not there" in look(source).lines[-1]
+    shapes.draw(tmp_path / "t" / "thumbs", names)  # which of the two folders is meant is not to be told
+    assert "--key 'images: FOLDER'" in refused(source)
+
+
+def test_the_folder_of_relative_paths_that_lead_nowhere_is_named(tmp_path: Path) -> None:
+    names = [f"{n:03d}.png" for n in range(12)]
+    shapes.draw(tmp_path / "t" / "photos" / "all", names)
+    source = write(
+        tmp_path / "t" / "mine.csv", listed([(f"pics/{name}", ("cat", "dog")[n % 2]) for n, name in enumerate(names)])
+    )
+    said = refused(source)
+    assert "12 of 12 images are not there" in said and "--key 'images: photos/all'" in said
+    assert len(loaded(look(source, Given(keys={"images": "photos/all"})), tmp_path)) == 12
+
+
 @pytest.mark.parametrize("classes", ["cat,dog", ["cat", "dog"], "file"])
 def test_images_without_labels_need_the_names_of_classes_alone(classes: Any, tmp_path: Path) -> None:
     folder = shapes.pictures(tmp_path / "pets", shapes.labels())
@@ -208,6 +263,20 @@ def _denied(path: Path) -> str:
         (["cat/dog", "bed"], None, "ask"),
         (["cat/dog", "bed"], ("cat/dog", "bed"), None),
         (["0 2", "1"], ("a", "b", "c"), " "),
+        (["cat", "dog", "dog-bed", "bed"], None, "ask"),
+        (["cat", "dog", "dog_bed", "bed"], None, "ask"),
+        (["cat", "dog", "Dog-Bed", "bed", "cat-dog-bed"], None, "ask"),
+        (["cat", "dog", "dog - bed", "bed"], None, "ask"),
+        (["t-shirt", "golden_retriever", "cat"], None, None),
+        (["t-shirt", "shirt", "dog-bed", "dog", "dog_t-bed"], None, None),
+        (["cat", "dog", "dog-bed", "bed"], ("cat", "dog", "bed", "dog-bed"), None),
+        (["cat", "dog", "dog-bed", "bed"], ("cat", "dog", "bed"), "-"),
+        (["cat", "dog-bed", "t-shirt"], ("cat", "dog", "bed", "t-shirt"), None),
+        (["dog and bed", "cat and dog"], None, "ask"),
+        (["dog and bed", "bed and dog", "dog", "bed"], None, "ask"),
+        (["dog and bed", "cat"], ("cat", "dog", "bed"), " and "),
+        (["salt and pepper", "cat"] * 5, None, None),
+        (["y n", "n y x", "x y n", "x", "n", "y"], None, " "),
         (['["cat", "dog"]', '["cat"]'], None, None),
         ([["cat", "dog"], ["cat"]], None, None),
     ],
@@ -220,6 +289,28 @@ def test_a_separator_is_certain_or_asked_for(
             separator_of(cells, classes, "here")
     else:
         assert separator_of(cells, classes, "here") == expected
+
+
+@pytest.mark.parametrize(
+    ("cells", "shown", "signs"),
+    [
+        (["cat", "dog", "dog-bed", "bed"], "dog-bed", ["-"]),
+        (["cat", "dog", "dog_bed", "bed"], "dog_bed", ["_"]),
+        (["dog and bed", "cat"], "dog and bed", [" and "]),
+        (["dog and bed", "bed and dog", "dog", "bed"], "dog and bed", [" and "]),
+        (["Hund und Bett", "Katze"], "Hund und Bett", [" und "]),
+        (["dog & bed", "cat"], "dog & bed", [" & "]),
+        (["dog - bed", "cat"], "dog - bed", [" - "]),
+        (["dog and bed", "cat dog", "dog", "bed", "cat"], "cat dog", [" and ", " "]),
+        (["dog and bed", "cat dog", "fish"], "cat dog", [" and ", " "]),
+    ],
+)
+def test_what_joins_labels_is_named_as_the_separator(cells: list[str], shown: str, signs: list[str]) -> None:
+    with pytest.raises(AevlpError) as caught:
+        separator_of(cells, None, "here")
+    said = str(caught.value)
+    assert repr(shown) in said and "--classes" in said
+    assert re.findall("--label-separator '(.+?)'", said) == signs
 
 
 ANSWERED: list[str | None] = []  # what a separator was found to be, where one was
@@ -434,6 +525,11 @@ TABLES: dict[str, tuple[str, str]] = {
         rows(["cat,train,test", "dog,test,train"] * 15, "image,labels,a,b"),
         "a and b both say a split.*--split-column a",
     ),
+    "a column of labels said to be of splits": (
+        rows(["cat", "dog"] * 15),
+        "the column labels, named as --split-column, holds no split but 'cat', 'dog', expected train, .*--split-column none",
+    ),
+    "splits alone": (rows(["train", "test"] * 15, "image,split"), r"no column but the images' and the splits' \(image, split\)"),
     "folds": (rows(["cat,1", "dog,2"] * 15, "image,labels,fold"), "fold .*--split-column fold"),
     "a row a label": ("image,label\n000.png,cat\n000.png,dog\n001.png,cat\n002.png,dog", "--key 'rows: label'"),
     "images that are not there": ("image,labels\nx.png,cat\ny.png,dog\nz.png,cat", "3 of 3 images are not there.*x.png"),
@@ -461,7 +557,8 @@ def test_a_table_that_leaves_doubt_is_asked_about(kind: str, tmp_path: Path) -> 
     if kind == "Latin-1":
         source.write_bytes(text.encode("latin-1"))
     before = sorted(tmp_path.rglob("*"))
-    assert re.search(expected, refused(source)), refused(source)
+    given = Given(keys={"split_column": "labels"}) if "said to be of splits" in kind else None
+    assert re.search(expected, refused(source, given)), refused(source, given)
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -557,7 +654,7 @@ def test_a_class_of_the_table_that_is_not_listed_is_refused(tmp_path: Path) -> N
     [
         (["a.png", "cat/b.png", "dog/c.png"], None, "pictures lie beside the folders cat, dog"),
         (["a.png", "cat/b.png", "dog/c.png"], ("cat", "dog"), "named as one of --classes"),
-        (["fox/a.png", "cat/b.png", "dog/c.png"], ("cat", "dog"), "'fox' is none"),
+        (["fox/a.png", "cat/b.png", "dog/c.png"], ("cat", "dog"), "'fox' is none: leave --classes out"),
         (["2021/a.png", "2022/b.png", "2023/c.png"], None, "not named as classes are"),
         (["cat/a.png", "cat/b.png", "cat/c.png"], None, "one folder, 'cat'"),
         (["train/cat/a.png", "train/b.png", "test/cat/c.png"], None, "in folders below them"),
