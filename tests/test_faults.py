@@ -44,14 +44,14 @@ class Ended:
     code: int
     said: str
 
-    def insist_on_one_line(self, text: str) -> None:
+    def require_one_line(self, text: str) -> None:
         """Fail unless it ended with exit code 1 and the one error line that holds a text, and nothing else is wrong in it."""
         errors = [line for line in self.said.splitlines() if line.startswith("error: ")]
         assert self.code == 1 and len(errors) == 1, self.said
         assert text in errors[0], errors[0]
-        self.insist_on_no_traceback()
+        self.require_no_traceback()
 
-    def insist_on_no_traceback(self) -> None:
+    def require_no_traceback(self) -> None:
         """Fail where Python, HDF5 or torch speak for themselves."""
         for word in ("Traceback", "Exception", "HDF5-DIAG", "Error:", "h5py", "  File "):
             assert word not in self.said, self.said
@@ -133,7 +133,7 @@ def remount(folder: Path, options: str) -> None:
     subprocess.run(["mount", "-o", f"remount,{options}", folder], check=True)
 
 
-def insist_on_whole(cache: Path, like: Path | None = None) -> ScoreCache:
+def require_whole(cache: Path, like: Path | None = None) -> ScoreCache:
     """Fail unless a cache is whole, stands alone in its folder, and holds what another one holds; return it."""
     assert without_logs(cache.parent) == [cache.name]
     opened = open_cache(cache)
@@ -184,15 +184,15 @@ def test_a_full_disk_is_one_line_and_what_was_finished_is_kept(
     with small_disk(tmp_path / "disk", "250k") as disk:
         cache = disk / f"c.{suffix}"
         run = command(blocks, cache, *BIG_OPTIONS)
-        in_child(tmp_path, run).insist_on_one_line("part-000002.h5: No space left on device")
+        in_child(tmp_path, run).require_one_line("part-000002.h5: No space left on device")
         assert parts(cache) == ["part-000000.h5", "part-000001.h5"]
         remount(disk, "size=450k")  # enough for the parts, too little for the cache
-        in_child(tmp_path, run).insist_on_one_line(f"cannot write {cache}: No space left on device")
+        in_child(tmp_path, run).require_one_line(f"cannot write {cache}: No space left on device")
         assert len(parts(cache)) == 4 and not list(disk.glob(".*")) and not cache.exists()
         remount(disk, "size=4m")
         go_on(blocks, cache, **BIG)
         assert scored == []  # only the cache was missing
-        insist_on_whole(cache)
+        require_whole(cache)
 
 
 def test_hdf5_survives_a_disk_that_is_full_at_any_write(
@@ -227,12 +227,12 @@ def test_a_target_that_is_read_only_is_one_line(blocks: Path, tmp_path: Path, sc
     with small_disk(tmp_path / "disk", "4m") as disk:
         cache = disk / "new" / "folder" / "c.h5"
         remount(disk, "ro")
-        in_child(tmp_path, command(blocks, cache)).insist_on_one_line(f"cannot write {cache}: {disk} is read-only")
+        in_child(tmp_path, command(blocks, cache)).require_one_line(f"cannot write {cache}: {disk} is read-only")
         remount(disk, "rw")
         with stopped_after(2):
             go_on(blocks, cache)
         remount(disk, "ro")
-        in_child(tmp_path, command(blocks, cache)).insist_on_one_line(
+        in_child(tmp_path, command(blocks, cache)).require_one_line(
             f"cannot write {cache}: {cache.parent} is read-only"
         )
         assert len(parts(cache)) == 2
@@ -240,7 +240,7 @@ def test_a_target_that_is_read_only_is_one_line(blocks: Path, tmp_path: Path, sc
         scored.clear()
         go_on(blocks, cache)
         assert scored == [*range(8, 16)]
-        insist_on_whole(cache)
+        require_whole(cache)
 
 
 @pytest.mark.process
@@ -250,14 +250,14 @@ def test_parts_on_a_read_only_disk_are_one_line(blocks: Path, tmp_path: Path, pl
         with stopped_after(2):
             go_on(blocks, cache)
         remount(disk, "ro")
-        in_child(tmp_path, command(blocks, cache)).insist_on_one_line(
+        in_child(tmp_path, command(blocks, cache)).require_one_line(
             f"cannot lock files in {disk}: Read-only file system"
         )
         remount(disk, "rw")
-        in_child(tmp_path, command(blocks, cache)).insist_on_one_line(f"cannot delete {disk}: Device or resource busy")
+        in_child(tmp_path, command(blocks, cache)).require_one_line(f"cannot delete {disk}: Device or resource busy")
     disk.rmdir()
     assert f"{cache} is there already" in in_child(tmp_path, command(blocks, cache)).said
-    insist_on_whole(cache)
+    require_whole(cache)
 
 
 # The end of a process
@@ -342,7 +342,7 @@ def test_kill_9_loses_nothing_that_was_finished(
     assert published == finished
     assert stage_one(blocks, cache, shard_size=SHARD, storage="float32") == cache
     assert scored == [*range(finished, IMAGES)]
-    opened = insist_on_whole(cache)
+    opened = require_whole(cache)
     np.testing.assert_allclose(
         opened.similarity(slice(None)), open_cache(cache_path).similarity(slice(None)), atol=1e-5
     )
@@ -362,11 +362,11 @@ def test_a_signal_in_the_merge_ends_it_in_one_line(
 
     ended = in_child(tmp_path, command(blocks, cache), before)
     assert ended.code == 130 and ended.said.splitlines()[-1].startswith("interrupted: all that was finished is kept")
-    ended.insist_on_no_traceback()
+    ended.require_no_traceback()
     assert without_logs(place) == [f"c.{suffix}.parts"] and len(parts(cache)) == 4
     go_on(blocks, cache)
     assert scored == []
-    insist_on_whole(cache)
+    require_whole(cache)
 
 
 @contextmanager
@@ -427,7 +427,7 @@ def test_a_signal_to_all_processes_while_scoring_ends_them_in_one_line(
         _, said = process.communicate(timeout=60)
     ended = Ended(process.returncode, said)
     assert ended.code == 130 and said.splitlines()[-1].startswith("interrupted: all that was finished is kept")
-    ended.insist_on_no_traceback()
+    ended.require_no_traceback()
     assert not any(map(is_running, workers))
     assert without_logs(place) == ["c.h5.parts"] and parts(cache)
     assert not list((place / "c.h5.parts").glob(".*"))
@@ -441,14 +441,12 @@ def test_a_worker_that_the_kernel_kills_is_one_line(blocks: Path, place: Path, s
     with real_run(blocks, cache) as process:
         os.kill(children(process.pid)[0], signal.SIGKILL)
         _, said = process.communicate(timeout=60)
-    Ended(process.returncode, said).insist_on_one_line(
-        "memory, or shared memory, may have run out; run the same command"
-    )
+    Ended(process.returncode, said).require_one_line("memory, or shared memory, may have run out; run the same command")
     kept = len(parts(cache)) * SHARD
     assert kept
     go_on(blocks, cache, **BIG)
     assert scored == [*range(kept, IMAGES)]
-    insist_on_whole(cache)
+    require_whole(cache)
 
 
 @pytest.mark.slow
@@ -466,7 +464,7 @@ def test_workers_that_outlive_kill_9_hold_no_lock(blocks: Path, place: Path) -> 
             assert len(workers) == 2 and all(map(is_running, workers))
             assert not unfinished.in_use(cache)
             go_on(blocks, cache, **BIG)
-            insist_on_whole(cache)
+            require_whole(cache)
         finally:
             for worker in workers:
                 os.kill(worker, signal.SIGKILL)
@@ -499,7 +497,7 @@ def test_two_runs_at_once_score_each_image_once(blocks: Path, tmp_path: Path, pl
     lines = [line.split() for line in log.read_text().splitlines()]
     assert sorted(int(row) for _, row in lines) == [*range(IMAGES)]
     assert {number for number, _ in lines} == {"0", "1"}
-    insist_on_whole(cache)
+    require_whole(cache)
 
 
 # Images and labels that change
@@ -519,7 +517,7 @@ def test_a_clock_that_steps_between_runs_changes_nothing(
     monkeypatch.setattr(time, "time", lambda: now - days * 86400)
     go_on(data, place / "c.h5")
     assert scored == [*range(8, 16)]
-    insist_on_whole(place / "c.h5")
+    require_whole(place / "c.h5")
 
 
 @pytest.mark.process
@@ -533,14 +531,14 @@ def test_a_touched_image_is_named_and_what_the_error_says_helps(
     when = image.stat().st_mtime + seconds
     os.utime(image, (when, when))
     part = place / "c.h5.parts" / "part-000001.h5"
-    in_child(tmp_path, command(data, cache)).insist_on_one_line(
+    in_child(tmp_path, command(data, cache)).require_one_line(
         f"{image} has changed since its part was made: delete {part} to score its 4 images again"
     )
     part.unlink()
     scored.clear()
     go_on(data, cache)
     assert scored == [4, 5, 6, 7, 12, 13, 14, 15]
-    insist_on_whole(cache)
+    require_whole(cache)
 
 
 def test_hashed_images_may_be_touched_and_not_changed(data: Path, place: Path, scored: list[int]) -> None:
@@ -575,7 +573,7 @@ def test_an_image_that_appears_or_is_gone_between_runs_is_named(data: Path, plac
         go_on(data, cache)
     (place / "c.h5.parts" / "part-000001.h5").unlink()
     go_on(data, cache)
-    assert set(insist_on_whole(cache).status) == {"ok"}
+    assert set(require_whole(cache).status) == {"ok"}
 
 
 def test_an_image_that_is_replaced_while_it_is_scored_is_an_error(
@@ -595,7 +593,7 @@ def test_an_image_that_is_replaced_while_it_is_scored_is_an_error(
             go_on(data, cache)
     assert parts(cache) == ["part-000000.h5"]
     go_on(data, cache)
-    cosines = insist_on_whole(cache).similarity([6, 7])
+    cosines = require_whole(cache).similarity([6, 7])
     np.testing.assert_array_equal(cosines[0], cosines[1])
 
 
@@ -618,7 +616,7 @@ def test_labels_that_change_between_runs_are_an_error_in_words(data: Path, place
         go_on(data, cache)
     table.write_text(before)
     go_on(data, cache)
-    insist_on_whole(cache)
+    require_whole(cache)
 
 
 # Parts that are damaged
@@ -661,7 +659,7 @@ def test_a_damaged_part_is_named_and_scored_again(
         in capsys.readouterr().err
     )
     assert scored == [*range(4, 8), *range(shards * SHARD, IMAGES)]
-    insist_on_whole(cache)
+    require_whole(cache)
 
 
 @pytest.mark.parametrize("what", ["a part is deleted", "a part is damaged", "the folder is deleted"])
@@ -688,7 +686,7 @@ def test_hands_in_the_folder_while_it_is_scored_into(
         else:
             go_on(blocks, cache)
     go_on(blocks, cache)
-    insist_on_whole(cache)
+    require_whole(cache)
 
 
 # Images that cannot be read
@@ -712,7 +710,7 @@ def test_300_of_1000_images_that_cannot_be_read_are_counted(
     stage_one(tmp_path / "data", cache)
     printed = capsys.readouterr().out
     assert "700 images scored" in printed and "300 images unreadable" in printed
-    status = insist_on_whole(cache).status
+    status = require_whole(cache).status
     assert np.flatnonzero(status == "unreadable").tolist() == sorted(bad.tolist()) and (status == "ok").sum() == 700
 
 
@@ -724,7 +722,7 @@ def test_no_image_that_can_be_read_is_one_line_and_leaves_no_cache(
     for image in (data / "images").iterdir():
         image.write_bytes(b"no image")
     ended = in_child(tmp_path, command(data, place / "c.h5", *(["--strict"] if strict else [])))
-    ended.insist_on_one_line("16 images c" if strict else "none of the 16 images can be read, first ")
+    ended.require_one_line("16 images c" if strict else "none of the 16 images can be read, first ")
     if not strict:
         assert without_logs(place) == []
 
@@ -741,7 +739,7 @@ def test_a_decompression_bomb_is_a_row_with_a_reason(data: Path, place: Path) ->
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     go_on(data, place / "c.h5")
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # kB, of the 10,800,000 that it claims
-    cache = insist_on_whole(place / "c.h5")
+    cache = require_whole(place / "c.h5")
     assert cache.status[2] == "unreadable" and "3,600 megapixels (60,000 x 60,000)" in cache.reason[2]
     assert (np.delete(cache.status, 2) == "ok").all()
 
@@ -774,7 +772,7 @@ def test_odd_names_go_through_both_stages(
     go_on(data, cache)
     said = capsys.readouterr().err
     assert "expected a picture" in said and "\nb.png" not in said
-    opened = insist_on_whole(cache)
+    opened = require_whole(cache)
     assert opened.paths.tolist() == [row["image"] for row in rows]
     assert opened.status.tolist() == ["unreadable", "missing", *["ok"] * 14]
     assert call("verify", cache) == 0
@@ -784,7 +782,7 @@ def test_odd_names_go_through_both_stages(
     with stopped_after(1):
         go_on(data, cache)
     image.write_bytes(b"another")
-    in_child(tmp_path, command(data, cache)).insist_on_one_line("a b.png has changed since its part was made")
+    in_child(tmp_path, command(data, cache)).require_one_line("a b.png has changed since its part was made")
 
 
 @pytest.mark.process
@@ -804,11 +802,11 @@ def test_what_is_no_fault_of_an_image_stops_the_run(
 
     run = command(blocks, cache, "--workers", workers)
     ended = in_child(tmp_path, run, lambda: setattr(images, "opened", refuse))
-    ended.insist_on_one_line(f"cannot read {blocks / 'images' / '09.png'}: {os.strerror(number)}; ")
+    ended.require_one_line(f"cannot read {blocks / 'images' / '09.png'}: {os.strerror(number)}; ")
     assert parts(cache) == ["part-000000.h5", "part-000001.h5"]
     go_on(blocks, cache)
     assert scored == [*range(8, 16)]
-    assert set(insist_on_whole(cache).status) == {"ok"}
+    assert set(require_whole(cache).status) == {"ok"}
 
 
 def test_a_file_that_may_not_be_read_is_a_row(blocks: Path, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -821,7 +819,7 @@ def test_a_file_that_may_not_be_read_is_a_row(blocks: Path, place: Path, monkeyp
 
     monkeypatch.setattr(images, "opened", refuse)
     go_on(blocks, place / "c.h5")
-    cache = insist_on_whole(place / "c.h5")
+    cache = require_whole(place / "c.h5")
     assert cache.status[9] == "unreadable" and cache.reason[9].endswith("09.png: Permission denied")
 
 
@@ -842,10 +840,10 @@ def test_memory_that_does_not_suffice_is_one_line(
         raise error
 
     ended = in_child(tmp_path, command(blocks, cache), lambda: setattr(Scorer, "rows", after(2, Scorer.rows, fail)))
-    ended.insist_on_one_line(said)
+    ended.require_one_line(said)
     assert len(parts(cache)) == 2
     go_on(blocks, cache)
-    insist_on_whole(cache)
+    require_whole(cache)
 
 
 @pytest.mark.process
@@ -855,9 +853,9 @@ def test_shared_memory_that_is_full_is_one_line_and_nobody_waits(blocks: Path, t
 
     run = command(blocks, place / "c.h5", "--workers", 2)
     ended = in_child(tmp_path, run, lambda: setattr(torch.Tensor, "share_memory_", refuse))
-    ended.insist_on_one_line("shared memory is full (unable to allocate")
+    ended.require_one_line("shared memory is full (unable to allocate")
     go_on(blocks, place / "c.h5")
-    insist_on_whole(place / "c.h5")
+    require_whole(place / "c.h5")
 
 
 def test_a_fault_of_the_program_itself_is_not_taken_for_memory(
@@ -895,7 +893,7 @@ def test_restart_is_refused_while_another_process_scores(blocks: Path, place: Pa
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
     go_on(blocks, cache, restart=True, yes=True)
-    insist_on_whole(cache)
+    require_whole(cache)
 
 
 @pytest.mark.process
@@ -910,7 +908,7 @@ def test_ctrl_c_at_the_question_deletes_nothing(blocks: Path, tmp_path: Path, pl
 
     ended = in_child(tmp_path, command(blocks, cache, "--restart"), lambda: setattr(sys, "stdin", Interrupted()))
     assert ended.code == 130
-    ended.insist_on_no_traceback()
+    ended.require_no_traceback()
     assert len(parts(cache)) == 2
 
 
@@ -918,8 +916,8 @@ def test_ctrl_c_at_the_question_deletes_nothing(blocks: Path, tmp_path: Path, pl
 def test_a_cache_that_is_damaged_can_be_replaced(blocks: Path, tmp_path: Path, place: Path) -> None:
     cache = place / "c.h5"
     cache.write_bytes(b"half a cache")
-    in_child(tmp_path, command(blocks, cache)).insist_on_one_line(
+    in_child(tmp_path, command(blocks, cache)).require_one_line(
         "delete it to score anew, as aevlp pseudolabel --restart does"
     )
     go_on(blocks, cache, restart=True, yes=True)
-    insist_on_whole(cache)
+    require_whole(cache)

@@ -494,7 +494,7 @@ def read(case: Case) -> ImageTable | AevlpError:
         return error
 
 
-def insist_on_the_matrix(case: Case, images: ImageTable) -> None:
+def require_the_matrix(case: Case, images: ImageTable) -> None:
     """Fail unless what was read is the matrix; a class that nothing shows may be missing where none are listed."""
     assert len(images) == len(case.matrix)
     assert set(images.classes) <= set(case.names)
@@ -539,7 +539,7 @@ def try_form(name: str, folder: Path, examples: int) -> Counter:
             f"{'told' if case.told else 'not told'}, {'plain' if plain else 'wild'}, {'listed' if case.listed else 'found'}"
         ] += 1
         if isinstance(images, ImageTable):
-            insist_on_the_matrix(case, images)
+            require_the_matrix(case, images)
             seen["read"] += 1
             seen["told and read"] += case.told and case.listed and plain
         else:

@@ -30,7 +30,7 @@ def a_store(folder: Path, rows: int = 7, size: int = 7, **changed: object) -> Pa
     return store
 
 
-def insist_on_equal(found: CacheRows | None, expected: CacheRows) -> None:
+def require_equal(found: CacheRows | None, expected: CacheRows) -> None:
     assert found is not None
     for name, value in vars(expected).items():
         if value is None:
@@ -76,7 +76,7 @@ def test_what_is_published_is_read_again(tmp_path: Path, rows: int, has_truth: b
     header, content = random_cache(rows=rows, has_truth=has_truth)
     store = a_store(tmp_path, rows, rows)
     store.publish(store.shards[0], header, content)
-    insist_on_equal(store.read(store.shards[0]), content)
+    require_equal(store.read(store.shards[0]), content)
     assert store.missing() == []
 
 
@@ -91,7 +91,7 @@ def test_any_rows_are_read_as_they_were_published(
     content = replace(content, paths=["a\nb/🦊.jpg", *content.paths[1:]])
     store = a_store(tmp_path_factory.mktemp("store"), rows, rows)
     store.publish(store.shards[0], header, content)
-    insist_on_equal(store.read(store.shards[0]), content)
+    require_equal(store.read(store.shards[0]), content)
 
 
 def published(folder: Path) -> tuple[PartStore, Path, CacheRows]:
@@ -119,7 +119,7 @@ def test_every_flipped_bit_and_every_cut_is_found(tmp_path: Path) -> None:
         file.write_bytes(longer)
         assert store.read(shard) is None
     file.write_bytes(whole)
-    insist_on_equal(store.read(shard), content)
+    require_equal(store.read(shard), content)
 
 
 def test_a_part_in_the_place_of_another_shard_is_an_error_that_says_so(tmp_path: Path) -> None:

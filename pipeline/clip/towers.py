@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import AevlpError, unknown_name
-from ..runtime.compiler import insist_on_compiler
+from ..runtime.compiler import require_compiler
 from ..runtime.interruption import Interruption
 
 TORCH, COMPILE, OPENVINO = "torch", "compile", "openvino"
@@ -39,7 +39,7 @@ def check(name: str, device: torch.device, precision: str) -> None:
     if name not in TOWERS:
         raise unknown_name("tower", name, TOWERS)
     if name == COMPILE and device.type == "cpu":
-        insist_on_compiler("--tower compile")
+        require_compiler("--tower compile")
     if name == OPENVINO and (device.type != "cpu" or precision != "fp32"):
         raise AevlpError(f"--tower openvino runs on a CPU in fp32, found {device.type} in {precision}: leave it out")
     if name == OPENVINO and not find_spec(OPENVINO):

@@ -55,7 +55,7 @@ def are_vectors(keys: LabelKeys, column: Column, cells: Sequence[Cell]) -> bool:
     values = [found for cell in distinct if (found := _values(cell, column.classes, presence)) is not None]
     lone = [cell for cell in distinct if not cell.listed and len(cell.items) == 1 and len(cell.parts) == 1]
     if len(lone) == len(distinct):
-        _insist_on_labels(keys, column, lone)
+        _require_labels(keys, column, lone)
         return False
     return _decided(column, values, named=len(values) < len(distinct))
 
@@ -178,7 +178,7 @@ def _both(column: Column, what: str, example: str) -> AevlpError:
     )
 
 
-def _insist_on_labels(keys: LabelKeys, column: Column, cells: list[Cell]) -> None:
+def _require_labels(keys: LabelKeys, column: Column, cells: list[Cell]) -> None:
     """Refuse the column of one class, in which each cell says yes or no."""
     words = {word(cell.items[0]) for cell in cells}
     classes = column.classes

@@ -77,7 +77,7 @@ class _Reader:
         self.lists = any(cell.listed for cell in cells)
 
     def read(self, cell: Cell, where: str) -> _Found:
-        self._insist_on_one_cut(cell, where)
+        self._require_one_cut(cell, where)
         found = _Found()
         no_label = []
         for item in cell.items:
@@ -148,7 +148,7 @@ class _Reader:
             )
             found.faults.append(("unknown class", text))
 
-    def _insist_on_one_cut(self, cell: Cell, where: str) -> None:
+    def _require_one_cut(self, cell: Cell, where: str) -> None:
         """Refuse a text in which what stands between labels may be part of a name."""
         if cell.listed and cell.text in self.known:
             raise AevlpError(

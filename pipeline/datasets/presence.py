@@ -136,7 +136,7 @@ class Presence:
         found = np.bincount(numbers.ravel(), minlength=len(self._numbers))
         counts = {text: int(found[n]) for text, n in self._numbers.items() if found[n]}
         given = "labels" in self._keys.model_fields_set
-        self._insist_on_certain(counts, place, given and self._keys.labels == "observed")
+        self._require_certain(counts, place, given and self._keys.labels == "observed")
         meaning, remarks = self._meaning, []
         unknown = {text: count for text, count in counts.items() if meaning[text] == "unknown"}
         absent = {text: count for text, count in counts.items() if meaning[text] == ABSENT}
@@ -167,7 +167,7 @@ class Presence:
         complete = self._keys.labels == "complete" and not unknown
         return (np.maximum(codes, 0) if complete else codes), complete, remarks
 
-    def _insist_on_certain(self, counts: dict[str, int], place: str, observed: bool) -> None:
+    def _require_certain(self, counts: dict[str, int], place: str, observed: bool) -> None:
         if FRACTION in counts:
             raise AevlpError(
                 f"{place}: {counts[FRACTION]:,} values are fractions, as probabilities are: say from where on a class is "

@@ -151,8 +151,8 @@ class _Source:
     def labels(self, rows: list[Row], report: Report) -> Labels:
         """Return the labels of all rows of the table; AevlpError where a column that nobody named may change them."""
         if "split_column" not in self.spec.model_fields_set:
-            self.unnamed.insist_on_split()
-        self.unnamed.insist_on_sure()
+            self.unnamed.require_split()
+        self.unnamed.require_sure()
         place = f"{self.where.rpartition(', ')[0]}, the column {self.label_column}"
         column = Column(place, self.label_column, self.classes, beside=self.beside)
         if isinstance(self.many, LabelRows):

@@ -71,7 +71,7 @@ class UnnamedColumns:
             else:
                 del self.sure[name]
 
-    def insist_on_split(self) -> None:
+    def require_split(self) -> None:
         """Raise AevlpError for the first column that says the split of an image."""
         for name in self.names:
             said = self.splits.get(name)  # None: other words stand there
@@ -94,7 +94,7 @@ class UnnamedColumns:
                     f"`split_column: {name}`, or `split_column: null` to take no notice of it"
                 )
 
-    def insist_on_sure(self) -> None:
+    def require_sure(self) -> None:
         """Raise AevlpError for the first column that holds 0 and 1 or fractions alone."""
         for name, says in self.sure.items():
             if says:

@@ -9,7 +9,7 @@ from ..errors import AevlpError
 COMPILERS = ("g++", "clang++")  # what torch looks for, unless CXX names another
 
 
-def insist_on_compiler(option: str) -> None:
+def require_compiler(option: str) -> None:
     """Raise AevlpError where torch.compile has no C++ compiler to call, and keep it from warning of CUDA.
 
     option: what asked for it, named in the error.

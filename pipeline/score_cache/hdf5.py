@@ -19,7 +19,7 @@ import numpy as np
 from ..errors import AevlpError, UnreadableNow, in_one_line
 from ..runtime.interruption import Interruption
 from .checksums import Checksums, block_checksums, header_checksum
-from .open_elsewhere import USER_BLOCK, closed_superblock, insist_on_free
+from .open_elsewhere import USER_BLOCK, closed_superblock, require_free
 from .schema import ROWS_A_BLOCK, TEXT_COLUMNS, CacheHeader, CacheRows, array_columns, in_blocks
 from .unfailing_file import unfailing_file
 
@@ -188,7 +188,7 @@ class Hdf5Store:
     def _refused(self, error: OSError) -> AevlpError:
         """Return why HDF5 does not open the file."""
         if self._source is None:
-            insist_on_free(self.path)
+            require_free(self.path)
             if closed_superblock(self.path) is not None:
                 return UnreadableNow(f"{self.path} was opened for writing by another program: run this again")
         return AevlpError(

@@ -24,7 +24,7 @@ _LENGTH, _FLAGS = 48, len(_START)  # of the superblock, whose last 4 bytes are t
 _TRIES, _PAUSE = 10, 0.05  # another process may ask for the lock in the same instant
 
 
-def insist_on_free(path: Path) -> None:
+def require_free(path: Path) -> None:
     """Raise UnreadableNow where another program holds a file's lock, as one does that has it open for writing."""
     try:
         with path.open("rb") as file:

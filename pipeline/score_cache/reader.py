@@ -91,7 +91,7 @@ class ScoreCache:
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of provenance, classes, images and observed labels: what a training run records and insists on."""
+        """SHA-256 of provenance, classes, images and observed labels: what a training run records and requires."""
         return header_fingerprint(self.header, self.ids, self.observed)
 
     def similarity(self, rows: Rows) -> np.ndarray:

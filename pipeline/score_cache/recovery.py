@@ -9,7 +9,7 @@ from pathlib import Path
 from ..errors import AevlpError, Notice
 from ..files.atomic_write import replacing
 from . import hdf5
-from .open_elsewhere import AsClosed, close_again, closed_superblock, insist_on_free
+from .open_elsewhere import AsClosed, close_again, closed_superblock, require_free
 from .reader import ScoreCache
 
 SECONDS, BYTES_A_SECOND = 60, 1e7  # within which any sound file is read
@@ -22,7 +22,7 @@ def recovered(path: Path) -> hdf5.Source | None:
     passed over where the file cannot be written to. Where other bytes have changed but all checksums of the content agree, the
     cache is written anew. Raises UnreadableNow where another program has it open still, AevlpError where its content has changed.
     """
-    insist_on_free(path)
+    require_free(path)
     superblock = closed_superblock(path)
     if superblock is None:
         return None

@@ -81,13 +81,13 @@ def _labels(cells: Cells, taken: set[str], given: Given, where: str, rows: Seque
                 f"{where}: --label-column names one column of labels, and --key 'label_columns' one for each class: leave "
                 f"--label-column out where each class has a column"
             )
-        _insist_on_no_counts(cells, stated, given, where)
+        _require_no_counts(cells, stated, given, where)
         return f"labels in {len(stated)} columns, one a class", {}
     rest = [name for name in cells if name not in taken]
     column = _stated("label_column", cells, given, where)
     column = column or columns.label_column(cells, taken, given.classes, where)
     if column is None:
-        _insist_on_no_counts(cells, [name for name in given.classes or () if name in rest] or rest, given, where)
+        _require_no_counts(cells, [name for name in given.classes or () if name in rest] or rest, given, where)
         one_each = columns.maybe_classes(cells, taken)
         if one_each or (given.classes and set(given.classes) & set(rest)):
             return "labels in a column for each class", {}
@@ -110,7 +110,7 @@ def _labels(cells: Cells, taken: set[str], given: Given, where: str, rows: Seque
         ):
             raise named_beside(found, names, place)
         if key_of(column) not in LABELS and column in count_columns(cells, rest):
-            _insist_on_no_counts(cells, rest, given, where)
+            _require_no_counts(cells, rest, given, where)
         raise no_labels(cells, taken, where, rows) if are_fractions(found) else no_names(found, place)
     if given.keys.get("label_form") == "vector":
         return f"labels in the column {column}", keys
@@ -120,7 +120,7 @@ def _labels(cells: Cells, taken: set[str], given: Given, where: str, rows: Seque
     return f"labels in the column {column}{between(separator)}", {**keys, "label_separator": separator}
 
 
-def _insist_on_no_counts(cells: Cells, names: Sequence[str], given: Given, where: str) -> None:
+def _require_no_counts(cells: Cells, names: Sequence[str], given: Given, where: str) -> None:
     """Raise AevlpError where columns count what each class is shown of, and nobody said which numbers are present."""
     said = given.says("label_values") or given.says("label_threshold")
     if not said and (found := count_columns(cells, [name for name in names if name in cells])):

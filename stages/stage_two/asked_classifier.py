@@ -5,7 +5,7 @@ from pathlib import Path
 from ...pipeline.errors import AevlpError, given_by, unknown_name
 from ...pipeline.losses import LossEntry
 from ...pipeline.manifest.formats import DatasetSpec
-from ...pipeline.runtime.compiler import insist_on_compiler
+from ...pipeline.runtime.compiler import require_compiler
 from ...pipeline.training import classifier as classifiers
 from ...pipeline.training import heads, timm_weights
 from .options import TrainOptions
@@ -48,7 +48,7 @@ def check_classifier(
         if value is not None and not 0 < value < float("inf"):
             raise AevlpError(f"--{name.replace('_', '-')} must be above 0 and finite, found {value}")
     if options.compile:
-        insist_on_compiler("--compile")
+        require_compiler("--compile")
 
 
 def fetch_weights(options: TrainOptions, spec: DatasetSpec, weights_flag: str = "--weights") -> None:
