@@ -27,8 +27,12 @@ class ImageError(AevlpError):
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> AevlpError:
     """Return the error for a name that is not known, which lists the known ones, nearest first."""
-    nearest = sorted(known, key=lambda k: -SequenceMatcher(None, name.lower(), k.lower()).ratio())
-    return AevlpError(f"unknown {kind} {name!r}: known are {some(nearest, 12)}")
+    return AevlpError(f"unknown {kind} {name!r}: known are {some(nearest(name, known), 12)}")
+
+
+def nearest(name: str, known: Iterable[str]) -> list[str]:
+    """Return the known names, those first that are spelt most as `name` is."""
+    return sorted(known, key=lambda k: -SequenceMatcher(None, name.lower(), k.lower()).ratio())
 
 
 @contextmanager

@@ -347,7 +347,18 @@ def test_splits_come_training_first_whatever_their_order_in_the_file(tmp_path: P
         ("cub", ["classes: [cat]", "name_rule: attributes"], "name_rule: Input should be 'plain' or 'attribute'"),
         ("formatted", [], "classes: there must be at least one class"),
         ("scenes", ["test: -1"], "test: "),
-        ("scenes", ["labels: observed"], "labels: unknown key"),
+        (
+            "scenes",
+            ["labels: observed"],
+            "labels: unknown key: it is for the formats table, image_folder, webdataset, huggingface, and this is `format: "
+            "scenes`: leave it out",
+        ),
+        (
+            "image_folder",
+            ["label_columns: [a]"],
+            "label_columns: unknown key: it is for the format table, and this is `format: image_folder`: leave it out",
+        ),
+        ("huggingface", ["files: {train: a}", "labelcolumn: a"], "labelcolumn: unknown key: known are label_column, "),
     ],
 )
 def test_a_mistake_in_the_keys_of_a_format_has_its_place(
@@ -508,24 +519,27 @@ datasets:
     damp: {grid: 0, eta: -1, temperature: hot, topk: 3}
     recipe: {val_fraction: 1.0}
     losses: {gpr: 3}
-    downloads: [{url: http://a, md5: ABC}]
+    downloads: [{url: http://a, md5: ABC, sise: 3}]
+    text_graph: {reweigh: 1}
   shapes: {title: Shapes, format: scenes, seed: -1, train: 1.5}
 """,
     )
     places = {
-        "version: unknown key",
+        "version: unknown key: known are datasets",
         "datasets.photos.title: missing",
-        "datasets.photos.tabel: unknown key",
+        "datasets.photos.tabel: unknown key: known are table, ",
         "datasets.photos.label_separator: ",
         "datasets.photos.labels: Input should be 'complete' or 'observed'",
         "datasets.photos.prompt: a prompt holds {} once",
         "datasets.photos.damp.grid: expected a grid of 1 to 32 tiles a side, found 0",
         "datasets.photos.damp.eta: ",
         "datasets.photos.damp.temperature: Input should be a valid number",
-        "datasets.photos.damp.topk: unknown key",
+        "datasets.photos.damp.topk: unknown key: known are top_k, ",
         "datasets.photos.recipe.val_fraction: Input should be less than 1",
         "datasets.photos.losses.gpr: ",
         "datasets.photos.downloads.0.md5: ",
+        "datasets.photos.downloads.0.sise: unknown key: known are size, ",
+        "datasets.photos.text_graph.reweigh: unknown key: known are reweight, ",
         "datasets.shapes.seed: ",
         "datasets.shapes.train: ",
     }

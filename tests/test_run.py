@@ -261,7 +261,21 @@ def test_options_become_keys_of_the_entry(here: Path) -> None:
         ("--split-by", "a=0.5,b=0.5", "a split is train, val or test"),
         ("--split-by", "half", "expected shares as train=0.7"),
         ("--key", "label_form", "expected a key and its value"),
-        ("--key", "colour: red", "colour: unknown key"),
+        ("--key", "colour: red", "^error: --key 'colour: …': unknown key 'colour': known are "),
+        (
+            "--key",
+            "labelcolumn: tag",
+            "^error: --key 'labelcolumn: …': unknown key 'labelcolumn': known are label_column, ",
+        ),
+        ("--key", "damp: {grdi: 1}", "^error: --key 'damp: …': unknown key 'grdi': known are grid, "),
+        ("--key", "label_form: text", "^error: --key 'label_form: …': expected 'names', .*, found 'text'"),
+        ("--key", "folder: there", "^error: --key 'folder: …': .*the folder of its images is `images`"),
+        ("--key", "format: voc", "is read as a table, .*, and not as --key 'format: voc'"),
+        (
+            "--key",
+            "splits: {train: a}",
+            "'splits: …' is for a folder for each class, and .*mine.csv is read as a table",
+        ),
         ("--key", "a: [", "is not YAML"),
         ("--label-column", "tag", "unknown column 'tag'.*--label-column"),
         ("--image-column", "picture", "unknown column 'picture'.*--image-column"),
@@ -277,7 +291,18 @@ def test_an_option_that_does_not_fit_is_refused(
     source = shapes.comma(here / "pets", shapes.labels())
     assert call("pseudolabel", source, option, value) == 1
     said = capsys.readouterr().err
-    assert re.search(expected, said), said
+    assert re.search(expected, said, re.MULTILINE), said
+    assert "yaml" not in said
+    assert not (here / "cache").exists()
+
+
+@pytest.mark.parametrize("option", ["--label-column", "--image-column", "--label-separator", "--split-column"])
+def test_an_option_of_tables_is_refused_for_a_folder(option: str, here: Path, capsys: pytest.CaptureFixture) -> None:
+    shapes.class_folders(here / "pets", shapes.labels())
+    assert call("pseudolabel", "pets", option, ";") == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {option} is for a table"), said
+    assert said.endswith("and pets is read as a folder for each class: leave it out\n"), said
     assert not (here / "cache").exists()
 
 

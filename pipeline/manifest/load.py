@@ -11,6 +11,7 @@ from ..errors import AevlpError, in_one_line, unknown_name
 from ..files.whole_text import is_whole
 from . import formats
 from .formats import PACKAGED, DatasetSpec
+from .mistakes import ManifestError, mistakes_of
 from .sections import Section
 
 AnySpec = Annotated[
@@ -91,13 +92,11 @@ def _read(path: Path) -> Manifest:
 
 
 def checked_manifest(content: Any, path: Path) -> Manifest:
-    """Return the manifest that `content` is, whether or not it is written at `path`; AevlpError that names every mistake."""
+    """Return the manifest that `content` is, whether or not it is written at `path`; ManifestError that names every mistake."""
     try:
         manifest = Manifest.model_validate(content)
     except ValidationError as error:
-        mistakes = [_mistake(e) for e in error.errors()]
-        count = f"{len(mistakes)} mistakes" if len(mistakes) > 1 else "1 mistake"
-        raise AevlpError(f"{count} in the manifest {path}: {'; '.join(mistakes)}") from error
+        raise ManifestError(path, mistakes_of(error, Manifest)) from error
     for name, spec in manifest.datasets.items():
         spec.placed(name, path.resolve())
     return manifest
@@ -120,11 +119,3 @@ class _SafeLoader(yaml.SafeLoader):
                 problem=f"the text {value!r} holds half a character", problem_mark=node.start_mark
             )
         return value
-
-
-def _mistake(error: Any) -> str:
-    # The third part of a data set's place is the format that pydantic chose by, not a key of the file.
-    place = [str(p) for n, p in enumerate(error["loc"]) if n != 2]
-    known = {"extra_forbidden": "unknown key", "missing": "missing"}
-    message = known.get(error["type"]) or str(error["msg"]).removeprefix("Value error, ")
-    return f"{'.'.join(place) or 'top level'}: {message}"

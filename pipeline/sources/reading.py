@@ -13,7 +13,7 @@ from ..files.stamps import file_size
 from ..labels.codes import POSITIVE
 from ..labels.splits import SPLITS
 from ..manifest.formats import DatasetSpec
-from ..manifest.load import checked_manifest
+from .checked_entry import checked_entry, require_format
 from .made_split import SHARES, shares_for
 from .understood import Draft, Given, Understood
 
@@ -27,12 +27,13 @@ def read(source: Path, name: str, draft: Draft, given: Given, forgiving: bool = 
     Raises AevlpError for faulty labels, fewer than two classes or three images, a class of `given` that no image has, and a part
     of the split that would be empty.
     """
+    require_format(source, draft, given)
     entry: dict[str, Any] = {"title": name, **draft.entry, **given.keys}
     if given.classes is not None:
         entry["classes"] = list(given.classes)
-    asked = _spec(name, entry, draft.root).split_by
+    asked = checked_entry(source, name, entry, draft.root, given).split_by
     entry.pop("split_by", None)
-    spec = _spec(name, entry, draft.root)
+    spec = checked_entry(source, name, entry, draft.root, given)
     images = _images(spec, draft.root, forgiving)
     _require_sane(draft, spec, images, given)
     missing = [] if forgiving else _missing(spec, images)
@@ -75,10 +76,6 @@ def _require_no_split(draft: Draft, images: ImageTable) -> None:
         raise AevlpError(
             f"{draft.root}: {draft.splits or 'the source'} says of which split each image is: leave --split-by out"
         )
-
-
-def _spec(name: str, entry: dict[str, Any], root: Path) -> DatasetSpec:
-    return checked_manifest({"datasets": {name: entry}}, Path(str(root)) / f"{name}.yaml")[name]
 
 
 def _images(spec: DatasetSpec, root: Path, forgiving: bool) -> ImageTable:
