@@ -501,7 +501,8 @@ TABLES: dict[str, tuple[str, str]] = {
     "case": (rows(["cat", "Cat", "dog"] * 10), "may be one: 'Cat' and 'cat': .*'Cat' first in line 3, 'cat' in line 2"),
     "case among several": (rows(["cat;dog", "Dog;fish", "fish"] * 10), "may be one: 'Dog' and 'dog'"),
     "blanks": (rows(["tea pot", "teapot", "dog"] * 10), "may be one"),
-    "one class": (rows(["cat"] * 30), "one class, 'cat', expected two or more.*--classes"),
+    "one class": (rows(["cat"] * 30), "\\.csv: one class, 'cat', expected two or more.*--classes"),
+    "two images": (rows(["cat", "dog"]), "\\.csv: 2 images, expected 3 or more"),
     "one class and none": (rows(["cat", ""] * 15), "one class, 'cat', expected two or more.*--classes"),
     "one class of a list": (rows(['"[""cat""]"'] * 30), "one class, 'cat', expected two or more.*--classes"),
     "one-hot but for a row": (

@@ -48,7 +48,7 @@ def read(source: Path, name: str, draft: Draft, given: Given, forgiving: bool = 
             entry["split_by"] = {"content": shares}
             split, said = split_at(places, shares), "the hash of each image's content"
             said += _why(shares) if asked is None else ""
-            _require_parts(draft.root, split, shares)
+            _require_parts(draft.place, split, shares)
     lines = (f"{name}: {draft.what}", _labels_line(draft, images), _split_line(split, said, draft, images))
     return Understood(source, name, entry, draft.root, (*lines, *missing))
 
@@ -69,12 +69,12 @@ def _why(shares: dict[str, float]) -> str:
 def _require_no_split(draft: Draft, images: ImageTable) -> None:
     if not draft.labelled:
         raise AevlpError(
-            f"{draft.root}: images without labels are all for training, there is nothing to validate or test by: leave "
+            f"{draft.place}: images without labels are all for training, there is nothing to validate or test by: leave "
             "--split-by out"
         )
     if draft.splits is not None or set(images.split.tolist()) != {"train"}:
         raise AevlpError(
-            f"{draft.root}: {draft.splits or 'the source'} says of which split each image is: leave --split-by out"
+            f"{draft.place}: {draft.splits or 'the source'} says of which split each image is: leave --split-by out"
         )
 
 
@@ -93,12 +93,12 @@ def _images(spec: DatasetSpec, root: Path, forgiving: bool) -> ImageTable:
 def _require_sane(draft: Draft, spec: DatasetSpec, images: ImageTable, given: Given) -> None:
     if len(images) < FEWEST:
         raise AevlpError(
-            f"{draft.root}: {counted(len(images), 'image')}, expected {FEWEST} or more, to train on and to "
+            f"{draft.place}: {counted(len(images), 'image')}, expected {FEWEST} or more, to train on and to "
             f"validate by: add images, or pass another SOURCE"
         )
     if len(images.classes) < 2:
         raise AevlpError(
-            f"{draft.root}: one class, {''.join(map(repr, images.classes))}, expected two or more: {_more_classes(spec, images)}"
+            f"{draft.place}: one class, {''.join(map(repr, images.classes))}, expected two or more: {_more_classes(spec, images)}"
         )
     if not draft.labelled:
         return
@@ -117,7 +117,7 @@ def _unused(draft: Draft, spec: DatasetSpec, unused: list[str], left: int) -> Ae
             "where the labels are of no use, pass the folder of the images as SOURCE, with --key 'format: images'"
         )
     return AevlpError(
-        f"{draft.root}: no image has the label {some(list(map(repr, unused)), 4)}, expected each of --classes on one at least: "
+        f"{draft.place}: no image has the label {some(list(map(repr, unused)), 4)}, expected each of --classes on one at least: "
         f"{'; or, '.join(ways)}"
     )
 
@@ -133,12 +133,12 @@ def _more_classes(spec: DatasetSpec, images: ImageTable) -> str:
     return f"label images of another class, or pass a folder of images and the names of classes, as --classes {names}"
 
 
-def _require_parts(root: Path, split: np.ndarray, shares: dict[str, float]) -> None:
+def _require_parts(place: Path, split: np.ndarray, shares: dict[str, float]) -> None:
     counts = {name: int((split == name).sum()) for name in shares}
     if empty := [name for name, count in counts.items() if not count]:
         found = ", ".join(f"{name} {count}" for name, count in counts.items())
         raise AevlpError(
-            f"{root}: {len(split)} images without a split, of which none would fall to {' and '.join(empty)} ({found}), "
+            f"{place}: {len(split)} images without a split, of which none would fall to {' and '.join(empty)} ({found}), "
             f"expected some in each: leave --split-by out, and shares are found that give each part some; or say --split-by none "
             "to train on all of them"
         )

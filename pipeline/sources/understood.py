@@ -53,6 +53,13 @@ class Draft:
     labelled: bool = True
     numbered: bool = False
 
+    @property
+    def place(self) -> Path:
+        """The file that its labels are in, its folder where they are in several or in none."""
+        files = self.entry.get("table", self.entry.get("annotations", ()))
+        names = [files] if isinstance(files, str) else [*dict(files).values()]
+        return self.root / names[0] if len(names) == 1 else self.root
+
 
 @dataclass(frozen=True)
 class Understood:
