@@ -89,6 +89,16 @@ class Declared:
         return kind | None if self.optional else kind
 
     @property
+    def kinds(self) -> tuple[Any, ...]:
+        """The members of its union, its type where that is none."""
+        return get_args(self.kind) if get_origin(self.kind) in (typing.Union, types.UnionType) else (self.kind,)
+
+    @property
+    def listed(self) -> Any:
+        """The list that it may be, which is given an item at a time on the command line; None where it is none."""
+        return next((kind for kind in self.kinds if kind in (list[Path], list[str])), None)
+
+    @property
     def flag(self) -> str:
         """The option as it is written on the command line; an argument as the help has it."""
         if self.python_only:
@@ -102,12 +112,15 @@ class Declared:
         """Return a value as the option keeps it: parsed, and a path where it is one."""
         if value is None and (self.optional or self.default is None):
             return None
-        if self.kind in (list[Path], list[str]):
+        if dict[str, Any] in self.kinds and isinstance(value, dict) and all(isinstance(name, str) for name in value):
+            return value
+        if self.listed is not None:
             several = value if isinstance(value, list | tuple) else [value]
-            return [self._path(part) if self.kind == list[Path] else self._text(part) for part in several]
-        if self.kind == Sequence[str] and not isinstance(value, str):
-            if not isinstance(value, list | tuple) or not value or not all(isinstance(name, str) for name in value):
-                raise AevlpError(f"{self.flag}: expected a list of names, found {value!r}")
+            return [self._path(part) if self.listed == list[Path] else self._text(part) for part in several]
+        if Sequence[str] in self.kinds and not isinstance(value, str | os.PathLike):
+            empty = isinstance(value, list | tuple) and not value and self.kind == Sequence[str]
+            if not isinstance(value, list | tuple) or empty or not all(isinstance(name, str) for name in value):
+                raise AevlpError(f"{self.flag}: expected a list of names, each a text, found {value!r}")
             return list(value)
         if (parser := getattr(self.info, "parser", None)) and isinstance(value, str | os.PathLike):
             try:
@@ -138,7 +151,7 @@ class Declared:
 
     def _text(self, value: Any) -> str:
         if not isinstance(value, str | os.PathLike):
-            raise AevlpError(f"{self.flag}: expected texts, found {value!r}")
+            raise AevlpError(f"{self.flag}: expected {self._written() or 'texts'}, found {value!r}")
         return os.fspath(value)
 
     def _path(self, value: Any) -> Path:
@@ -149,8 +162,11 @@ class Declared:
 
     def _expected(self) -> str:
         words = {bool: "True or False", str: "a text", int: "a whole number", float: "a number"}
-        written = None if isinstance(self.info, ArgumentInfo) else getattr(self.info, "metavar", None)
-        return words.get(self.kind) or written or "a path"
+        return words.get(self.kind) or self._written() or "a path"
+
+    def _written(self) -> str | None:
+        """Return what stands for a value in the help of an option, if that is said."""
+        return None if isinstance(self.info, ArgumentInfo) else getattr(self.info, "metavar", None)
 
 
 @cache

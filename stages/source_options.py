@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -59,7 +59,7 @@ class SourceOptions(Options):
         ),
     ] = None
     key: Annotated[
-        list[str] | None,
+        list[str] | dict[str, Any] | None,
         typer.Option(
             "--key",
             metavar="'KEY: VALUE'",

@@ -172,8 +172,11 @@ def _keys(options: SourceOptions) -> dict[str, Any]:
         keys["split_column"] = None if options.split_column.lower() == "none" else options.split_column
     if options.split_by is not None:
         keys["split_by"] = _shares(options.split_by)
-    for text in options.key or ():
-        keys |= _key(text)
+    if isinstance(options.key, dict):
+        keys |= _plain(options.key)
+    else:
+        for text in options.key or ():
+            keys |= _key(text)
     if "classes" in keys:
         raise AevlpError("--key 'classes: …': the names have an option of their own, say them as --classes cat,dog")
     return keys
@@ -187,6 +190,18 @@ def _key(text: str) -> dict[str, Any]:
     if not isinstance(found, dict) or not all(isinstance(name, str) for name in found):
         raise AevlpError(f"--key: expected a key and its value, as 'label_form: vector', found {text!r}")
     return found
+
+
+def _plain(keys: dict[str, Any]) -> dict[str, Any]:
+    """Return keys with values as YAML reads them; AevlpError for one that it cannot write."""
+    for name, value in keys.items():
+        try:
+            keys = {**keys, name: yaml.safe_load(yaml.safe_dump(value))}
+        except yaml.YAMLError as error:
+            raise AevlpError(
+                f"key={{{name!r}: …}}: expected a text, a number, a list or a dictionary of such, found {value!r}"
+            ) from error
+    return keys
 
 
 def _shares(text: str) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pytest
@@ -50,6 +50,8 @@ class BakeOptions(Shared):
     extras: list[Path] | None = None
     spices: Annotated[Sequence[str] | None, typer.Option(parser=words)] = None
     size: Annotated[int | str | None, typer.Option(parser=str, metavar="CM|big")] = None
+    guests: Annotated[Sequence[str] | Path | None, typer.Option(parser=str, metavar="NAMES|FILE")] = None
+    note: Annotated[list[str] | dict[str, Any] | None, typer.Option(metavar="'WHAT: HOW'")] = None
     fast: Annotated[bool, typer.Option("--fast")] = False
 
 
@@ -63,6 +65,7 @@ def bake(options: BakeOptions) -> BakeOptions:
 def show(options: BakeOptions) -> None:
     """Print what was asked for."""
     print(options.cake, options.heat, options.epochs, options.word, options.fast, options.spices, options.size)
+    print(options.note)
 
 
 def test_the_signature_is_the_declaration() -> None:
@@ -76,6 +79,8 @@ def test_the_signature_is_the_declaration() -> None:
         "extras",
         "spices",
         "size",
+        "guests",
+        "note",
         "fast",
         "progress",
     ]
@@ -94,6 +99,10 @@ def test_values_are_kept_as_their_kind() -> None:
     assert bake(Path("x"), extras=["c", Path("d")]).extras == [Path("c"), Path("d")]  # type: ignore[list-item]
     for spices in ("salt,mace", ["salt", "mace"], ("salt", "mace")):
         assert bake("x", spices=spices).spices == ["salt", "mace"]  # type: ignore[call-arg]
+    assert bake("x", guests=("Ada", "Max")).guests == ["Ada", "Max"]  # type: ignore[call-arg]
+    assert bake("x", guests=Path("names.txt")).guests == "names.txt"  # type: ignore[call-arg]
+    assert bake("x", note={"ice": ["pink"]}).note == {"ice": ["pink"]}  # type: ignore[call-arg]
+    assert bake("x", note="ice: pink").note == ["ice: pink"]  # type: ignore[call-arg]
     for size in (3, "big"):
         assert bake("x", size=size).size == size  # type: ignore[call-arg]
 
@@ -109,9 +118,15 @@ def test_values_are_kept_as_their_kind() -> None:
         ({"heat": "mild"}, "--heat: 'mild' is not one of low, high"),
         ({"word": "no"}, "--word: expected another word"),
         ({"spices": "no"}, "--spices: expected other words"),
-        ({"spices": []}, "--spices: expected a list of names, found []"),
-        ({"spices": ["salt", 3]}, "--spices: expected a list of names, found ['salt', 3]"),
-        ({"spices": 3}, "--spices: expected a list of names, found 3"),
+        ({"spices": []}, "--spices: expected a list of names, each a text, found []"),
+        ({"spices": ["salt", 3]}, "--spices: expected a list of names, each a text, found ['salt', 3]"),
+        ({"spices": 3}, "--spices: expected a list of names, each a text, found 3"),
+        ({"guests": ["Ada", 3]}, "--guests: expected a list of names, each a text, found ['Ada', 3]"),
+        ({"guests": {"Ada"}}, "--guests: expected a list of names, each a text, found {'Ada'}"),
+        ({"guests": b"Ada"}, "--guests: expected a list of names, each a text, found b'Ada'"),
+        ({"guests": 3}, "--guests: expected a list of names, each a text, found 3"),
+        ({"note": {1: 2}}, "--note: expected 'WHAT: HOW', found {1: 2}"),
+        ({"note": [{"ice": 2}]}, "--note: expected 'WHAT: HOW', found {'ice': 2}"),
         ({"size": 2.5}, "--size: expected CM|big, found 2.5"),
         ({"fast": 1}, "--fast: expected True or False, found 1"),
         ({"cake": 5}, "--cake: expected a path, found 5"),
@@ -173,6 +188,7 @@ def command() -> typer.Typer:
         (["bake", "a", "--heat", "mild"], 2, "Invalid value for '--heat': 'mild' is not one of low, high"),
         (["bake", "a", "--spices", "salt,mace"], 0, "a low None None False ['salt', 'mace']"),
         (["bake", "a", "--spices", "salt, no"], 2, "Invalid value for '--spices': expected other words"),
+        (["bake", "a", "--note", "b: c", "--note", "d: e"], 0, "['b: c', 'd: e']"),
         (["bake", "a", "--size", "3"], 0, "a low None None False None 3"),
         (["bake", "a", "--epochs", "0"], 2, "Invalid value for '--epochs'"),
         (["bake", "a", "--progress"], 2, "No such option"),

@@ -4,6 +4,7 @@ import logging
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -242,11 +243,10 @@ def test_a_name_that_is_a_folder_too_is_asked_about(here: Path, capsys: pytest.C
     assert "no data set of the manifest (known are" in capsys.readouterr().err
 
 
-def test_options_become_keys_of_the_entry(here: Path) -> None:
+@pytest.mark.parametrize("key", [["label_columns: [cat, dog]"], {"label_columns": ("cat", "dog")}])
+def test_options_become_keys_of_the_entry(key: Any, here: Path) -> None:
     source = shapes.one_hot(here / "pets", shapes.labels())
-    found = aevlp.pseudolabel(
-        source, clip="scenes", grid=1, split_by="train=0.5,test=0.5", key=["label_columns: [cat, dog]"], workers=0
-    )
+    found = aevlp.pseudolabel(source, clip="scenes", grid=1, split_by="train=0.5,test=0.5", key=key, workers=0)
     entry = load_manifest("cache/mine.yaml")["mine"]
     assert found.classes == ["cat", "dog"]
     assert entry.split_by is not None and entry.split_by.content == {"train": 0.5, "test": 0.5}
@@ -303,6 +303,21 @@ def test_an_option_of_tables_is_refused_for_a_folder(option: str, here: Path, ca
     said = capsys.readouterr().err
     assert said.startswith(f"error: {option} is for a table"), said
     assert said.endswith("and pets is read as a folder for each class: leave it out\n"), said
+    assert not (here / "cache").exists()
+
+
+def test_values_of_another_kind_than_names_and_keys_are_refused(here: Path) -> None:
+    shapes.pictures(here / "shots", shapes.labels(6))
+    for given, expected in (
+        ({"classes": ["cat", 3]}, r"^--classes: expected a list of names, each a text, found \['cat', 3\]$"),
+        (
+            {"classes": "cat,dog", "key": {"prompt": Path("x")}},
+            r"^key=\{'prompt': …\}: expected a text, .* found .*Path",
+        ),
+        ({"classes": "cat,dog", "key": {"colour": "red"}}, "^--key 'colour: …': unknown key 'colour'"),
+    ):
+        with pytest.raises(AevlpError, match=expected):
+            aevlp.pseudolabel("shots", **given)
     assert not (here / "cache").exists()
 
 

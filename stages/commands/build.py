@@ -146,7 +146,7 @@ def _as_typer_takes_it(one: Declared, title: str | None) -> Any:
     elif isinstance(info, OptionInfo) and info.metavar is None:
         info.metavar = WORDS.get(one.kind)
     union = get_origin(one.kind) is not list and not isinstance(one.kind, type)
-    kind = str | None if info.parser and union else get_args(one.annotation)[0]
+    kind = (one.listed or str) | None if union and (one.listed or info.parser) else get_args(one.annotation)[0]
     return Annotated[kind, info]
 
 
