@@ -210,9 +210,13 @@ def _shares(text: str) -> dict[str, Any] | None:
     parts = [part.partition("=") for part in text.split(",")]
     if len(parts) <= len(SPLITS) and all(not sign for _, sign, _ in parts):
         parts = [(split, "=", share) for split, (share, _, _) in zip(SPLITS, parts, strict=False)]
+    names = [name.strip() for name, _, _ in parts]
     try:
-        return {"content": {name.strip(): float(share) for name, _, share in parts}}
+        shares = [float(share) for _, _, share in parts]
+        if len(set(names)) < len(names):
+            raise ValueError
+        return {"content": dict(zip(names, shares, strict=True))}
     except ValueError:
         raise AevlpError(
-            f"--split-by: expected shares as train=0.7,val=0.1,test=0.2, or none, found {text!r}"
+            f"--split-by: expected shares as train=0.7,val=0.1,test=0.2, each split once, or none, found {text!r}"
         ) from None

@@ -257,7 +257,27 @@ def test_options_become_keys_of_the_entry(key: Any, here: Path) -> None:
 @pytest.mark.parametrize(
     ("option", "value", "expected"),
     [
-        ("--split-by", "train=0.5", "make 1 together"),
+        (
+            "--split-by",
+            "train=0.5",
+            "expected shares that make 1 together, .*, found train=0.5: say it anew as --split-by",
+        ),
+        (
+            "--split-by",
+            "80",
+            "expected a share .* at most 1, as train=0.7,.*, or none, found train=80: .* --split-by",
+        ),
+        ("--split-by", "val=0.5,test=0.5", "expected a share of train too, as train=0.7,.*, found val=0.5,test=0.5: "),
+        ("--split-by", "train=0.5,train=0.5", "each split once, or none, found 'train=0.5,train=0.5'"),
+        (
+            "--simulate",
+            "single-positiv",
+            "^error: --simulate: unknown regime 'single-positiv': known are single-positive, ",
+        ),
+        ("--simulate", "wrong", "^error: --simulate: the regime wrong needs rate"),
+        ("--clip", "vitb32", "^error: --clip: unknown open_clip model 'vitb32': known are ViT-B-32, "),
+        ("--clip", "ViT-B/32", "^error: --clip: unknown open_clip model 'ViT-B/32': its name there is ViT-B-32$"),
+        ("--cache", "pets.txt", "^error: --cache: pets.txt: a cache is a .h5 file or a .parquet folder"),
         ("--split-by", "a=0.5,b=0.5", "a split is train, val or test"),
         ("--split-by", "half", "expected shares as train=0.7"),
         ("--key", "label_form", "expected a key and its value"),

@@ -13,6 +13,7 @@ import pytest
 import source_shapes as shapes
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from refusals import refusal
 from source_shapes import CLASSES
 
 import aevlp
@@ -696,6 +697,19 @@ def test_a_manifest_that_was_edited_is_not_written_over(tmp_path: Path) -> None:
     assert same_entry(found, path) and f"understood of {source}. " in path.read_text()
     edited = path.read_text().replace("title: mine", "title: My pets")
     path.write_text(edited)
-    with pytest.raises(AevlpError, match=r"says otherwise .title: My pets, now mine.: pass it as SOURCE"):
+    with pytest.raises(AevlpError, match=r"otherwise \(title: My pets, now title: mine\): pass it as SOURCE"):
         same_entry(found, path)
     assert path.read_text() == edited
+
+
+def test_what_a_manifest_says_otherwise_is_said_as_it_stands_there(tmp_path: Path) -> None:
+    source = shapes.one_hot(tmp_path / "pets", shapes.labels())
+    path = tmp_path / "cache" / "mine.yaml"
+    write_entry(look(source, Given(keys={"label_columns": ["cat", "dog"], "simulate": None})), path)
+    values = {"0": "absent", "1": "present"}
+    again = look(source, Given(keys={"label_columns": ["cat", "fish"], "label_values": values, "prompt": "a {}"}))
+    said = refusal(same_entry, again, path)
+    assert "(label_columns: [cat, dog], now label_columns: [cat, fish]; no label_values, now label_values: {'0'" in said
+    assert "; and 2 keys more): " in said
+    said = refusal(same_entry, look(source, Given(keys={"label_columns": ["cat", "dog"]})), path)
+    assert "(simulate: null, now not said): " in said

@@ -259,7 +259,8 @@ def test_model_and_weights_mistakes(blocks: Path, tmp_path: Path) -> None:
     for options, message in (
         ({"clip": "ViT-B-61"}, "unknown open_clip model 'ViT-B-61': known are ViT-B-16"),
         ({"clip": "ViT-B-16"}, "--clip ViT-B-16 needs --weights"),
-        ({"clip": "ViT-B-61", "weights": "random"}, r"unknown open_clip model 'ViT-B-61': known are ViT-B-16"),
+        ({"clip": "ViT-B-61", "weights": "random"}, r"^--clip: unknown open_clip model 'ViT-B-61': known are ViT-B-16"),
+        ({"simulate": {"regime": "wrng"}}, r"^--simulate: unknown regime 'wrng': known are wrong"),
         ({"weights": "opneai"}, "neither a file nor one of its tags"),
         ({"weights": str(wrong)}, "does not hold weights of tiny-clip"),
         ({"clip": str(other), "weights": "random"}, "text_cfg, vision_cfg missing"),

@@ -205,12 +205,14 @@ def named_model(model: str) -> ClipModel:
     if model not in open_clip.list_models():
         if (Path(model) / CONFIG).is_file():
             raise AevlpError(f"{model} is a folder: pass it as {LOCAL}{model}")
+        if (dashed := model.replace("/", "-")) in open_clip.list_models():
+            raise AevlpError(f"unknown open_clip model {model!r}: its name there is {dashed}")
         if model.count("/") == 1:
             raise AevlpError(
                 f"unknown open_clip model {model!r}: a repository of the Hugging Face hub is passed as {HUB}{model}, a folder "
                 f"with {CONFIG} as {LOCAL}{model}"
             )
-        raise unknown_name("open_clip model", model, open_clip.list_models())
+        raise unknown_name("open_clip model", model, [*open_clip.list_models(), SCENES])
     return ClipModel(model, model, open_clip.get_model_config(model) or {})
 
 

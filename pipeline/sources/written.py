@@ -6,12 +6,13 @@ from typing import Any
 
 import yaml
 
-from ..errors import AevlpError
+from ..errors import AevlpError, counted
 from ..files.atomic_write import replacing
 from ..files.locations import RemotePath
 from .understood import Understood
 
 _ORDER = ("title", "format", "root", "table", "images", "annotations", "shards", "files", "splits")
+_SHOWN, _WIDTH = 2, 70  # keys that differ, and characters of each
 _HEAD = """# What aevlp understood of {source}. Edit it, and pass it back: aevlp run {path}
 # All keys: docs/data_formats.md
 """
@@ -87,7 +88,20 @@ def _simple(value: Any) -> Any:
 def _different(written: Any, wanted: dict[str, Any], name: str) -> str:
     try:
         before, now = written["datasets"][name], wanted["datasets"][name]
-        keys = [key for key in {**now, **before} if before.get(key) != now.get(key)]
-        return ", ".join(f"{key}: {str(before.get(key))[:60]}, now {str(now.get(key))[:60]}" for key in keys[:2])
+        keys = [key for key in {**now, **before} if (key in before, before.get(key)) != (key in now, now.get(key))]
+        said = [f"{_line(key, before) or f'no {key}'}, now {_line(key, now) or 'not said'}" for key in keys[:_SHOWN]]
+        more = f"; and {counted(len(keys) - _SHOWN, 'key')} more" if len(keys) > _SHOWN else ""
+        return f"{'; '.join(said)}{more}"
     except (TypeError, KeyError, AttributeError):
         return f"it is no manifest of {name}"
+
+
+def _line(key: str, entry: dict[str, Any]) -> str | None:
+    """Return what an entry says of a key, as YAML in a line, None where it says nothing."""
+    if key not in entry:
+        return None
+    text = yaml.safe_dump({key: entry[key]}, allow_unicode=True, default_flow_style=True, width=10**6)[1:].split("\n")[
+        0
+    ]
+    text = text.removesuffix("}")
+    return text if len(text) <= _WIDTH else f"{text[:_WIDTH]}…"

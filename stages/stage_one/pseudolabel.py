@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from ...pipeline.datasets import ImageTable
-from ...pipeline.errors import AevlpError, UnreadableNow, counted
+from ...pipeline.errors import AevlpError, UnreadableNow, counted, given_by
 from ...pipeline.files.identity import identity_of
 from ...pipeline.files.stamps import is_hashed
 from ...pipeline.labels.damp import DampSettings
+from ...pipeline.labels.observation import checked
 from ...pipeline.manifest.formats import DatasetSpec
 from ...pipeline.runtime.provenance import difference
 from ...pipeline.runtime.ranks import Rank, this_rank
@@ -71,7 +72,11 @@ def score_source(options: PseudolabelOptions, check: Callable[[DatasetSpec], Non
     rank = this_rank()
     let_speak(rank)
     if options.cache is not None:
-        _check_target(check_suffix(options.cache))
+        with given_by("--cache"):
+            _check_target(check_suffix(options.cache))
+    if options.simulate is not None:
+        with given_by("--simulate"):
+            checked(options.simulate)
     with noted() as into:
         return _scored(options, rank, into, check)
 

@@ -6,7 +6,7 @@ from ...pipeline.clip.as_trained import ASSUMED, all_tags
 from ...pipeline.clip.encoder import IMAGENET_STATISTICS
 from ...pipeline.clip.libraries import Encoder
 from ...pipeline.clip.source import ClipSource, named_model
-from ...pipeline.errors import AevlpError
+from ...pipeline.errors import AevlpError, given_by
 from ...pipeline.manifest.clip_names import RANDOM, may_bring_weights
 from ...pipeline.manifest.pixel_statistics import checked, written
 from ...pipeline.manifest.sections import Clip
@@ -26,8 +26,10 @@ def asked_for(options: "PseudolabelOptions", manifest: Clip) -> ClipSource:
     """
     model = options.clip or manifest.model
     other_model = model != manifest.model
+    if options.clip is not None and not may_bring_weights(model) and ":" not in model:
+        with given_by("--clip"):
+            named_model(model)  # a misspelt name is said first
     if other_model and options.weights is None and not may_bring_weights(model):
-        named_model(model)  # a misspelt name is said first
         raise AevlpError(f"--clip {model} needs --weights: a tag of open_clip, a file, or {RANDOM}")
     weights = options.weights if other_model else options.weights or manifest.weights
     said = manifest if not other_model and weights == manifest.weights else Clip()
