@@ -25,6 +25,7 @@ from ..pipeline.sources import (
     write_entry,
 )
 from .console import say
+from .own_outputs import refuse_own_outputs
 from .places import CACHES
 from .source_options import SourceOptions
 
@@ -90,6 +91,7 @@ def find_source(
         raise AevlpError(
             f"{name}: no such file or folder, and no data set of the manifest (known are {names}): pass another SOURCE"
         )
+    refuse_own_outputs(path)
     return _looked_at(path, options, cache, more, forgiving)
 
 

@@ -127,14 +127,33 @@ def test_a_finished_run_whose_cache_is_elsewhere_is_finished_and_takes_the_moved
 
 
 def test_what_was_passed_is_named_where_something_else_was_expected(
-    cache_path: Path, whole: Path, blocks: Path, capsys: pytest.CaptureFixture
+    cache_path: Path, whole: Path, blocks: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
     image = next((blocks / "images").iterdir())
+    parquet = aevlp.convert(cache_path, tmp_path / "c.parquet", progress=False).path
     for command, expected in (
         (("evaluate", cache_path), f"error: {cache_path} is a cache, expected a run"),
         (("predict", cache_path, image), f"error: {cache_path} is a cache, expected a run"),
         (("train", "--resume", image), f"error: {image} is a file, expected a run"),
-        (("predict", whole / "none", image), f"error: there is no run {whole / 'none'}"),
+        (
+            ("predict", whole / "none", image),
+            f"error: there is no run {whole / 'none'}: aevlp runs lists those that are there",
+        ),
+        (("evaluate", blocks), f"error: {blocks} is not a training run, no settings.json in it; expected a run"),
+        (
+            ("predict", image, whole),
+            f"error: {image} is no run, and {whole} is one: the run comes first, as in aevlp predict ",
+        ),
+        (("predict", blocks / "images", whole), f"images is no run, and {whole} is one: the run comes first"),
+        (
+            ("run", whole),
+            f"error: {whole} is the folder of a run, expected a SOURCE of images: aevlp evaluate {whole} ",
+        ),
+        (
+            ("run", cache_path),
+            f"error: {cache_path} is a cache, expected a SOURCE of images: aevlp train {cache_path} ",
+        ),
+        (("pseudolabel", parquet), f"error: {parquet} is a cache, expected a SOURCE of images: aevlp train {parquet} "),
         (("verify", whole), f"error: {whole} is a run, expected a cache: a cache is a .h5 file or a .parquet folder"),
     ):
         assert call(*command) == 1
@@ -166,9 +185,15 @@ def _manifest(cache: Path) -> str:
 
 def test_what_is_neither_a_cache_nor_a_run_is_one_line(whole: Path, tmp_path: Path, capsys) -> None:
     for command, message in (
-        ((tmp_path,), "a cache is a .h5 file or a .parquet folder"),
+        (
+            (tmp_path,),
+            f"{tmp_path} is a folder, expected a cache: a cache is a .h5 file or a .parquet folder, and aevlp pseudo",
+        ),
         (("--resume", tmp_path), "is not a training run"),
-        (("--resume", tmp_path / "none"), "there is no run"),
+        (
+            ("--resume", tmp_path / "none"),
+            f"there is no run {tmp_path / 'none'}: aevlp runs lists those that are there",
+        ),
         ((whole,), f"is a run, no cache: aevlp train --resume {whole} resumes it"),
     ):
         capsys.readouterr()
@@ -204,7 +229,7 @@ def test_train_returns_a_run_and_a_folder_is_opened_as_one(
     assert found.to_arrow().column_names[-3:] == ["p(red)", "p(green)", "p(blue)"]
     again = aevlp.open_run(run.folder)
     assert again.to_json() == run.to_json() and str(run.folder) in repr(again)
-    with pytest.raises(AevlpError, match="there is no run"):
+    with pytest.raises(AevlpError, match=r"there is no run .*/none: aevlp runs lists those that are there$"):
         aevlp.open_run(tmp_path / "none")
 
 

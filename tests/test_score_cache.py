@@ -3,6 +3,7 @@
 import copy
 import json
 import pickle
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import fields, replace
 from itertools import pairwise
@@ -26,6 +27,7 @@ from aevlp.pipeline.score_cache import (
     ScoreCache,
     hdf5,
     open_cache,
+    open_to_verify,
     parquet,
     reader,
     write_cache,
@@ -508,12 +510,34 @@ def test_no_part_is_no_block() -> None:
 def test_a_wrong_suffix_or_a_missing_path_says_what_to_do(tmp_path: Path) -> None:
     header, content = random_cache()
     for name in ("fake.hdf5", "fake", "fake.h5.bak", "fake.parq"):
-        expected = f"{tmp_path / name}: a cache is a .h5 file or a .parquet folder"
-        assert one_line(lambda name=name: open_cache(tmp_path / name)) == expected
-        assert one_line(lambda name=name: write_cache(tmp_path / name, header, [content])) == expected
+        path, expected = tmp_path / name, "a cache is a .h5 file or a .parquet folder"
+        said = one_line(lambda path=path: open_cache(path))
+        assert said == f"there is no cache {path}: {expected}, and aevlp pseudolabel SOURCE makes one"
+        assert one_line(lambda path=path: write_cache(path, header, [content])) == f"{path}: {expected}"
     for kind in FORMATS:
         found = one_line(lambda kind=kind: open_cache(str(tmp_path / f"none.{kind}")))
         assert f"no cache {tmp_path / f'none.{kind}'}: make it with aevlp pseudolabel" in found
+
+
+def test_what_is_given_in_the_place_of_a_cache_is_named_and_what_makes_one_of_it(tmp_path: Path) -> None:
+    (tmp_path / "my photos").mkdir()
+    (tmp_path / "pets.csv").write_text("image,labels\n")
+    (tmp_path / "pets.yaml").write_text("datasets: {}\n")
+    for name, kind in (("my photos", "a folder"), ("pets.csv", "a file"), ("pets.yaml", "a manifest")):
+        said = one_line(lambda name=name: open_cache(tmp_path / name))
+        assert said.startswith(f"{tmp_path / name} is {kind}, expected a cache: ")
+        assert said.endswith(f" aevlp pseudolabel {shlex.quote(str(tmp_path / name))} makes one")
+    for place in (".", "..", "/"):
+        assert f"{place} is a folder, expected a cache" in one_line(lambda place=place: open_cache(place))
+    header, content = random_cache()
+    write_cache(tmp_path / "pets.h5", header, [content])
+    for name, found in (
+        ("pets.yaml", "is a manifest, expected a cache"),
+        ("pets.csv", "is a file"),
+        ("pets", "no cache"),
+    ):
+        said = one_line(lambda name=name: open_to_verify(tmp_path / name))
+        assert found in said and said.endswith(f"; did you mean {tmp_path / 'pets.h5'}?")
 
 
 def test_a_file_in_the_place_of_a_folder_and_the_reverse(tmp_path: Path) -> None:

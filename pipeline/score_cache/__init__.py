@@ -7,6 +7,7 @@ from ..errors import AevlpError
 from ..files.atomic_write import replacing
 from ..files.locations import RemotePath, location
 from .containers import container_of
+from .not_a_cache import require_cache
 from .reader import ScoreCache
 from .remote import on_disk, remove_local, uploading
 from .schema import CacheHeader, CacheRows
@@ -41,11 +42,11 @@ def open_whole_cache(path: Path | str) -> ScoreCache:
 
 def open_to_verify(path: Path | str) -> ScoreCache:
     """Return a cache whose damage is to be looked for; AevlpError where it cannot be read without danger to the reader."""
-    return _opened(path, whole=container_of(location(path)).sealed)
+    return _opened(path, whole=container_of(require_cache(location(path))).sealed)
 
 
 def _opened(path: Path | str, *, whole: bool) -> ScoreCache:
-    path = check_suffix(location(path))
+    path = require_cache(location(path))
     if not path.exists():
         raise AevlpError(progress(path) or f"no cache {path}: make it with aevlp pseudolabel SOURCE --cache {path}")
     place = on_disk(path)

@@ -52,12 +52,14 @@ CONTAINERS = {
 }
 
 
+def expected() -> str:
+    """Return what a cache is, in words."""
+    kinds = [f"a {suffix} {'folder' if kind.files else 'file'}" for suffix, kind in CONTAINERS.items()]
+    return f"a cache is {' or '.join(kinds)}"
+
+
 def container_of(path: Path) -> Container:
     """Return how a cache at a path is kept; AevlpError where its suffix is none of a cache."""
     if path.suffix not in CONTAINERS:
-        kinds = [f"a {suffix} {'folder' if kind.files else 'file'}" for suffix, kind in CONTAINERS.items()]
-        expected = f"a cache is {' or '.join(kinds)}"
-        if (path / "settings.json").exists():
-            raise AevlpError(f"{path} is a run, expected a cache: {expected}")
-        raise AevlpError(f"{path}: {expected}")
+        raise AevlpError(f"{path}: {expected()}")
     return CONTAINERS[path.suffix]

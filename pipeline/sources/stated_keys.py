@@ -58,8 +58,9 @@ def _mistake(error: Any, stated: dict[str, Any]) -> AevlpError:
 def _shares_in(split_by: Any) -> dict[str, float] | None:
     """Return the shares that are stated, None where these are no numbers."""
     content = split_by.get("content") if isinstance(split_by, dict) else None
-    numbers = isinstance(content, dict) and all(isinstance(share, int | float) for share in content.values())
-    return {str(name): share for name, share in content.items()} if numbers else None
+    if not isinstance(content, dict) or not all(isinstance(share, int | float) for share in content.values()):
+        return None
+    return {str(name): share for name, share in content.items()}
 
 
 def _wrong_with(shares: dict[str, float]) -> str | None:

@@ -24,6 +24,7 @@ from ..method_names import current
 from ..runtime.provenance import difference
 from .checkpoint import load_description, load_tensors, load_tree, save_tensors, save_tree
 from .classifier import Architecture, Classifier, build
+from .not_a_run import no_run, require_run
 from .setting_flags import with_flag
 
 STATES_KEPT = 2
@@ -77,15 +78,19 @@ class RunFolder:
             with suppress(OSError):  # something of the user's own is in it
                 self.path.rmdir()
 
+    def require_run(self) -> None:
+        """Raise AevlpError where this cannot be a run: nothing is there, or a file, or a cache."""
+        require_run(self.path, self.settings_file)
+
     def settings(self) -> dict[str, Any]:
         """Return the run's settings; AevlpError where this is no run."""
-        self._check_kind()
+        self.require_run()
         try:
             settings = json.loads(self.settings_file.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise AevlpError(
-                f"{self.path} is not a training run: cannot read {self.settings_file} ({error})"
-            ) from error
+            absent = not self.settings_file.exists()
+            reason = f"no {self.settings_file.name} in it" if absent else f"cannot read {self.settings_file} ({error})"
+            raise no_run(self.path, reason) from error
         if not isinstance(settings, dict) or not {"cache", "data_root", "recipe"} <= set(settings):
             raise AevlpError(f"{self.settings_file} does not hold the settings of a training run")
         if isinstance(policy := settings.get("policy"), dict):
@@ -228,11 +233,9 @@ class RunFolder:
 
     def load_best(self) -> tuple[Classifier, Architecture, dict[str, Any]]:
         """Return the classifier with its best weights, its architecture, and the description stored with them."""
-        self._check_kind()
+        self.require_run()
         if not self.best_file.exists():
-            raise AevlpError(
-                f"{self.path}: no {self.best_file.name} in it: not a training run, or its first epoch never ended"
-            )
+            raise no_run(self.path, f"or its first epoch never ended: no {self.best_file.name} in it")
         tensors, description = load_tensors(self.best_file)
         if not {"architecture", "classes", "cache_fingerprint"} <= set(description):
             raise AevlpError(f"{self.best_file} holds no classifier: it is another file of aevlp")
@@ -282,13 +285,6 @@ class RunFolder:
         except (LookupError, RuntimeError) as error:
             raise AevlpError(f"{self.tower_file} holds no image tower: {in_one_line(error, 160)}") from error
         return visual.eval().requires_grad_(False)
-
-    def _check_kind(self) -> None:
-        if not self.path.exists():
-            raise AevlpError(f"there is no run {self.path}")
-        if self.path.is_file() or (self.path.suffix == ".parquet" and not self.settings_file.exists()):
-            kind = "a cache" if self.path.suffix in (".h5", ".parquet") else "a file"
-            raise AevlpError(f"{self.path} is {kind}, expected a run: a folder that aevlp train made")
 
     def _write_settings(self, settings: dict[str, Any]) -> None:
         with replacing(self.settings_file) as temporary:

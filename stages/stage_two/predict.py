@@ -75,9 +75,9 @@ def predict(options: PredictOptions) -> Predictions:
         raise AevlpError(f"--output {output}: expected a .csv, .json or .parquet file")
     if output is not None:
         check_unused(output)
+    folder = _run(options.run, options.images)
     files = find_images(options.images)
     device = find_device(options.device)
-    folder = RunFolder(options.run)
     say(f"labelling {counted(len(files), 'image')} with the best weights of {options.run}")
     classifier, architecture, description = folder.load_best()
     if architecture.backbone == "linear":
@@ -163,6 +163,16 @@ def find_images(names: list[str]) -> list[Path]:
                 raise AevlpError(f"no file, folder or match for {name!r}")
             found.update(dict.fromkeys(matching))
     return list(found)
+
+
+def _run(run: Path, images: list[str]) -> RunFolder:
+    """Return the run; AevlpError where it can be none, also where one stands among the images instead."""
+    folder = RunFolder(run)
+    other = next((name for name in images if RunFolder(Path(name)).best_file.exists()), None)
+    if other is not None and not folder.best_file.exists():
+        raise AevlpError(f"{run} is no run, and {other} is one: the run comes first, as in aevlp predict {other} {run}")
+    folder.require_run()
+    return folder
 
 
 class _OfPixels(nn.Module):

@@ -30,7 +30,9 @@ def run_place(plan: Plan) -> Path:
     if not plan.options.resume:
         return path
     if latest is None:
-        raise AevlpError(f"there is no run {path} to resume: name one, as in --resume RUN, or leave --resume out")
+        raise AevlpError(
+            f"there is no run {path} to resume: name one that aevlp runs lists, as in --resume RUN, or leave --resume out"
+        )
     return latest
 
 
