@@ -230,6 +230,46 @@ def test_check_says_how_many_labels_are_used(
     assert (found["text"], found["given"], found["images"]) == (expected, 18, 12)
 
 
+@pytest.mark.parametrize(
+    ("edit", "options", "expected"),
+    [
+        (None, {}, []),
+        (
+            "damp",
+            {},
+            ["other constants of damp than this training takes (threshold: 0.7, not 0.2): no image is scored again"],
+        ),
+        ("damp", {"set": ["damp.threshold=0.2"]}, []),
+        ("damp", {"loss": "an"}, []),
+        ("loss", {}, ["constants of the manifest blocks.yaml: gpr[expected_positives=1.5,q3=0.4]"]),
+        ("loss", {"set": ["gpr.q3=0.4"]}, ["constants of the manifest blocks.yaml: gpr[expected_positives=1.5]"]),
+        ("loss", {"loss": "gr"}, []),
+    ],
+)
+def test_training_says_which_constants_are_the_manifests_of_now(
+    edit: str | None,
+    options: dict[str, object],
+    expected: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = own(tmp_path / "data", "labels: observed")
+    manifest = folder / "blocks.yaml"
+    loss = "      gpr: {expected_positives: 1.5}\n"
+    manifest.write_text(manifest.read_text().replace("    losses:\n" + loss, ""))
+    stage_one(folder, tmp_path / "c.h5")
+    if edit == "damp":
+        with_constants(folder, threshold=0.7)
+    elif edit == "loss":
+        manifest.write_text(manifest.read_text() + "    losses:\n" + loss.replace("1.5}", "1.5, q3: 0.4}"))
+    capsys.readouterr()
+    stage_two(tmp_path / "c.h5", tmp_path / "run", backbone="linear", epochs=1, **options)
+    said = capsys.readouterr().err
+    for text in expected:
+        assert text in said
+    assert said.count("constants of ") == len(expected), said
+
+
 # --- what pseudo-labels add
 
 

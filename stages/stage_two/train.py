@@ -29,6 +29,7 @@ from .options import TrainOptions
 from .plan import Plan, make_plan, precision
 from .run import AGAINST, Run
 from .run_place import run_place
+from .said_constants import constants_said
 from .settings import nothing_left, recorded, resumed, settings_of
 from .tower import keep_tower
 from .used_labels import labels_used, pseudo_labels_used
@@ -111,6 +112,8 @@ def _train(plan: Plan, path: Path, processes: Processes, another: str | None = "
                 f"{counted(len(plan.train.rows), 'image')} to train on, "
                 f"{len(plan.val.rows):,} to validate, {len(plan.test.rows):,} to test"
             )
+            for line in constants_said(plan):
+                say(line)
             say(f"Training images: {labels_used(plan.cache, plan.train.rows)}")
             if plan.options.compile:
                 say("compiling for the first step and the first evaluation, which can take minutes each")
