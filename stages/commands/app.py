@@ -88,10 +88,10 @@ def _refuse_renamed(arguments: list[str]) -> None:
             raise AevlpError(f"{name} is called {now} now: pass {now} {value or 'REGIME'} instead")
 
 
-def _show(otherwise: Callable[..., None], message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
+def _show(usual: Callable[..., None], message: Any, category: type[Warning], *place: Any, **more: Any) -> None:
     """Say a notice in a line; other warnings are shown as Python shows them."""
     if not issubclass(category, Notice):
-        otherwise(message, category, *place, **more)
+        usual(message, category, *place, **more)
         return
     from ..console import say
 
