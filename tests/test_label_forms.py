@@ -560,7 +560,7 @@ def test_what_is_read_is_what_was_written_or_it_is_refused(tmp_path: Path, name:
 @each(name=FORMS)
 def test_the_same_of_many_more_matrices(tmp_path: Path, name: str) -> None:
     seen = try_form(name, tmp_path, 200)
-    assert seen["read"] >= 40, seen
+    assert seen["read"] >= 20, seen
     assert seen["told and read"] == seen["told"] >= 3, seen  # where all is said, plain names are always read
 
 

@@ -184,7 +184,7 @@ def test_the_concepts_of_the_official_list_may_stand_in_any_order(tmp_path: Path
         (b"sky\ncat\ncat\n", "names 3 concepts, which are not the 2 of the manifest, first 'cat'"),
         (b"sky\ndog\n", "names 2 concepts, which are not the 2 of the manifest, first 'cat'"),
         (b"", "names 0 concepts, which are not the 2 of the manifest, first 'cat'"),
-        (b"\xff\xd8\xff\xe0", "can't decode byte 0xff"),
+        (b"\xff\xd8\xff\xe0", "not UTF-8 text (byte 0xff at 0)"),
     ],
 )
 def test_other_concepts_than_the_manifests_are_refused(tmp_path: Path, concepts: bytes, expected: str) -> None:

@@ -535,7 +535,7 @@ def test_labels_that_somebody_gave_have_no_regime(tmp_path: Path) -> None:
 def test_a_regime_that_the_data_cannot_have_names_data_set_and_split(blocks: Path, tmp_path: Path) -> None:
     with pytest.raises(AevlpError, match=r"^blocks, train split: the regime largest needs objects with boxes"):
         stage_one(blocks, tmp_path / "c.h5", simulate="largest")
-    with pytest.raises(AevlpError, match=r"^unknown regime 'smallest': known are "):
+    with pytest.raises(AevlpError, match=r"^--simulate: unknown regime 'smallest': known are "):
         stage_one(blocks, tmp_path / "c.h5", simulate="smallest")
 
 

@@ -75,6 +75,19 @@ class _Reader:
         self.numerals = bool(numerals)
         self.same_numerals = all(column.classes and number(name) == column.classes.index(name) for name in numerals)
         self.lists = any(cell.listed for cell in cells)
+        if self.numerals and not self.same_numerals and keys.label_form is None:
+            self._require_certain(cells)
+
+    def _require_certain(self, cells: Sequence[Cell]) -> None:
+        """Refuse texts that are all names of classes, and all numbers of others."""
+        said = {item for cell in cells if not cell.listed for item in cell.items if item != ""}
+        names = [item for item in said if isinstance(item, str) and item in self.known]
+        numbers = [value for item in names if (value := number(item)) is not None and value in range(len(self.known))]
+        if said and len(numbers) == len(said):
+            raise AevlpError(
+                f"{self.column.place}: {sorted(names)[0]!r} may be the name of a class or its number, counted from 0: say "
+                f"`label_form: names` or `label_form: numbers`"
+            )
 
     def read(self, cell: Cell, where: str) -> _Found:
         self._require_one_cut(cell, where)

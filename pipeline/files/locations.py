@@ -63,7 +63,7 @@ def location(text: str | os.PathLike[str]) -> Path:
 def require_short_names(path: Path) -> None:
     """Raise AevlpError where a name in a path is longer than the file systems in use take."""
     for name in path.parts:
-        if (size := len(os.fsencode(name))) > LONGEST_NAME:
+        if (size := len(name.encode(errors="replace"))) > LONGEST_NAME:
             raise AevlpError(f"{name[:40]}… is a name of {size:,} bytes, a file's has at most {LONGEST_NAME}")
 
 
