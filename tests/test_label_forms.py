@@ -261,7 +261,9 @@ def _(case: Case) -> None:
             lambda text: (text[:1], text[1:-1], text[-1:]) if text[0] in "[(" else ("", text, "")
         )
     )
-    as_csv(case, [first + between.join(map(str, row)) + last for row in case.values(1, 0, -1)])
+    rows = case.values(1, 0, -1)
+    alone = "," * (first == "(" and len(case.names) == 1)  # as Python writes one value in brackets
+    as_csv(case, [first + between.join(map(str, row)) + alone + last for row in rows])
     case.tell(label_form="vector", label_values={"1": "present", "0": "absent", "-1": "unknown"})
 
 
