@@ -177,7 +177,7 @@ def test_training(figures) -> None:
 @pytest.mark.slow
 def test_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, script = tmp_path / "figures.json", str(BENCHMARKS / "memory.py")
-    monkeypatch.setattr(sys, "argv", [script, "--images", "40", "--workers", "1", "--json", str(path)])
+    monkeypatch.setattr(sys, "argv", [script, "--images", "400", "--workers", "1", "--json", str(path)])
     import_module("memory").main()
     found = json.loads(path.read_text())
     own, children = (of_rows(found, key) for key in ("process_MB", "children_MB"))
