@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, ParamSpec, TypeVar, g
 import typer
 from typer.models import ArgumentInfo, ParameterInfo
 
-from ..pipeline.errors import AevlpError, given_by
-from ..pipeline.files.locations import RemotePath, location, require_short_names
+from ..pipeline.errors import AevlpError
+from ..pipeline.files.locations import RemotePath, location
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -110,13 +110,6 @@ class Declared:
 
     def checked(self, value: Any) -> Any:
         """Return a value as the option keeps it: parsed, and a path where it is one."""
-        kept = self._parsed(value)
-        if isinstance(kept, Path):
-            with given_by(self.flag):
-                require_short_names(kept)
-        return kept
-
-    def _parsed(self, value: Any) -> Any:
         if value is None and (self.optional or self.default is None):
             return None
         if dict[str, Any] in self.kinds and isinstance(value, dict) and all(isinstance(name, str) for name in value):

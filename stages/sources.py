@@ -11,7 +11,7 @@ from ..pipeline.errors import AevlpError, some
 from ..pipeline.files.locations import RemotePath, location
 from ..pipeline.labels.splits import SPLITS
 from ..pipeline.manifest.formats import DatasetSpec
-from ..pipeline.manifest.load import Manifest, checked_manifest, load_manifest
+from ..pipeline.manifest.load import SUFFIXES, Manifest, checked_manifest, load_manifest
 from ..pipeline.sources import (
     Given,
     Understood,
@@ -29,7 +29,6 @@ from .own_outputs import refuse_own_outputs
 from .places import CACHES
 from .source_options import SourceOptions
 
-MANIFESTS = (".yaml", ".yml")
 _SIGNS = {"blank": " ", "space": " ", "tab": "\t", "newline": "\n", "comma": ",", "semicolon": ";"}
 
 
@@ -103,7 +102,7 @@ def _listed(name: str, manifest: Manifest, options: SourceOptions) -> DatasetSpe
 def manifest_of(options: SourceOptions) -> Manifest | None:
     """Return the manifest that SOURCE is, None where it is none; AevlpError where options say of it what stands in it."""
     path = None if options.source is None else location(options.source)
-    if path is None or isinstance(path, RemotePath) or path.suffix.lower() not in MANIFESTS:
+    if path is None or isinstance(path, RemotePath) or path.suffix.lower() not in SUFFIXES:
         return None
     with asking(path):
         if not path.is_file():

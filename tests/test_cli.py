@@ -1,6 +1,9 @@
 """The command line as a user meets it: exit codes, one-line errors, JSON, tables, and the reading commands."""
 
+import errno
 import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -226,3 +229,24 @@ def test_a_usage_line_names_arguments_in_one_form(
     assert call(*command, "--help") == 0
     line = next(line for line in capsys.readouterr().out.splitlines() if "Usage:" in line)
     assert line.rstrip().endswith(usage)
+
+
+@pytest.mark.parametrize("path", ["a" * 300, "a/" * 3000], ids=["name", "path"])
+@pytest.mark.parametrize("command", [("train",), ("inspect",), ("evaluate",), ("cache", "verify"), ("predict", "runs")])
+def test_a_path_that_is_too_long_is_one_line(
+    command: tuple[str, ...], path: str, capsys: pytest.CaptureFixture
+) -> None:
+    assert call(*command, path) == 1
+    said = capsys.readouterr().err
+    assert re.fullmatch(r"error: cannot use '[a/]{200}': File name too long\n", said)
+
+
+def test_a_folder_that_may_not_be_entered_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def refuse(path: Path, **_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    assert call("train", "photos") == 1
+    assert re.fullmatch(r"error: cannot use 'photos.*': Permission denied\n", capsys.readouterr().err)

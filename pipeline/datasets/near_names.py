@@ -94,7 +94,7 @@ class NearNames:
 
     def folder_of_ends(self, names: Sequence[str]) -> str | None:
         """Return the one folder below the root from which the ends of most of these paths would be found, as long as can be."""
-        ends = [[part for parts, _ in [*readings(name)][-1:] for part in parts] for name in names]
+        ends = [parts[-1] for name in names if (parts := [parts for parts, _ in readings(name)])]
         for length in range(max(map(len, ends), default=0), 0, -1):
             folder = self.folder_of(["/".join(parts[-length:]) for parts in ends])
             if folder is not None:

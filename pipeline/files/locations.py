@@ -20,7 +20,6 @@ from ..errors import AevlpError, in_one_line
 
 BLOCK = 8 << 20  # bytes fetched at a time of a file that is read through
 BUFFER = 1 << 16
-LONGEST_NAME = 255  # bytes
 SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 # What stores call that which changes when a file is written anew, the surest first.
 STAMPS = ("ETag", "etag", "blob_id", "LastModified", "last_modified", "mtime", "modified", "updated", "created")
@@ -58,13 +57,6 @@ def location(text: str | os.PathLike[str]) -> Path:
     with _asking(path):
         _store(path)
     return path
-
-
-def require_short_names(path: Path) -> None:
-    """Raise AevlpError where a name in a path is longer than the file systems in use take."""
-    for name in path.parts:
-        if (size := len(name.encode(errors="replace"))) > LONGEST_NAME:
-            raise AevlpError(f"{name[:40]}… is a name of {size:,} bytes, a file's has at most {LONGEST_NAME}")
 
 
 class RemotePath(type(Path())):

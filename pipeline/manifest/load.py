@@ -14,6 +14,8 @@ from .formats import PACKAGED, DatasetSpec
 from .mistakes import ManifestError, mistakes_of
 from .sections import Section
 
+SUFFIXES = (".yaml", ".yml")  # of the files that are manifests
+
 AnySpec = Annotated[
     formats.VocSpec
     | formats.CocoSpec

@@ -5,9 +5,8 @@ from pathlib import Path
 
 from ..errors import AevlpError
 from ..files.locations import RemotePath
+from ..manifest.load import SUFFIXES
 from .containers import CONTAINERS, expected
-
-_MANIFESTS = (".yaml", ".yml")
 
 
 def require_cache(path: Path) -> Path:
@@ -28,4 +27,4 @@ def require_cache(path: Path) -> Path:
 def _kind(path: Path) -> str:
     if path.is_dir():
         return "a folder"
-    return "a manifest" if path.suffix.lower() in _MANIFESTS else "a file"
+    return "a manifest" if path.suffix.lower() in SUFFIXES else "a file"

@@ -100,8 +100,5 @@ def _line(key: str, entry: dict[str, Any]) -> str | None:
     """Return what an entry says of a key, as YAML in a line, None where it says nothing."""
     if key not in entry:
         return None
-    text = yaml.safe_dump({key: entry[key]}, allow_unicode=True, default_flow_style=True, width=10**6)[1:].split("\n")[
-        0
-    ]
-    text = text.removesuffix("}")
+    text = yaml.safe_dump({key: entry[key]}, allow_unicode=True, default_flow_style=True, width=10**6).strip()[1:-1]
     return text if len(text) <= _WIDTH else f"{text[:_WIDTH]}…"

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from ..errors import AevlpError
+from ..score_cache.containers import CONTAINERS
 
 EXPECTED = "expected a run: a folder that aevlp train made"
 LISTED = "aevlp runs lists those that are there"
@@ -13,7 +14,7 @@ def require_run(path: Path, settings: Path) -> None:
     if not path.exists():
         raise AevlpError(f"there is no run {path}: {LISTED}")
     if path.is_file() or (path.suffix == ".parquet" and not settings.exists()):
-        kind = "a cache" if path.suffix in (".h5", ".parquet") else "a file"
+        kind = "a cache" if path.suffix in CONTAINERS else "a file"
         raise AevlpError(f"{path} is {kind}, {EXPECTED}; {LISTED}")
 
 

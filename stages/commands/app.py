@@ -1,5 +1,6 @@
 """Commands, options and exit codes; each command imports its work when it runs, so that help is instant."""
 
+import errno
 import signal
 import sys
 import threading
@@ -20,6 +21,8 @@ from .build import add
 from .table import CACHE_COMMANDS, CACHES, COMMANDS
 
 RENAMED = {"--observe": "--simulate"}
+NO_WAY_IN = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG)  # of a path that was named, wherever it is first looked at
+LONGEST = 200  # characters of it that are shown
 
 
 def _say_version(wanted: bool) -> None:
@@ -71,6 +74,11 @@ def main(arguments: list[str] | None = None) -> Any:
                 app(args=arguments)
     except AevlpError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(1)
+    except OSError as error:
+        if error.filename is None or error.errno not in NO_WAY_IN:
+            raise
+        print(f"error: cannot use {str(error.filename)[:LONGEST]!r}: {error.strerror}", file=sys.stderr)
         sys.exit(1)
     except SystemExit as stop:
         if stop.code == 130 and this_rank().first:  # what typer makes of an interrupt

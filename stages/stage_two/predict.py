@@ -14,10 +14,9 @@ from torch import nn
 from torch.nn import functional
 
 from ...pipeline.clip.image_tower import features_of
-from ...pipeline.errors import AevlpError, counted, given_by
+from ...pipeline.errors import AevlpError, counted
 from ...pipeline.files.atomic_write import replacing
 from ...pipeline.files.file_reading import find_pictures, kinds_counted
-from ...pipeline.files.locations import require_short_names
 from ...pipeline.manifest.formats import PACKAGED
 from ...pipeline.runtime.device import find_device
 from ...pipeline.training.inputs import PixelInputs, Unreadable
@@ -168,14 +167,14 @@ def find_images(names: list[str]) -> list[Path]:
 
 def _run(run: Path, images: list[str]) -> RunFolder:
     """Return the run; AevlpError where it can be none, also where one stands among the images instead."""
-    for name in images:
-        with given_by("IMAGE"):
-            require_short_names(Path(name))
     folder = RunFolder(run)
-    other = next((name for name in images if RunFolder(Path(name)).best_file.exists()), None)
-    if other is not None and not folder.best_file.exists():
-        raise AevlpError(f"{run} is no run, and {other} is one: the run comes first, as in aevlp predict {other} {run}")
-    folder.require_run()
+    if not folder.best_file.exists():
+        for other in images:
+            if RunFolder(Path(other)).best_file.exists():
+                raise AevlpError(
+                    f"{run} is no run, and {other} is one: the run comes first, as in aevlp predict {other} {run}"
+                )
+        folder.require_run()
     return folder
 
 

@@ -10,6 +10,7 @@ from ...pipeline import losses, policies
 from ...pipeline.errors import AevlpError
 from ...pipeline.files.locations import location
 from ...pipeline.runtime.provenance import versions
+from ...pipeline.score_cache.containers import CONTAINERS
 from ...pipeline.training.run_folder import RunFolder
 from ...pipeline.training.splits import evaluated_by
 from .options import TrainOptions
@@ -95,7 +96,7 @@ def resumed(options: TrainOptions) -> TrainOptions:
 
 def _names_run(options: TrainOptions) -> bool:
     """Return whether a run stands in the place of the cache."""
-    return options.cache.suffix not in (".h5", ".parquet")
+    return options.cache.suffix not in CONTAINERS
 
 
 def _run_of(options: TrainOptions) -> Path | None:
