@@ -37,14 +37,35 @@ def peak_of(command: list[str], folder: Path) -> Peak:
             [sys.executable, "-m", "aevlp.stages", *command], cwd=folder, stdout=output, stderr=subprocess.STDOUT
         )
         own = children = 0.0
+        seen: set[int] = set()
         while process.poll() is None:
             own = max(own, _peak(process.pid))
-            children = max(children, sum(map(_peak, _children(process.pid))))
+            workers = _workers(process.pid)
+            children = max(children, sum(map(_peak, workers & seen)))
+            seen = workers
             time.sleep(PERIOD)
     if process.returncode:
         said = (folder / "output.txt").read_text().strip().splitlines()
         raise SystemExit(f"aevlp {command[0]} failed: {said[-1] if said else f'exit status {process.returncode}'}")
     return Peak(own, children, time.monotonic() - started)
+
+
+def _workers(number: int) -> set[int]:
+    """Return the children of a process that run its own program.
+
+    Libraries start others, as `uname`, which until it is itself shows all the memory of the process that starts it: a child is
+    counted where two looks in a row find it.
+    """
+    program = _program(number)
+    return {child for child in _children(number) if program and _program(child) == program}
+
+
+def _program(number: int) -> str:
+    """Return the file that a process runs, "" where it has ended."""
+    try:
+        return str(Path(f"/proc/{number}/exe").readlink())
+    except OSError:
+        return ""
 
 
 def _children(number: int) -> list[int]:
