@@ -40,6 +40,7 @@ def peak_of(command: list[str], folder: Path) -> Peak:
         seen: set[int] = set()
         while process.poll() is None:
             own = max(own, _peak(process.pid))
+            # Counted is what two looks find: a library's `uname` shows, until it is itself, all the memory of what starts it.
             workers = _workers(process.pid)
             children = max(children, sum(map(_peak, workers & seen)))
             seen = workers
@@ -51,13 +52,9 @@ def peak_of(command: list[str], folder: Path) -> Peak:
 
 
 def _workers(number: int) -> set[int]:
-    """Return the children of a process that run its own program.
-
-    Libraries start others, as `uname`, which until it is itself shows all the memory of the process that starts it: a child is
-    counted where two looks in a row find it.
-    """
+    """Return the children of a process that run its own program."""
     program = _program(number)
-    return {child for child in _children(number) if program and _program(child) == program}
+    return {child for child in _children(number) if _program(child) == program != ""}
 
 
 def _program(number: int) -> str:

@@ -250,3 +250,30 @@ def test_a_folder_that_may_not_be_entered_is_one_line(
     monkeypatch.setattr(Path, "stat", refuse)
     assert call("train", "photos") == 1
     assert re.fullmatch(r"error: cannot use 'photos.*': Permission denied\n", capsys.readouterr().err)
+
+
+def in_a_shell(command: str, words: str = "losses") -> subprocess.CompletedProcess:
+    """Run `aevlp` in a shell's command, where AEVLP stands; its standard error is what is captured."""
+    line = command.replace("AEVLP", f"'{sys.executable}' -m aevlp.stages {words}")
+    return subprocess.run(["bash", "-o", "pipefail", "-c", line], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.process
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the device that is always full is Linux's")
+@pytest.mark.parametrize("words", ["losses", "losses --json", "--version"])
+def test_an_output_that_is_full_is_one_line(words: str) -> None:
+    done = in_a_shell("AEVLP > /dev/full", words)
+    assert (done.returncode, done.stderr) == (1, "error: cannot write: No space left on device\n")
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("words", ["losses --json", "--version"])
+def test_a_reader_that_has_seen_enough_is_no_mistake(words: str) -> None:
+    assert in_a_shell("AEVLP | true", words).stderr == ""
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("closed", [">&-", "2>&-"])
+def test_a_closed_output_shows_nothing(closed: str) -> None:
+    done = in_a_shell(f"AEVLP {closed}")
+    assert (done.returncode, done.stderr) == (0, "")

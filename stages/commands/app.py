@@ -16,12 +16,17 @@ from ...pipeline.errors import AevlpError, Notice
 from ...pipeline.runtime.ranks import this_rank
 from ..declaration import declared_in
 from ..interrupted import forget, what_is_kept
-from ..terminal import never_raise
+from ..terminal import drop_the_rest, never_raise
 from .build import add
 from .table import CACHE_COMMANDS, CACHES, COMMANDS
 
 RENAMED = {"--observe": "--simulate"}
 NO_WAY_IN = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG)  # of a path that was named, wherever it is first looked at
+NO_WAY_OUT = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EPIPE,
+)  # of what is printed
 LONGEST = 200  # characters of it that are shown
 
 
@@ -71,19 +76,34 @@ def main(arguments: list[str] | None = None) -> Any:
             warnings.showwarning = partial(_show, warnings.showwarning)
             with narrated(True):
                 _refuse_renamed(sys.argv[1:] if arguments is None else arguments)
-                app(args=arguments)
+                try:
+                    app(args=arguments)
+                finally:
+                    sys.stdout.flush()
     except AevlpError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(1)
     except OSError as error:
-        if error.filename is None or error.errno not in NO_WAY_IN:
+        said = _of_a_system_error(error)
+        if said is None:
             raise
-        print(f"error: cannot use {str(error.filename)[:LONGEST]!r}: {error.strerror}", file=sys.stderr)
+        if error.errno != errno.EPIPE:  # `| head` has seen enough
+            print(f"error: {said}", file=sys.stderr)
+        drop_the_rest()
         sys.exit(1)
     except SystemExit as stop:
         if stop.code == 130 and this_rank().first:  # what typer makes of an interrupt
             print(f"interrupted: {what_is_kept()}", file=sys.stderr)
         raise
+
+
+def _of_a_system_error(error: OSError) -> str | None:
+    """Return what is said of a path that may not be entered and of an output that takes no more; None of what is our mistake."""
+    if error.filename is not None and error.errno in NO_WAY_IN:
+        return f"cannot use {str(error.filename)[:LONGEST]!r}: {error.strerror}"
+    if error.filename is None and error.errno in NO_WAY_OUT:
+        return f"cannot write: {error.strerror}"
+    return None
 
 
 def _refuse_renamed(arguments: list[str]) -> None:
