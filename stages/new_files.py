@@ -1,5 +1,6 @@
-"""Where a command writes a cache of its own, and the names of classes or images that it is told."""
+"""Where a command writes a file of its own, and the names of classes or images that it is told."""
 
+import os
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -8,6 +9,7 @@ from pathlib import Path
 from ..pipeline.datasets.text_lists import read_lines
 from ..pipeline.errors import AevlpError
 from ..pipeline.score_cache import check_suffix
+from ..pipeline.score_cache.remote import local_place
 
 
 def check_new(target: Path) -> Path:
@@ -16,10 +18,18 @@ def check_new(target: Path) -> Path:
 
 
 def check_unused(target: Path) -> Path:
-    """Return the path of a file that is to be written; AevlpError where something is there already."""
+    """Return the path of a file that is to be written; AevlpError where something is there already, or nothing can be."""
     if target.exists():
         raise AevlpError(f"{target} is there already: choose another name, or remove it first")
+    check_folder(target)
     return target
+
+
+def check_folder(target: Path) -> None:
+    """Raise AevlpError where the folder that a file is to be written in takes none, before any work is done for it."""
+    existing = next(folder for folder in local_place(target).absolute().parents if folder.exists())
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise AevlpError(f"cannot write {target}: {existing} is {'read-only' if existing.is_dir() else 'not a folder'}")
 
 
 def names_of_file(path: Path, what: str) -> list[str]:

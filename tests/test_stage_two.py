@@ -178,6 +178,11 @@ def test_predict_refusals(run_path: Path, tmp_path: Path) -> None:
         ([str(tmp_path / "empty")], None, "no image file in the folder"),
         ([str(tmp_path / "bad.png")], None, "none of the 1 images can be read"),
         ([str(tmp_path / "bad.png")], tmp_path / "out.txt", "expected a .csv, .json or .parquet file"),
+        (
+            [str(tmp_path / "bad.png")],
+            tmp_path / "bad.png" / "out.csv",
+            r"cannot write .*out\.csv: .*bad\.png is not a folder",
+        ),
     ):
         with pytest.raises(AevlpError, match=message):
             predict.predict(run_path, names, output=output, device="cpu", workers=0)

@@ -1,6 +1,5 @@
 """Stage one: a data set -> its cache of scores and pseudo-labels."""
 
-import os
 import sys
 import time
 from collections import Counter
@@ -21,7 +20,7 @@ from ...pipeline.runtime.provenance import difference
 from ...pipeline.runtime.ranks import Rank, this_rank
 from ...pipeline.score_cache import ScoreCache, check_suffix, open_cache, remove_cache, write_cache
 from ...pipeline.score_cache.containers import container_of
-from ...pipeline.score_cache.remote import check_writable, local_place
+from ...pipeline.score_cache.remote import check_writable
 from ...pipeline.score_cache.unfinished import (
     exclusive,
     in_use,
@@ -39,6 +38,7 @@ from ..console import let_speak, log, noted, out, say
 from ..declaration import takes
 from ..made import made
 from ..made import show as show_made
+from ..new_files import check_folder
 from ..places import CACHES
 from ..sources import find_source
 from .added import added_by, said_of
@@ -119,9 +119,7 @@ def _scored(
 
 def _check_target(path: Path) -> None:
     """Raise AevlpError where a cache cannot be written, or would replace what is no cache, before any work is done."""
-    existing = next(folder for folder in local_place(path).absolute().parents if folder.exists())
-    if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise AevlpError(f"cannot write {path}: {existing} is {'read-only' if existing.is_dir() else 'not a folder'}")
+    check_folder(path)
     check_writable(path)
     container_of(path).require_replaceable(path)
 
