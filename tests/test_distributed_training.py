@@ -80,7 +80,8 @@ def test_no_thread_of_the_group_outlives_a_training(vit_cache: Path, tmp_path: P
         "import sys\nfrom pathlib import Path\nfrom aevlp.stages.stage_two import train\n"
         "train.train(Path(sys.argv[1]), run=Path(sys.argv[2]), workers=0, epochs=2, progress=True)\n"
         "names = [p.read_text().strip() for p in Path('/proc/self/task').glob('*/comm')]\n"
-        "print('threads', [name for name in names if 'gloo' in name])\n"
+        # In one write: what two processes print may otherwise be mixed.
+        "sys.stdout.write(f'threads {[name for name in names if \"gloo\" in name]}\\n')\n"
     )
     out, err = processes(2, program, vit_cache, tmp_path / "run").communicate(timeout=120)
     assert out.count("threads []") == 2, out + err
