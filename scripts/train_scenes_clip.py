@@ -1,11 +1,10 @@
-"""Train the small CLIP of the scenes data set from generated pictures and captions, and write weights/scenes-clip.safetensors.
+"""Train the small CLIP of the second series of scenes, and write weights/scenes2-clip.safetensors.
 
     python scripts/train_scenes_clip.py --samples 1400000
 
-Pictures come from another seed than the data set's. A picture, or a random crop of one, is described by the objects of
-which more than half the box is inside; a caption names all of them or one, sometimes with colours. A caption that is true
-of a picture is a match wherever it stands in the batch, so targets are soft; a crop that shows nothing matches every caption
-equally, which teaches the model to be undecided about empty tiles instead of confidently wrong.
+It learns as every CLIP does, from other pictures than those it is used on: one or two large filled shapes, and captions like
+those of the web. A caption names one shape or two, sometimes with their colours, sometimes none ("a photo of shapes"), and
+sometimes one that is not there. A caption that is true of another picture of the batch matches that one too, so targets are soft.
 """
 
 import argparse
@@ -21,18 +20,19 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
 
-from aevlp.pipeline.datasets.scene_pictures import CLASSES, COLORS, SIZE, draw_scene
+from aevlp.pipeline.datasets.scene_drawing import COLORS, SIZE
+from aevlp.pipeline.datasets.varied_scenes import CLASSES, WEB, draw_varied
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 PICTURES_SEED = 1
-RADII = (20, 92)  # larger shapes than the data set's, as any CLIP has seen other pictures than those it is used on
-MOST_OBJECTS = 4
-VIEW_SIDES = (128, 64, 43)  # the whole picture and the tiles of grids 2 and 3; a fourth side is drawn for each batch
+MOST_OBJECTS = len(WEB.counts)
+SMALLEST_CROP = 64  # pixels, of 128
+NONE, WRONG, BOTH, COLORED = 0.1, 0.1, 0.5, 0.3  # chances of a caption
 
 
 def draw(index: int) -> tuple[np.ndarray, np.ndarray]:
     """Return a picture and its objects as rows (class, color, left, upper, right, lower), -1 where there are fewer."""
-    picture, objects = draw_scene(PICTURES_SEED, index, RADII)
+    picture, objects = draw_varied(PICTURES_SEED, index, WEB)
     rows = np.full((MOST_OBJECTS, 6), -1, dtype=np.int64)
     for row, thing in zip(rows, objects, strict=False):
         row[:] = (CLASSES.index(thing.name), list(COLORS).index(thing.color), *thing.box)
@@ -40,7 +40,7 @@ def draw(index: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def draw_pool(count: int, workers: int) -> tuple[Tensor, Tensor]:
-    """Return pictures (count, 3, 128, 128) uint8 and objects (count, 4, 6) int64."""
+    """Return pictures (count, 3, 128, 128) uint8 and objects (count, MOST_OBJECTS, 6) int64."""
     pictures = torch.empty((count, 3, SIZE, SIZE), dtype=torch.uint8)
     objects = torch.empty((count, MOST_OBJECTS, 6), dtype=torch.int64)
     with Pool(workers) as pool:
@@ -51,7 +51,7 @@ def draw_pool(count: int, workers: int) -> tuple[Tensor, Tensor]:
 
 
 def crop(pictures: Tensor, objects: Tensor, rows: Tensor, side: int, size: int) -> tuple[Tensor, Tensor]:
-    """Return square crops of one side at random places, (n, 3, size, size) in [0, 1], and which objects they show, (n, 4)."""
+    """Return square crops of one side at random places, (n, 3, size, size) in [0, 1], and which objects they show, (n, M)."""
     n = len(rows)
     left, upper = torch.randint(0, SIZE - side + 1, (2, n))
     span = torch.arange(side)
@@ -71,38 +71,42 @@ def crop(pictures: Tensor, objects: Tensor, rows: Tensor, side: int, size: int) 
 def describe(things: Tensor, shown: Tensor) -> tuple[list[str], Tensor, Tensor]:
     """Return captions, the facts they claim and the facts that hold, as (n, facts) booleans.
 
-    things: (n, 4, 2) class and color; shown: (n, 4) bool. A fact is "there is a star" or "there is a red star".
+    things: (n, M, 2) class and color; shown: (n, M) bool. A fact is "there is a star", "there is a red star" or, last, that
+    the caption names nothing. The wrong name of a caption is taken to hold: whoever wrote it saw it there.
     """
-    n, facts = len(things), len(CLASSES) * (1 + len(COLORS))
-    claims, holds = torch.zeros((2, n, facts), dtype=torch.bool)
     names, colors = list(CLASSES), list(COLORS)
+    n, facts = len(things), len(names) * (1 + len(colors)) + 1
+    claims, holds = torch.zeros((2, n, facts), dtype=torch.bool)
     captions = []
     for i in range(n):
         here = [(int(c), int(k)) for c, k in things[i][shown[i]]]
+        chance, both, colored = torch.rand(3).tolist()
+        if chance < WRONG and here:
+            here[int(torch.randint(len(here), ()))] = (int(torch.randint(len(names), ())), here[0][1])
         for c, k in here:
             holds[i, c] = holds[i, len(names) * (1 + k) + c] = True
-        said = here if torch.rand(()) < 0.4 else here[: int(torch.rand(()) * len(here)) + 1][-1:]
-        colored = bool(torch.rand(()) < 0.25)
+        if not here or chance > 1 - NONE:
+            claims[i, -1] = holds[i, -1] = True
+            captions.append("a photo of shapes.")
+            continue
+        said = here if both < BOTH else [here[int(torch.randint(len(here), ()))]]
         for c, k in said:
-            claims[i, len(names) * (1 + k) + c if colored else c] = True
-        phrases = [with_article(f"{colors[k]} {names[c]}" if colored else names[c]) for c, k in said]
-        captions.append("a photo of " + (" and ".join(phrases) or "nothing") + ".")
+            claims[i, len(names) * (1 + k) + c if colored < COLORED else c] = True
+        phrases = [with_article(f"{colors[k]} {names[c]}" if colored < COLORED else names[c]) for c, k in said]
+        captions.append(f"a photo of {' and '.join(phrases)}.")
     return captions, claims, holds
 
 
 def with_article(phrase: str) -> str:
-    return ("an " if phrase[0] in "aeiou" and not CLASSES.count(phrase) else "a ") + phrase
+    return ("an " if phrase[0] in "aeiou" else "a ") + phrase
 
 
 def contrastive_loss(images: Tensor, texts: Tensor, scale: Tensor, claims: Tensor, holds: Tensor) -> Tensor:
     """Return the mean cross entropy, over both directions, to the uniform distribution over each row's matches."""
     logits = scale * images @ texts.T
-    silent = ~claims.any(1)  # captions of pictures that show nothing: they claim nothing and are not compared
-    matches = (claims.float() @ (~holds).float().T == 0).T.float()
-    logits, matches = logits[:, ~silent], matches[:, ~silent]
-    matches[silent] = 1.0
+    matches = (claims.float() @ (~holds).float().T == 0).T.float()  # image i, caption j; each image has its own
     to_text = -(matches / matches.sum(1, keepdim=True) * logits.log_softmax(1)).sum(1).mean()
-    matches, logits = matches[~silent].T, logits[~silent].T
+    matches, logits = matches.T, logits.T
     to_image = -(matches / matches.sum(1, keepdim=True) * logits.log_softmax(1)).sum(1).mean()
     return (to_text + to_image) / 2
 
@@ -120,21 +124,21 @@ def save(model: torch.nn.Module, used_tokens: Tensor, path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pictures", type=int, default=80_000)
+    parser.add_argument("--pictures", type=int, default=60_000)
     parser.add_argument("--samples", type=int, default=1_400_000)
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--output", type=Path, default=WEIGHTS / "scenes-clip.safetensors")
+    parser.add_argument("--output", type=Path, default=WEIGHTS / "scenes2-clip.safetensors")
     args = parser.parse_args()
 
     pictures, objects = draw_pool(args.pictures, args.workers)
     print("pictures drawn", flush=True)
     torch.manual_seed(args.seed)
-    open_clip.add_model_config(WEIGHTS / "scenes-clip.json")
-    model: Any = open_clip.create_model("scenes-clip", pretrained=None)
-    tokenizer = open_clip.get_tokenizer("scenes-clip")
+    open_clip.add_model_config(WEIGHTS / "scenes2-clip.json")
+    model: Any = open_clip.create_model("scenes2-clip", pretrained=None)
+    tokenizer = open_clip.get_tokenizer("scenes2-clip")
     mean, std = (torch.tensor(v).view(3, 1, 1) for v in (model.visual.image_mean, model.visual.image_std))
     size = open_clip.get_model_preprocess_cfg(model)["size"]
 
@@ -147,7 +151,7 @@ def main() -> None:
     model.train()
     start, recent = time.monotonic(), 0.0
     for step in range(1, steps + 1):
-        sides = (*VIEW_SIDES, int(torch.randint(40, SIZE, ())))
+        sides = (SIZE, *torch.randint(SMALLEST_CROP, SIZE, (3,)).tolist())
         rows = torch.randint(0, len(pictures), (len(sides), args.batch_size // len(sides)))
         views, shown = zip(
             *(crop(pictures, objects, r, s, size) for r, s in zip(rows, sides, strict=True)), strict=True

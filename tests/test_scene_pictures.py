@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aevlp.pipeline.datasets import scene_pictures
-from aevlp.pipeline.datasets.scene_pictures import CLASSES, COLORS, RADII, SHAPES, SIZE, STEPS, UNIT, draw_scene
+from aevlp.pipeline.datasets.scene_drawing import COLORS, SIZE, STEPS, paint, placed
+from aevlp.pipeline.datasets.scene_pictures import CLASSES, RADII, draw_scene
+from aevlp.pipeline.datasets.scene_shapes import SHAPES, UNIT, Contour
 
 PINNED = {
     (0, 0): "1e2662e7252efb847c11ce9865161fe445eeae6104c1b0796aa38900f2610035",
@@ -114,15 +116,15 @@ def test_a_box_holds_its_colour() -> None:
 def test_painting_changes_what_is_in_the_box_up_to_its_sides_and_nothing_else(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    paint, painted = scene_pictures._paint, []
+    painted = []
 
-    def watched(canvas: np.ndarray, contours: list[scene_pictures.Contour], rgb: np.ndarray) -> tuple:
+    def watched(canvas: np.ndarray, contours: list[Contour], rgb: np.ndarray) -> tuple:
         before = canvas.copy()
         box = paint(canvas, contours, rgb)
         painted.append((box, (canvas != before).any(axis=-1)))
         return box
 
-    monkeypatch.setattr(scene_pictures, "_paint", watched)
+    monkeypatch.setattr(scene_pictures, "paint", watched)
     objects = [o for index in range(20) for o in draw_scene(9, index)[1]]
     of_objects = [(box, changed) for box, changed in painted if box in {o.box for o in objects}]
     assert len(of_objects) >= len(objects) > 20
@@ -146,7 +148,7 @@ def test_a_filled_shape_has_the_area_of_its_outline(
 ) -> None:
     canvas = np.zeros((SIZE, SIZE, 3), dtype=np.int32)
     place = (*center, radius)
-    scene_pictures._paint(canvas, [scene_pictures._placed(c, place, degrees) for c in SHAPES[name]], np.full(3, 240))
+    paint(canvas, [placed(c, place, degrees) for c in SHAPES[name]], np.full(3, 240))
     areas, outline = [], 0.0
     for contour in SHAPES[name]:
         closed = [(u * radius / UNIT / 4, v * radius / UNIT / 4) for u, v in [*contour, contour[0]]]
@@ -160,7 +162,7 @@ def test_a_filled_shape_has_the_area_of_its_outline(
 def test_half_a_pixel_is_covered_by_half() -> None:
     canvas = np.zeros((SIZE, SIZE, 3), dtype=np.int32)
     half = STEPS // 2
-    box = scene_pictures._paint(canvas, [[(half, 0), (3 * half, 0), (3 * half, STEPS), (half, STEPS)]], np.full(3, 160))
+    box = paint(canvas, [[(half, 0), (3 * half, 0), (3 * half, STEPS), (half, STEPS)]], np.full(3, 160))
     assert box == (0, 0, 2, 2)
     assert canvas[:2, :3, 0].tolist() == [[80, 80, 0], [0, 0, 0]]
     assert canvas.sum() == 3 * 160

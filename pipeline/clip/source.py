@@ -14,7 +14,7 @@ from typing import Any
 
 from ..errors import AevlpError, in_one_line, unknown_name
 from ..files import absent_files as hub
-from ..manifest.clip_names import CONFIG, HUB, HUB_FILES, LOCAL, RANDOM, SCENES, SCENES_FILES
+from ..manifest.clip_names import CONFIG, HUB, HUB_FILES, LOCAL, RANDOM, SCENES
 from ..manifest.formats import PACKAGED
 from ..manifest.pixel_statistics import OPENAI, Three
 
@@ -42,7 +42,7 @@ class ClipSource:
             beside = folder / name
             return str(beside) if not Path(name).exists() and beside.exists() else name
 
-        if self.model == SCENES:
+        if self.model in SCENES:
             return self._bundled()
         if self.model.startswith(LOCAL):
             model = LOCAL + find(self.model.removeprefix(LOCAL))
@@ -52,7 +52,7 @@ class ClipSource:
 
     def _bundled(self) -> "ClipSource":
         """Return the CLIP that comes with aevlp, by its files."""
-        model, weights = (str(PACKAGED.parent / name) for name in SCENES_FILES)
+        model, weights = (str(PACKAGED.parent / name) for name in SCENES[self.model])
         mean, std = (self.mean, self.std) if self.mean else OPENAI
         return replace(self, model=model, weights=self.weights or weights, mean=mean, std=std)
 
@@ -212,7 +212,7 @@ def named_model(model: str) -> ClipModel:
                 f"unknown open_clip model {model!r}: a repository of the Hugging Face hub is passed as {HUB}{model}, a folder "
                 f"with {CONFIG} as {LOCAL}{model}"
             )
-        raise unknown_name("open_clip model", model, [*open_clip.list_models(), SCENES])
+        raise unknown_name("open_clip model", model, [*open_clip.list_models(), *SCENES])
     return ClipModel(model, model, open_clip.get_model_config(model) or {})
 
 

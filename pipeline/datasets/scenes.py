@@ -8,10 +8,14 @@ from PIL import Image
 from ..errors import AevlpError
 from ..files.atomic_write import replacing
 from ..manifest.formats import ScenesSpec, TableSpec
-from . import table
+from . import scene_pictures, table, varied_scenes
 from .faults import Report
 from .image_table import Listings
-from .scene_pictures import CLASSES, draw_scene
+
+SERIES = {
+    1: (scene_pictures.CLASSES, scene_pictures.draw_scene),
+    2: (varied_scenes.CLASSES, varied_scenes.draw_varied),
+}  # number -> its classes, and what draws picture `index` of a seed
 
 
 def read(spec: ScenesSpec, root: Path, report: Report) -> Listings:
@@ -20,14 +24,22 @@ def read(spec: ScenesSpec, root: Path, report: Report) -> Listings:
     if not (root / name).is_file():
         draw(spec, root)
     as_table = TableSpec(
-        title=spec.title, format="table", table=name, split_column="split", classes=spec.classes or CLASSES
+        title=spec.title,
+        format="table",
+        table=name,
+        split_column="split",
+        classes=spec.classes or SERIES[spec.series][0],
     )
     return table.read(as_table.placed(spec.name, spec.manifest_path), root, report)
 
 
 def table_name(spec: ScenesSpec) -> str:
     """Return the name of the list of pictures, which says what it lists: another setting, another list."""
-    return f"scenes_seed{spec.seed}_{spec.train}_{spec.test}.csv"
+    return f"{_series(spec)}_seed{spec.seed}_{spec.train}_{spec.test}.csv"
+
+
+def _series(spec: ScenesSpec) -> str:
+    return "scenes" if spec.series == 1 else f"scenes{spec.series}"
 
 
 def draw(spec: ScenesSpec, root: Path) -> None:
@@ -47,11 +59,12 @@ def draw(spec: ScenesSpec, root: Path) -> None:
 
 def _draw_pictures(spec: ScenesSpec, root: Path) -> list[tuple[str, str, str]]:
     """Write the pictures and return the table's rows."""
-    folder = root / f"seed{spec.seed}"
+    folder = root / (f"seed{spec.seed}" if spec.series == 1 else f"series{spec.series}_seed{spec.seed}")
+    draw_picture = SERIES[spec.series][1]
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for index in range(spec.train + spec.test):
-        pixels, objects = draw_scene(spec.seed, index)
+        pixels, objects = draw_picture(spec.seed, index)
         path = folder / f"scene_{index:06d}.bmp"
         Image.fromarray(pixels).save(path)
         names = ";".join(sorted(thing.name for thing in objects))

@@ -185,9 +185,10 @@ class TableSpec(LabelKeys, ColumnKeys, TableKeys, DatasetSpec, frozen=True):
 
 
 class ScenesSpec(DatasetSpec, frozen=True):
-    """Generated pictures of shapes: how many, and the seed of the series."""
+    """Generated pictures of shapes: of which series, how many, and the seed."""
 
     format: Literal["scenes"]
+    series: Literal[1, 2] = 1
     seed: int = Field(default=0, ge=0)
     train: int = Field(default=2000, ge=1)
     test: int = Field(default=800, ge=0)
