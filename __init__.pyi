@@ -14,6 +14,7 @@ from .pipeline.losses import Targets, TrainingLoss, create_loss, loss_names
 from .pipeline.losses.schedules import clean_rate, gpr_schedule
 from .pipeline.manifest.load import Manifest, load_manifest
 from .pipeline.policies import Known, Labels, create_policy, policy_names
+from .pipeline.policies.propagation import class_graph, image_graph, propagate
 from .pipeline.score_cache import ScoreCache, open_cache
 from .stages.caches.convert import convert
 from .stages.caches.diff import CacheDifference, diff
@@ -69,6 +70,7 @@ __all__ = [
     "average_precision",
     "calibrate",
     "check",
+    "class_graph",
     "clean_rate",
     "compare",
     "convert",
@@ -82,6 +84,7 @@ __all__ = [
     "evaluate",
     "gcn_residual",
     "gpr_schedule",
+    "image_graph",
     "inspect",
     "load_images",
     "load_manifest",
@@ -94,6 +97,7 @@ __all__ = [
     "open_run",
     "policy_names",
     "predict",
+    "propagate",
     "pseudo_label_quality",
     "pseudolabel",
     "relation_matrices",

@@ -327,6 +327,8 @@ def test_a_policy_reads_what_it_says_and_is_made_by_name(name: str) -> None:
         ("label-propagation", "neighbours", 0),
         ("label-propagation", "alpha", -1.0),
         ("label-propagation", "beta", -1.0),
+        ("label-propagation", "candidates", -1.0),
+        ("label-propagation", "step", 0.0),
         ("label-propagation", "steps", 0),
     ],
 )

@@ -1,30 +1,30 @@
-"""Labels propagated on a graph of images and a graph of classes (Wang et al., IJCAI 2023)."""
+"""Labels propagated on a graph of images and a graph of classes (PLAIN: Wang et al., IJCAI 2023)."""
 
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from scipy.sparse import csr_array
 
 from ..errors import AevlpError
 from ..labels.codes import NEGATIVE, POSITIVE
 from ..labels.damp import DampSettings, codes_from_scores, damp_scores
 from .interface import Known, Labels
-
-BLOCK_NUMBERS = 1 << 24  # similarities of images held at a time
+from .propagation import class_graph, image_graph, propagate
 
 
 class LabelPropagation:
-    """Scores that agree between like images and like classes, then codes as `Damp`'s of them.
+    """Scores that agree between like images and like classes, then codes as `Damp`'s of them; what is observed stays.
 
-    The paper's: labels are propagated each epoch on a graph of the nearest neighbours of every image and a graph of classes, and
-    the classifier's predictions take part. Ours, as its text leaves it open or speaks of candidate labels that single positives
-    do not have: the labels Y that are propagated are 1 and 0 where observed, and elsewhere DAMP's fused scores, once there are
-    predictions their mean with these; an edge between images weighs the cosine of their CLIP embeddings, one between classes how
-    often both score together; both are normalised as D^-1/2 W D^-1/2; and a threshold at the end. Unsettled: the constants.
+    The released program's: both graphs, of standardised embeddings and of labels; the steps, in which the classifier's
+    predictions Q are a term of their own, Y itself before there are any; each class scaled to [0, 1] over the images; and the
+    constants. Ours: Y, since single positives are no candidate sets, too small where those are too large: 1 and 0 where observed,
+    elsewhere DAMP's fused scores; and codes, where the release trains on the scores themselves.
 
-    neighbours: >= 1, of an image. alpha, beta: >= 0, weight of the images' and the classes' graph. steps: >= 1, of descent.
-    predictions: whether the classifier takes part. The other constants, and what is raised: `DampSettings`.
+    neighbours: >= 1, of an image. alpha, beta: >= 0, weights of the graph of images and of that of classes, the paper's names
+    (gamma and zeta in the release and in `propagate`). candidates: >= 0, weight of Y (the paper's eta, the release's alpha),
+    where that of Q is 1. step: > 0, length of a step (the paper's gamma, the release's eta), short enough to settle. steps:
+    >= 1. predictions: whether the classifier takes part. The other constants, and what is raised: `DampSettings`.
     """
 
     reads: tuple[str, ...] = ("embedding",)
@@ -38,45 +38,59 @@ class LabelPropagation:
         top_k: int,
         negative_ratio: float,
         neighbours: int = 10,
-        alpha: float = 0.5,
-        beta: float = 0.1,
-        steps: int = 20,
+        alpha: float = 0.1,
+        beta: float = 0.01,
+        candidates: float = 1.0,
+        step: float = 0.01,
+        steps: int = 200,
         predictions: bool = True,
         compat: str = "paper",
         half: bool = False,
     ) -> None:
         self.settings = DampSettings(temperature, eta, threshold, top_k, negative_ratio, compat, half)
+        # The eigenvalues of both graphs are in [-1, 1]; a longer step leads away from where the labels would settle.
+        longest = 2 / (1 + candidates + 2 * alpha + 2 * beta) if min(candidates, alpha, beta) >= 0 else 1.0
         for name, value, fits, range_ in (
             ("neighbours", neighbours, neighbours >= 1, "at least 1"),
             ("alpha", alpha, alpha >= 0, "at least 0"),
             ("beta", beta, beta >= 0, "at least 0"),
+            ("candidates", candidates, candidates >= 0, "at least 0"),
+            ("step", step, 0 < step < longest, f"above 0 and below {longest:.4g} for these weights"),
             ("steps", steps, steps >= 1, "at least 1"),
         ):
             if not fits:
                 raise AevlpError(f"{name} of policy label-propagation must be {range_}, found {value!r}")
-        self.neighbours, self.alpha, self.beta, self.steps = neighbours, alpha, beta, steps
+        self.neighbours, self.alpha, self.beta, self.candidates = neighbours, alpha, beta, candidates
+        self.step, self.steps = step, steps
         self.wants_predictions = predictions
         self._predictions: np.ndarray | None = None
-        self._graph: tuple[np.ndarray, Tensor] | None = None  # of these embeddings
+        self._graph: tuple[np.ndarray, csr_array] | None = None  # of these embeddings
 
     def scores(self, similarity: np.ndarray, observed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return damp_scores(similarity, observed, self.settings)
 
     def __call__(self, known: Known) -> Labels:
-        likely = known.final
+        start = _with_observed(known.final, known.observed)
+        predicted = start
         if self.wants_predictions and self._predictions is not None:
-            if self._predictions.shape != likely.shape:
+            predicted = self._predictions
+            if predicted.shape != start.shape:
                 raise AevlpError(
-                    f"policy label-propagation has predictions (images, classes) of shape {self._predictions.shape}, expected "
-                    f"those of the images to label, {likely.shape}"
+                    f"policy label-propagation has predictions (images, classes) of shape {predicted.shape}, expected "
+                    f"those of the images to label, {start.shape}"
                 )
-            likely = (likely + self._predictions) / 2
-        likely = np.where(known.observed == POSITIVE, 1, np.where(known.observed == NEGATIVE, 0, likely))
-        labels = torch.from_numpy(likely.astype(np.float32))
         spread = propagate(
-            labels, self._images(known.embedding), class_graph(labels), self.alpha, self.beta, self.steps
+            start,
+            predicted,
+            self._images(known.embedding),
+            class_graph(start),
+            gamma=self.alpha,
+            alpha=self.candidates,
+            zeta=self.beta,
+            eta=self.step,
+            steps=self.steps,
         )
-        scores = spread.clamp(0, 1).numpy()
+        scores = _with_observed(spread.clip(0, 1).astype(np.float32), known.observed)
         return Labels(codes_from_scores(scores, scores, self.settings), scores)
 
     def after_epoch(self, logits: np.ndarray) -> None:
@@ -90,63 +104,13 @@ class LabelPropagation:
         stored = state_dict.get("predictions")
         self._predictions = None if stored is None else stored.float().numpy()
 
-    def _images(self, embedding: np.ndarray | None) -> Tensor:
+    def _images(self, embedding: np.ndarray | None) -> csr_array:
         assert embedding is not None  # `reads` says that it must be there
         if self._graph is None or not np.array_equal(self._graph[0], embedding):  # the same in every epoch
-            self._graph = embedding, image_graph(torch.from_numpy(embedding), self.neighbours)
+            self._graph = embedding, image_graph(embedding, self.neighbours)
         return self._graph[1]
 
 
-def propagate(labels: Tensor, images: Tensor, classes: Tensor, alpha: float, beta: float, steps: int) -> Tensor:
-    """Return Z (n, C) after so many steps from Y = labels (n, C) down |Z - Y|² + alpha tr(Z' (I - S) Z) + beta tr(Z (I - R) Z').
-
-    images, classes: S (n, n), which may be sparse, and R (C, C), symmetric, of spectral norm at most 1. A step is one of the
-    gradient, of length 1 / (2 (1 + alpha + beta)), which never leads up and converges to the one minimum.
-    """
-    spread = labels
-    for _ in range(steps):
-        spread = (labels + alpha * (images @ spread) + beta * (spread @ classes)) / (1 + alpha + beta)
-    return spread
-
-
-def image_graph(embedding: Tensor, neighbours: int) -> Tensor:
-    """Return S (n, n), sparse: cosines of images that are among each other's nearest neighbours, normalised.
-
-    embedding: (n, D) unit vectors. Two images are joined where either is among the `neighbours` nearest of the other, equal
-    cosines in no certain order, and the cosine is above 0; an image without any is its own neighbour.
-    """
-    n = len(embedding)
-    count = min(neighbours, n - 1)
-    rows = max(1, BLOCK_NUMBERS // max(n, 1))
-    keys, weights = [], []
-    for start in range(0, n, rows):
-        here = torch.arange(start, min(start + rows, n))
-        cosines = embedding[here] @ embedding.T
-        cosines[torch.arange(len(here)), here] = -2  # an image is no neighbour of its own
-        nearest, other = cosines.topk(count, dim=1)
-        own = here[:, None].expand_as(other)
-        keys.append((torch.minimum(own, other) * n + torch.maximum(own, other)).flatten())
-        weights.append(nearest.flatten())
-    if not keys:
-        return torch.zeros(0, 0)
-    key, first = np.unique(torch.cat(keys).numpy(), return_index=True)  # a pair that is found twice is one edge
-    weight = torch.cat(weights)[torch.from_numpy(first)].clamp(min=0)
-    a, b = torch.from_numpy(key // n), torch.from_numpy(key % n)
-    degree = torch.zeros(n).index_add(0, a, weight).index_add(0, b, weight)
-    alone = torch.nonzero(degree == 0)[:, 0]
-    degree[alone] = 1
-    weight = weight / (degree[a] * degree[b]).sqrt()
-    places = torch.stack([torch.cat([a, b, alone]), torch.cat([b, a, alone])])
-    values = torch.cat([weight, weight, torch.ones(len(alone))])
-    return torch.sparse_coo_tensor(places, values, (n, n), check_invariants=True).coalesce()
-
-
-def class_graph(scores: Tensor) -> Tensor:
-    """Return R (C, C): how much classes score in the same images, normalised; a class without any other is its own neighbour."""
-    together = scores.T @ scores
-    together.fill_diagonal_(0)
-    degree = together.sum(dim=1)
-    alone = degree == 0
-    together += torch.diag(alone.to(scores.dtype))
-    degree[alone] = 1
-    return together / (degree[:, None] * degree).sqrt()
+def _with_observed(scores: np.ndarray, observed: np.ndarray) -> np.ndarray:
+    """Return scores (n, C) with 1 and 0 in their place where a label is observed."""
+    return np.where(observed == POSITIVE, 1, np.where(observed == NEGATIVE, 0, scores)).astype(scores.dtype)
