@@ -321,19 +321,19 @@ def test_views_are_weighed_by_observed_positives(
     similarity = np.asarray(content.similarity).copy()
     similarity[:, :, 2] = np.where(content.observed[:, None] == 1, 0.9, 0.0)  # tile 2 shows what was observed
     write_cache(given_cache.cache, header, [replace(content, similarity=similarity)])
-    anew(replace(given_cache, policy="view-quality"))
+    anew(replace(given_cache, policy="view-weights"))
     content = read_policy_file(given_cache.output)
     weights = content["constants"]["weights"]
     assert np.argmax(weights) == 2 and len(weights) == header.views
     assert content["fitted_on"].startswith("the observed positives of ")
     cache = open_cache(given_cache.cache)
-    assert (label(cache, np.arange(60), create_policy("view-quality", **content["constants"])).codes == 1).any()
+    assert (label(cache, np.arange(60), create_policy("view-weights", **content["constants"])).codes == 1).any()
     printed = capsys.readouterr().out
     assert "whole image" in printed and "tile 4" in printed
 
 
 def test_views_may_be_weighed_by_the_truth(given_cache: CalibrateOptions) -> None:
-    anew(replace(given_cache, policy="view-quality", labelled_truth=10))
+    anew(replace(given_cache, policy="view-weights", labelled_truth=10))
     assert read_policy_file(given_cache.output)["fitted_on"].startswith("10 training images whose truth is known")
 
 
@@ -343,15 +343,18 @@ def test_views_may_be_weighed_by_the_truth(given_cache: CalibrateOptions) -> Non
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"policy": "damp", "labelled_truth": 5}, "--policy: 'damp' is not one of threshold, view-quality"),
+        (
+            {"policy": "damp", "labelled_truth": 5},
+            "--policy: 'damp' is not one of threshold, view-weights, view-quality",
+        ),
         ({}, "give --labelled FILE, --labelled-truth N, or --prior"),
         ({"labelled_truth": 5, "prior": "observed"}, "--labelled-truth and --prior exclude each other"),
         ({"labelled_truth": 0}, "--labelled-truth: expected at least 1, found 0"),
         ({"labelled_truth": 10**6}, "found 1000000"),
         ({"labelled_truth": 5, "temperature": "two"}, "--temperature: 'two' is not one of keep, one, class"),
         ({"prior": "observed", "temperature": "one"}, "a temperature is fitted to labelled images"),
-        ({"policy": "view-quality", "prior": "observed"}, "leave --prior and --temperature out"),
-        ({"policy": "view-quality", "temperature": "one"}, "leave --prior and --temperature out"),
+        ({"policy": "view-weights", "prior": "observed"}, "leave --prior and --temperature out"),
+        ({"policy": "view-weights", "temperature": "one"}, "leave --prior and --temperature out"),
         ({"prior": "nowhere.csv"}, r"cannot read the class frequencies nowhere\.csv"),
         ({"labelled": Path("nowhere.csv")}, r"no labelled images nowhere\.csv"),
     ],
@@ -371,7 +374,7 @@ def test_what_is_there_already_is_not_overwritten(given_cache: CalibrateOptions)
     assert given_cache.output.read_text() == "mine"
 
 
-@pytest.mark.parametrize("policy", ["threshold", "view-quality"])
+@pytest.mark.parametrize("policy", ["threshold", "view-weights"])
 @pytest.mark.parametrize("from_table", [False, True])
 def test_one_image_cannot_calibrate(
     given_cache: CalibrateOptions, tmp_path: Path, policy: str, from_table: bool
@@ -396,7 +399,7 @@ def test_a_policy_fitted_on_a_cache_of_the_published_rules_is_taken(given_cache:
     method = {**header.provenance["method"], "compat": "published", "half": True}
     write_cache(given_cache.cache, replace(header, provenance={**header.provenance, "method": method}), [content])
     cache, spec = open_cache(given_cache.cache), load_manifest(given_cache.manifest)["fake"]
-    for policy in ("threshold", "view-quality"):
+    for policy in ("threshold", "view-weights"):
         output = fit(
             replace(given_cache, policy=policy, labelled_truth=20, output=given_cache.output.with_stem(policy))
         ).path

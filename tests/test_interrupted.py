@@ -32,7 +32,7 @@ def last_line(capsys: pytest.CaptureFixture[str]) -> str:
         (sweep, "tabulate", lambda cache, run: ("sweep", cache, "--output", "swept.csv")),
         (sweep, "open_whole_cache", lambda cache, run: ("sweep", cache)),
         (evaluate, "logits_of", lambda cache, run: ("evaluate", run, "--workers", 0)),
-        (calibrate, "fit_views", lambda cache, run: ("calibrate", cache, "--policy", "view-quality")),
+        (calibrate, "fit_views", lambda cache, run: ("calibrate", cache, "--policy", "view-weights")),
         (inspect, "qualities", lambda cache, run: ("inspect", cache)),
         (verify, "find_faults", lambda cache, run: ("verify", cache)),
         (diff, "compare", lambda cache, run: ("cache", "diff", cache, cache)),

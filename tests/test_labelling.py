@@ -25,7 +25,7 @@ ROW_BY_ROW = {
     "vlpl": {"partial": 0.5},
     "threshold": {**FUSED, "thresholds": [0.2] * 5},
     "top-k": {**FUSED, "top_k": 2},
-    "view-quality": {**{k: v for k, v in DAMP.items() if k != "eta"}, "weights": [1.0, 0, 0, 0, 0]},
+    "view-weights": {**{k: v for k, v in DAMP.items() if k != "eta"}, "weights": [1.0, 0, 0, 0, 0]},
     "oracle": {},
 }
 

@@ -140,7 +140,11 @@ def test_a_policy_that_was_fitted_to_full_labels_is_set_apart(
         ({"loss": "an", "policy": "damp"}, "loss an reads no labels of a policy: leave --policy damp out"),
         ({"policy": "dampp"}, "unknown policy 'dampp': known are damp, "),
         ({"policy": "threshold"}, "policy threshold needs a threshold for each class: run aevlp calibrate"),
-        ({"policy": "view-quality"}, "run aevlp calibrate CACHE --policy view-quality first"),
+        ({"policy": "view-weights"}, "run aevlp calibrate CACHE --policy view-weights first"),
+        (
+            {"policy": "view-quality"},
+            r"reads the embeddings of views, and .* holds their cosines: score the images with --store",
+        ),
         ({"policy": "nowhere.json"}, "cannot read the policy file nowhere.json"),
         ({"policy": "apl", "epochs": 5}, "policy apl needs more epochs than warmup_epoch, found 5 and 5"),
         ({"loss": "em-apl", "epochs": 2}, "loss em-apl needs more epochs than warmup_epoch, found 2 and 5"),

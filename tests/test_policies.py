@@ -14,7 +14,7 @@ from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.labels.damp import DampSettings, damp_codes, damp_scores
 from aevlp.pipeline.method_names import parsed, set_constants
 from aevlp.pipeline.policies import Known, Labels, Policy, create_policy
-from aevlp.pipeline.policies.view_quality import fit_view_quality, log_probabilities
+from aevlp.pipeline.policies.view_weights import fit_view_weights, log_probabilities
 from aevlp.pipeline.policies.vlpl import vlpl_codes
 from goldens import load
 
@@ -29,11 +29,14 @@ CONSTANTS: dict[str, dict[str, Any]] = {
     "threshold": {**FUSED, "thresholds": [0.1, 0.2, 0.3, 0.1, 0.2, 2.0], "negative_thresholds": [0.1, 0.05, 0, 0, 0, 0.2]},
     "top-k": {**FUSED, "top_k": 2, "negative_ratio": 0.9},
     "cap": {**FUSED, "expected_positives": 1.5},
-    "view-quality": {**{k: v for k, v in DAMP.items() if k != "eta"}, "weights": [1.0, 0, 0.5, -1, 0], "sureness": 2.0},
+    "view-weights": {**{k: v for k, v in DAMP.items() if k != "eta"}, "weights": [1.0, 0, 0.5, -1, 0], "sureness": 2.0},
+    "view-quality": {
+        **{k: v for k, v in DAMP.items() if k != "eta"}, "w1": [1.0, -2, 0, 3, 0.5, 1, 1, -1], "b1": [0.1, 0], "w2": [2.0, -1],
+    },
     "label-propagation": {**DAMP, "neighbours": 3},
     "oracle": {},
 }  # fmt: skip
-ROW_BY_ROW = ("damp", "global", "vlpl", "threshold", "top-k", "view-quality", "oracle")
+ROW_BY_ROW = ("damp", "global", "vlpl", "threshold", "top-k", "view-weights", "view-quality", "oracle")
 SEEDS = st.integers(0, 2**32 - 1)
 
 
@@ -47,13 +50,15 @@ def images(seed: int, count: int = 7, classes: int = CLASSES) -> dict[str, np.nd
         "similarity": random.uniform(-0.3, 0.4, (count, VIEWS, classes)).astype(np.float32),
         "observed": observed,
         "embedding": embedding / np.linalg.norm(embedding, axis=1, keepdims=True),
+        "views": random.normal(size=(count, VIEWS, 4)).astype(np.float32),
         "truth": random.integers(0, 2, (count, classes)).astype(np.int8),
     }
 
 
 def known_of(policy: Policy, given: dict[str, np.ndarray]) -> Known:
-    final, ranking = policy.scores(given["similarity"], given["observed"])
-    return Known(final=final, ranking=ranking, **{k: v for k, v in given.items() if k != "similarity"})
+    of_views = [given["views"]] if "view_embedding" in policy.reads else []
+    final, ranking = policy.scores(given["similarity"], given["observed"], *of_views)
+    return Known(final=final, ranking=ranking, **{k: v for k, v in given.items() if k not in ("similarity", "views")})
 
 
 def labelled(name: str, given: dict[str, np.ndarray], **constants: Any) -> Labels:
@@ -173,9 +178,9 @@ def test_equal_temperatures_are_the_temperature() -> None:
 
 @settings(max_examples=10, deadline=None)
 @given(seed=SEEDS, sureness=st.sampled_from([0.0, 1.5, -3.0]))
-def test_view_quality_equals_a_loop(seed: int, sureness: float) -> None:
+def test_view_weights_equal_a_loop(seed: int, sureness: float) -> None:
     given, weights = images(seed), np.random.default_rng(seed).normal(size=VIEWS).tolist()
-    labels = labelled("view-quality", given, weights=weights, sureness=sureness)
+    labels = labelled("view-weights", given, weights=weights, sureness=sureness)
     for row, views in zip(labels.scores, given["similarity"].tolist(), strict=True):
         probability = [softmax(view, 0.1) for view in views]
         quality = softmax([w + sureness * max(p) for w, p in zip(weights, probability, strict=True)], 1.0)
@@ -186,7 +191,7 @@ def test_view_quality_equals_a_loop(seed: int, sureness: float) -> None:
 def test_a_view_that_always_knows_better_gets_the_weight() -> None:
     present = np.log(np.full((50, 3), 0.2))
     present[:, 2] = np.log(0.9)
-    weights, _ = fit_view_quality(present, np.full((50, 3), 0.5))
+    weights, _ = fit_view_weights(present, np.full((50, 3), 0.5))
     assert weights[2] > weights[0] + 1
     assert weights[0] == pytest.approx(weights[1], abs=1e-6)
     assert weights.sum() == pytest.approx(0, abs=1e-9)
@@ -195,8 +200,8 @@ def test_a_view_that_always_knows_better_gets_the_weight() -> None:
 def test_sureness_counts_where_sure_views_are_right() -> None:
     highest = np.random.default_rng(0).uniform(0.2, 1, (300, 4))
     right, wrong = np.log(highest), np.log(1.2 - highest)
-    assert fit_view_quality(right, highest)[1] > 1
-    assert fit_view_quality(wrong, highest)[1] < -1
+    assert fit_view_weights(right, highest)[1] > 1
+    assert fit_view_weights(wrong, highest)[1] < -1
 
 
 def test_the_fit_is_at_the_top_of_the_likelihood() -> None:
@@ -210,14 +215,14 @@ def test_the_fit_is_at_the_top_of_the_likelihood() -> None:
             total += math.log(math.fsum(q * math.exp(x) for q, x in zip(quality, p, strict=True)))
         return total / len(present) - 1e-3 * (float((weights**2).sum()) + sureness**2)
 
-    weights, sureness = fit_view_quality(present, highest)
+    weights, sureness = fit_view_weights(present, highest)
     best = objective(weights, sureness)
     assert best > objective(np.zeros(4), 0.0)
     for step in (0.01, -0.01):
         assert best > objective(weights, sureness + step)
         for view in range(4):
             assert best > objective(weights + step * np.eye(4)[view], sureness)
-    again = fit_view_quality(present, highest)
+    again = fit_view_weights(present, highest)
     assert again[1] == sureness and (again[0] == weights).all()
 
 
@@ -294,7 +299,9 @@ def test_every_policy_that_can_finds_positives_and_negatives(name: str) -> None:
 @pytest.mark.parametrize("name", CONSTANTS)
 def test_a_policy_reads_what_it_says_and_is_made_by_name(name: str) -> None:
     policy = create_policy(name, **CONSTANTS[name])
-    assert policy.reads == {"label-propagation": ("embedding",), "oracle": ("truth",)}.get(name, ())
+    assert policy.reads == policies.reads(name)
+    reading = {"label-propagation": ("embedding",), "oracle": ("truth",), "view-quality": ("view_embedding",)}
+    assert policy.reads == reading.get(name, ())
 
 
 # What a user does wrong
@@ -321,9 +328,14 @@ def test_a_policy_reads_what_it_says_and_is_made_by_name(name: str) -> None:
         ("cap", "negative_share", -0.1),
         ("cap", "frequencies", [0.5, 1.2]),
         ("cap", "frequencies", [float("nan")]),
-        ("view-quality", "weights", [float("nan")] * VIEWS),
-        ("view-quality", "sureness", float("inf")),
+        ("view-weights", "weights", [float("nan")] * VIEWS),
+        ("view-weights", "sureness", float("inf")),
+        ("view-weights", "top_k", 0),
         ("view-quality", "top_k", 0),
+        ("view-quality", "w1", [1.0, 2.0, 3.0]),
+        ("view-quality", "w1", []),
+        ("view-quality", "w2", [1.0]),
+        ("view-quality", "b2", float("nan")),
         ("label-propagation", "neighbours", 0),
         ("label-propagation", "alpha", -1.0),
         ("label-propagation", "beta", -1.0),
@@ -338,7 +350,9 @@ def test_a_constant_out_of_range_is_a_mistake(name: str, constant: str, value: A
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("name", "constant"), [("threshold", "thresholds"), ("view-quality", "weights")])
+@pytest.mark.parametrize(
+    ("name", "constant"), [("threshold", "thresholds"), ("view-weights", "weights"), ("view-quality", "w1")]
+)
 def test_what_is_fitted_must_be(name: str, constant: str) -> None:
     constants = {key: value for key, value in CONSTANTS[name].items() if key not in (constant, "negative_thresholds")}
     with pytest.raises(AevlpError, match=f"run aevlp calibrate CACHE --policy {name} first"):
@@ -351,7 +365,7 @@ def test_what_is_fitted_must_be(name: str, constant: str) -> None:
         ("threshold", {"thresholds": [0.1], "negative_thresholds": None}, "1 thresholds, and there are 6 classes"),
         ("top-k", {"top_k": CLASSES + 1}, "at most the number of classes, 6, found 7"),
         ("cap", {"frequencies": [0.1, 0.2]}, "each of the 6 classes, found 2"),
-        ("view-quality", {"weights": [0.0]}, "1 weights, and an image has 5 views"),
+        ("view-weights", {"weights": [0.0]}, "1 weights, and an image has 5 views"),
     ],
 )
 def test_constants_for_another_cache_are_a_mistake(name: str, constants: dict[str, Any], words: str) -> None:
@@ -361,7 +375,7 @@ def test_constants_for_another_cache_are_a_mistake(name: str, constants: dict[st
 
 def test_no_positive_to_fit_views_to_is_a_mistake() -> None:
     with pytest.raises(AevlpError, match="none of the images has one"):
-        fit_view_quality(np.empty((0, 3)), np.empty((0, 3)))
+        fit_view_weights(np.empty((0, 3)), np.empty((0, 3)))
 
 
 def test_a_policy_is_found_by_the_name_it_had_before() -> None:

@@ -126,7 +126,7 @@ def test_a_policy_that_gives_no_label_names_what_learns_without_any(here: Path, 
         said = capsys.readouterr().err
         assert "gives none of those to train on a pseudo-label" in said and said.count("error: ") == 1
         assert all(name in said for name in (*learners(), *POLICIES)) and ".threshold=0.2" in said
-    for policy in ("apl", "view-quality", "mime", "cap", "oracle"):
+    for policy in ("apl", "view-weights", "mime", "cap", "oracle"):
         assert call(*train, "--policy", policy) == 1
         assert f"the policy {policy} needs some: these learn from pseudo-labels alone" in capsys.readouterr().err
     assert not (here / "runs").exists()

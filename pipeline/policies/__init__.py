@@ -25,6 +25,7 @@ __all__ = [
     "create_policy",
     "parameters",
     "policy_names",
+    "reads",
 ]
 
 
@@ -58,8 +59,11 @@ TABLE = {
     "threshold": PolicyEntry("threshold", "Threshold", "a threshold for each class, from aevlp calibrate"),
     "top-k": PolicyEntry("top_k", "TopK", "each image's best classes, whatever their score"),
     "cap": PolicyEntry("cap", "Cap", "as many images a class as its frequency says", *XIE),
+    "view-weights": PolicyEntry(
+        "view_weights", "ViewWeights", "as damp, with a fitted weight a view, from aevlp calibrate"
+    ),
     "view-quality": PolicyEntry(
-        "view_quality", "ViewQuality", "as damp, with a learned weight a view, from aevlp calibrate", *RANK
+        "view_quality", "ViewQuality", "views fused by their quality, which a network sees, from aevlp calibrate", *RANK
     ),
     "label-propagation": PolicyEntry(
         "label_propagation", "LabelPropagation", "propagated between like images and like classes, each epoch", *WANG
@@ -83,6 +87,11 @@ def constants(name: str) -> dict[str, Any]:
 def parameters(name: str) -> dict[str, Parameter]:
     """Return the keyword constants that a policy takes, with their kinds; AevlpError for an unknown policy."""
     return keyword_constants(_class(name))
+
+
+def reads(name: str) -> tuple[str, ...]:
+    """Return what a policy reads besides scores and observed labels; AevlpError for an unknown policy."""
+    return _class(name).reads
 
 
 def create_policy(name: str, **given: Any) -> Policy:

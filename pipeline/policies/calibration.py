@@ -15,7 +15,10 @@ from ..files.atomic_write import replacing
 from ..labels.codes import POSITIVE
 from ..runtime.seeding import derive
 from ..score_cache import ScoreCache
-from .view_quality import fit_view_quality, log_probabilities
+from ..score_cache.reader import cosines
+from .quality_network import quality_target
+from .view_quality import fit_quality_network
+from .view_weights import fit_view_weights, log_probabilities
 
 KEYS = {
     "policy": str,
@@ -26,6 +29,7 @@ KEYS = {
     "full_labels": bool,
 }
 FOLDS = 5
+MOST_IMAGES = 8192  # that the quality of views is fitted to: their vectors are held at once
 
 
 @dataclass(frozen=True)
@@ -137,16 +141,47 @@ def fit_temperatures(cosines: np.ndarray, truth: np.ndarray, start: float, each:
 
 
 def fit_views(cache: ScoreCache, rows: np.ndarray, labels: np.ndarray, temperature: float) -> tuple[np.ndarray, float]:
-    """Return what `fit_view_quality` does for rows (n,) of a cache, ascending and "ok", and their labels (n, C), 1 positive."""
+    """Return what `fit_view_weights` does for rows (n,) of a cache, ascending and "ok", and their labels (n, C), 1 positive."""
     present, highest, done = [], [], 0
-    for numbers, cosines in cache.views(rows):
-        probability = log_probabilities(cosines, temperature)
+    for numbers, similarity in cache.views(rows):
+        probability = log_probabilities(similarity, temperature)
         image, name = np.nonzero(labels[done : done + len(numbers)] == POSITIVE)
         present.append(probability[image, :, name].numpy())
         highest.append(probability.amax(dim=2).exp().numpy()[image])
         done += len(numbers)
     nothing = np.empty((0, cache.header.views))
-    return fit_view_quality(np.concatenate([nothing, *present]), np.concatenate([nothing, *highest]))
+    return fit_view_weights(np.concatenate([nothing, *present]), np.concatenate([nothing, *highest]))
+
+
+def fit_quality(
+    cache: ScoreCache, rows: np.ndarray, labels: np.ndarray, label_known: np.ndarray, temperature: float, seed: int = 0
+) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
+    """Return the constants of `ViewQuality`'s network, and the views' mean quality and mean target, (V,) float64 each.
+
+    rows: (n,) of a cache that holds the views' embeddings, ascending and "ok". labels, label_known: (n, C) 0/1; images without a
+    known one are left out, and of more than 8,192 others so many are drawn by `seed`. The target is `quality_target`'s of the
+    softmax over classes at `temperature`. Raises AevlpError where no image has a known label.
+    """
+    some = np.flatnonzero(label_known.any(axis=1))
+    if len(some) > MOST_IMAGES:
+        random = np.random.default_rng(derive(seed, "quality images"))
+        some = np.sort(random.choice(some, size=MOST_IMAGES, replace=False))
+    if not len(some):
+        raise AevlpError("the quality of views is fitted to known labels, and none of the images has one")
+    views, targets, done = [], [], 0
+    text = np.asarray(cache.header.text)
+    for numbers, vectors in cache.views(rows[some], embeddings=True):
+        here = some[done : done + len(numbers)]
+        probability = log_probabilities(cosines(vectors, text), temperature).exp()
+        known = torch.ones(probability.shape[:2])
+        targets.append(
+            quality_target(probability, torch.from_numpy(labels[here]), known, torch.from_numpy(label_known[here]))
+        )
+        views.append(torch.from_numpy(vectors))
+        done += len(numbers)
+    target = torch.cat(targets)
+    constants, quality = fit_quality_network(torch.cat(views), target, seed)
+    return constants, quality.double().mean(dim=0).numpy(), target.double().mean(dim=0).numpy()
 
 
 def write_policy_file(
@@ -186,6 +221,8 @@ def read_policy_file(path: Path) -> dict[str, Any]:
         if not isinstance(content.get(key), kind):
             found = repr(content[key])[:60] if key in content else "none"
             raise AevlpError(f"{path} is no policy file: expected {key!r} as {kind.__name__}, found {found}; {remedy}")
+    if content["policy"] == "view-quality" and "weights" in content["constants"]:
+        content["policy"] = "view-weights"  # as it is called since view-quality is the published network
     try:
         policies.create_policy(content["policy"], **content["constants"])
     except AevlpError as error:

@@ -5,7 +5,8 @@ from typing import Protocol
 
 import numpy as np
 
-READABLE = ("embedding", "truth")
+VIEWS = "view_embedding"
+READABLE = ("embedding", VIEWS, "truth")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +43,10 @@ class Policy(Protocol):
     reads: tuple[str, ...]
 
     def scores(self, similarity: np.ndarray, observed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return `final` and `ranking` of `Known`, (n, C) float32 each, of cosines (n, V, C) and observed codes (n, C)."""
+        """Return `final` and `ranking` of `Known`, (n, C) float32 each, of cosines (n, V, C) and observed codes (n, C).
+
+        Where `reads` names "view_embedding", a third argument is the views' vectors (n, V, D) float32: the cache must hold them.
+        """
         ...
 
     def __call__(self, known: Known) -> Labels:

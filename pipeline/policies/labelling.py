@@ -1,5 +1,6 @@
 """A cache, rows of it and a policy -> their pseudo-labels; cosines are streamed."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -7,8 +8,10 @@ import numpy as np
 from ..errors import AevlpError
 from ..labels.codes import NEGATIVE, POSITIVE, UNKNOWN
 from ..score_cache import ScoreCache
+from ..score_cache.reader import cosines
 from ..score_cache.schema import ROWS_A_BLOCK
 from . import Known, Labels, Policy
+from .interface import VIEWS
 
 
 def label(cache: ScoreCache, rows: np.ndarray, policy: Policy, epoch: int | None = None, seed: int = 0) -> Labels:
@@ -29,11 +32,11 @@ def label(cache: ScoreCache, rows: np.ndarray, policy: Policy, epoch: int | None
     final = np.empty(observed.shape, dtype=np.float32)
     ranking = np.empty_like(final)
     done = 0
-    for numbers, cosines in cache.views(seen, epoch, seed):
+    text = cache.header.text if VIEWS in policy.reads else None
+    for numbers, values in cache.views(seen, epoch, seed, embeddings=VIEWS in policy.reads):
         here = slice(done, done + len(numbers))
-        final[here], ranking[here] = _checked_scores(
-            policy, policy.scores(cosines, observed[here]), observed[here].shape
-        )
+        shown = (values, observed[here]) if text is None else (cosines(values, text), observed[here], values)
+        final[here], ranking[here] = _checked_scores(policy, policy.scores(*shown), observed[here].shape)
         done = here.stop
     labels = _checked_labels(
         policy,
@@ -49,6 +52,15 @@ def label(cache: ScoreCache, rows: np.ndarray, policy: Policy, epoch: int | None
     scores = np.zeros(codes.shape, dtype=np.float32)
     codes[ok], scores[ok] = labels.codes, labels.scores
     return Labels(codes, scores)
+
+
+def require_views(name: str, reads: Sequence[str], cache: ScoreCache) -> None:
+    """Raise AevlpError where the policy `name` reads the embeddings of views, and a cache holds their cosines instead."""
+    if VIEWS in reads and cache.header.stores != "embedding":
+        raise AevlpError(
+            f"policy {name} reads the embeddings of views, and {cache.path} holds their cosines: score the images with --store "
+            f"embedding, or take another policy, as view-weights"
+        )
 
 
 def _checked_scores(policy: Policy, scores: Any, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:

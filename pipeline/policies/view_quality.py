@@ -1,24 +1,35 @@
-"""A weight for each view of an image, after the quality weights of RANK (Liu et al., IEEE TPAMI 2025)."""
+"""A quality for each view of an image, by a network that sees its embedding (RANK: Liu et al., IEEE TPAMI 2025)."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from ..errors import AevlpError
 from ..labels.damp import DampSettings, codes_from_scores
-from .interface import Known, Labels
+from ..runtime.seeding import derive
+from .interface import VIEWS, Known, Labels
+from .quality_network import quality_loss, view_quality
+
+HIDDEN = 32  # ours; the released network's hidden layer is as wide as a view
+EPOCHS, BATCH, RATE = 30, 128, 3e-3
 
 
 class ViewQuality:
-    """Codes as `Damp`'s, of the mean of all views' probabilities, the whole image's included, weighted by their quality.
+    """Codes as `Damp`'s, of all views fused by the quality that RANK's network gives them, the whole image's included.
 
-    From the paper is that a view counts as much as its quality says, image by image. Ours is what quality is: softmax over the
-    views of weights[v] + sureness * (highest probability of any class in view v), fitted by `aevlp calibrate`.
-    weights: V. sureness: finite. The other constants, and what is raised: `DampSettings`.
+    The released program's: the network, its target and its loss, and that fusion is a mean of views by their quality. Ours: views
+    are crops and their vectors CLIP's, which are fixed, so that nothing else is trained; the classifier of views and of their
+    fusion is CLIP's softmax over the prompts in place of a trained one; a hidden layer of 32, where the release's is as wide as a
+    view; and how it is fitted.
+
+    w1: H * D, row by row. b1: H. w2: H. b2: finite. All are fitted by `aevlp calibrate`. The other constants, and what is
+    raised: `DampSettings`.
     """
 
-    reads: tuple[str, ...] = ()
+    reads: tuple[str, ...] = (VIEWS,)
 
     def __init__(
         self,
@@ -27,60 +38,64 @@ class ViewQuality:
         threshold: float,
         top_k: int,
         negative_ratio: float,
-        weights: Sequence[float] | None = None,
-        sureness: float = 0.0,
+        w1: Sequence[float] | None = None,
+        b1: Sequence[float] | None = None,
+        w2: Sequence[float] | None = None,
+        b2: float = 0.0,
         compat: str = "paper",
     ) -> None:
-        if weights is None:
+        if w1 is None or b1 is None or w2 is None:
             raise AevlpError(
-                "policy view-quality needs a weight for each view: run aevlp calibrate CACHE --policy view-quality first"
+                "policy view-quality needs a network that is fitted: run aevlp calibrate CACHE --policy view-quality first"
             )
         self.settings = DampSettings(temperature, 0.0, threshold, top_k, negative_ratio, compat)
-        self.weights, self.sureness = np.asarray(weights, dtype=np.float64), sureness
-        if not (np.isfinite(self.weights).all() and np.isfinite(sureness)):
-            raise AevlpError(f"weights and sureness of policy view-quality must be finite, found {weights}, {sureness}")
-
-    def scores(self, similarity: np.ndarray, observed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        if similarity.shape[1] != len(self.weights):
+        hidden = len(b1)
+        if not hidden or len(w2) != hidden or not len(w1) or len(w1) % hidden:
             raise AevlpError(
-                f"policy view-quality has {len(self.weights)} weights, and an image has {similarity.shape[1]} views: "
-                f"calibrate on this cache"
+                f"w1 of policy view-quality must be H * D numbers, b1 and w2 H, found {len(w1)}, {hidden} and {len(w2)}"
             )
-        probability = log_probabilities(similarity, self.settings.temperature).exp()
-        quality = (torch.from_numpy(self.weights) + self.sureness * probability.amax(dim=2)).softmax(dim=1)
-        final = torch.einsum("nv,nvc->nc", quality.to(probability.dtype), probability).clamp(0, 1).numpy()
+        first, bias, second, last = (torch.tensor(values, dtype=torch.float32) for values in (w1, b1, w2, [b2]))
+        self._network = first.reshape(hidden, -1), bias, second[None], last
+
+    def scores(self, similarity: np.ndarray, observed: np.ndarray, views: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the softmax over classes of the fused view's cosines, twice, (n, C) float32; views: (n, V, D)."""
+        width = self._network[0].shape[1]
+        if views.shape[2] != width:
+            raise AevlpError(
+                f"policy view-quality was fitted to embeddings {width} wide, and these are {views.shape[2]}: calibrate on this "
+                "cache"
+            )
+        quality = view_quality(torch.from_numpy(views), *self._network)
+        # A view's cosines are linear in its vector: those of the fused view are the mean of the views'.
+        fused = torch.einsum("nv,nvc->nc", quality, torch.from_numpy(similarity))
+        final = (fused / self.settings.temperature).softmax(dim=1).numpy()
         return final, final
 
     def __call__(self, known: Known) -> Labels:
         return Labels(codes_from_scores(known.final, known.ranking, self.settings), known.final)
 
 
-def log_probabilities(similarity: np.ndarray, temperature: float) -> torch.Tensor:
-    """Return ln of each view's softmax over classes, (n, V, C), of cosines of that shape."""
-    return torch.log_softmax(torch.from_numpy(similarity / similarity.dtype.type(temperature)), dim=2)
+def fit_quality_network(views: Tensor, target: Tensor, seed: int = 0) -> tuple[dict[str, Any], Tensor]:
+    """Return the constants w1, b1, w2 and b2 of `ViewQuality`, fitted to what views deserve, and the quality (n, V) they give.
 
-
-def fit_view_quality(present: np.ndarray, highest: np.ndarray, penalty: float = 1e-3) -> tuple[np.ndarray, float]:
-    """Return the weights (V,) float64, of sum 0, and the sureness that make known positives most likely.
-
-    present: (m, V) ln of the probability that each view gives a known positive of its image. highest: (m, V), in [0, 1], the
-    view's highest probability of any class. What is maximised is the mean of ln of the weighted probability, less `penalty`
-    times the sum of the squares of all that is fitted; from zeros, so that equal input gives equal weights.
-    Raises AevlpError where there is no positive.
+    views: (n, V, D) float32. target: (n, V), of `quality_target`. The network starts at equal quality, with weights drawn by
+    `seed`, and is trained by Adam on `quality_loss` for 30 epochs.
     """
-    if not len(present):
-        raise AevlpError("weights of views are fitted to positives, and none of the images has one")
-    likelihood, sure = torch.from_numpy(present).double(), torch.from_numpy(highest).double()
-    fitted = torch.zeros(present.shape[1] + 1, dtype=torch.float64, requires_grad=True)
-    optimiser = torch.optim.LBFGS([fitted], max_iter=200, tolerance_grad=1e-9, line_search_fn="strong_wolfe")
-
-    def loss() -> torch.Tensor:
-        optimiser.zero_grad()
-        log_quality = torch.log_softmax(fitted[:-1] + fitted[-1] * sure, dim=1)
-        value = -(log_quality + likelihood).logsumexp(dim=1).mean() + penalty * fitted.square().sum()
-        value.backward()
-        return value
-
-    optimiser.step(loss)
-    *weights, sureness = fitted.tolist()
-    return np.array(weights) - np.mean(weights), sureness
+    random = torch.Generator().manual_seed(derive(seed, "quality"))
+    width = views.shape[2]
+    w1 = (torch.randn((HIDDEN, width), generator=random) * (2 / width) ** 0.5).requires_grad_()
+    b1, w2, b2 = (torch.zeros(shape, requires_grad=True) for shape in ((HIDDEN,), (1, HIDDEN), (1,)))
+    network = (w1, b1, w2, b2)
+    optimiser = torch.optim.Adam(network, lr=RATE)
+    for _ in range(EPOCHS):
+        for rows in torch.randperm(len(views), generator=random).split(BATCH):
+            optimiser.zero_grad()
+            quality_loss(view_quality(views[rows], *network), target[rows]).backward()
+            optimiser.step()
+    with torch.no_grad():
+        quality = view_quality(views, *network)
+    numbers = {
+        name: [float(f"{value:.6g}") for value in part.detach().flatten().tolist()]
+        for name, part in zip(("w1", "b1", "w2", "b2"), network, strict=True)
+    }
+    return {**numbers, "b2": numbers["b2"][0]}, quality

@@ -109,9 +109,13 @@ class ScoreCache:
 
     def view_embedding(self, rows: Rows) -> np.ndarray:
         """Return the views' unit vectors of some rows, (n, F, V, D) float32; AevlpError where cosines are stored instead."""
+        self.require_embeddings()
+        return self._store.array("view_embedding", self._numbers(rows)).astype(np.float32)
+
+    def require_embeddings(self) -> None:
+        """Raise AevlpError where the views' cosines are stored instead of their embeddings."""
         if self.header.stores != "embedding":
             raise AevlpError(f"{self.path} holds cosines, no embeddings: make one that does with --store embedding")
-        return self._store.array("view_embedding", self._numbers(rows)).astype(np.float32)
 
     def score(self, rows: Rows) -> np.ndarray:
         """Return the stored fused scores of some rows, (n, C) float32, made with the provenance's constants."""
@@ -147,13 +151,16 @@ class ScoreCache:
         return several
 
     def views(
-        self, rows: np.ndarray | None = None, epoch: int | None = None, seed: int = 0
+        self, rows: np.ndarray | None = None, epoch: int | None = None, seed: int = 0, embeddings: bool = False
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """Yield (row numbers (n,), cosines (n, V, C) float32 of their views) of the rows that are "ok", block by block.
 
         rows: ascending numbers of those wanted, None for all; cosines of no other are read. epoch, seed: as for `codes`; a row's
-        flips are the same whichever rows are asked for.
+        flips are the same whichever rows are asked for. embeddings: whether the views' vectors (n, V, D) take the cosines' place.
         """
+        if embeddings:
+            self.require_embeddings()
+        made = single if embeddings else self._cosines
         random = None if epoch is None else np.random.default_rng([seed, epoch])
         wanted = np.arange(len(self)) if rows is None else rows
         wanted = wanted[self.status[wanted] == "ok"]
@@ -168,9 +175,9 @@ class ScoreCache:
             for piece in _slices(len(numbers), max(LEAST_IMAGES, PIECE_BYTES // self._numbers_a_row // 4)):
                 here = numbers[piece]
                 if chance is None:
-                    yield here, self._cosines(stored[piece]).mean(axis=1)
+                    yield here, made(stored[piece]).mean(axis=1)
                 else:
-                    yield here, self._cosines(_drawn(stored[piece], chance[here - block.start]))
+                    yield here, made(_drawn(stored[piece], chance[here - block.start]))
 
     def rows(self, numbers: np.ndarray | None = None) -> Iterator[CacheRows]:
         """Yield the whole content, or the rows with these ascending numbers, block by block, as a writer takes it.

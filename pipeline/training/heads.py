@@ -28,9 +28,9 @@ class BoostedHead(nn.Linear):
 class LatentHead(nn.Module):
     """A Gaussian latent for each image and class, from which a linear read-out makes the logit (Liu et al., ICML 2023).
 
-    The paper's: the read-out of the mean of 10 samples of N(m, s²), s = exp(clip(h / 2, -6, 6)). Ours: m and h come from a layer
-    that adds a learned vector of the class to the projected features; in evaluation mode m itself is read. How the published
-    head makes them is not settled by the text at hand.
+    Certain: a latent N(m, s²) an image and class, s = exp(clip(h / 2, -6, 6)); of the mean of 10 samples a linear read-out makes
+    the logit. Ours: m and h come from layers after a learned vector of the class is added to the projected features; each class
+    has a read-out of its own; in evaluation mode m itself is read. What the published head has there is not settled.
     """
 
     def __init__(self, width: int, num_classes: int) -> None:

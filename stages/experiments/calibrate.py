@@ -7,12 +7,15 @@ from typing import Any
 
 import numpy as np
 
+from ...pipeline import policies
 from ...pipeline.errors import AevlpError
+from ...pipeline.labels.codes import POSITIVE, UNKNOWN
 from ...pipeline.labels.damp import DampSettings
 from ...pipeline.manifest.formats import DatasetSpec
 from ...pipeline.policies.calibration import (
     expected_by_observed,
     expected_quality,
+    fit_quality,
     fit_temperatures,
     fit_thresholds,
     fit_views,
@@ -20,7 +23,7 @@ from ...pipeline.policies.calibration import (
     write_policy_file,
 )
 from ...pipeline.policies.cap import observed_frequencies
-from ...pipeline.policies.labelling import label
+from ...pipeline.policies.labelling import label, require_views
 from ...pipeline.policies.threshold import Threshold
 from ...pipeline.score_cache import ScoreCache, open_whole_cache
 from ...pipeline.training.splits import splits
@@ -81,6 +84,7 @@ def calibrate(options: CalibrateOptions) -> Calibration:
     """Fit a policy's constants, write them as a .json file for training, and return them. No test image is looked at."""
     _check(options)
     cache = open_whole_cache(options.cache)
+    require_views(options.policy, policies.reads(options.policy), cache)
     spec = dataset_of(cache, options.dataset, options.manifest)
     damp = spec.damp.settings(cache.provenance["method"]["compat"])
     train = splits(cache, spec.recipe.val_fraction)[0].rows  # the validation part chooses the best epoch
@@ -93,8 +97,10 @@ def calibrate(options: CalibrateOptions) -> Calibration:
         )
     if options.policy == "threshold":
         fit = _thresholds(options, cache, spec, damp, train, labelled)
+    elif options.policy == "view-weights":
+        fit = _view_weights(cache, damp, train, labelled)
     else:
-        fit = _view_quality(cache, damp, train, labelled)
+        fit = _view_quality(options, cache, damp, train, labelled)
     full = labelled is not None
     write_policy_file(
         options.output, options.policy, fit.constants, cache.classes, cache.fingerprint, fit.fitted_on, full
@@ -126,10 +132,10 @@ def _check(options: CalibrateOptions) -> None:
     if options.output.suffix != ".json":
         raise AevlpError(f"--output is a .json file, found {options.output}")
     check_unused(options.output)
-    if options.policy == "view-quality":
+    if options.policy in ("view-weights", "view-quality"):
         if options.prior is not None or options.temperature != "keep":
             raise AevlpError(
-                "view-quality is fitted to positives at the manifest's temperature: leave --prior and --temperature out"
+                f"{options.policy} is fitted to labels at the manifest's temperature: leave --prior and --temperature out"
             )
     elif not given:
         raise AevlpError(
@@ -197,20 +203,36 @@ def _frequencies(
     return read_frequencies(path, cache.classes), f"the class frequencies of {path.name}"
 
 
-def _view_quality(cache: ScoreCache, damp: DampSettings, train: np.ndarray, labelled: Labelled | None) -> Fit:
-    observed = Labelled(train, cache.observed[train], f"the observed positives of {len(train):,} training images")
-    known = labelled or observed
+def _view_weights(cache: ScoreCache, damp: DampSettings, train: np.ndarray, labelled: Labelled | None) -> Fit:
+    known = labelled or Labelled(
+        train, cache.observed[train], f"the observed positives of {len(train):,} training images"
+    )
     weights, sureness = fit_views(cache, known.rows, known.truth, damp.temperature)
-    constants = {
-        **{name: value for name, value in vars(damp).items() if name not in ("eta", "half")},
-        "weights": weights.tolist(),
-        "sureness": sureness,
-    }
+    constants = {**_codes_constants(damp), "weights": weights.tolist(), "sureness": sureness}
     share = np.exp(weights - weights.max())
-    names = ["whole image", *(f"tile {n}" for n in range(1, len(weights)))]
-    lines = list(zip(names, weights.tolist(), (share / share.sum()).tolist(), strict=True))
+    lines = list(zip(_views(cache), weights.tolist(), (share / share.sum()).tolist(), strict=True))
     title = f"Weights of views (sureness {sureness:.3f})"
     return Fit(constants, known.words, title, ("view", "weight", "share"), lines)
+
+
+def _view_quality(
+    options: CalibrateOptions, cache: ScoreCache, damp: DampSettings, train: np.ndarray, labelled: Labelled | None
+) -> Fit:
+    known = labelled or Labelled(train, cache.observed[train], f"the observed labels of {len(train):,} training images")
+    told = np.ones(known.truth.shape, dtype=bool) if labelled else known.truth != UNKNOWN
+    present = known.truth == POSITIVE
+    network, quality, target = fit_quality(cache, known.rows, present, told, damp.temperature, options.seed)
+    lines = list(zip(_views(cache), quality.tolist(), target.tolist(), strict=True))
+    title = "Quality of views, and the target it was fitted to (means)"
+    return Fit({**_codes_constants(damp), **network}, known.words, title, ("view", "quality", "target"), lines)
+
+
+def _codes_constants(damp: DampSettings) -> dict[str, Any]:
+    return {name: value for name, value in vars(damp).items() if name not in ("eta", "half")}
+
+
+def _views(cache: ScoreCache) -> list[str]:
+    return ["whole image", *(f"tile {n}" for n in range(1, cache.header.views))]
 
 
 def _figure(cell: Any) -> str:

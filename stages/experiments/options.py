@@ -104,8 +104,11 @@ class CalibrateOptions(Options):
     cache: Cache
     _: KW_ONLY
     policy: Annotated[
-        Literal["threshold", "view-quality"],
-        typer.Option(help="threshold, for a threshold a class, or view-quality, for a weight a view."),
+        Literal["threshold", "view-weights", "view-quality"],
+        typer.Option(
+            help="threshold, for a threshold a class; view-weights, for a weight a view; or view-quality, for a network "
+            "that sees each view, of a cache made with --store embedding."
+        ),
     ]
     labelled: Annotated[
         Path | None,

@@ -12,6 +12,7 @@ from ...pipeline.losses import LossEntry
 from ...pipeline.manifest.formats import DatasetSpec
 from ...pipeline.method_names import FILE, current, parsed
 from ...pipeline.policies.calibration import read_policy_file
+from ...pipeline.policies.labelling import require_views
 from ...pipeline.score_cache import ScoreCache
 
 LABELS = {"pseudo", "scores"}  # what a policy gives a loss to read
@@ -61,9 +62,11 @@ def policy_of(
     if name.endswith(FILE):
         content = _from_file(Path(name), cache)
         name = current(content["policy"])
+        require_views(name, policies.reads(name), cache)
         plan = policy_with(name, spec, compat, {**said.get(name, {}), **content["constants"]})
         plan = replace(plan, fitted_on=content["fitted_on"], full_labels=content["full_labels"])
     else:
+        require_views(name, policies.reads(name), cache)
         plan = policy_with(name, spec, compat, {**said.get(name, {}), **asked.constants})
     if "truth" in plan.create().reads and cache.truth is None:
         raise AevlpError(f"policy {name} needs full labels, and {cache.path} has none: choose another policy")
