@@ -7,7 +7,8 @@ from .pipeline.evaluation.metrics import (
     mean_average_precision,
     pseudo_label_quality,
 )
-from .pipeline.images.views import tile_boxes, view_pixels
+from .pipeline.images.schemes.grid import tile_boxes
+from .pipeline.images.views import view_pixels
 from .pipeline.labels.damp import DampSettings, damp_codes, damp_scores
 from .pipeline.labels.single_positive import observe, split_train_val, subsample
 from .pipeline.losses import Targets, TrainingLoss, create_loss, loss_names

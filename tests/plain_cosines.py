@@ -8,11 +8,12 @@ import torch
 from PIL import Image, ImageOps
 
 from aevlp.pipeline.clip.encoder import ClipEncoder, ClipSource
-from aevlp.pipeline.images.views import view_boxes, view_pixels
+from aevlp.pipeline.images.schemes import scheme
+from aevlp.pipeline.images.views import view_pixels
 
 
 def plain_cosines(
-    folder: Path, path: str, prompts: list[str], grid: int, mean=None, std=None, model=None
+    folder: Path, path: str, prompts: list[str], views: int | str, mean=None, std=None, model=None
 ) -> np.ndarray:
     """One image, one view at a time, straight from the definition: (F, V, C)."""
     encoder = ClipEncoder(ClipSource(str(folder / "tiny-clip.json"), "random"), torch.device("cpu"))
@@ -24,7 +25,7 @@ def plain_cosines(
         rows = [
             [
                 model.encode_image(torch.from_numpy(view_pixels(image, box, 32, flip, mean, std))[None])[0]
-                for box in view_boxes(*image.size, grid)
+                for box in scheme(views).boxes(*image.size)
             ]
             for flip in (False, True)
         ]

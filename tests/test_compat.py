@@ -12,7 +12,7 @@ from PIL import Image
 from aevlp.pipeline.clip.encoder import IMAGENET_STATISTICS
 from aevlp.pipeline.clip.prompts import attribute_name
 from aevlp.pipeline.images.read import read_image
-from aevlp.pipeline.images.views import tile_boxes
+from aevlp.pipeline.images.schemes.grid import tile_boxes
 from aevlp.pipeline.labels.damp import DampSettings, damp_scores
 from aevlp.pipeline.labels.single_positive import split_train_val
 from aevlp.pipeline.score_cache import ScoreCache, open_cache

@@ -14,8 +14,8 @@ from aevlp.pipeline.clip import libraries
 from aevlp.pipeline.clip.encoder import ClipEncoder
 from aevlp.pipeline.clip.source import ClipSource
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.images import views
-from aevlp.pipeline.images.views import Box, scheme_of
+from aevlp.pipeline.images import schemes
+from aevlp.pipeline.images.schemes import Box, scheme_of
 from aevlp.pipeline.score_cache import containers, hdf5, open_cache, write_cache
 from aevlp.pipeline.score_cache.containers import Container
 from aevlp.stages.stage_one import local_engine, options
@@ -52,18 +52,14 @@ def test_a_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         open_cache(tmp_path / "a.zip")
 
 
-class Halves:
-    """The whole image, its left half and the upper half, which have other sizes."""
-
-    count = 3
-
-    def boxes(self, width: int, height: int) -> list[Box]:
-        return [(0, 0, width, height), (0, 0, width // 2, height), (0, 0, width, height // 2)]
+def halves(width: int, height: int, compat: str, *, upper: bool = True) -> list[Box]:
+    """The left half and, if that is wanted, the upper half, which have other sizes."""
+    return [(0, 0, width // 2, height), *([(0, 0, width, height // 2)] if upper else [])]
 
 
 def test_a_scheme_of_views(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    name = planted(monkeypatch, views.__package__, "halves", scheme=lambda compat: Halves())
-    monkeypatch.setitem(views.SCHEMES, "halves", name)
+    name = planted(monkeypatch, schemes.__name__, "halves", boxes=halves)
+    monkeypatch.setitem(schemes.SCHEMES, "halves", name)
     draw_blocks(tmp_path / "data")
     entry = tmp_path / "data" / "blocks.yaml"
     entry.write_text(entry.read_text().replace("grid: 2,", "grid: halves,"))
@@ -72,12 +68,17 @@ def test_a_scheme_of_views(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         for way in ("fast", "exact")
     )
     assert fast.header.views == exact.header.views == 3
-    assert fast.provenance["method"]["grid"] == "halves"
+    assert fast.provenance["method"]["grid"] == "halves[upper=true]"
+    np.testing.assert_array_equal(fast.boxes, [(0, 0, 1, 1), (0, 0, 0.5, 1), (0, 0, 1, 0.5)])
     # The views of an image are more alike in two ways of resizing than each is like another one.
     ours, theirs = (cache.similarity(slice(None)) for cache in (fast, exact))
     for other in (0, 2):
         assert np.abs(ours - theirs).max() < np.abs(ours[:, :, 1] - ours[:, :, other]).max() / 4
-    with pytest.raises(AevlpError, match="grid: expected a number of tiles a side or halves, found 'thirds'"):
+    left = open_cache(
+        stage_one(tmp_path / "data", tmp_path / "left.h5", views="halves[upper=false]", storage="float32")
+    )
+    np.testing.assert_allclose(left.similarity(slice(None)), ours[:, :, :2], atol=1e-5)
+    with pytest.raises(AevlpError, match=r"unknown scheme of views 'thirds': known are .*halves"):
         scheme_of("thirds")
 
 

@@ -56,8 +56,8 @@ def images(seed: int, count: int = 7, classes: int = CLASSES) -> dict[str, np.nd
 
 
 def known_of(policy: Policy, given: dict[str, np.ndarray]) -> Known:
-    of_views = [given["views"]] if "view_embedding" in policy.reads else []
-    final, ranking = policy.scores(given["similarity"], given["observed"], *of_views)
+    of_views = {"view_embedding": given["views"]} if "view_embedding" in policy.reads else {}
+    final, ranking = policy.scores(given["similarity"], given["observed"], **of_views)
     return Known(final=final, ranking=ranking, **{k: v for k, v in given.items() if k not in ("similarity", "views")})
 
 

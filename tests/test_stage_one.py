@@ -28,7 +28,7 @@ from fakes import random_cache
 def test_cosines_equal_a_plain_loop(blocks: Path, cache_path: Path) -> None:
     cache = open_cache(cache_path)
     for row in (0, 5, len(cache) - 1):
-        plain = plain_cosines(blocks, str(cache.paths[row]), cache.prompts, grid=2)
+        plain = plain_cosines(blocks, str(cache.paths[row]), cache.prompts, views=2)
         np.testing.assert_allclose(cache.similarity([row])[0], plain, atol=1e-5)
 
 

@@ -137,7 +137,7 @@ def test_scores_are_those_of_the_fused_view() -> None:
     w1, b1, w2, b2 = random.normal(size=(2, 4)), random.normal(size=2), random.normal(size=2), 0.3
     policy: Any = create_policy("view-quality", **DAMP, w1=w1.ravel().tolist(), b1=b1.tolist(), w2=w2.tolist(), b2=b2)
     similarity = (views @ text.T).astype(np.float32)
-    final, ranking = policy.scores(similarity, np.zeros((6, 3), np.int8), views.astype(np.float32))
+    final, ranking = policy.scores(similarity, np.zeros((6, 3), np.int8), view_embedding=views.astype(np.float32))
     for found, of_image in zip(final, views, strict=True):
         quality = softmax([float(w2 @ np.maximum(w1 @ view + b1, 0)) + b2 for view in of_image])
         fused = sum(q * view for q, view in zip(quality, of_image, strict=True))

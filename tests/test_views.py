@@ -1,5 +1,7 @@
 """Crop boxes and the pixels of a view, against the published tiling and against torch's resizing."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -11,10 +13,11 @@ from PIL import Image
 from torch.nn.functional import interpolate
 
 from aevlp.pipeline.errors import AevlpError
-from aevlp.pipeline.images.grid import grid_of
-from aevlp.pipeline.images.views import scheme_of, tile_boxes, view_boxes, view_bytes, view_pixels
+from aevlp.pipeline.images.schemes import scheme, scheme_of
+from aevlp.pipeline.images.schemes.grid import tile_boxes
+from aevlp.pipeline.images.views import view_boxes, view_bytes, view_pixels
 from aevlp.pipeline.manifest.sections import Damp
-from aevlp.stages.stage_one.options import tiles
+from aevlp.stages.stage_one.options import PseudolabelOptions, view_scheme
 from goldens import load
 
 GOLDEN = load("tiling")
@@ -170,18 +173,69 @@ def test_every_view_of_an_image_smaller_than_the_grid_is_usable(compat: str) -> 
     assert all((view == (200 if compat == "paper" else 0)).all() for view in views[1:])
 
 
-@pytest.mark.parametrize("grid", [0, -1, 33, "33", " -2 "])
+@pytest.mark.parametrize("grid", [0, -1, 33, "33", " -2 ", "grid[grid=0]"])
 def test_a_grid_out_of_range_is_refused_wherever_it_is_said(grid: int | str) -> None:
-    said = f"expected a grid of 1 to 32 tiles a side, found {int(grid)}"
-    for refuses in (lambda: grid_of(grid), lambda: scheme_of(int(grid))):
-        with pytest.raises(AevlpError, match=said):
-            refuses()
-    for refuses in (lambda: Damp(grid=grid), lambda: tiles(str(grid))):
-        with pytest.raises((ValueError, typer.BadParameter), match=said):
-            refuses()
+    for refuses in (scheme, scheme_of, lambda grid: Damp(grid=grid), lambda grid: view_scheme(str(grid))):
+        with pytest.raises((AevlpError, ValueError, typer.BadParameter), match="a grid of 1 to 32 tiles a side, found"):
+            refuses(grid)
 
 
-@pytest.mark.parametrize(("said", "grid"), [(1, 1), (32, 32), (" 4 ", 4), ("halves", "halves"), ("--4", "--4")])
-def test_a_grid_is_a_number_or_a_name(said: int | str, grid: int | str) -> None:
-    assert grid_of(said) == Damp(grid=said).grid == grid
-    assert tiles(str(said)) == grid
+@pytest.mark.parametrize(
+    ("said", "recorded"),
+    [
+        (1, 1),
+        (32, 32),
+        (" 4 ", 4),
+        ("grid", 4),
+        ("grid[grid=5]", 5),
+        ("crops", "crops[count=16,seed=0]"),
+        ("crops[seed=3]", "crops[count=16,seed=3]"),
+        (" crops[seed=3.0, count=16]", "crops[count=16,seed=3]"),
+        ("pyramid", "pyramid[levels=3]"),
+        ("overlap[grid=2]", "overlap[grid=2]"),
+    ],
+)
+def test_a_scheme_is_a_number_of_tiles_or_a_name_and_recorded_with_all_constants(
+    said: int | str, recorded: int | str
+) -> None:
+    assert scheme(said).recorded == Damp(grid=said).grid == view_scheme(str(said)) == recorded
+    assert scheme(recorded) == scheme(said) == scheme(str(scheme(said)))
+    assert PseudolabelOptions("photos", views=said).asked_views == recorded
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        ("thirds", "unknown scheme of views 'thirds': known are"),
+        ("--4", "unknown scheme of views '--4'"),
+        ("crops[cuont=3]", "unknown constant of views crops 'cuont': known are count, seed"),
+        ("crops[count=0]", "expected 1 to 1024 crops, found a count of 0"),
+        ("crops[seed=-1]", "a seed of at least 0 for crops, found -1"),
+        ("crops[count=2.5]", "count of views crops must be a whole number, found 2.5"),
+        ("crops[count=many]", "count of views crops must be a whole number, found 'many'"),
+        ("pyramid[levels=0]", "expected a pyramid of 1 to 6 levels, found 0"),
+        ("pyramid[levels=7]", "expected a pyramid of 1 to 6 levels, found 7"),
+        ("overlap[grid=17]", "a grid of 1 to 16 tiles a side, found 17"),
+        ("overlap[grid=3", "the brackets do not close"),
+    ],
+)
+def test_schemes_that_cannot_be_are_a_line(said: str, found: str) -> None:
+    for refuses in (lambda: scheme(said), lambda: PseudolabelOptions("photos", views=said)):
+        with pytest.raises(AevlpError, match=re.escape(found)) as caught:
+            refuses()
+        assert "\n" not in str(caught.value)
+    with pytest.raises(ValueError, match=re.escape(found)):
+        Damp(grid=said)
+
+
+def test_what_is_no_scheme_at_all_is_refused() -> None:
+    for odd in (None, True, 2.5, [4]):
+        with pytest.raises(AevlpError, match="grid of views grid must be a whole number"):
+            scheme(odd)
+
+
+def test_grid_and_views_together_are_refused() -> None:
+    with pytest.raises(AevlpError, match=r"--grid 2 and --views crops\[count=3,seed=0\] both say"):
+        PseudolabelOptions("photos", grid=2, views="crops[count=3]")
+    assert PseudolabelOptions("photos").asked_views is None
+    assert PseudolabelOptions("photos", grid=2).asked_views == 2

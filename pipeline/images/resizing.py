@@ -12,7 +12,8 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ..errors import AevlpError
-from .views import Box, scheme_of, view_bytes
+from .schemes import Box, scheme_of
+from .views import view_bytes
 
 FAST, EXACT = "fast", "exact"
 RESIZES = (FAST, EXACT)

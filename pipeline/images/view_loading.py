@@ -16,7 +16,7 @@ from ..files.image_formats import MAX_PIXELS
 from .decoders import PILLOW
 from .read import read_pixels
 from .resizing import EXACT, resized_views
-from .views import scheme_of
+from .schemes import scheme_of
 from .worker_loading import handed_over, loader
 
 

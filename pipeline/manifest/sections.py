@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, field_validator, model_validator
 
 from ..errors import AevlpError
-from ..images.grid import grid_of
+from ..images.schemes import scheme
 from ..labels.damp import DampSettings
 from ..labels.splits import SPLITS, split_of
 from .clip_names import may_bring_weights
@@ -96,10 +96,10 @@ class Clip(Section, frozen=True):
         return {**given, "weights": None} if bring else given
 
 
-def _tiles(grid: Any) -> Any:
-    """Return what `grid_of` gives, its error as pydantic takes it."""
+def _views(grid: Any) -> int | str:
+    """Return what is recorded of a scheme of views; its error as pydantic takes it."""
     try:
-        return grid_of(grid)
+        return scheme(grid).recorded
     except AevlpError as error:
         raise ValueError(str(error)) from error
 
@@ -107,11 +107,11 @@ def _tiles(grid: Any) -> Any:
 class Damp(Section, frozen=True):
     """The constants of the pseudo-labels (spec section 8); the defaults are the published program's.
 
-    grid: tiles a side, or the name of another scheme of views (`pipeline/images/views.py`).
+    grid: tiles a side, or another scheme of views, as in "crops[count=16]" (`pipeline/images/schemes`).
     half: whether probabilities and scores are rounded to half precision; None does so under the rules of the published program.
     """
 
-    grid: Annotated[int | str, BeforeValidator(_tiles)] = 4
+    grid: Annotated[int | str, BeforeValidator(_views)] = 4
     temperature: float = Field(default=0.01, gt=0)
     eta: float = Field(default=0.1, ge=0)
     threshold: float = Field(default=0.5, ge=0, le=1)

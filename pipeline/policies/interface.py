@@ -5,8 +5,8 @@ from typing import Protocol
 
 import numpy as np
 
-VIEWS = "view_embedding"
-READABLE = ("embedding", VIEWS, "truth")
+VIEWS, BOXES = "view_embedding", "boxes"
+READABLE = ("embedding", VIEWS, BOXES, "truth")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,9 @@ class Policy(Protocol):
     def scores(self, similarity: np.ndarray, observed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return `final` and `ranking` of `Known`, (n, C) float32 each, of cosines (n, V, C) and observed codes (n, C).
 
-        Where `reads` names "view_embedding", a third argument is the views' vectors (n, V, D) float32: the cache must hold them.
+        V is 1 or more; view 0 is the whole image. What `reads` names of these is passed by keyword. view_embedding: (n, V, D)
+        float32, the views' vectors, which the cache must hold. boxes: (V, 4) float64, where the views lie: left, upper, right,
+        lower as shares of width and height.
         """
         ...
 

@@ -11,7 +11,7 @@ from ..score_cache import ScoreCache
 from ..score_cache.reader import cosines
 from ..score_cache.schema import ROWS_A_BLOCK
 from . import Known, Labels, Policy
-from .interface import VIEWS
+from .interface import BOXES, VIEWS
 
 
 def label(cache: ScoreCache, rows: np.ndarray, policy: Policy, epoch: int | None = None, seed: int = 0) -> Labels:
@@ -31,12 +31,14 @@ def label(cache: ScoreCache, rows: np.ndarray, policy: Policy, epoch: int | None
     observed = cache.observed[seen]
     final = np.empty(observed.shape, dtype=np.float32)
     ranking = np.empty_like(final)
-    done = 0
+    done, places = 0, {BOXES: cache.boxes} if BOXES in policy.reads else {}
     text = cache.header.text if VIEWS in policy.reads else None
-    for numbers, values in cache.views(seen, epoch, seed, embeddings=VIEWS in policy.reads):
+    for numbers, values in cache.views(seen, epoch, seed, embeddings=text is not None):
         here = slice(done, done + len(numbers))
-        shown = (values, observed[here]) if text is None else (cosines(values, text), observed[here], values)
-        final[here], ranking[here] = _checked_scores(policy, policy.scores(*shown), observed[here].shape)
+        similarity, more = (values, places) if text is None else (cosines(values, text), {**places, VIEWS: values})
+        final[here], ranking[here] = _checked_scores(
+            policy, policy.scores(similarity, observed[here], **more), observed[here].shape
+        )
         done = here.stop
     labels = _checked_labels(
         policy,

@@ -57,15 +57,17 @@ class ViewQuality:
         first, bias, second, last = (torch.tensor(values, dtype=torch.float32) for values in (w1, b1, w2, [b2]))
         self._network = first.reshape(hidden, -1), bias, second[None], last
 
-    def scores(self, similarity: np.ndarray, observed: np.ndarray, views: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the softmax over classes of the fused view's cosines, twice, (n, C) float32; views: (n, V, D)."""
+    def scores(
+        self, similarity: np.ndarray, observed: np.ndarray, view_embedding: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the softmax over classes of the fused view's cosines, twice, (n, C) float32."""
         width = self._network[0].shape[1]
-        if views.shape[2] != width:
+        if view_embedding.shape[2] != width:
             raise AevlpError(
-                f"policy view-quality was fitted to embeddings {width} wide, and these are {views.shape[2]}: calibrate on this "
-                "cache"
+                f"policy view-quality was fitted to embeddings {width} wide, and these are {view_embedding.shape[2]}: calibrate "
+                f"on this cache"
             )
-        quality = view_quality(torch.from_numpy(views), *self._network)
+        quality = view_quality(torch.from_numpy(view_embedding), *self._network)
         # A view's cosines are linear in its vector: those of the fused view are the mean of the views'.
         fused = torch.einsum("nv,nvc->nc", quality, torch.from_numpy(similarity))
         final = (fused / self.settings.temperature).softmax(dim=1).numpy()

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ..images.schemes import ViewScheme, scheme
 from ..labels.observation import ALIASES, NONE
 
 
@@ -33,3 +34,9 @@ def simulation_of(provenance: Mapping[str, Any]) -> dict[str, Any]:
         return NONE
     regime = made_by.get("regime", "counts")
     return {**made_by, "regime": ALIASES.get(regime, regime)}
+
+
+def views_of(provenance: Mapping[str, Any]) -> ViewScheme:
+    """Return the scheme by which the images of a cache were cut; AevlpError where this version of aevlp has it not."""
+    method = provenance["method"]
+    return scheme(method.get("grid"), method.get("compat", "paper"))

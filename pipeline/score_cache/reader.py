@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import AevlpError
 from ..labels.damp import LEAST_IMAGES, DampSettings, damp_codes
 from .checksums import Checksums, damaged_columns, header_checksum
+from .provenance import views_of
 from .schema import ROWS_A_BLOCK, TEXT_COLUMNS, CacheHeader, CacheRows, array_columns, header_fingerprint
 
 BLOCK_BYTES = 1 << 23  # of stored numbers read at a time while streaming
@@ -88,6 +89,11 @@ class ScoreCache:
     @cached_property
     def truth(self) -> np.ndarray | None:
         return self._store.array("truth", np.arange(len(self))) if self.header.has_truth else None
+
+    @cached_property
+    def boxes(self) -> np.ndarray:
+        """Where the views lie, (V, 4) float64: left, upper, right, lower, as shares of width and height."""
+        return np.array(views_of(self.provenance).shares)
 
     @cached_property
     def fingerprint(self) -> str:

@@ -17,7 +17,7 @@ from ...pipeline.labels.observation import written as written_regime
 from ...pipeline.labels.splits import SPLITS
 from ...pipeline.manifest.pixel_statistics import written
 from ...pipeline.score_cache import ScoreCache, open_whole_cache
-from ...pipeline.score_cache.provenance import simulation_of
+from ...pipeline.score_cache.provenance import simulation_of, views_of
 from ..console import out, print_table
 from ..declaration import takes
 from ..results import Report
@@ -72,6 +72,7 @@ class CacheReport(Report):
             "prompts": cache.prompts,
             "flips": cache.header.flips,
             "views": cache.header.views,
+            "scheme": str(views_of(cache.provenance)),
             "embedding_width": cache.header.width,
             "store": cache.header.stores,
             "storage": cache.header.storage,
@@ -113,14 +114,15 @@ def show(report: CacheReport) -> None:
     cache, result = report.cache, report.to_json()
     statuses = result["status"]
     made = cache.provenance
-    method = _listed(made["method"])
+    method = _listed({name: value for name, value in made["method"].items() if name != "grid"})
     content = [
         ("images", f"{len(cache):,} ({', '.join(f'{n:,} {s}' for s, n in result['split'].items())})"),
         ("status", ", ".join(f"{n:,} {s}" for s, n in statuses.items())),
         ("classes", f"{len(cache.classes)}: {_shortened(cache.classes)}"),
         (
             f"{cache.header.stores}s",
-            f"{counted(cache.header.views, 'view')}, {counted(cache.header.flips, 'flip')}, {cache.header.storage}",
+            f"{counted(cache.header.views, 'view')}, {result['scheme']}, {counted(cache.header.flips, 'flip')}, "
+            f"{cache.header.storage}",
         ),
         ("observed", f"{result['observed_positives'] / len(cache):.2f} positives an image"),
         ("pseudo-labels", _quantity(result, len(cache))),

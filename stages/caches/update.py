@@ -133,7 +133,7 @@ def _options(cache: ScoreCache, scoring: AppendOptions) -> PseudolabelOptions:
         "simulate": made.simulate,
         "clip": made.clip["model"],
         "weights": made.clip["weights"],
-        "grid": made.method["grid"],
+        "views": str(made.method["grid"]),
         "device": scoring.device,
         "precision": made.precision,
         "storage": made.storage,

@@ -9,16 +9,17 @@ import typer
 from ...pipeline.errors import AevlpError
 from ...pipeline.files.image_formats import MAX_PIXELS
 from ...pipeline.files.locations import location
-from ...pipeline.images.grid import grid_of
+from ...pipeline.images.schemes import scheme
+from ...pipeline.images.schemes.grid import MOST_TILES
 from ..declaration import PYTHON_ONLY
 from ..option_types import Device, MaxPixels, Mean, Std
 from ..source_options import SourceOptions
 
 
-def tiles(text: str) -> int | str:
-    """Return a number of tiles a side, or the name of another scheme of views; typer.BadParameter for a number out of range."""
+def view_scheme(text: str) -> int | str:
+    """Return what is recorded of a scheme of views; typer.BadParameter for one that is not known, or cannot be."""
     try:
-        return grid_of(text)
+        return scheme(text).recorded
     except AevlpError as error:
         raise typer.BadParameter(str(error)) from error
 
@@ -68,7 +69,18 @@ class PseudolabelOptions(SourceOptions):
         Literal["gelu", "quick_gelu"] | None,
         typer.Option(help="As the CLIP was trained; default: its tag's, its config's."),
     ] = None
-    grid: Annotated[int | str | None, typer.Option(parser=tiles, metavar="N", help="Tiles a side.")] = None
+    grid: Annotated[
+        int | None, typer.Option(min=1, max=MOST_TILES, help="Tiles a side, for --views grid\\[grid=N].")
+    ] = None
+    views: Annotated[
+        int | str | None,
+        typer.Option(
+            parser=view_scheme,
+            metavar="SCHEME",
+            help="What CLIP sees beside the whole image: grid, pyramid, overlap or crops, with constants as in "
+            "crops\\[count=16,seed=0]; default: the manifest's.",
+        ),
+    ] = None
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N images.")] = None
     device: Device = None
     precision: Annotated[
@@ -114,3 +126,13 @@ class PseudolabelOptions(SourceOptions):
     ] = None
     max_pixels: MaxPixels = MAX_PIXELS
     statistics_from: Annotated[str | None, PYTHON_ONLY] = None  # where mean and std are from, if not from the caller
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.grid is not None and self.views is not None:
+            raise AevlpError(f"--grid {self.grid} and --views {self.views} both say what the views are: leave one out")
+
+    @property
+    def asked_views(self) -> int | str | None:
+        """The scheme of views that --grid or --views says, None where neither does."""
+        return self.views if self.grid is None else self.grid

@@ -27,14 +27,16 @@ def keys_of(options: PseudolabelOptions, folder: Path) -> dict[str, Any]:
             "activation": asked.activation,
         }
         keys["clip"] = {name: value for name, value in said.items() if value is not None}
-    if options.grid is not None:
-        keys["damp"] = {"grid": options.grid}
+    if (views := options.asked_views) is not None:
+        keys["damp"] = {"grid": views}
     return keys
 
 
 def resolved(options: PseudolabelOptions, name: str, manifest: Path) -> PseudolabelOptions:
     """Return the options for a source whose entry is in a manifest, which says what `keys_of` returned."""
-    said = dict.fromkeys((*_OF_CLIP, "grid", *(of.name for of in fields(SourceOptions) if of.name != "progress")))
+    said = dict.fromkeys(
+        (*_OF_CLIP, "grid", "views", *(of.name for of in fields(SourceOptions) if of.name != "progress"))
+    )
     return replace(options, **{**said, "dataset": name, "manifest": [manifest]})
 
 

@@ -17,7 +17,7 @@ from ...pipeline.errors import counted
 from ...pipeline.files.file_versions import FileVersions
 from ...pipeline.images import decoders
 from ...pipeline.images.resizing import described
-from ...pipeline.images.views import scheme_of
+from ...pipeline.images.schemes import GRID, scheme_of
 from ...pipeline.manifest.formats import PACKAGED, DatasetSpec
 from ...pipeline.runtime.device import find_device
 from ...pipeline.runtime.provenance import versions
@@ -92,7 +92,8 @@ def make_plan(options: PseudolabelOptions, spec: DatasetSpec, placed: Placed | N
     note_missing(spec, images, files)
     names = class_names(images.classes, spec.name_rule, spec.natural_names, spec.synonyms, options.compat)
     sentences = class_prompts(names, spec.prompt)
-    grid = spec.damp.grid if options.grid is None else options.grid
+    asked = options.asked_views
+    views = scheme_of(spec.damp.grid if asked is None else asked, options.compat)
     graph = text_graph.asked_for(options, spec)
 
     source = scoring_model.asked_for(options, spec.clip)
@@ -124,7 +125,7 @@ def make_plan(options: PseudolabelOptions, spec: DatasetSpec, placed: Placed | N
         tower=towers.described(tower),
         prompt=list(spec.prompt),
         text_graph=text_graph.recorded(graph, encoder),
-        method={**vars(spec.damp.settings(options.compat)), "grid": grid},
+        method={**vars(spec.damp.settings(options.compat)), "grid": views.recorded},
         simulate=images.simulate,
         precision=encoder.precision,
         seed=options.seed,
@@ -133,7 +134,7 @@ def make_plan(options: PseudolabelOptions, spec: DatasetSpec, placed: Placed | N
     header = CacheHeader(
         rows=len(images),
         flips=FLIPS,
-        views=scheme_of(grid, options.compat).count,
+        views=views.count,
         width=text.shape[1],
         storage=options.storage,
         classes=images.classes,
@@ -143,8 +144,9 @@ def make_plan(options: PseudolabelOptions, spec: DatasetSpec, placed: Placed | N
         text=text if options.store == "embedding" else None,
     )
     said = "" if recipe.tower == towers.TORCH else f", {recipe.tower}"
+    named = "" if views.name == GRID else f" ({views})"
     say(
-        f"{encoder.name} ({encoder.activation}, {precision}{said}) on {device}, {header.views} views an image and flip"
+        f"{encoder.name} ({encoder.activation}, {precision}{said}) on {device}, {header.views} views{named} an image and flip"
         f"{scoring_model.own_resize(encoder)}"
     )
     batch_size = options.batch_size or BATCH[device.type]
