@@ -2,12 +2,13 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import yaml
-from conftest import call
+from conftest import call, stage_one
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,6 +24,7 @@ from aevlp.pipeline.policies.sweeping import best, default_grid, figures, settin
 from aevlp.pipeline.score_cache import ScoreCache, open_cache, reader, write_cache
 from aevlp.pipeline.training.splits import splits
 from aevlp.stages.experiments import sweep
+from aevlp.stages.experiments.other_views import require_other_views
 from fakes import blocks as in_blocks
 from fakes import random_cache
 
@@ -309,3 +311,89 @@ def test_constants_that_are_given_are_held(cache_path: Path) -> None:
         sweep.sweep(cache_path, policies=["damp[eta=0.5]"], grid=["eta=0,1"])
     with pytest.raises(AevlpError, match=r"--set vlpl.eta: nothing is trained with vlpl"):
         sweep.sweep(cache_path, set=["vlpl.eta=1"])
+
+
+@pytest.fixture(scope="module")
+def by_crops(blocks: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The blocks' cache by another scheme of views."""
+    return stage_one(blocks, tmp_path_factory.mktemp("crops") / "c.h5", views="crops[count=3]", storage="float32")
+
+
+def test_schemes_of_views_are_compared_setting_by_setting(
+    cache_path: Path, by_crops: Path, capsys: pytest.CaptureFixture
+) -> None:
+    grid = ["temperature=0.05,0.2"]
+    alone = {path: sweep.sweep(path, grid=grid).record for path in (cache_path, by_crops)}
+    found = sweep.sweep(cache_path, others=[by_crops], grid=grid)
+    record = found.record
+    assert record["settings"] == len(found.rows) == sum(of["settings"] for of in alone.values())
+    for path, views in ((cache_path, "grid[grid=2]"), (by_crops, "crops[count=3,seed=0]")):
+        mine = [row for row in record["results"] if row["views"] == views]
+        assert mine == alone[path]["results"]
+    assert [row["merit"] for row in found.rows] == sorted((row["merit"] for row in found.rows), reverse=True)
+    best = max(alone.values(), key=lambda of: of["recommended"]["merit"])
+    assert found.recommended == best["recommended"] and record["cache"] == best["cache"]
+    assert {cache["cache"] for cache in record["caches"]} == {str(cache_path), str(by_crops)}
+
+    capsys.readouterr()
+    assert call("sweep", cache_path, by_crops, "--grid", *grid, "--top", 1) == 0
+    printed = capsys.readouterr().out
+    assert "│ grid[grid=2] " in printed and "│ crops[count=3,seed=0] " in printed
+    assert f"recommended views: {found.recommended['views']}, {record['cache']}" in printed
+    line = next(text for text in printed.splitlines() if text.startswith("damp: "))
+    assert Damp(**yaml.safe_load(line)["damp"]).grid in (2, "crops[count=3,seed=0]")
+
+
+def test_the_line_for_the_manifest_says_any_scheme(by_crops: Path) -> None:
+    line = sweep.sweep(by_crops, grid=["top_k=1"]).recommended["line"]
+    assert Damp(**yaml.safe_load(line)["damp"]).grid == "crops[count=3,seed=0]"
+
+
+def test_caches_that_differ_in_more_than_views_are_not_compared(
+    cache_path: Path, by_crops: Path, blocks: Path, tmp_path: Path
+) -> None:
+    others = {
+        r"images: 15, not 16": {"limit": 15},
+        r"weights: \w+, not \w+": {"seed": 1},
+        r"simulate.regime: frequency, not single-positive": {"simulate": "frequency"},
+        r"pixel_statistics.mean: ": {"compat": "published"},
+    }
+    for n, (said, options) in enumerate(others.items()):
+        other = stage_one(blocks, tmp_path / f"{n}.h5", **{"views": "pyramid[levels=2]", **options})
+        with pytest.raises(
+            AevlpError, match=rf"{n}.h5 cannot be compared with .*blocks.h5 \(({said}).*differ in their"
+        ) as e:
+            sweep.sweep(cache_path, others=[by_crops, other])
+        assert "\n" not in str(e.value)
+    same = stage_one(blocks, tmp_path / "same.h5")
+    with pytest.raises(AevlpError, match=r"blocks.h5 and .*same.h5 have the same views, grid\[grid=2\]: leave one out"):
+        sweep.sweep(cache_path, others=same)
+    with pytest.raises(AevlpError, match="--apply writes the constants of one cache"):
+        sweep.sweep(cache_path, others=[by_crops], apply=True)
+
+
+def test_caches_with_other_rows_are_not_compared(tmp_path: Path) -> None:
+    header, content = random_cache(rows=30, bad=0)
+    changed = {
+        "other images, first in row 3, other.jpg": {"ids": [*content.ids[:3], "other.jpg", *content.ids[4:]]},
+        "other splits, first in row 0, ": {"split": ["val", *content.split[1:]]},
+        "other observed labels, first in row 2": {"observed": _turned(content.observed, 2)},
+        "other true labels, first in row 4": {"truth": _turned(content.truth, 4)},
+    }
+    caches = []
+    for n, columns in enumerate([{}, *changed.values()]):
+        method = {**header.provenance["method"], "grid": 2 if n == 0 else "overlap[grid=2]"}
+        made = replace(header, provenance={**header.provenance, "method": method})
+        write_cache(tmp_path / f"{n}.h5", made, [replace(content, **columns)])
+        caches.append(open_cache(tmp_path / f"{n}.h5"))
+    for cache, said in zip(caches[1:], changed, strict=True):
+        with pytest.raises(AevlpError, match=said):
+            require_other_views([caches[0], cache])
+
+
+def _turned(labels: np.ndarray | None, row: int) -> np.ndarray:
+    """Return labels with one of a row changed."""
+    assert labels is not None
+    turned = labels.copy()
+    turned[row, 0] = 1 - turned[row, 0]
+    return turned

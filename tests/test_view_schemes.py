@@ -21,8 +21,10 @@ from aevlp.pipeline.images.schemes import SCHEMES, ViewScheme, scheme
 from aevlp.pipeline.images.schemes.grid import tile_boxes
 from aevlp.pipeline.images.views import view_bytes
 from aevlp.pipeline.labels.damp import DampSettings, damp_codes
+from aevlp.pipeline.policies import Known, Labels
 from aevlp.pipeline.policies.labelling import label
 from aevlp.pipeline.score_cache import ScoreCache, open_cache
+from aevlp.pipeline.training.epoch_labels import EpochLabels
 from aevlp.stages.cache_origin import dataset_of
 from aevlp.stages.stage_two.labels_plan import policy_with
 
@@ -182,6 +184,33 @@ def test_policies_label_with_any_number_of_views(text: str, caches: dict[str, Sc
     whole = cache.codes_of_views(spec.damp.settings("paper"), slice(1))
     if cache.header.views == 1:
         np.testing.assert_array_equal(cache.codes(spec.damp.settings("paper")), whole)
+
+
+class ByArea:
+    """Labels by the mean of the views' probabilities, each weighted by its area."""
+
+    reads = ("boxes",)
+
+    def scores(self, similarity: np.ndarray, observed: np.ndarray, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        weights = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+        final = (np.einsum("v,nvc->nc", weights / weights.sum(), similarity) + 1).astype(np.float32) / 2
+        return final, final
+
+    def __call__(self, known: Known) -> Labels:
+        return Labels((known.final == known.final.max(axis=1, keepdims=True)).astype(np.int8), known.final)
+
+
+@pytest.mark.parametrize("text", ASKED)
+def test_a_policy_may_ask_where_the_views_lie(text: str, caches: dict[str, ScoreCache]) -> None:
+    cache, rows = caches[text], np.arange(12)
+    ahead = EpochLabels(cache, rows, ByArea(), epochs=2, seed=3)  # type: ignore[arg-type]
+    ahead.make_ahead(2)
+    found = ahead.of(2)
+    expected = np.zeros((12, 3))
+    for numbers, cosines in cache.views(rows, 2, 3):
+        areas = [1.0, *((right - left) * (lower - upper) for left, upper, right, lower in scheme(text).shares[1:])]
+        expected[numbers] = np.average((cosines + 1) / 2, axis=1, weights=areas)
+    np.testing.assert_allclose(found.scores, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("text", [CROPS, "pyramid[levels=1]"])

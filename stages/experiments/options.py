@@ -62,11 +62,16 @@ class CompareOptions(TrainingOptions):
 class SweepOptions(Options):
     """Measure pseudo-labels over a grid of settings, without CLIP, and recommend one by the validation part.
 
-    grid: each "constant=value,value"; none for the default grid around the manifest's. policies: with constants as in
-    damp[top_k=2], which are held.
+    others: caches of the same images that differ in their views, whose settings are tried too. grid: each
+    "constant=value,value"; none for the default grid around the manifest's. policies: with constants as in damp[top_k=2], which
+    are held.
     """
 
     cache: Cache
+    others: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="CACHE", parser=location, help="More caches, of the same images by other --views."),
+    ] = None
     _: KW_ONLY
     policies: Annotated[
         Sequence[str],
@@ -85,7 +90,7 @@ class SweepOptions(Options):
         ),
     ] = None
     set: Constants = None
-    top: Annotated[int, typer.Option(min=1, help="Settings to print.")] = 10
+    top: Annotated[int, typer.Option(min=1, help="Settings to print, of each scheme of views.")] = 10
     output: Annotated[Path | None, typer.Option(help="A .csv or .json file for all settings.")] = None
     apply: Annotated[bool, typer.Option("--apply", help="Write the recommended setting into your own manifest.")] = (
         False

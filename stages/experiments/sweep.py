@@ -1,4 +1,4 @@
-"""A cache -> how good the labels of policies are over grids of settings, and which setting the manifest should have."""
+"""Caches -> how good the labels of policies are over grids of settings, and which setting the manifest should have."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,6 +15,7 @@ from ...pipeline.method_names import parsed, set_constants, with_constants
 from ...pipeline.policies.sweeping import best, check_swept, default_grid, figures, settings_of, tabulate
 from ...pipeline.runtime.provenance import versions
 from ...pipeline.score_cache import ScoreCache, open_whole_cache
+from ...pipeline.score_cache.provenance import views_of
 from ...pipeline.training.splits import splits
 from ..cache_origin import dataset_of
 from ..console import out, say
@@ -22,6 +23,7 @@ from ..declaration import takes
 from ..new_files import check_unused
 from ..results import Table
 from .options import SweepOptions
+from .other_views import require_other_views, together
 from .sweep_table import HIDDEN, setting_rows, show_sweep, write_settings
 
 FEW = 50  # validation images, by which a setting is chosen
@@ -50,7 +52,7 @@ class Sweep(Table):
 
     @property
     def rows(self) -> Sequence[dict[str, Any]]:
-        """Policy, constants, whether they are the manifest's own, merit, and figures as <part>_<figure>."""
+        """Views, policy, constants, whether they are the manifest's own, merit, and figures as <part>_<figure>."""
         return setting_rows(self.record)
 
     def summary(self) -> dict[str, Any]:
@@ -74,15 +76,20 @@ def sweep(options: SweepOptions) -> Sweep:
     if options.output is not None:
         check_unused(options.output)
     grid = parsed_grid(options.grid or ())
-    cache = open_whole_cache(options.cache)
-    say(f"{options.cache}: {counted(len(cache), 'image')}, {counted(len(cache.classes), 'class', 'classes')}")
+    caches = [open_whole_cache(path) for path in (options.cache, *(options.others or ()))]
+    if options.apply and len(caches) > 1:
+        raise AevlpError("--apply writes the constants of one cache: pass the one that is recommended alone")
+    require_other_views(caches)
+    cache = caches[0]
+    for each in caches:
+        say(f"{each.path}: {counted(len(each), 'image')}, {counted(len(each.classes), 'class', 'classes')}")
     spec = dataset_of(cache, options.dataset, options.manifest)
     if options.apply and spec.manifest_path == PACKAGED:
         raise AevlpError(
             f"--apply writes into a manifest of your own, and {spec.name} stands in the packaged one: copy its entry "
             f"`{spec.name}:` below `datasets:` of a file of your own, and pass that as --manifest"
         )
-    record = swept(cache, spec, options.policies, grid, options.set or ())
+    record = together([swept(each, spec, options.policies, grid, options.set or ()) for each in caches])
     if (judged_by := record["images"]["val"]) < FEW:
         say(
             f"only {counted(judged_by, 'validation image')}, with fewer than {FEW} the recommended setting may be chance"
@@ -159,6 +166,7 @@ def swept(
     }
     tried = {name: settings_of(asked[name].name, own, grids[name]) for name, own in owns.items()}
 
+    views = str(views_of(cache.provenance))
     train, val, test = splits(cache, spec.recipe.val_fraction)
     parts = {"train": train.rows, "val": val.rows, **({"test": test.rows} if len(test.rows) else {})}
     results, recommended = [], []
@@ -171,6 +179,7 @@ def swept(
         merits = [of["val"].merit for of in judged]
         rows = [
             {
+                "views": views,
                 "policy": name,
                 "constants": setting,
                 "own": setting == owns[name],
@@ -189,6 +198,7 @@ def swept(
     return {
         "cache": str(cache.path),
         "cache_fingerprint": cache.fingerprint,
+        "caches": [{"cache": str(cache.path), "cache_fingerprint": cache.fingerprint, "views": views}],
         "dataset": spec.name,
         "images": {part: len(rows) for part, rows in parts.items()},
         "criterion": F1 if cache.truth is not None else ESTIMATE,
@@ -229,12 +239,17 @@ def _own(name: str, cache: ScoreCache, spec: DatasetSpec) -> dict[str, Any]:
     return own
 
 
-def _line(policy: str, constants: Mapping[str, Any], spec: DatasetSpec, grid: int) -> str:
+def _line(policy: str, constants: Mapping[str, Any], spec: DatasetSpec, grid: int | str) -> str:
     shown = {key: value for key, value in constants.items() if key not in HIDDEN}
     if policy == "damp":
         said = spec.damp.model_dump(include={"half"}, exclude_none=True)
-        return f"damp: {_listed({'grid': grid, **shown, **said})}"
+        return f"damp: {_listed({'grid': _quoted(grid), **shown, **said})}"
     return f"policies: {{{policy}: {_listed(shown)}}}"
+
+
+def _quoted(grid: int | str) -> int | str:
+    """Return a scheme of views as a list in braces has it: YAML reads brackets there as a list of its own."""
+    return grid if isinstance(grid, int) else f'"{grid}"'
 
 
 def _listed(constants: Mapping[str, Any]) -> str:

@@ -12,7 +12,8 @@ from ...pipeline.policies.sweeping import Figures
 from ..columns import Column, broken, fitting, show_columns, show_spared
 from ..console import out
 
-Row = tuple[str, str, dict[str, tuple[Any, ...]], tuple[str, ...]]  # policy, mark, the values of its constants, figures
+# views and policy, mark, the values of its constants, figures
+Row = tuple[tuple[str, str], str, dict[str, tuple[Any, ...]], tuple[str, ...]]
 
 
 HIDDEN = ("compat", "half", "policy")  # what a line of the manifest does not say
@@ -49,10 +50,19 @@ def show_sweep(record: Mapping[str, Any], top: int) -> None:
 def _columns(
     results: Sequence[Mapping[str, Any]], measured: Sequence[tuple[str, str]], one: str, top: int
 ) -> list[Column]:
-    """Return the table of the best settings and the manifest's own; measured: the part and the name of each figure."""
-    merged = _merged([(row, tuple(_figure(row[part], name) for part, name in measured)) for row in results])
-    shown = merged[:top] + [row for row in merged[top:] if row[1]]
-    columns = [Column("policy", [policy for policy, _, _, _ in shown], right=False)]
+    """Return the table of the best settings and the manifest's own of each scheme of views, the scheme with the best one first.
+
+    measured: the part and the name of each figure.
+    """
+    shown: list[Row] = []
+    for views in dict.fromkeys(row["views"] for row in results):
+        mine = [row for row in results if row["views"] == views]
+        merged = _merged([(row, tuple(_figure(row[part], name) for part, name in measured)) for row in mine])
+        shown += merged[:top] + [row for row in merged[top:] if row[1]]
+    columns = [
+        Column("views", [views for (views, _), _, _, _ in shown], right=False),
+        Column("policy", [policy for (_, policy), _, _, _ in shown], right=False),
+    ]
     for constant in dict.fromkeys(name for _, _, constants, _ in shown for name in constants if name not in HIDDEN):
         columns.append(Column(broken(constant), [_values(constants.get(constant)) for _, _, constants, _ in shown]))
     for n, (part, name) in enumerate(measured):
@@ -80,17 +90,22 @@ def _merged(rows: Sequence[tuple[Mapping[str, Any], tuple[str, ...]]]) -> list[R
     A row stands for every combination of its values. A manifest's own setting, marked *, stays alone.
     """
     merged: list[Row] = [
-        (row["policy"], "*" if row["own"] else "", {k: (v,) for k, v in row["constants"].items()}, figures)
+        (
+            (row["views"], row["policy"]),
+            "*" if row["own"] else "",
+            {k: (v,) for k, v in row["constants"].items()},
+            figures,
+        )
         for row, figures in rows
     ]
     for name in dict.fromkeys(name for row in merged for name in row[2]):
         groups: dict[Any, Row] = {}
-        for policy, mark, constants, figures in merged:
+        for method, mark, constants, figures in merged:
             rest = tuple((key, value) for key, value in constants.items() if key != name)
-            key = (policy, mark, rest, figures)
+            key = (method, mark, rest, figures)
             values = groups[key][2].get(name, ()) if key in groups else ()
             joined = {k: (*values, *v) if k == name else v for k, v in constants.items()}
-            groups[key] = (policy, mark, joined, figures)
+            groups[key] = (method, mark, joined, figures)
         merged = list(groups.values())
     return merged
 
@@ -101,11 +116,14 @@ def _values(values: tuple[Any, ...] | None) -> str:
 
 def _show_choice(record: Mapping[str, Any], known: bool) -> None:
     choice = record["recommended"]
-    own = next(row for row in record["results"] if row["own"] and row["policy"] == choice["policy"])
+    same = [row for row in record["results"] if (row["views"], row["policy"]) == (choice["views"], choice["policy"])]
+    own = next(row for row in same if row["own"])
     held = ", with the constants that were given" if any("[" in row["policy"] for row in record["results"]) else ""
     out.print(
         f"* the manifest's own setting{held}; chosen by {record['criterion']}; figures of the test split choose nothing"
     )
+    if len(record["caches"]) > 1:
+        out.print(f"recommended views: {choice['views']}, {record['cache']}")
     if choice["own"] and not choice["changes"]:
         out.print("recommended: the manifest's own setting, there is nothing to change")
     else:
@@ -122,11 +140,12 @@ def _show_choice(record: Mapping[str, Any], known: bool) -> None:
 
 
 def setting_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return a row for each setting with plain cells: policy, constants, own, merit, figures as <part>_<figure>."""
+    """Return a row for each setting with plain cells: views, policy, constants, own, merit, figures as <part>_<figure>."""
     constants = list(dict.fromkeys(key for row in record["results"] for key in row["constants"]))
     measured = list(Figures.__dataclass_fields__)
     return [
         {
+            "views": row["views"],
             "policy": row["policy"],
             **{name: row["constants"].get(name) for name in constants},
             "own": row["own"],
