@@ -1,5 +1,6 @@
 """Schemes of views: laws of their boxes, caches that are scored by each, and what refuses to mix them."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -146,6 +147,16 @@ def test_crops_are_drawn_evenly_over_sizes_and_places() -> None:
 def test_the_crops_of_a_seed_are_those_of_every_version() -> None:
     """They are part of what a cache means: another draw for the same name would belong to another scheme."""
     assert scheme("crops[count=2,seed=0]").boxes(500, 375)[1:] == [(216, 90, 431, 251), (165, 98, 342, 231)]
+
+
+def test_the_table_of_the_docs_has_each_scheme_with_its_constants_and_defaults() -> None:
+    text = (Path(__file__).parent.parent / "docs" / "method.md").read_text(encoding="utf-8")
+    table = text.split("## Other views\n")[1].split("\n\n")[1].splitlines()[2:]
+    cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table]
+    assert [name for name, *_ in cells] == [f"`{name}`" for name in SCHEMES]
+    for name, _, constants in cells:
+        defaults = scheme(name.strip("`")).constants
+        assert {key: int(value) for key, value in re.findall(r"`(\w+)` (\d+)", constants)} == defaults
 
 
 @pytest.fixture(scope="module")
