@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from aevlp.pipeline.labels import damp as pseudo_labels
 from aevlp.pipeline.labels.damp import DampSettings, damp_scores, lowest
 from aevlp.pipeline.score_cache import ScoreCache, hdf5, open_cache, parquet, reader, write_cache
-from aevlp.pipeline.score_cache.reader import single
+from aevlp.pipeline.score_cache.numbers import single
 from fakes import SETTINGS, blocks, random_cache
 
 SURE = DampSettings(temperature=0.01, eta=0.3, threshold=0.2, top_k=3, negative_ratio=0.2)

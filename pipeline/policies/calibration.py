@@ -15,7 +15,7 @@ from ..files.atomic_write import replacing
 from ..labels.codes import POSITIVE
 from ..runtime.seeding import derive
 from ..score_cache import ScoreCache
-from ..score_cache.reader import cosines
+from ..score_cache.numbers import cosines
 from .quality_network import quality_target
 from .view_quality import fit_quality_network
 from .view_weights import fit_view_weights, log_probabilities

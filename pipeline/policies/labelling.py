@@ -8,7 +8,7 @@ import numpy as np
 from ..errors import AevlpError
 from ..labels.codes import NEGATIVE, POSITIVE, UNKNOWN
 from ..score_cache import ScoreCache
-from ..score_cache.reader import cosines
+from ..score_cache.numbers import cosines
 from ..score_cache.schema import ROWS_A_BLOCK
 from . import Known, Labels, Policy
 from .interface import BOXES, VIEWS
@@ -32,10 +32,12 @@ def label(cache: ScoreCache, rows: np.ndarray, policy: Policy, epoch: int | None
     final = np.empty(observed.shape, dtype=np.float32)
     ranking = np.empty_like(final)
     done, places = 0, {BOXES: cache.boxes} if BOXES in policy.reads else {}
-    text = cache.header.text if VIEWS in policy.reads else None
-    for numbers, values in cache.views(seen, epoch, seed, embeddings=text is not None):
+    wanted = VIEWS in policy.reads
+    for numbers, values in cache.views(seen, epoch, seed, embeddings=wanted):
         here = slice(done, done + len(numbers))
-        similarity, more = (values, places) if text is None else (cosines(values, text), {**places, VIEWS: values})
+        similarity, more = (
+            (cosines(values, cache.header.text), {**places, VIEWS: values}) if wanted else (values, places)
+        )
         final[here], ranking[here] = _checked_scores(
             policy, policy.scores(similarity, observed[here], **more), observed[here].shape
         )

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..labels.damp import DampSettings, codes_from_scores, damp_scores
 from ..labels.relabelling import relabelled, relabelled_truth
-from .reader import cosines
+from .numbers import cosines
 from .schema import CacheHeader, CacheRows
 
 

@@ -17,7 +17,7 @@ from ..errors import AevlpError
 from ..images.view_loading import ViewBatch, ViewDataset
 from ..labels.damp import DampSettings, codes_from_scores, damp_scores
 from ..score_cache import CacheHeader, CacheRows
-from ..score_cache.reader import cosines
+from ..score_cache.numbers import cosines
 
 FLIPS = 2  # plain and mirrored
 Vectors = list[tuple[Tensor, Tensor]]  # of each pass: unit vectors (n, D) and cosines (n, C)

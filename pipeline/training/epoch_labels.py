@@ -68,9 +68,7 @@ class _Ahead:
         self._stopped.set()
         self._thread.join()
 
-    def scores(
-        self, similarity: np.ndarray, observed: np.ndarray, **more: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def scores(self, similarity: np.ndarray, observed: np.ndarray, **more: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the policy's scores: to `label`, this is the policy."""
         self._go_on()
         return self._policy.scores(similarity, observed, **more)
