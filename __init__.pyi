@@ -15,7 +15,10 @@ from .pipeline.losses import Targets, TrainingLoss, create_loss, loss_names
 from .pipeline.losses.schedules import clean_rate, gpr_schedule
 from .pipeline.manifest.load import Manifest, load_manifest
 from .pipeline.policies import Known, Labels, create_policy, policy_names
+from .pipeline.policies.ccd import ccd_bias, ccd_correct, ccd_labels
+from .pipeline.policies.cdul import cdul_labels, cdul_update
 from .pipeline.policies.propagation import class_graph, image_graph, propagate
+from .pipeline.policies.sparc import sparc_scores
 from .pipeline.score_cache import ScoreCache, open_cache
 from .stages.caches.convert import convert
 from .stages.caches.diff import CacheDifference, diff
@@ -23,6 +26,7 @@ from .stages.caches.inspect import CacheReport, inspect
 from .stages.caches.merge import merge
 from .stages.caches.rescore import rescore
 from .stages.caches.select import select
+from .stages.caches.sentences import SentenceFile, sentences
 from .stages.caches.update import append, retry
 from .stages.caches.verify import CacheFaults, verify
 from .stages.data.check import CheckReport, check
@@ -64,12 +68,18 @@ __all__ = [
     "Run",
     "RunList",
     "ScoreCache",
+    "SentenceFile",
     "Sweep",
     "Targets",
     "TrainingLoss",
     "append",
     "average_precision",
     "calibrate",
+    "ccd_bias",
+    "ccd_correct",
+    "ccd_labels",
+    "cdul_labels",
+    "cdul_update",
     "check",
     "class_graph",
     "clean_rate",
@@ -108,6 +118,8 @@ __all__ = [
     "run",
     "runs",
     "select",
+    "sentences",
+    "sparc_scores",
     "split_train_val",
     "subsample",
     "sweep",

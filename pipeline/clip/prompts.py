@@ -37,6 +37,13 @@ def class_prompts(names: Sequence[Sequence[str]], templates: Sequence[str]) -> l
     return [[template.replace("{}", name) for name in words for template in templates] for words in names]
 
 
+def imagenet_templates() -> list[str]:
+    """Return the 80 templates of CLIP for ImageNet (Radford et al., ICML 2021), {} where the name goes."""
+    from open_clip import OPENAI_IMAGENET_TEMPLATES  # here, as it loads torch
+
+    return [template("{}") for template in OPENAI_IMAGENET_TEMPLATES]
+
+
 def attribute_name(attribute: str, compat: str = "paper") -> str:
     """Return the words for a CUB attribute `has_<attribute>::<value>`, such as "curved bill" or "blue upper".
 

@@ -5,8 +5,10 @@ from typing import Protocol
 
 import numpy as np
 
+from ..score_cache.sentences import Sentences
+
 VIEWS, BOXES = "view_embedding", "boxes"
-READABLE = ("embedding", VIEWS, BOXES, "truth")
+READABLE = ("embedding", VIEWS, BOXES, "sentences", "truth")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,13 +17,15 @@ class Known:
 
     observed: (n, C) int8 codes. final, ranking: (n, C) float32 in [0, 1], the policy's own `scores` of them: the first says how
     likely a class is there, the second orders classes for negatives. embedding: (n, D) float32 unit vectors of the whole images.
-    truth: (n, C) 0/1. The last two are None unless the policy's `reads` names them.
+    sentences: text features of the cache's classes, in the same space. truth: (n, C) 0/1. The last three are None unless the
+    policy's `reads` names them.
     """
 
     observed: np.ndarray
     final: np.ndarray
     ranking: np.ndarray
     embedding: np.ndarray | None = None
+    sentences: Sentences | None = None
     truth: np.ndarray | None = None
 
 
@@ -37,7 +41,8 @@ class Policy(Protocol):
     """How cached cosines become label codes, in two steps: scores image by image, then codes of all images at once.
 
     As a loss may (`losses.interface`), it may have `set_epoch`, `state_dict` and `load_state_dict` (of tensors and numbers), and
-    `wants_predictions` with `after_epoch`, which gets (n, C) float32 logits of the same n images as an array.
+    `wants_predictions` with `after_epoch`, which gets (n, C) float32 logits of the same n images as an array. And it may have
+    `notes`: class names -> lines that are said once it has labelled.
     """
 
     reads: tuple[str, ...]

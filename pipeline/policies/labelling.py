@@ -10,6 +10,7 @@ from ..labels.codes import NEGATIVE, POSITIVE, UNKNOWN
 from ..score_cache import ScoreCache
 from ..score_cache.numbers import cosines
 from ..score_cache.schema import ROWS_A_BLOCK
+from ..score_cache.sentences import sentences_of
 from . import Known, Labels, Policy
 from .interface import BOXES, VIEWS
 
@@ -19,7 +20,8 @@ def label(cache: ScoreCache, rows: np.ndarray, policy: Policy, epoch: int | None
 
     rows: (n,) ascending row numbers; the policy knows of no other image. epoch, seed: as for `ScoreCache.codes`, with the same
     draws of flips. Rows that are not "ok" are hidden from the policy: code 0, score 0.
-    Raises AevlpError where the policy reads the truth and the cache does not know it, and for scores and codes that are none.
+    Raises AevlpError where the policy reads the truth and the cache does not know it, where it reads text features of sentences
+    and the cache has none, and for scores and codes that are none.
     """
     rows = np.asarray(rows, dtype=np.int64)
     if (np.diff(rows) <= 0).any():
@@ -49,6 +51,7 @@ def label(cache: ScoreCache, rows: np.ndarray, policy: Policy, epoch: int | None
             final=final,
             ranking=ranking,
             embedding=image_embedding(cache, seen) if "embedding" in policy.reads else None,
+            sentences=sentences_of(cache) if "sentences" in policy.reads else None,
             truth=cache.labels("truth", seen) if "truth" in policy.reads else None,
         ),
     )
@@ -92,6 +95,12 @@ def _checked_labels(policy: Policy, known: Known) -> Labels:
     if not ((scores >= 0) & (scores <= 1)).all():
         raise AevlpError(f"{name} must return scores in [0, 1], found {scores[~((scores >= 0) & (scores <= 1))][0]}")
     return labels
+
+
+def notes_of(policy: Policy, classes: Sequence[str]) -> list[str]:
+    """Return what a policy that has labelled has to say of its labels, a line each; classes: their names."""
+    notes = getattr(policy, "notes", None)
+    return [] if notes is None else notes(classes)
 
 
 def image_embedding(cache: ScoreCache, rows: np.ndarray) -> np.ndarray:

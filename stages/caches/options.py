@@ -135,6 +135,24 @@ class RescoreOptions(Options):
 
 
 @dataclass(frozen=True)
+class SentencesOptions(Options):
+    """Encode sentences that name several classes, which the policy sparc reads, into a file beside a cache."""
+
+    cache: Cache
+    _: KW_ONLY
+    compounds: Annotated[
+        str,
+        typer.Option(
+            metavar="all|labels|truth|FILE",
+            help="Every pair of classes; those often together in the cache's pseudo-labels, or in full labels; or a text file of "
+            "sentences, one a line.",
+        ),
+    ] = "all"
+    manifest: Manifest = None
+    device: Device = None
+
+
+@dataclass(frozen=True)
 class ConvertOptions(Options):
     """Write a cache in the other format."""
 

@@ -9,6 +9,7 @@ from ..caches.options import (
     RescoreOptions,
     RetryOptions,
     SelectOptions,
+    SentencesOptions,
     VerifyOptions,
 )
 from ..data.options import CheckOptions, DatasetsOptions
@@ -219,5 +220,12 @@ CACHE_COMMANDS = (
         SelectOptions,
         CACHES,
         "aevlp cache select all.h5 test.h5 --split test",
+    ),
+    Command(
+        "sentences",
+        "caches.sentences:sentences",
+        SentencesOptions,
+        CACHES,
+        "aevlp cache sentences cache/photos.h5",
     ),
 )

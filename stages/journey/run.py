@@ -10,6 +10,7 @@ from ...pipeline.manifest.formats import DatasetSpec
 from ...pipeline.runtime.device import find_device
 from ...pipeline.runtime.ranks import this_rank
 from ...pipeline.score_cache import ScoreCache
+from ..caches.sentences import make_if_read
 from ..console import out, say
 from ..declaration import takes
 from ..interrupted import keeping
@@ -63,6 +64,7 @@ def run(options: RunOptions) -> Run | NothingTrained:
         fetch_weights(training, spec, flag)
 
     cache = note(score_source(PseudolabelOptions(**_of(PseudolabelOptions, options, batch_size=None)), check))
+    make_if_read(cache, options.policy, options.device)
     try:
         with keeping(f"{cache.path} is kept; the same command resumes"):
             return train(**_training(cache, options))

@@ -9,7 +9,7 @@ from ...pipeline.labels.codes import POSITIVE, effective
 from ...pipeline.losses import LossEntry, check_constants, constants
 from ...pipeline.losses.interface import Watching
 from ...pipeline.manifest.formats import DatasetSpec
-from ...pipeline.policies.labelling import label
+from ...pipeline.policies.labelling import label, notes_of
 from ...pipeline.score_cache import ScoreCache
 from ...pipeline.training import classifier as classifiers
 from ...pipeline.training.splits import Split
@@ -83,6 +83,8 @@ def positives_counted(
     counted = policy or PolicyPlan("damp", vars(spec.damp.settings(cache.provenance["method"]["compat"])))
     made = counted.create()
     codes = label(cache, train.rows, made).codes
+    for line in notes_of(made, cache.classes):
+        say(line)
     later = isinstance(made, Watching)  # it labels by predictions, of which there are none yet
     truth = None if cache.truth is None else cache.truth[train.rows]
     wanted = policy is not None and not later and may_show_more(truth, cache.observed[train.rows])

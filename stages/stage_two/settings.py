@@ -11,6 +11,7 @@ from ...pipeline.errors import AevlpError
 from ...pipeline.files.locations import location
 from ...pipeline.runtime.provenance import versions
 from ...pipeline.score_cache.containers import CONTAINERS
+from ...pipeline.score_cache.sentences import sentences_of
 from ...pipeline.training.run_folder import RunFolder
 from ...pipeline.training.splits import evaluated_by
 from .options import TrainOptions
@@ -33,6 +34,7 @@ def settings_of(plan: Plan) -> dict[str, Any]:
         "loss_sha256": losses.foreign.source_sha256(plan.loss_name),
         "policy": plan.policy and vars(plan.policy),
         **({"policy_sha256": own_policy} if own_policy else {}),
+        **_sentences(plan),
         "recipe": plan.recipe,
         "seed": options.seed,
         "precision": str(precision(plan) or torch.float32).removeprefix("torch."),
@@ -40,6 +42,13 @@ def settings_of(plan: Plan) -> dict[str, Any]:
         **({"without": list(plan.data.gone)} if plan.data.gone else {}),
         "versions": versions(),
     }
+
+
+def _sentences(plan: Plan) -> dict[str, str]:
+    """Return the hash of the sentences' text features, which stand beside the cache, where the policy reads them."""
+    if plan.policy is None or "sentences" not in plan.policy.create().reads:
+        return {}
+    return {"sentences_sha256": sentences_of(plan.cache).fingerprint}
 
 
 def recorded(plan: Plan) -> dict[str, Any]:
