@@ -34,6 +34,8 @@ CONSTANTS: dict[str, dict[str, Any]] = {
         **{k: v for k, v in DAMP.items() if k != "eta"}, "w1": [1.0, -2, 0, 3, 0.5, 1, 1, -1], "b1": [0.1, 0], "w2": [2.0, -1],
     },
     "label-propagation": {**DAMP, "neighbours": 3},
+    "ccd": {"temperature": 0.1, "top_k": 3, "negative_ratio": 0.25},
+    "cdul": {name: value for name, value in DAMP.items() if name != "eta"},
     "oracle": {},
 }  # fmt: skip
 ROW_BY_ROW = ("damp", "global", "vlpl", "threshold", "top-k", "view-weights", "view-quality", "oracle")

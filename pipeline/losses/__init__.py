@@ -38,6 +38,12 @@ XIE = ("Xie et al.", 2023, "Class-Distribution-Aware Pseudo-Labeling for Semi-Su
 CHEN = ("Chen et al.", 2024, "Boosting Single Positive Multi-label Classification with Generalized Robust Loss")
 XING = ("Xing et al.", 2024, "Vision-Language Pseudo-Labels for Single-Positive Multi-Label Learning")
 WU = ("Zhang and Wu", 2024, "Multi-Label Supervised Contrastive Learning")
+ABDELFATTAH = (
+    "Abdelfattah et al.",
+    2023,
+    "CDUL: CLIP-Driven Unsupervised Learning for Multi-Label Image Classification",
+)
+SHIM = ("Kim and Shim", 2025, "Classifier-guided CLIP Distillation for Unsupervised Multi-label Classification")
 TRAN = ("Tran et al.", 2025, "More Reliable Pseudo-labels, Better Performance")
 
 
@@ -104,6 +110,8 @@ TABLE = {
     ),
     "cap": LossEntry("class_aware", "ClassAware", *XIE, PSEUDO, policy="cap"),
     "virtual-category": LossEntry("virtual_category", "VirtualCategory", *CHEN_2022, ("observed", "scores")),
+    "ccd": LossEntry("soft_labels", "SoftBinaryCrossEntropy", *SHIM, ("observed", "scores"), policy="ccd"),
+    "cdul": LossEntry("soft_labels", "Divergence", *ABDELFATTAH, ("observed", "scores"), policy="cdul"),
     "mulsupcon": LossEntry("supervised_contrastive", "SupervisedContrastive", *WU, ("observed", "pseudo", "features")),
 }
 

@@ -51,9 +51,17 @@ RANK = (
 )
 WANG = ("Wang et al.", 2023, "Deep Partial Multi-Label Learning with Graph Disambiguation")
 ZHOU = ("Zhou et al.", 2022, "Acknowledging the Unknown for Multi-Label Learning with Single Positive Labels")
-MILLER = ("Miller et al.", 2025, "SPARC: Score Prompting and Adaptive Fusion for Zero-Shot Multi-Label Recognition in Vision-Language Models")
-KIM = ("Kim and Shim", 2025, "Classifier-guided CLIP Distillation for Unsupervised Multi-label Classification")
-ABDELFATTAH = ("Abdelfattah et al.", 2023, "CDUL: CLIP-Driven Unsupervised Learning for Multi-Label Image Classification")
+MILLER = (
+    "Miller et al.",
+    2025,
+    "SPARC: Score Prompting and Adaptive Fusion for Zero-Shot Multi-Label Recognition in Vision-Language Models",
+)
+SHIM = ("Kim and Shim", 2025, "Classifier-guided CLIP Distillation for Unsupervised Multi-label Classification")
+ABDELFATTAH = (
+    "Abdelfattah et al.",
+    2023,
+    "CDUL: CLIP-Driven Unsupervised Learning for Multi-Label Image Classification",
+)
 LIU = ("Liu et al.", 2023, "Revisiting Pseudo-Label for Single-Positive Multi-Label Learning")
 TABLE = {
     "damp": PolicyEntry("damp", "Damp", "whole image and gated tiles, the best few above a threshold", *TRAN),
@@ -71,9 +79,11 @@ TABLE = {
     "label-propagation": PolicyEntry(
         "label_propagation", "LabelPropagation", "propagated between like images and like classes, each epoch", *WANG
     ),
-    "ccd": PolicyEntry("ccd", "Ccd", "whole image without the bias of CLIP, corrected by tiles", *KIM),
+    "ccd": PolicyEntry("ccd", "Ccd", "whole image without the bias of CLIP, corrected by tiles", *SHIM),
     "sparc": PolicyEntry("sparc", "Sparc", "sentences that name several classes, over all images", *MILLER),
-    "cdul": PolicyEntry("cdul", "Cdul", "whole image and best tile, moved by the classifier's predictions", *ABDELFATTAH),
+    "cdul": PolicyEntry(
+        "cdul", "Cdul", "whole image and best tile, moved by the classifier's predictions", *ABDELFATTAH
+    ),
     "apl": PolicyEntry("apl", "Apl", "negatives from the classifier's own predictions", *ZHOU),
     "mime": PolicyEntry("mime", "Mime", "positives from the classifier's own predictions", *LIU),
     "oracle": PolicyEntry("oracle", "Oracle", "the truth, for upper bounds"),

@@ -17,6 +17,8 @@ from .view_probabilities import view_probabilities
 OF_ENTROPY = 1e-10  # added to a probability before its logarithm, as in the released program
 LOOK = 100  # images between two looks of `ccd_cut`
 STEP, BAND = 0.001, 2
+FLOOR = 0.05  # of the script for the 20 classes of VOC
+ROUNDING = 1e-6
 
 
 def ccd_bias(scores: ArrayLike, gate: float = 2.0) -> tuple[np.ndarray, np.ndarray]:
@@ -39,14 +41,16 @@ def ccd_bias(scores: ArrayLike, gate: float = 2.0) -> tuple[np.ndarray, np.ndarr
 def ccd_labels(scores: ArrayLike, bias: ArrayLike, floor: float | None) -> np.ndarray:
     """Return the first labels clip(max(scores, floor) / bias, 0, 1), (n, C) float64 (CCD, CVPR 2025, step 3).
 
-    scores: (n, C) probabilities. bias: (C,) above 0, ones for none. floor: in [0, 1], 0 or None for none; it comes before the bias, so
-    that the least label of a class is floor / bias. Raises AevlpError as `ccd_bias` does.
+    scores: (n, C) probabilities. bias: (C,) above 0, ones for none. floor: in [0, 1], 0 or None for none; it comes before the
+    bias, so that the least label of a class is floor / bias. Raises AevlpError as `ccd_bias` does.
     """
     values = _probabilities("scores", scores)
     return (np.maximum(values, _floor(floor)) / _bias(bias, values.shape[1])).clip(0, 1)
 
 
-def ccd_correct(labels: ArrayLike, crop_scores: ArrayLike, bias: ArrayLike, floor: float | None, ratio: float) -> np.ndarray:
+def ccd_correct(
+    labels: ArrayLike, crop_scores: ArrayLike, bias: ArrayLike, floor: float | None, ratio: float
+) -> np.ndarray:
     """Return clip(ratio * labels + (1 - ratio) * u, 0, 1), (n, C) float64, u = max(crop_scores, floor) / bias.
 
     labels: (n, C). crop_scores: (n, C), the highest score that any crop of the image gives a class, 0 where it has no crop; or
@@ -85,7 +89,8 @@ class Ccd:
 
     The paper's: bias, floor, the correction and its constants, of the published script. Ours: crops are the tiles, of which the
     one that gives a class most counts, for classes that the classifier gives at least the cut; images are visited in a fixed
-    random order; codes are as `Damp`'s, of the labels, the lowest by whole image and tiles being negative.
+    random order; the floor is 1 / C, or 0.05 if that is less; codes are as `Damp`'s, of the labels above the floor, the lowest by
+    whole image and tiles being negative.
 
     temperature, top_k, negative_ratio: as for `Damp`. threshold: in [0, 1], least label of a positive. gate, floor, ratio: as for
     `ccd_bias`, `ccd_labels` and `ccd_correct`. warmup_epoch: >= 1, epochs before the first correction. corrections: >= 0, how
@@ -100,9 +105,9 @@ class Ccd:
         temperature: float,
         top_k: int,
         negative_ratio: float,
-        threshold: float = 0.5,
+        threshold: float = 0.3,
         gate: float = 2.0,
-        floor: float = 0.05,
+        floor: float | None = None,
         ratio: float = 0.2,
         warmup_epoch: int = 2,
         corrections: int = 1,
@@ -113,7 +118,7 @@ class Ccd:
         self.settings = DampSettings(temperature, 0.0, threshold, top_k, negative_ratio, compat)
         for name, value, fits, range_ in (
             ("gate", gate, gate >= 0, "at least 0"),
-            ("floor", floor, 0 <= floor <= 1, "in [0, 1]"),
+            ("floor", floor, floor is None or 0 <= floor <= 1, "in [0, 1]"),
             ("ratio", ratio, 0 <= ratio <= 1, "in [0, 1]"),
             ("warmup_epoch", warmup_epoch, warmup_epoch >= 1, "at least 1"),
             ("corrections", corrections, corrections >= 0, "at least 0"),
@@ -146,16 +151,18 @@ class Ccd:
         if self._labels is None:
             self._bias, certain = ccd_bias(known.final, self.gate)
             self._never_first = ~_first(known.final, certain).any(axis=0)
-            self._labels = ccd_labels(known.final, self._bias, self.floor)
+            self._labels = ccd_labels(known.final, self._bias, self._floor_of(known.final.shape[1]))
         self._require_same(known.final.shape, "scores")
+        floor = self._floor_of(known.final.shape[1])
         if self._predictions is not None:
             crops = np.where(self._predictions >= self._cut, known.ranking, 0)
-            self._labels = ccd_correct(self._labels, crops, self._bias, self.floor, self.ratio)
+            self._labels = ccd_correct(self._labels, crops, self._bias, floor, self.ratio)
             self._predictions = None
-        labels = with_observed(self._labels, known.observed)
-        # Without the floor, at which most classes of an image are equal.
+        # Most classes of an image are at the floor: there none is a positive, and none ranks below another.
+        above = np.where(self._labels > floor / self._bias * (1 + ROUNDING), self._labels, 0)
         ranking = ((known.final + known.ranking) / self._bias).astype(np.float32)
-        return Labels(codes_from_scores(labels, ranking, self.settings), labels)
+        codes = codes_from_scores(with_observed(above, known.observed), ranking, self.settings)
+        return Labels(codes, with_observed(self._labels, known.observed))
 
     def after_epoch(self, logits: np.ndarray) -> None:
         """Take the logits (n, C) of the images that are labelled; the next call corrects its labels by them."""
@@ -193,13 +200,16 @@ class Ccd:
         predictions = state_dict.get("predictions")
         self._predictions = None if predictions is None else predictions.cpu().numpy()
 
+    def _floor_of(self, classes: int) -> float:
+        return min(FLOOR, 1 / classes) if self.floor is None else self.floor
+
     def _require_same(self, shape: tuple[int, ...], what: str) -> None:
         if self._labels is None:
             raise AevlpError("policy ccd must be asked for labels once before it takes predictions")
         if self._labels.shape != shape:
             raise AevlpError(
-                f"policy ccd remembers labels of shape {self._labels.shape}, found {what} of {shape}: it must see the same images "
-                f"every time"
+                f"policy ccd remembers labels of shape {self._labels.shape}, found {what} of {shape}: it must see the same "
+                f"images every time"
             )
 
 

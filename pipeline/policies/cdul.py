@@ -17,9 +17,7 @@ INSIDE = 1e-6  # how near a label may be to 0 and 1, where its logit would be in
 BATCH = 8  # of the paper: the step of an update is divided by it
 
 
-def cdul_labels(
-    similarity: ArrayLike, temperature: float, threshold: float = 0.0, balance: float = 0.0
-) -> np.ndarray:
+def cdul_labels(similarity: ArrayLike, temperature: float, threshold: float = 0.0, balance: float = 0.0) -> np.ndarray:
     """Return the first labels (n, C) float64, (g + a + balance * |g - a|) / 2, which do not sum to 1 (CDUL, ICCV 2023).
 
     similarity: (n, V, C) cosines, view 0 the whole image, then the tiles. Of a view's probabilities, softmax over classes of
@@ -130,8 +128,8 @@ class Cdul:
             raise AevlpError("policy cdul must be asked for labels once before it takes predictions")
         if self._labels.shape != shape:
             raise AevlpError(
-                f"policy cdul remembers labels of shape {self._labels.shape}, found {what} of {shape}: it must see the same images "
-                f"every time"
+                f"policy cdul remembers labels of shape {self._labels.shape}, found {what} of {shape}: it must see the same "
+                f"images every time"
             )
         return self._labels
 

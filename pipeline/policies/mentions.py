@@ -51,7 +51,9 @@ def member_matrix(sentences: Sequence[str], names: Sequence[str]) -> np.ndarray:
     plain = [OTHER.sub(" ", name.lower()).strip() for name in names]
     for c, name in enumerate(plain):
         if not name:
-            raise AevlpError(f"the class {names[c]!r} has no letter from a to z, so no sentence can be found to mention it")
+            raise AevlpError(
+                f"the class {names[c]!r} has no letter from a to z, so no sentence can be found to mention it"
+            )
         if name in plain[:c]:
             raise AevlpError(
                 f"the classes {names[plain.index(name)]!r} and {names[c]!r} are the same in a sentence: rename one"

@@ -32,17 +32,21 @@ def sparc_scores(ensemble: ArrayLike, simple: ArrayLike, compound: ArrayLike, me
     if not np.isin(mentioned, (0, 1)).all():
         raise AevlpError(f"members must be 0 and 1, found {mentioned[~np.isin(mentioned, (0, 1))][0]}")
     of_class = mentioned.astype(bool)
-    final, _ = fused_scores(own, bare, of_class.sum(axis=1), lambda c: sentences[:, of_class[c]])
+    final, _ = fused_scores(own, bare, of_class.sum(axis=1), lambda c: sentences[:, of_class[c]], range(own.shape[1]))
     return final
 
 
 def fused_scores(
-    ensemble: np.ndarray, simple: np.ndarray, counts: np.ndarray, sentences: Callable[[int], np.ndarray]
+    ensemble: np.ndarray,
+    simple: np.ndarray,
+    counts: np.ndarray,
+    sentences: Callable[[int], np.ndarray],
+    names: Sequence[object],
 ) -> tuple[np.ndarray, list[np.ndarray]]:
     """Return `sparc_scores`, and each class's weights, of its k sentences in ascending order and of its own score, (k + 1,).
 
-    counts: (C,), the k of each class. sentences: a class -> the cosines (n, k) of its sentences, read class by class, as those of
-    all pairs of many classes would fill the memory.
+    names: of the classes, in errors. counts: (C,), the k of each. sentences: a class -> the cosines (n, k) of its sentences, read
+    class by class, as those of all pairs of many classes would fill the memory.
     """
     n, classes = ensemble.shape
     if n < 2 or classes < 2:
@@ -50,8 +54,8 @@ def fused_scores(
     most = int(counts.argmax())
     if n <= counts[most] + 1:
         raise AevlpError(
-            f"sparc needs more images than a class has sentences, and one: class {most} is in {counts[most]}, so at least "
-            f"{counts[most] + 2} images are expected, found {n}: take more images, or fewer sentences"
+            f"sparc needs more images than a class has sentences, and one: class {names[most]} is in {counts[most]}, so at "
+            f"least {counts[most] + 2} images are expected, found {n}: take more images, or fewer sentences"
         )
     own = _over_images(_by_image(ensemble, ensemble, "ensemble"), "ensemble")
     final, weights = own.copy(), [np.ones(1) for _ in range(classes)]
@@ -67,7 +71,9 @@ def _by_image(values: np.ndarray, by: np.ndarray, name: str) -> np.ndarray:
     """Return values with the mean and the standard deviation of the same row of `by` taken out."""
     equal = np.ptp(by, axis=1) == 0
     if equal.any():
-        raise AevlpError(f"{name}: image {int(equal.argmax())} has one cosine with all classes, by which none stands out")
+        raise AevlpError(
+            f"{name}: image {int(equal.argmax())} has one cosine with all classes, by which none stands out"
+        )
     return (values - by.mean(axis=1, keepdims=True)) / by.std(axis=1, ddof=1, keepdims=True)
 
 
@@ -105,7 +111,7 @@ class Sparc:
         top_k: int,
         negative_ratio: float,
         threshold: float = 0.5,
-        centre: float = 1.5,
+        centre: float = 1.25,
         steepness: float = 2.0,
         compat: str = "paper",
     ) -> None:
@@ -142,6 +148,7 @@ class Sparc:
                 images @ sentences.bare.T.astype(np.float64),
                 of_class.sum(axis=1),
                 lambda c: images @ sentences.compound[of_class[c]].T.astype(np.float64),
+                sentences.classes,
             )
             self._fused = embedding, final
             self._leaning = [c for c, weight in enumerate(weights) if (weight < 0).any()]

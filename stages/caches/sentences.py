@@ -1,4 +1,4 @@
-"""A cache and its CLIP -> text features of sentences that name several classes, in a file beside the cache; no image is opened."""
+"""A cache and its CLIP -> text features of sentences that name several classes, beside the cache; no image is opened."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -109,7 +109,9 @@ def _chosen(asked: str, cache: ScoreCache, names: Sequence[str]) -> tuple[list[s
     if asked in ("labels", "truth"):
         rows = np.flatnonzero((cache.status == "ok") & (cache.split == "train"))
         if asked == "truth" and cache.truth is None:
-            raise AevlpError(f"--compounds truth: {cache.path} has no full labels; all pairs need none: --compounds all")
+            raise AevlpError(
+                f"--compounds truth: {cache.path} has no full labels; all pairs need none: --compounds all"
+            )
         known = effective(cache.observed[rows], cache.code(rows)) if cache.truth is None or asked == "labels" else None
         pairs, triplets = pairs_and_triplets(np.asarray(cache.truth)[rows] if known is None else known)
         if not pairs:

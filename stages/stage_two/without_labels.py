@@ -16,7 +16,16 @@ from ...pipeline.score_cache import ScoreCache
 from ...pipeline.training.splits import Split
 from .labels_plan import LABELS, PolicyPlan, policy_with
 
-POLICIES = ("damp", "global", "vlpl", "top-k", "label-propagation", "ccd", "sparc", "cdul")  # the others need observed labels, or the truth
+POLICIES = (
+    "damp",
+    "global",
+    "vlpl",
+    "top-k",
+    "label-propagation",
+    "ccd",
+    "sparc",
+    "cdul",
+)  # the others need observed labels, or the truth
 
 
 class NothingToLearn(AevlpError):

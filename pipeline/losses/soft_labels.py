@@ -1,0 +1,50 @@
+"""Losses that learn from soft labels: those of CCD (CVPR 2025) and CDUL (ICCV 2023)."""
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid
+
+from .interface import Targets, needed, wide
+
+LEAST = 1e-6  # of a label, whose logarithm is taken
+
+
+def soft_labels(targets: Targets, loss: str) -> Tensor:
+    """Return the policy's scores (B, C), 1 where a positive is observed and 0 where a negative is; AevlpError without scores."""
+    scores = needed(targets, "scores", loss)
+    known = (targets.observed > 0).to(scores.dtype)
+    return torch.where(targets.observed == 0, scores, known)
+
+
+class SoftBinaryCrossEntropy:
+    """Binary cross entropy with soft labels, the mean over all entries: CCD's loss before its term of consistency.
+
+    That term, between an image and a copy in other colours, is left out, and so are weights of images, which are 1 with the
+    published script's constants.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        self.num_classes = num_classes
+
+    def __call__(self, logits: Tensor, targets: Targets) -> Tensor:
+        labels = soft_labels(targets, "ccd")
+        x = wide(logits, labels)
+        return -(labels * logsigmoid(x) + (1 - labels) * logsigmoid(-x)).mean()
+
+
+class Divergence:
+    """KL(softmax(logits) || labels / their sum), the mean over images: CDUL's loss, as reproduced in 2024.
+
+    The classes of an image share one probability, so that its logits say which class is likelier, and not whether any is
+    there. Labels are 1e-6 at least, ours: an observed negative has a finite loss.
+    """
+
+    def __init__(self, num_classes: int) -> None:
+        self.num_classes = num_classes
+
+    def __call__(self, logits: Tensor, targets: Targets) -> Tensor:
+        labels = soft_labels(targets, "cdul")
+        predicted = wide(logits, labels).log_softmax(dim=1)
+        labels = labels.clamp(min=LEAST)
+        wanted = labels.log() - labels.sum(dim=1, keepdim=True).log()
+        return (predicted.exp() * (predicted - wanted)).sum(dim=1).mean()
