@@ -12,6 +12,8 @@ from .arrays import numbers, require
 from .interface import Known, Labels
 from .observed_scores import with_observed
 
+ROUNDING = 1e-12  # a mean of weights nearer to 0 is 0
+
 
 def sparc_scores(ensemble: ArrayLike, simple: ArrayLike, compound: ArrayLike, members: ArrayLike) -> np.ndarray:
     """Return each image's fused score of each class, (n, C) float64, in standard deviations (SPARC, CVPR 2025).
@@ -85,11 +87,16 @@ def _over_images(values: np.ndarray, name: str) -> np.ndarray:
 
 
 def _axis(columns: np.ndarray) -> np.ndarray:
-    """Return the first principal axis of columns (n, k), of a mean that is not negative, divided by the sum of its sizes."""
+    """Return the first principal axis of columns (n, k), of a mean that is not negative, divided by the sum of its sizes.
+
+    Where the mean is 0, as for one sentence that speaks against the class's own score, the last column's weight is positive.
+    """
     centred = columns - columns.mean(axis=0)
     _, axes = np.linalg.eigh(centred.T @ centred)  # eigenvalues ascend
     axis = axes[:, -1]
-    return np.where(axis.mean() < 0, -axis, axis) / np.abs(axis).sum()
+    mean = axis.mean()
+    against = axis[-1] < 0 if abs(mean) < ROUNDING else mean < 0
+    return np.where(against, -axis, axis) / np.abs(axis).sum()
 
 
 class Sparc:
