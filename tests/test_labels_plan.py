@@ -85,7 +85,7 @@ def test_a_policy_that_looks_at_predictions_goes_on_as_if_it_had_never_stopped(
 ) -> None:
     options = {"backbone": "linear", "epochs": 8, "batch_size": 3, "lr": 0.01}
     monkeypatch.setattr(EarlyStopping, "stops", lambda *_: False)
-    for policy in ("apl", "label-propagation", "mime"):
+    for policy in ("apl", "label-propagation", "mime", "ccd", "cdul"):
         whole = RunFolder(stage_two(cache_path, tmp_path / f"{policy}-whole", policy=policy, **options))
         real, calls = trainer.train_epoch, []
 

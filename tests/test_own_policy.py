@@ -101,7 +101,7 @@ def test_a_policy_that_has_changed_is_not_resumed(
         (
             GOOD.replace("reads = ()", "reads = ('labels',)"),
             "wrong:Mine",
-            "Mine.reads must be a tuple of embedding, view_embedding, truth",
+            "Mine.reads must be a tuple of embedding, view_embedding, boxes, sentences, truth",
         ),
         (GOOD, "wrong:Mine[margin=wide]", "margin of policy wrong:Mine must be a number, found 'wide'"),
         (GOOD, "wrong:Mine[margn=1]", "unknown constant of policy wrong:Mine 'margn': known are margin"),

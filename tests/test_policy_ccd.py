@@ -19,7 +19,7 @@ CASES = [name for name in GOLDEN if not name.startswith("cut")]
 CUTS = [name for name in GOLDEN if name.startswith("cut")]
 CONSTANTS: dict[str, Any] = {"temperature": 0.1, "top_k": 3, "negative_ratio": 0.25}
 SEEDS = st.integers(0, 2**32 - 1)
-CLOSE = {"rtol": 2e-5, "atol": 1e-7}  # label tables are float32
+CLOSE: dict[str, Any] = {"rtol": 2e-5, "atol": 1e-7}  # label tables are float32
 
 
 def softmax(values: np.ndarray) -> np.ndarray:
@@ -186,7 +186,7 @@ def test_an_image_without_tiles_is_its_own_crop() -> None:
 def test_classes_that_are_never_first_are_named() -> None:
     policy = create_policy("ccd", **CONSTANTS)
     assert policy.notes(list("abcdef")) == []
-    final = np.tile(np.float32([0.7, 0.3, 0, 0, 0, 0]), (3, 1))
+    final = np.tile(np.array([0.7, 0.3, 0, 0, 0, 0], dtype=np.float32), (3, 1))
     policy(Known(observed=np.zeros((3, 6), dtype=np.int8), final=final, ranking=final))
     (line,) = policy.notes(list("abcdef"))
     assert line.startswith("policy ccd: no certain image has b, c, d, e, f first: the bias there is 1")

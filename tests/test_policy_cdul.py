@@ -140,7 +140,7 @@ def test_without_tiles_the_whole_image_alone_says_the_label() -> None:
 
 def test_labels_at_the_ends_stay_finite() -> None:
     policy = create_policy("cdul", **{**CONSTANTS, "temperature": 0.001})
-    cosines = np.tile(np.float32([1, -1, -1, -1, -1, -1]), (2, 3, 1))
+    cosines = np.tile(np.array([1, -1, -1, -1, -1, -1], dtype=np.float32), (2, 3, 1))
     final, ranking = policy.scores(cosines, np.zeros((2, 6), dtype=np.int8))
     known = Known(observed=np.zeros((2, 6), dtype=np.int8), final=final, ranking=ranking)
     assert final[0, 0] == 1 and final[0, 1] == 0

@@ -96,7 +96,7 @@ def test_scores_equal_a_loop(seed: int) -> None:
     np.testing.assert_allclose(found[:, 0], own[:, 0], rtol=1e-9)
     for c in range(1, classes):
         columns = np.array([[*sorted(beside[i, members[c] == 1]), own[i, c]] for i in range(n)])
-        axis = PCA(1).fit(columns).components_[0]
+        axis = np.asarray(PCA(1).fit(columns).components_)[0]
         undecided = abs(axis.mean()) < 1e-12  # one sentence, which speaks against the class's own score
         axis = -axis if (axis[-1] if undecided else axis.mean()) < 0 else axis
         np.testing.assert_allclose(

@@ -21,7 +21,7 @@ from aevlp.stages.cache_origin import scoring_encoder
 @pytest.fixture
 def copy(cache_path: Path, tmp_path: Path) -> Path:
     """A copy of the blocks' cache, beside which tests write."""
-    return shutil.copy(cache_path, tmp_path / "blocks.h5")
+    return Path(shutil.copy(cache_path, tmp_path / "blocks.h5"))
 
 
 def test_features_are_the_clip_s_own(copy: Path, blocks: Path) -> None:
@@ -34,7 +34,7 @@ def test_features_are_the_clip_s_own(copy: Path, blocks: Path) -> None:
     encoder = scoring_encoder(cache.provenance, blocks, find_device("cpu"))
 
     def feature(*texts: str) -> np.ndarray:
-        every = np.stack([encoder.encode_classes([[text]])[0] for text in texts]).astype(np.float64)
+        every = encoder.encode_classes([[text] for text in texts]).astype(np.float64)
         mean = (every / np.linalg.norm(every, axis=1, keepdims=True)).mean(axis=0)
         return mean / np.linalg.norm(mean)
 

@@ -27,7 +27,7 @@ def numbers(name: str, given: ArrayLike, *shape: int | None, what: str) -> np.nd
     return values
 
 
-def require(name: str, given: float, fits: bool, range_: str) -> None:
+def require(name: str, given: float | None, fits: bool, range_: str) -> None:
     """Raise AevlpError where a constant is out of its range, said in words; one that is not a number never fits."""
     if not fits:
         raise AevlpError(f"{name} must be {range_}, found {given!r}")

@@ -175,7 +175,7 @@ class Ccd:
 
     def notes(self, classes: Sequence[str]) -> list[str]:
         """Return a line on the classes without a bias of their own, where there are any; classes: their names."""
-        names = [classes[c] for c in np.flatnonzero(self._never_first)]
+        names = [classes[c] for c in np.flatnonzero(self._never_first).tolist()]
         if not names:
             return []
         return [

@@ -5,7 +5,8 @@ from itertools import combinations
 
 import numpy as np
 
-Pair, Triplet = tuple[int, int], tuple[int, int, int]
+Pair = tuple[int, int]
+Triplet = tuple[int, int, int]
 
 
 def all_pairs(classes: int) -> list[Pair]:

@@ -61,7 +61,7 @@ def fused_scores(
         )
     own = _over_images(_by_image(ensemble, ensemble, "ensemble"), "ensemble")
     final, weights = own.copy(), [np.ones(1) for _ in range(classes)]
-    for c in np.flatnonzero(counts):
+    for c in np.flatnonzero(counts).tolist():
         beside = np.sort(_over_images(_by_image(sentences(c), simple, "simple"), f"compound of class {c}"), axis=1)
         columns = np.column_stack([beside, own[:, c]])
         weights[c] = _axis(columns)

@@ -7,6 +7,7 @@ import hashlib
 import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -52,7 +53,8 @@ def sentences_file(cache: Path) -> Path:
 def write_sentences(path: Path, sentences: Sentences) -> None:
     """Write text features, whole or not at all; AevlpError where they cannot be written."""
     with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, **{of.name: np.asarray(getattr(sentences, of.name)) for of in fields(Sentences)})
+        arrays: dict[str, Any] = {of.name: np.asarray(getattr(sentences, of.name)) for of in fields(Sentences)}
+        np.savez(file, **arrays)
 
 
 def sentences_of(cache: ScoreCache) -> Sentences:
