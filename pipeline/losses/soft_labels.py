@@ -9,11 +9,15 @@ from .interface import Targets, needed, wide
 LEAST = 1e-6  # of a label, whose logarithm is taken
 
 
-def soft_labels(targets: Targets, loss: str) -> Tensor:
-    """Return the policy's scores (B, C), 1 where a positive is observed and 0 where a negative is; AevlpError without scores."""
+def soft_labels(logits: Tensor, targets: Targets, loss: str) -> tuple[Tensor, Tensor]:
+    """Return logits in at least single precision, and in theirs the policy's scores, (B, C) each.
+
+    A score is 1 where a positive is observed and 0 where a negative is. AevlpError without scores, and for other shapes.
+    """
     scores = needed(targets, "scores", loss)
-    known = (targets.observed > 0).to(scores.dtype)
-    return torch.where(targets.observed == 0, scores, known)
+    x = wide(logits, targets.observed, scores)
+    known = (targets.observed > 0).to(x.dtype)
+    return x, torch.where(targets.observed == 0, scores.to(x.dtype), known)
 
 
 class SoftBinaryCrossEntropy:
@@ -27,8 +31,7 @@ class SoftBinaryCrossEntropy:
         self.num_classes = num_classes
 
     def __call__(self, logits: Tensor, targets: Targets) -> Tensor:
-        labels = soft_labels(targets, "ccd")
-        x = wide(logits, labels)
+        x, labels = soft_labels(logits, targets, "ccd")
         return -(labels * logsigmoid(x) + (1 - labels) * logsigmoid(-x)).mean()
 
 
@@ -43,8 +46,8 @@ class Divergence:
         self.num_classes = num_classes
 
     def __call__(self, logits: Tensor, targets: Targets) -> Tensor:
-        labels = soft_labels(targets, "cdul")
-        predicted = wide(logits, labels).log_softmax(dim=1)
+        x, labels = soft_labels(logits, targets, "cdul")
+        predicted = x.log_softmax(dim=1)
         labels = labels.clamp(min=LEAST)
         wanted = labels.log() - labels.sum(dim=1, keepdim=True).log()
         return (predicted.exp() * (predicted - wanted)).sum(dim=1).mean()
