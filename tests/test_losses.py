@@ -546,8 +546,8 @@ def test_labels_may_be_of_any_number_type(name: str, remembers: bool) -> None:
 
 
 # What keeps a positive from being pulled up for good, switched off: smoothed labels, and penalties on the number of positives.
-# ROLE is left out: it pulls a classifier that is surer than the estimates back to them. So is the loss of CDUL, by which a class has
-# no more than its share of the image.
+# ROLE is left out: it pulls a classifier that is surer than the estimates back to them. So is the loss of CDUL, by which a class
+# has no more than its share of the image.
 PULLING_UP = {name: {} for name in ALL if name not in ("role", "cdul")} | {
     "bce-ls": {"ls_coef": 0},
     "an-ls": {"ls_coef": 0},

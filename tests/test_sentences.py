@@ -16,6 +16,9 @@ from aevlp.pipeline.runtime.device import find_device
 from aevlp.pipeline.score_cache import open_cache
 from aevlp.pipeline.score_cache.sentences import sentences_file, sentences_of, write_sentences
 from aevlp.stages.cache_origin import scoring_encoder
+from aevlp.stages.stage_two.labels_plan import PolicyPlan
+from aevlp.stages.stage_two.options import TrainOptions
+from aevlp.stages.stage_two.plan import make_plan
 
 
 @pytest.fixture
@@ -45,6 +48,12 @@ def test_features_are_the_clip_s_own(copy: Path, blocks: Path) -> None:
     np.testing.assert_allclose(found.ensemble[2], feature(*(t.replace("{}", "blue") for t in templates)), atol=1e-5)
 
 
+def sparc_plan(cache: Path) -> PolicyPlan:
+    found = make_plan(TrainOptions(cache, policy="sparc", backbone="linear")).policy
+    assert found is not None
+    return found
+
+
 def test_compounds_are_chosen_by_labels_by_truth_or_in_a_file(copy: Path, tmp_path: Path) -> None:
     assert {"red and green", "green and blue"} <= set(aevlp.sentences(copy, compounds="truth").texts)
     assert aevlp.sentences(copy, compounds="labels").texts
@@ -53,8 +62,11 @@ def test_compounds_are_chosen_by_labels_by_truth_or_in_a_file(copy: Path, tmp_pa
     made = aevlp.sentences(copy, compounds=str(file))
     assert list(made.texts) == ["A red thing beside two Greens.", "Reds alone"] and list(made.alone) == ["blue"]
     np.testing.assert_array_equal(sentences_of(open_cache(copy)).members, [[1, 1], [1, 0], [0, 0]])
+    assert not sparc_plan(copy).reads_truth
+    aevlp.sentences(copy, compounds="truth")
+    assert sparc_plan(copy).reads_truth  # set apart in tables, as what is fitted to full labels is
     first = sentences_of(open_cache(copy)).fingerprint
-    aevlp.sentences(copy)
+    aevlp.sentences(copy, compounds=str(file))
     assert sentences_of(open_cache(copy)).fingerprint != first
     file.write_text("nothing of interest\n")
     with pytest.raises(AevlpError, match="no sentence mentions a class"):

@@ -16,6 +16,8 @@ from ..files.atomic_write import replacing
 from .reader import ScoreCache
 from .remote import local_place
 
+OF_TRUTH = "truth"  # how sentences were chosen that are not free of labels
+
 
 @dataclass(frozen=True)
 class Sentences:

@@ -19,7 +19,7 @@ from ...pipeline.policies.compounds import sentences as worded
 from ...pipeline.policies.mentions import member_matrix
 from ...pipeline.runtime.device import find_device
 from ...pipeline.score_cache import ScoreCache, open_cache
-from ...pipeline.score_cache.sentences import Sentences, sentences_file, sentences_of, write_sentences
+from ...pipeline.score_cache.sentences import OF_TRUTH, Sentences, sentences_file, sentences_of, write_sentences
 from ...pipeline.scoring.scorer import one_thread_each
 from ..cache_origin import dataset_of, scoring_encoder
 from ..console import out, print_result
@@ -106,9 +106,9 @@ def _chosen(asked: str, cache: ScoreCache, names: Sequence[str]) -> tuple[list[s
     """Return sentences, and which mentions a class, (C, M) int8 0/1."""
     if asked == "all":
         return _worded(all_pairs(len(names)), names)
-    if asked in ("labels", "truth"):
+    if asked in ("labels", OF_TRUTH):
         rows = np.flatnonzero((cache.status == "ok") & (cache.split == "train"))
-        if asked == "truth" and cache.truth is None:
+        if asked == OF_TRUTH and cache.truth is None:
             raise AevlpError(
                 f"--compounds truth: {cache.path} has no full labels; all pairs need none: --compounds all"
             )

@@ -14,6 +14,7 @@ from ...pipeline.method_names import FILE, current, parsed
 from ...pipeline.policies.calibration import read_policy_file
 from ...pipeline.policies.labelling import require_views
 from ...pipeline.score_cache import ScoreCache
+from ...pipeline.score_cache.sentences import OF_TRUTH, sentences_of
 
 LABELS = {"pseudo", "scores"}  # what a policy gives a loss to read
 
@@ -22,7 +23,8 @@ LABELS = {"pseudo", "scores"}  # what a policy gives a loss to read
 class PolicyPlan:
     """A policy and its constants, checked.
 
-    fitted_on, full_labels: in words, what they were fitted to, and whether those were full labels, where a file brought them.
+    fitted_on: in words, what they were fitted to, where a file brought them. full_labels: whether that, or what chose the
+    sentences that the policy reads, was full labels.
     """
 
     name: str
@@ -48,7 +50,8 @@ def policy_of(
     given: a policy's name, with constants as `method_names.parsed` reads them, or a .json file of `aevlp calibrate`. Other
     constants come from that file, else from `policies:` of the manifest's entry; those that a policy has no default for from its
     `damp:`.
-    Raises AevlpError for an unknown policy, a file made for another cache, and a policy that the loss would not read.
+    Raises AevlpError for an unknown policy, a file made for another cache, a policy that the loss would not read, and one that
+    reads text features which the cache has not.
     """
     if not LABELS & set(entry.reads):
         if given is not None:
@@ -68,6 +71,8 @@ def policy_of(
     else:
         require_views(name, policies.reads(name), cache)
         plan = policy_with(name, spec, compat, {**said.get(name, {}), **asked.constants})
+    if "sentences" in plan.create().reads and sentences_of(cache).chosen == OF_TRUTH:
+        plan = replace(plan, full_labels=True)
     if "truth" in plan.create().reads and cache.truth is None:
         raise AevlpError(f"policy {name} needs full labels, and {cache.path} has none: choose another policy")
     return plan
