@@ -12,7 +12,7 @@ tests/test_coverage.py shows by simulation how often these intervals hold the tr
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import stdtr, stdtrit  # Student's t: the probability below a value, and the value of a probability
@@ -93,6 +93,17 @@ def judge(scores: Sequence[np.ndarray], truth: np.ndarray) -> Judged:
         leaning=by_class.T @ influences.mean(axis=0),
         positives=positive.sum(axis=0),
     )
+
+
+def repeated(judged: Judged, trainings: int) -> Judged:
+    """Return a method without seeds, judged by its one matrix of scores, as so many trainings that came out alike.
+
+    So it can be the baseline of as many trainings of another method in `difference_interval`.
+    """
+    maps, left_out, influences = (
+        np.repeat(of, trainings, axis=0) for of in (judged.maps, judged.left_out, judged.influences)
+    )
+    return replace(judged, maps=maps, left_out=left_out, influences=influences)
 
 
 def map_interval(judged: Judged, level: float = LEVEL) -> Interval | NoInterval:

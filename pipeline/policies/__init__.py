@@ -105,11 +105,6 @@ def parameters(name: str) -> dict[str, Parameter]:
     return keyword_constants(_class(name))
 
 
-def reads(name: str) -> tuple[str, ...]:
-    """Return what a policy reads besides scores and observed labels; AevlpError for an unknown policy."""
-    return _class(name).reads
-
-
 def create_policy(name: str, **given: Any) -> Policy:
     """Return the policy `name`; AevlpError for an unknown one, an unknown, odd or missing constant, or one out of range."""
     known = parameters(name)

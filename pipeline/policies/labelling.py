@@ -1,6 +1,6 @@
 """A cache, rows of it and a policy -> their pseudo-labels; cosines are streamed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,16 +33,10 @@ def label(cache: ScoreCache, rows: np.ndarray, policy: Policy, epoch: int | None
     observed = cache.observed[seen]
     final = np.empty(observed.shape, dtype=np.float32)
     ranking = np.empty_like(final)
-    done, places = 0, {BOXES: cache.boxes} if BOXES in policy.reads else {}
-    wanted = VIEWS in policy.reads
-    for numbers, values in cache.views(seen, epoch, seed, embeddings=wanted):
+    done = 0
+    for numbers, similarity, view_embedding in view_blocks(cache, seen, epoch, seed, embeddings=VIEWS in policy.reads):
         here = slice(done, done + len(numbers))
-        similarity, more = (
-            (cosines(values, cache.header.text), {**places, VIEWS: values}) if wanted else (values, places)
-        )
-        final[here], ranking[here] = _checked_scores(
-            policy, policy.scores(similarity, observed[here], **more), observed[here].shape
-        )
+        final[here], ranking[here] = block_scores(cache, policy, similarity, view_embedding, observed[here])
         done = here.stop
     labels = _checked_labels(
         policy,
@@ -68,6 +62,32 @@ def require_views(name: str, reads: Sequence[str], cache: ScoreCache) -> None:
             f"policy {name} reads the embeddings of views, and {cache.path} holds their cosines: score the images with --store "
             f"embedding, or take another policy, as view-weights"
         )
+
+
+def view_blocks(
+    cache: ScoreCache, rows: np.ndarray, epoch: int | None = None, seed: int = 0, embeddings: bool = False
+) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray | None]]:
+    """Yield row numbers, cosines (n, V, C) and, where they are wanted, the views' vectors (n, V, D), block by block."""
+    for numbers, values in cache.views(rows, epoch, seed, embeddings=embeddings):
+        text = cache.header.text if embeddings else None
+        yield (numbers, values, None) if text is None else (numbers, cosines(values, text), values)
+
+
+def block_scores(
+    cache: ScoreCache,
+    policy: Policy,
+    similarity: np.ndarray,
+    view_embedding: np.ndarray | None,
+    observed: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return a policy's two scores of a block of images, given what it reads besides the cosines.
+
+    similarity, view_embedding, observed: as for `Policy.scores`; the second may be None where the policy does not read it.
+    """
+    more: dict[str, Any] = {BOXES: cache.boxes} if BOXES in policy.reads else {}
+    if VIEWS in policy.reads:
+        more[VIEWS] = view_embedding
+    return _checked_scores(policy, policy.scores(similarity, observed, **more), observed.shape)
 
 
 def _checked_scores(policy: Policy, scores: Any, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:

@@ -152,9 +152,9 @@ class ScoreCache:
     ) -> list[np.ndarray]:
         """Return `codes_of_views` of several pairs of constants and views, for which the cosines are read once."""
         several = [np.zeros((len(self), len(self.classes)), dtype=np.int8) for _ in wanted]
-        for rows, cosines in self.views(None, epoch, seed):
+        for rows, similarity in self.views(None, epoch, seed):
             for codes, (settings, views) in zip(several, wanted, strict=True):
-                codes[rows] = damp_codes(cosines[:, views], self.observed[rows], settings)
+                codes[rows] = damp_codes(similarity[:, views], self.observed[rows], settings)
         return several
 
     def views(

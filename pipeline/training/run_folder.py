@@ -30,7 +30,7 @@ from .setting_flags import with_flag
 STATES_KEPT = 2
 LOCK_SECONDS = 10.0
 # Where things are, not what they are: the fingerprint says that. What the settings were made from, and what the cache says.
-NOT_COMPARED = ("cache", "data_root", "options", "evaluated_by")
+NOT_COMPARED = ("cache", "data_root", "options", "evaluated_by", "teacher")
 _STATE = re.compile(r"state-\d+-\d+\.safetensors")
 
 

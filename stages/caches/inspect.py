@@ -10,12 +10,14 @@ import numpy as np
 
 from ...pipeline.errors import AevlpError, counted
 from ...pipeline.evaluation.metrics import PseudoLabelQuality, pseudo_label_quality
+from ...pipeline.evaluation.teachers import MULTI_FOCUS, WHOLE_IMAGE, teacher_map, teacher_scores
 from ...pipeline.labels.added import added_labels
 from ...pipeline.labels.codes import NEGATIVE, POSITIVE
 from ...pipeline.labels.damp import DampSettings
 from ...pipeline.labels.observation import written as written_regime
 from ...pipeline.labels.splits import SPLITS
 from ...pipeline.manifest.pixel_statistics import written
+from ...pipeline.policies import create_policy
 from ...pipeline.score_cache import ScoreCache, open_whole_cache
 from ...pipeline.score_cache.provenance import simulation_of, views_of
 from ..console import out, print_table
@@ -23,14 +25,14 @@ from ..declaration import takes
 from ..results import Report
 from .manifest_constants import constants_now
 from .options import InspectOptions
-
-WHOLE_IMAGE, MULTI_FOCUS = "whole image", "multi-focus"
+from .quality_table import beside_each_other, show_quality
 
 
 @dataclass(frozen=True, repr=False)
 class CacheReport(Report):
     """What a cache holds; a row for each quality. quality: of pseudo-labels where truth is known, by split and by their views.
 
+    teachers: there too, the mAP of CLIP's scores without training, as fractions.
     codes: (N, C) of all views, by the constants of the cache; codes_now: by those that its data set has in the manifest now, of
     which `edited` are the ones that differ.
     """
@@ -40,20 +42,21 @@ class CacheReport(Report):
     codes_now: np.ndarray
     edited: dict[str, Any]
     quality: dict[str, dict[str, PseudoLabelQuality]]
+    teachers: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
 
     @property
     def rows(self) -> Sequence[dict[str, Any]]:
-        """The quality of pseudo-labels, as fractions: none where truth is unknown."""
+        """The quality of pseudo-labels and the mAP of the scores behind them, as fractions: none where truth is unknown."""
+        unknown = dict.fromkeys(of.name for of in dataclasses.fields(PseudoLabelQuality))
         return [
-            {"split": split, "views": views, **dataclasses.asdict(quality)}
-            for split, kinds in self.quality.items()
-            for views, quality in kinds.items()
+            {"split": split, "views": views, **(dataclasses.asdict(quality) if quality else unknown), "map": value}
+            for split, views, quality, value in beside_each_other(self.quality, self.teachers)
         ]
 
     @property
     def columns(self) -> Sequence[str]:
         """The names of the columns, also where there is no row."""
-        return ("split", "views", *(of.name for of in dataclasses.fields(PseudoLabelQuality)))
+        return ("split", "views", *(of.name for of in dataclasses.fields(PseudoLabelQuality)), "map")
 
     def summary(self) -> dict[str, Any]:
         """Return the cache, and what is in it."""
@@ -85,6 +88,7 @@ class CacheReport(Report):
                 for split, kinds in self.quality.items()
                 if kinds
             },
+            "teachers": self.teachers,
             "provenance": cache.provenance,
             "fingerprint": cache.fingerprint,
         }
@@ -94,7 +98,7 @@ class CacheReport(Report):
 def inspect(options: InspectOptions) -> CacheReport:
     """Return content, provenance and, where truth is known, the quality of whole-image and multi-focus pseudo-labels.
 
-    Raises AevlpError where the cache is damaged.
+    And there the mAP of the scores that they are made of, for each split. Raises AevlpError where the cache is damaged.
     """
     cache = open_whole_cache(options.cache)
     settings, now = cached_settings(cache), constants_now(cache)
@@ -106,7 +110,8 @@ def inspect(options: InspectOptions) -> CacheReport:
     codes = dict(zip(variants, cache.several_codes(list(variants.values())), strict=True))
     codes_now = codes.pop("now", codes[MULTI_FOCUS])
     quality = {split: qualities(cache, split, codes) for split in SPLITS if (cache.split == split).any()}
-    return CacheReport(cache, codes[MULTI_FOCUS], codes_now, _edited(cache, settings, now), quality)
+    edited = _edited(cache, settings, now)
+    return CacheReport(cache, codes[MULTI_FOCUS], codes_now, edited, quality, _teachers(cache, settings))
 
 
 def show(report: CacheReport) -> None:
@@ -140,7 +145,7 @@ def show(report: CacheReport) -> None:
         ("versions", ", ".join(f"{k} {v}" for k, v in made["versions"].items())),
     ]
     print_table(str(cache.path), ("", ""), content)
-    show_quality(report.quality)
+    show_quality(report.quality, report.teachers)
     for reason in [r for r in cache.reason.tolist() if r][:5]:
         out.print(f"not scored: {reason}", markup=False)
 
@@ -175,6 +180,20 @@ def qualities(cache: ScoreCache, split: str, codes: Mapping[str, np.ndarray]) ->
     rows = (cache.split == split) & (cache.status == "ok")
     observed, truth = cache.observed[rows], cache.truth[rows]
     return {name: pseudo_label_quality(of[rows], observed, truth) for name, of in codes.items()}
+
+
+def _teachers(cache: ScoreCache, settings: DampSettings) -> dict[str, dict[str, float]]:
+    """Return the mAP of each teacher on each split, one split's scores at a time; empty where truth is unknown."""
+    if cache.truth is None:
+        return {}
+    policy, found = create_policy("damp", **dataclasses.asdict(settings)), {}
+    for split in SPLITS:
+        rows = np.flatnonzero((cache.split == split) & (cache.status == "ok"))
+        if len(rows):
+            [scores] = teacher_scores(cache, rows, [policy])
+            truth = cache.truth[rows]
+            found[split] = {name: teacher_map(values, truth) for name, values in scores.items()}
+    return found
 
 
 def _edited(cache: ScoreCache, stored: DampSettings, now: tuple[DampSettings, int | str] | None) -> dict[str, Any]:
@@ -212,29 +231,6 @@ def _beside(edited: Mapping[str, Any], counted: Mapping[str, Any] | None, images
     if "grid" in edited:
         rows.append(("grid", "another one needs the images scored again, into a new cache"))
     return rows
-
-
-def show_quality(judged: dict[str, dict[str, PseudoLabelQuality]]) -> None:
-    """Print the table of qualities, in percent."""
-    rows = [
-        (
-            split,
-            name,
-            _percent(q.precision, q.positives),
-            _percent(q.recall, q.hidden),
-            _percent(q.f1, q.positives),
-            _percent(q.negative_precision, q.negatives),
-        )
-        for split, kinds in judged.items()
-        for name, q in kinds.items()
-    ]
-    if rows:
-        header = ("split", "views", "precision", "recall", "F1", "negatives' precision")
-        print_table("Pseudo-labels on what nobody observed (%)", header, rows, right=(2, 3, 4, 5))
-
-
-def _percent(ratio: float, of: int) -> str:
-    return f"{100 * ratio:.1f}" if of else "-"
 
 
 def _fed(statistics: dict[str, Any]) -> str:

@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from ...pipeline.errors import AevlpError
-from ...pipeline.evaluation.intervals import LEVEL, Interval, Judged, difference_interval, judge, map_interval
+from ...pipeline.evaluation.intervals import (
+    LEVEL,
+    Interval,
+    Judged,
+    NoInterval,
+    difference_interval,
+    judge,
+    map_interval,
+    repeated,
+)
 from ...pipeline.losses import entry
 from ...pipeline.method_names import file_name, parsed
 from ...pipeline.runtime.provenance import versions
@@ -29,11 +38,14 @@ from .options import CompareOptions
 from .processes import gpus, run_of
 from .results import ends, scores_on_test
 from .trainings import planned, seeded, train_at_once
+from .untrained import Untrained, untrained
 
 
 @dataclass(frozen=True, repr=False)
 class Comparison(Table):
     """Trainings on equal terms, a row for each method, the best first and upper bounds last; mAP as fractions.
+
+    After them a row for each way to read CLIP's scores without training, where full labels are known.
 
     record: all that is known, as results.json has it. folder: of the runs, with results.json, results.csv and results.md.
     """
@@ -43,7 +55,7 @@ class Comparison(Table):
 
     @property
     def rows(self) -> Sequence[dict[str, Any]]:
-        """Loss, policy, the test mAP of each seed, mean, difference from the baseline, intervals (None where none is), cost."""
+        """Loss, policy, test mAP of each seed, mean, differences from the baseline and CLIP, intervals or None, and the cost."""
         return comparison_rows(self.record)
 
     def summary(self) -> dict[str, Any]:
@@ -52,7 +64,7 @@ class Comparison(Table):
         return {
             "best": f"{best['loss']} {100 * best['mean']:.2f} %",
             "baseline": self.record["baseline"],
-            "methods": len(self.rows),
+            "methods": len(self.record["methods"]),
             "folder": self.folder,
         }
 
@@ -97,14 +109,16 @@ def compare(options: CompareOptions) -> Comparison:
     kept, dropped = earlier_trainings(folder, plans, options.seeds)
     baseline = _baseline(options.baseline, [*plans, *(method for method in kept if method not in plans)])
     trainings = [
-        seeded(plan, seed, folder / run_name(method.name, seed))
+        (method, seeded(plan, seed, folder / run_name(method.name, seed)))
         for seed in range(options.seeds)
         for method, plan in plans.items()
     ]
-    for plan in trainings:
+    for _, plan in trainings:
         _check_folder(plan)
+    every = {**trained, **kept}
+    teachers = untrained(data, {method: of.settings.get("policy") for method, of in every.items()})
     with keeping("all that was finished is kept, and the state of what was not; the same command resumes"):
-        _train(trainings, options.jobs or max(1, gpus(options.device)))
+        _train([teachers.told(*training) for training in trainings], options.jobs or max(1, gpus(options.device)))
     record = {
         "cache": str(options.cache),
         "cache_fingerprint": cache.fingerprint,
@@ -113,7 +127,8 @@ def compare(options: CompareOptions) -> Comparison:
         "seeds": options.seeds,
         "baseline": baseline.title,
         "intervals": {"level": LEVEL, "method": "jackknife"},
-        "methods": _judged(cache, {**trained, **kept}, baseline),
+        "teachers": teachers.records(),
+        "methods": _judged(cache, every, baseline, teachers),
         "left_out": {**left_out, **dropped},
         "versions": versions(),
     }
@@ -198,7 +213,9 @@ def _seconds(folder: RunFolder) -> tuple[float, int]:
     return sum(epochs), len(epochs)
 
 
-def _judged(cache: ScoreCache, trained: Mapping[Method, Trained], baseline: Method) -> list[dict[str, Any]]:
+def _judged(
+    cache: ScoreCache, trained: Mapping[Method, Trained], baseline: Method, teachers: Untrained
+) -> list[dict[str, Any]]:
     """Return a row for each method, upper bounds last, the best mean first; mAP and differences as fractions."""
     judged: dict[Method, Judged] = {method: judge(*scores_on_test(cache, of.runs)) for method, of in trained.items()}
     each = {method: [float(value) for value in found.maps] for method, found in judged.items()}
@@ -220,7 +237,8 @@ def _judged(cache: ScoreCache, trained: Mapping[Method, Trained], baseline: Meth
                 **ends("interval", map_interval(judged[method])),
                 "difference": _lead(each[method], each[baseline]),
                 **ends("difference_interval", difference),
-                "differs": isinstance(difference, Interval) and (difference.low > 0 or difference.high < 0),
+                "differs": _differs(difference),
+                **_over_teacher(judged[method], teachers, method),
                 "seconds": statistics.mean(seconds),
                 "seconds_an_epoch": sum(seconds) / sum(epochs),
                 "epochs": list(epochs),
@@ -229,6 +247,24 @@ def _judged(cache: ScoreCache, trained: Mapping[Method, Trained], baseline: Meth
             }
         )
     return sorted(rows, key=lambda row: (row["oracle"], -row["mean"]))
+
+
+def _over_teacher(judged: Judged, teachers: Untrained, method: Method) -> dict[str, Any]:
+    """Return by how much a method is better than CLIP without training, read by the score of its own policy."""
+    teacher = teachers.of(method)
+    if teacher is None:
+        return {}
+    difference = difference_interval(judged, repeated(teacher.judged, len(judged.maps)))
+    return {
+        "teacher": teacher.title,
+        "over_teacher": float(judged.maps.mean()) - teacher.map,
+        **ends("over_teacher_interval", difference),
+        "differs_from_teacher": _differs(difference),
+    }
+
+
+def _differs(difference: Interval | NoInterval) -> bool:
+    return isinstance(difference, Interval) and (difference.low > 0 or difference.high < 0)
 
 
 def _lead(each: Sequence[float], of_baseline: Sequence[float]) -> float:

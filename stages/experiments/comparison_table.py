@@ -13,6 +13,7 @@ from ..results import html_table
 from .results import each_cell, ends_cell, why_none
 
 FULL = "With full labels: upper bounds, and policies fitted to some"
+OVER = "over CLIP"
 TIME = "time (s)"
 HEADER = (
     "loss",
@@ -22,9 +23,12 @@ HEADER = (
     "95 % interval",
     "difference",
     "95 % interval",
+    OVER,
+    "95 % interval",
     TIME,
     "s/epoch",
 )
+OF_CLIP = (HEADER.index(OVER), HEADER.index(OVER) + 1)
 
 
 def show_comparison(record: Mapping[str, Any], folder: Path) -> None:
@@ -50,10 +54,26 @@ def comparison_html(record: Mapping[str, Any]) -> str:
 
 
 def _tables(record: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any]]]:
-    """Return the methods of each table, by its title."""
-    rows = {_title(record): False, FULL: True}
-    tables = {title: [row for row in record["methods"] if row["oracle"] is oracle] for title, oracle in rows.items()}
+    """Return the rows of each table, by its title: CLIP without training, then methods, and apart those with full labels."""
+    rows = [*map(_teacher_row, record["teachers"]), *record["methods"]]
+    tables = {
+        title: [row for row in rows if row["oracle"] is oracle]
+        for title, oracle in ((_title(record), False), (FULL, True))
+    }
     return {title: rows for title, rows in tables.items() if rows}
+
+
+def _teacher_row(teacher: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a teacher as a row among methods: nothing was trained."""
+    of_methods = {"oracle": False, "baseline": False, "each": [], "difference": None, "difference_interval": None}
+    return {
+        **of_methods,
+        "differs": None,
+        "seconds": None,
+        "seconds_an_epoch": None,
+        **teacher,
+        "loss": teacher["title"],
+    }
 
 
 def _title(record: Mapping[str, Any]) -> str:
@@ -61,29 +81,36 @@ def _title(record: Mapping[str, Any]) -> str:
 
 
 def comparison_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return a row for each method with plain cells, as results.csv has them; None where there is nothing."""
+    """Return a row for each method, then each teacher, with plain cells, as results.csv has them; None where there is nothing."""
     seeds = max(len(row["each"]) for row in record["methods"])
     plain = ("loss", "policy", "oracle", "baseline", "mean", "difference", "differs", "seconds", "seconds_an_epoch")
+    over = ("teacher", "over_teacher", "differs_from_teacher") if record["teachers"] else ()
+    intervals = ("interval", "difference_interval", *(["over_teacher_interval"] if over else []))
     rows = []
-    for row in record["methods"]:
+    for row in (*record["methods"], *({**_teacher_row(of), "teacher": None} for of in record["teachers"])):
         ends = {
-            f"{name}_{end}": (row[name] or (None, None))[n]
-            for name in ("interval", "difference_interval")
+            f"{name}_{end}": (row.get(name) or (None, None))[n]
+            for name in intervals
             for n, end in enumerate(("low", "high"))
         }
         each = {f"seed_{n}": row["each"][n] if n < len(row["each"]) else None for n in range(seeds)}
         rows.append(
-            {**{name: row[name] for name in plain}, **ends, "interval_reason": row.get("interval_reason"), **each}
+            {
+                **{name: row.get(name) for name in (*plain, *over)},
+                **ends,
+                "interval_reason": row.get("interval_reason"),
+                **each,
+            }
         )
     return rows
 
 
 def _columns(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
     cells = zip(*map(_cells, rows), strict=True)
-    loss, policy, each, mean, interval, difference, its_interval, time, time_an_epoch = cells
+    loss, policy, each, mean, interval, difference, its_interval, over, over_interval, time, time_an_epoch = cells
     one_policy = _one_policy(rows)
-    one_seed = all(len(row["each"]) == 1 for row in rows)
-    same_epochs = len({tuple(row["epochs"]) for row in rows}) == 1
+    one_seed = all(len(row["each"]) <= 1 for row in rows)
+    same_epochs = len({tuple(row["epochs"]) for row in rows if "epochs" in row}) <= 1
     return [
         Column("loss", loss, varies=False, right=False),
         *([] if one_policy else [Column("policy", policy, right=False)]),
@@ -92,6 +119,8 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
         *([Column("95 % interval", interval, spare=1)] if any(row["interval"] for row in rows) else []),
         Column("difference", difference),
         *([Column("95 % interval", its_interval, spare=1)] if any(row["difference_interval"] for row in rows) else []),
+        *([Column(OVER, over, spare=1)] if any("over_teacher" in row for row in rows) else []),
+        *([Column("95 % interval", over_interval, spare=3)] if any(map(_over_interval, rows)) else []),
         Column(TIME, time, spare=2),
         *([] if same_epochs else [Column("s/epoch", time_an_epoch, spare=4)]),
     ]
@@ -115,25 +144,38 @@ def _policies(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
     """Return a method's row of the table, as text, in percent."""
-    between = ends_cell(row, "difference_interval", "{:+.2f} to {:+.2f}")
-    difference = ["baseline", ""] if row["baseline"] else [f"{100 * row['difference']:+.2f}", between]
+    difference, between = ("baseline", "") if row["baseline"] else _lead(row, "difference", "differs")
+    trained = row["seconds"] is not None
     return [
         row["loss"],
         row["policy"] or "-",
         each_cell(row),
         percent(row["mean"]),
         ends_cell(row, "interval"),
-        difference[0] + ("*" if row["differs"] else ""),
-        difference[1],
-        f"{row['seconds']:,.1f}",
-        f"{row['seconds_an_epoch']:,.2f}",
+        difference,
+        between,
+        *_lead(row, "over_teacher", "differs_from_teacher"),
+        f"{row['seconds']:,.1f}" if trained else "-",
+        f"{row['seconds_an_epoch']:,.2f}" if trained else "-",
     ]
 
 
+def _lead(row: Mapping[str, Any], name: str, differs: str) -> tuple[str, str]:
+    """Return a difference, marked where it is one, and its interval, in percent; that of a row that has none."""
+    if row.get(name) is None:
+        return "-", ""
+    return f"{100 * row[name]:+.2f}" + "*" * row[differs], ends_cell(row, f"{name}_interval", "{:+.2f} to {:+.2f}")
+
+
+def _over_interval(row: Mapping[str, Any]) -> bool:
+    return row.get("over_teacher_interval") is not None
+
+
 def _notes(record: Mapping[str, Any], timed: bool = True) -> str:
+    over = f", or from CLIP without training under {OVER}" if record["teachers"] else ""
     return (
-        f"* differs from {record['baseline']}: the paired interval of the difference, over the same images and seeds, does not "
-        f"hold 0{'; mean time of a training' if timed else ''}{why_none(record['methods'])}"
+        f"* differs from {record['baseline']}{over}: the paired interval of the difference, over the same images and seeds, does "
+        f"not hold 0{'; mean time of a training' if timed else ''}{why_none([*record['methods'], *record['teachers']])}"
     )
 
 
@@ -152,12 +194,12 @@ def save(record: Mapping[str, Any], folder: Path) -> None:
 
 def _markdown(record: Mapping[str, Any]) -> str:
     lines = [f"# {_title(record)}"]
-    for title, oracle in (("", False), (FULL, True)):
-        rows = [_cells(row) for row in record["methods"] if row["oracle"] is oracle]
-        if rows:
-            marks = ["---" if n < 2 else "---:" for n in range(len(HEADER))]
-            table = [f"| {' | '.join(cells)} |" for cells in (HEADER, marks, *rows)]
-            lines += ["", *([f"## {title}", ""] if title else []), *table]
+    kept = [n for n in range(len(HEADER)) if record["teachers"] or n not in OF_CLIP]
+    for title, rows in _tables(record).items():
+        marks = ["---" if n < 2 else "---:" for n in range(len(HEADER))]
+        every = (HEADER, marks, *map(_cells, rows))
+        table = [f"| {' | '.join(cells[n] for n in kept)} |" for cells in every]
+        lines += ["", *([f"## {title}", ""] if title == FULL else []), *table]
     lines += ["", _notes(record).replace("*", "\\*", 1)]
     lines += ["", *(f"- {name} is left out: {reason}" for name, reason in record["left_out"].items())]
     return "\n".join(lines).rstrip() + "\n"

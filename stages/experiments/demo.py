@@ -16,7 +16,8 @@ from ...pipeline.training.loop import autocast
 from ...pipeline.training.predictor import logits_of
 from ...pipeline.training.run_folder import RunFolder
 from ..cache_origin import data_root
-from ..caches.inspect import MULTI_FOCUS, cached_settings, codes_by_views, qualities, show_quality
+from ..caches.inspect import MULTI_FOCUS, cached_settings, codes_by_views, qualities
+from ..caches.quality_table import show_quality
 from ..console import out, say
 from ..declaration import takes
 from ..interrupted import keeping
@@ -32,6 +33,7 @@ from .methods import methods_of
 from .options import DemoOptions
 from .results import measure, show_results
 from .trainings import planned, train_each
+from .untrained import untrained
 
 CARDS = 12
 
@@ -40,11 +42,13 @@ CARDS = 12
 class Demo(Result):
     """The whole pipeline on scenes: how good the pseudo-labels of each split are, and the test mAP of each loss as fractions.
 
-    cache, folder, picture: where scores, runs and the contact sheet are. seconds: how long it took.
+    teachers: the same of CLIP without training. cache, folder, picture: where scores, runs and the contact sheet are. seconds:
+    how long it took.
     """
 
     qualities: dict[str, dict[str, PseudoLabelQuality]]
     losses: dict[str, dict[str, Any]]
+    teachers: list[dict[str, Any]]
     cache: Path
     folder: Path
     picture: Path
@@ -52,7 +56,8 @@ class Demo(Result):
 
     def summary(self) -> dict[str, Any]:
         """Return the mean of each loss, and where the picture is."""
-        return {**{name: f"{100 * row['mean']:.2f} %" for name, row in self.losses.items()}, "picture": self.picture}
+        rows = {**{row["title"]: row for row in self.teachers}, **self.losses}
+        return {**{name: f"{100 * row['mean']:.2f} %" for name, row in rows.items()}, "picture": self.picture}
 
 
 @takes(DemoOptions)
@@ -72,19 +77,23 @@ def demo(options: DemoOptions) -> Demo:
 
     folder = _next_folder()
     plans = planned(training, methods, data)
+    teachers = untrained(data, {method: plan.policy and vars(plan.policy) for method, plan in plans.items()})
+    plans = {method: teachers.told(method, plan) for method, plan in plans.items()}
     with keeping(f"{options.cache} is kept, so that the same command does not score again; it trains anew"):
         runs = train_each(plans, options.seeds, lambda method: folder / method.short_name)
     measured = {method: {**measure(cache, paths), "loss": method.loss} for method, paths in runs.items()}
     best = max(methods, key=lambda method: measured[method]["mean"])
     _draw(cache, options, runs[best][0], best.short_title, codes[MULTI_FOCUS])
     by_loss = {method.short_title: row for method, row in measured.items()}
-    return Demo(quality, by_loss, options.cache, folder, options.picture, time.monotonic() - started)
+    return Demo(
+        quality, by_loss, teachers.records(), options.cache, folder, options.picture, time.monotonic() - started
+    )
 
 
 def show(result: Demo) -> None:
     """Print the tables, and what was written."""
     show_quality(result.qualities)
-    show_results("Test mAP on scenes (%)", result.losses, f"{result.folder} holds the runs")
+    show_results("Test mAP on scenes (%)", result.losses, result.teachers, f"{result.folder} holds the runs")
     out.print(
         f"{result.cache}, {result.folder} and {result.picture} written; the whole demo took {result.seconds:,.0f} s"
     )

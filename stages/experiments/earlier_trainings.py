@@ -16,7 +16,18 @@ from ..stage_two.settings import settings_of
 from .methods import Method
 
 # What trainings on equal terms may differ in: their method, their seed, and where things were.
-OWN = ("loss", "loss_sha256", "policy", "policy_sha256", "seed", "cache", "data_root", "options", "evaluated_by")
+OWN = (
+    "loss",
+    "loss_sha256",
+    "policy",
+    "policy_sha256",
+    "teacher",
+    "seed",
+    "cache",
+    "data_root",
+    "options",
+    "evaluated_by",
+)
 
 
 @dataclass(frozen=True)

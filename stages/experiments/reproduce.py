@@ -15,6 +15,7 @@ from ...pipeline.manifest.formats import DatasetSpec
 from ...pipeline.manifest.load import load_manifest
 from ...pipeline.runtime.provenance import versions
 from ...pipeline.training import classifier
+from ...pipeline.training.run_folder import RunFolder
 from ..console import out, say
 from ..data import datasets
 from ..declaration import takes
@@ -30,13 +31,16 @@ from .methods import Method, methods_of
 from .options import ReproduceOptions
 from .results import measure, show_results
 from .trainings import planned, train_each
+from .untrained import untrained
 
 SHOWN = ("each", "mean", "interval", "published")
 
 
 @dataclass(frozen=True, repr=False)
 class Reproduction(Table):
-    """The protocol of a data set, a row for each loss; mAP as fractions.
+    """The protocol of a data set, a row for CLIP's scores without training, where full labels are known, and for each loss.
+
+    mAP as fractions.
 
     record: all that is known, as results.json has it; empty where something is missing. missing: data and weights that are not on
     this machine, for which nothing was done. name: the data set's, with the rules that are not the paper's. cache, folder: where
@@ -52,8 +56,9 @@ class Reproduction(Table):
     @property
     def rows(self) -> Sequence[dict[str, Any]]:
         """Loss, test mAP of each seed, mean, interval (None where there is none), and what was published."""
-        measured = self.record.get("losses", {}).items()
-        return [{"loss": title, **{name: row.get(name) for name in SHOWN}} for title, row in measured]
+        teachers = {row["title"]: {**row, "each": []} for row in self.record.get("teachers", [])}
+        measured = {**teachers, **self.record.get("losses", {})}
+        return [{"loss": title, **{name: row.get(name) for name in SHOWN}} for title, row in measured.items()]
 
     @property
     def failed(self) -> str:  # type: ignore[override]
@@ -102,7 +107,8 @@ def show(result: Reproduction) -> None:
         _show_missing(result.name, result.missing)
         return
     figures = result.folder / "results.json"
-    show_results(f"Test mAP on {result.name} (%)", result.record["losses"], f"{figures} has all")
+    record = result.record
+    show_results(f"Test mAP on {result.name} (%)", record["losses"], record["teachers"], f"{figures} has all")
     out.print(f"{result.cache} and {result.folder} hold everything, {figures} these figures")
 
 
@@ -122,6 +128,10 @@ def _whole_protocol(
     kept, dropped = earlier_runs(folder, rows, plans, options.seeds, lambda method: method.short_name)
     for method, reason in dropped.items():
         say(f"{method.short_title} is left out: of an earlier call: {reason}")
+    policies = {method: plan.policy and vars(plan.policy) for method, plan in plans.items()}
+    policies |= {method: RunFolder(paths[0]).settings().get("policy") for method, paths in kept.items()}
+    teachers = untrained(data, policies)
+    plans = {method: teachers.told(method, plan) for method, plan in plans.items()}
     runs = {**train_each(plans, options.seeds, lambda method: folder / method.short_name), **kept}
     measured = {
         method.short_title: {
@@ -137,6 +147,7 @@ def _whole_protocol(
         "compat": options.compat,
         "amp": training.amp,
         "cache_fingerprint": cache.fingerprint,
+        "teachers": teachers.records(),
         "losses": measured,
         "versions": versions(),
     }

@@ -37,12 +37,18 @@ def ends(name: str, interval: Interval | NoInterval) -> dict[str, Any]:
     return {name: [interval.low, interval.high]}
 
 
-def show_results(title: str, measured: Mapping[str, Mapping[str, Any]], where: str) -> None:
-    """Print a row for each "loss", in percent, beside what was published for it. where: what holds the figures too."""
-    rows = measured.values()
+def show_results(
+    title: str, measured: Mapping[str, Mapping[str, Any]], teachers: Sequence[Mapping[str, Any]], where: str
+) -> None:
+    """Print a row for each teacher and each "loss", in percent, beside what was published for it.
+
+    teachers: as `Untrained.records` has them. where: what holds the figures too.
+    """
+    papers = [entry(parsed(row["loss"]).name).paper for row in measured.values()]
+    rows = [*({**row, "each": []} for row in teachers), *measured.values()]
     columns = [
-        Column("loss", list(measured), varies=False, right=False),
-        Column("from", [entry(parsed(row["loss"]).name).paper for row in rows], spare=2, right=False),
+        Column("loss", [*(row["title"] for row in teachers), *measured], varies=False, right=False),
+        Column("from", ["without training"] * len(teachers) + papers, spare=2, right=False),
         Column("each seed", [each_cell(row) for row in rows], spare=3),
         Column("mean", [f"{100 * row['mean']:.2f}" for row in rows], varies=False),
         Column("95 % interval", [ends_cell(row, "interval") for row in rows], spare=1),
@@ -51,18 +57,18 @@ def show_results(title: str, measured: Mapping[str, Mapping[str, Any]], where: s
     without = set()
     if all(row.get("published") is None for row in rows):
         without.add("published")
-    if all(len(row["each"]) == 1 for row in rows):
+    if all(len(row["each"]) <= 1 for row in rows):
         without.add("each seed")  # which is the mean
     if all(row["interval"] is None for row in rows):
         without.add("95 % interval")
     show_columns(title, [column for column in columns if column.header not in without], where)
-    if why := why_none(list(rows)):
+    if why := why_none(rows):
         out.print(why.removeprefix("; "))
 
 
 def each_cell(row: Mapping[str, Any]) -> str:
     """Return the mAP of each seed as a cell of a table, in percent."""
-    return " ".join(f"{100 * value:.1f}" for value in row["each"])
+    return " ".join(f"{100 * value:.1f}" for value in row["each"]) or "-"
 
 
 def ends_cell(row: Mapping[str, Any], name: str, form: str = "{:.2f} to {:.2f}") -> str:

@@ -1,14 +1,23 @@
 """A run folder and a split -> metrics."""
 
 import dataclasses
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 
 from ...pipeline.errors import AevlpError, counted
-from ...pipeline.evaluation.intervals import LEVEL, Interval, NoInterval, judge, map_interval
+from ...pipeline.evaluation.intervals import (
+    LEVEL,
+    Interval,
+    Judged,
+    NoInterval,
+    difference_interval,
+    judge,
+    map_interval,
+)
 from ...pipeline.evaluation.metrics import (
     F1Scores,
     average_precision,
@@ -20,18 +29,21 @@ from ...pipeline.evaluation.metrics import (
 )
 from ...pipeline.files.locations import location
 from ...pipeline.runtime.device import find_device
-from ...pipeline.score_cache import open_cache
+from ...pipeline.score_cache import ScoreCache, open_cache
 from ...pipeline.training.loop import autocast
 from ...pipeline.training.predictor import logits_of
 from ...pipeline.training.run_folder import RunFolder
-from ...pipeline.training.splits import splits
+from ...pipeline.training.splits import Split, splits
 from ..cache_origin import data_root
+from ..caches.inspect import cached_settings
 from ..columns import percent
 from ..console import out, print_table, say
 from ..declaration import takes
 from ..results import Table
 from .classifiers import classifier_inputs
+from .labels_plan import PolicyPlan
 from .options import EvaluateOptions
+from .teachers import USUAL, judged_teachers, scoring_policy
 
 TOP = 3  # labels an image, where F1 is taken of the highest scores instead of a threshold
 KS = (1, 3, 5)
@@ -43,7 +55,9 @@ class Evaluation(Table):
 
     evaluated_by: "truth", or "observed" labels where the full truth is not known. map_interval: level, low, high, and why there
     are none. at_threshold, top_k: precision, recall and F1 of labels of that probability, or that are the highest of an image.
-    at_k: of the k highest of an image. classes: average_precision, positives, precision, recall and f1 of each.
+    at_k: of the k highest of an image. teachers: where the truth is known, CLIP without training on the same images, by whose
+    score, its mAP, and what this run adds to it, with paired intervals. classes: average_precision, positives, precision, recall
+    and f1 of each.
     """
 
     run: str
@@ -57,6 +71,7 @@ class Evaluation(Table):
     top_k: dict[str, Any]
     at_k: dict[str, Any]
     classes: dict[str, dict[str, Any]]
+    teachers: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -101,19 +116,50 @@ def evaluate(options: EvaluateOptions) -> Evaluation:
         images = data_root(cache, images)
     inputs = classifier_inputs(architecture, cache, images, device, options.workers, max_pixels=options.max_pixels)
     logits = logits_of(classifier.to(device), inputs, part.rows, autocast(device, None))
+    judged = judge([logits], part.truth)
     return Evaluation(
         str(options.run),
         options.split,
         len(part.rows),
         "observed" if cache.truth is None else "truth",
-        **measure(logits, part.truth, cache.classes, options.threshold),
+        **measure(logits, part.truth, cache.classes, options.threshold, judged),
+        teachers=[] if cache.truth is None else _teachers(cache, part, settings, judged),
     )
 
 
-def measure(logits: np.ndarray, truth: np.ndarray, classes: list[str], threshold: float) -> dict[str, Any]:
-    """Return every metric of logits (N, C) against `truth` (N, C), as fractions, ready for JSON."""
+def _teachers(cache: ScoreCache, split: Split, settings: Mapping[str, Any], judged: Judged) -> list[dict[str, Any]]:
+    """Return CLIP without training on a split, a row for each teacher, and what the run adds to it.
+
+    The score is that of the policy that the run was compared with at its end, else its own, else damp by the cache's constants.
+    """
+    said = settings.get("teacher", {}).get("policy") or settings.get("policy")
+    own = PolicyPlan(said["name"], said["constants"]) if said else None
+    usual = PolicyPlan(USUAL, dataclasses.asdict(cached_settings(cache)))
+    policy = scoring_policy(cache, split.rows, own, usual)
+    rows, _ = judged_teachers(cache, split, [(policy.name, policy)])
+    return [
+        {
+            "teacher": row.name,
+            "title": row.title,
+            "policy": row.policy,
+            "map": row.map,
+            "map_interval": {"level": LEVEL, **_ends(map_interval(row.judged))},
+            "difference": float(judged.maps[0]) - row.map,
+            "difference_interval": {"level": LEVEL, **_ends(difference_interval(judged, row.judged))},
+        }
+        for row in rows
+    ]
+
+
+def measure(
+    logits: np.ndarray, truth: np.ndarray, classes: list[str], threshold: float, judged: Judged | None = None
+) -> dict[str, Any]:
+    """Return every metric of logits (N, C) against `truth` (N, C), as fractions, ready for JSON.
+
+    judged: what `judge` says of both, where it is known already.
+    """
     precision, positives = average_precision(logits, truth), (truth == 1).sum(axis=0)
-    interval = map_interval(judge([logits], truth))
+    interval = map_interval(judged or judge([logits], truth))
     probabilities = torch.from_numpy(logits).double().sigmoid().numpy()
     labels = f1_scores(predicted_at_threshold(probabilities, threshold), truth)
     top = min(TOP, len(classes))
@@ -175,6 +221,7 @@ def show(result: Evaluation) -> None:
         "The k highest of an image (%)", ("k", "precision", "recall", "images with a hit"), rows, right=range(4)
     )
 
+    _show_teachers(result.teachers)
     observed = result.evaluated_by == "observed"
     against = " against observed labels, the full truth is not known" if observed else ""
     without = sum(not c["positives"] for c in result.classes.values())
@@ -182,8 +229,31 @@ def show(result: Evaluation) -> None:
         f"; {without} {'class' if without == 1 else 'classes'} without a positive in the mean as 0" if without else ""
     )
     interval = result.map_interval
-    ends = interval["reason"] or f"{percent(interval['low'])} to {percent(interval['high'])}"
     out.print(
-        f"mAP {percent(result.map)} ({100 * interval['level']:g} % interval: {ends}), "
+        f"mAP {percent(result.map)} ({100 * interval['level']:g} % interval: {_between(interval)}), "
         f"micro mAP {percent(result.micro_map)} on {counted(result.images, 'image')}{against}{note}"
     )
+
+
+def _show_teachers(teachers: Sequence[Mapping[str, Any]]) -> None:
+    """Print what the run adds to CLIP without training, nothing where the full truth is not known."""
+    rows = [
+        (
+            row["title"],
+            percent(row["map"]),
+            _between(row["map_interval"], brief=True),
+            f"{100 * row['difference']:+.2f}",
+            _between(row["difference_interval"], "+", brief=True),
+        )
+        for row in teachers
+    ]
+    if rows:
+        header = ("scores", "mAP", "95 % interval", "this run adds", "95 % interval")
+        print_table("Without training, on the same images (%)", header, rows, right=range(1, 5))
+
+
+def _between(interval: Mapping[str, Any], sign: str = "", brief: bool = False) -> str:
+    """Return an interval in percent, or why there is none. sign: "+" for that of a difference."""
+    if interval["reason"]:
+        return interval["reason"].partition(",")[0] if brief else interval["reason"]
+    return " to ".join(f"{100 * interval[end]:{sign}.2f}" for end in ("low", "high"))

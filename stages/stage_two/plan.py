@@ -48,7 +48,10 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class Plan:
-    """A training run, checked and ready to start. Another seed or run folder is another `options`, nothing else."""
+    """A training run, checked and ready to start. Another seed or run folder is another `options`, nothing else.
+
+    teacher: how good CLIP is without training, as `beside_teacher.with_teacher` finds it; None where that is not known.
+    """
 
     options: TrainOptions
     data: TrainingData
@@ -57,6 +60,7 @@ class Plan:
     loss: LossEntry
     policy: PolicyPlan | None
     constants: dict[str, Any]
+    teacher: dict[str, Any] | None = None
 
     @property
     def loss_name(self) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...pipeline.errors import AevlpError
+from ...pipeline.evaluation.teachers import MULTI_FOCUS
 from ...pipeline.training.run_folder import RunFolder
 from ..results import Result
 
@@ -60,6 +61,14 @@ class Run(Result):
         return self._end.get("test_map")
 
     @property
+    def teacher_map(self) -> float | None:
+        """The mAP of CLIP without training, multi-focus, on the same images as `test_map`, or `best_map` where that is None.
+
+        None where the full truth is not known, and of runs of before it was kept; `settings["teacher"]` has more.
+        """
+        return self.settings.get("teacher", {}).get("maps", {}).get(MULTI_FOCUS)
+
+    @property
     def evaluated_by(self) -> str:
         """What its figures are against: "truth", "observed" labels where that is not known, "pseudo-labels" where none is."""
         return self._end.get("evaluated_by") or self.settings.get("evaluated_by") or "truth"
@@ -70,7 +79,7 @@ class Run(Result):
 
     def summary(self) -> dict[str, Any]:
         """Return the folder, the loss and the figures there are."""
-        figures = {"best mAP": self.best_map, "test mAP": self.test_map}
+        figures = {"best mAP": self.best_map, "test mAP": self.test_map, "CLIP alone": self.teacher_map}
         return {
             "folder": self.folder,
             "loss": self.settings["loss"]["name"],
@@ -88,6 +97,7 @@ class Run(Result):
             "best_epoch": self.best_epoch,
             "best_map": self.best_map,
             "test_map": self.test_map,
+            "teacher_map": self.teacher_map,
             "evaluated_by": self.evaluated_by,
             "history": self.history,
             "settings": self.settings,

@@ -52,7 +52,10 @@ def _sentences(plan: Plan) -> dict[str, str]:
 
 
 def recorded(plan: Plan) -> dict[str, Any]:
-    """Return the settings of a plan, what its figures are against, and under `options` what makes it again: for `options_of`."""
+    """Return the settings of a plan, what its figures are against and beside, and under `options` what makes it again.
+
+    That is for `options_of`.
+    """
     kept = {of.name: getattr(plan.options, of.name) for of in fields(TrainOptions) if of.name not in OF_ONE_START}
     for name in FILES:
         if kept[name] is not None and Path(kept[name]).is_file():
@@ -60,6 +63,7 @@ def recorded(plan: Plan) -> dict[str, Any]:
     told = {
         "options": {name: _as_json(value) for name, value in kept.items()},
         "evaluated_by": evaluated_by(plan.cache),
+        **({"teacher": plan.teacher} if plan.teacher is not None else {}),
     }
     return {**settings_of(plan), **told}
 

@@ -23,6 +23,7 @@ from ...pipeline.training.trainer import Trainer
 from ..console import logged_to, out, print_result, say, silent
 from ..declaration import takes
 from ..interrupted import keeping
+from .beside_teacher import against_teacher, with_teacher
 from .classifiers import classifier_inputs, new_classifier
 from .narrator import Narrator
 from .options import TrainOptions
@@ -92,6 +93,8 @@ def _train(plan: Plan, path: Path, processes: Processes, another: str | None = "
             return folder.path
         saved = None
         with processes.together():
+            if processes.first:
+                plan = with_teacher(plan)
             if found == "unfinished":
                 saved = folder.resume(recorded(plan)) if processes.first else folder.latest_state()
         with processes.together():
@@ -182,6 +185,8 @@ def _conclude(plan: Plan, folder: RunFolder, added: AddedLabels | None) -> None:
             say(
                 f"{counted(len(empty), 'class has', 'classes have')} no positive in the {name} split and 0 in its mAP: {names}"
             )
+    if text := against_teacher(plan, Run(folder.path)):
+        say(text)
     lacks = keep_tower(plan, folder)
     if lacks is None:
         say(f"{folder.path} holds all that aevlp predict needs: it can be copied to another machine")

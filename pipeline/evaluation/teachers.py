@@ -1,0 +1,94 @@
+"""A cache, rows of it and policies -> what their cosines say without any training: the teachers of a classifier.
+
+A new one is a line in `TEACHERS`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import AevlpError
+from ..policies import Policy
+from ..policies.interface import VIEWS
+from ..policies.labelling import block_scores, view_blocks
+from ..score_cache import ScoreCache
+from .metrics import average_precision
+
+WHOLE_IMAGE, MULTI_FOCUS = "whole image", "multi-focus"
+FEW = 64  # images that show whether a policy scores at all
+
+Scorer = Callable[[np.ndarray, np.ndarray | None], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A way to read cosines as scores of classes.
+
+    scorer: a cache and a policy -> the function from cosines (n, V, C) and, where a policy reads them,
+    the views' vectors (n, V, D), to scores (n, C), higher is more likely; None where the
+    cache has no such teacher. of_policy: whether the policy has a part in it.
+    """
+
+    scorer: Callable[[ScoreCache, Policy], Scorer | None]
+    of_policy: bool = False
+
+
+def _whole_image(cache: ScoreCache, policy: Policy) -> Scorer:
+    return lambda similarity, _: similarity[:, 0]
+
+
+def _multi_focus(cache: ScoreCache, policy: Policy) -> Scorer:
+    def scores(similarity: np.ndarray, view_embedding: np.ndarray | None) -> np.ndarray:
+        # Of images to evaluate by nothing is observed: their labels are what is asked for, and a gate would read them.
+        observed = np.zeros((len(similarity), similarity.shape[2]), dtype=np.int8)
+        return block_scores(cache, policy, similarity, view_embedding, observed)[0]
+
+    return scores
+
+
+TEACHERS = {WHOLE_IMAGE: Teacher(_whole_image), MULTI_FOCUS: Teacher(_multi_focus, of_policy=True)}
+
+
+def teacher_scores(cache: ScoreCache, rows: np.ndarray, policies: Sequence[Policy]) -> list[dict[str, np.ndarray]]:
+    """Return for each policy the scores (n, C) float32 of some rows by the name of each teacher; no observed label is read.
+
+    "whole image" is the cosine of view 0, "multi-focus" the policy's own score of all views, both of cosines that are the mean
+    over the flips. The cosines are read once, block by block, whatever the number of policies; what no policy has a part in is
+    one array for all of them.
+    rows: (n,) ascending numbers of rows that are "ok", AevlpError for others.
+    """
+    rows = np.asarray(rows, dtype=np.int64)
+    if (np.diff(rows) <= 0).any() or (cache.status[rows] != "ok").any():
+        raise AevlpError("the rows to score must ascend, each named once, and be of images that could be read")
+    found: list[dict[str, np.ndarray]] = [{} for _ in policies]
+    scorers: list[tuple[Scorer, np.ndarray]] = []
+    for name, teacher in TEACHERS.items():
+        for number, policy in enumerate(policies):
+            if number and not teacher.of_policy:
+                found[number] |= {name: found[0][name]} if name in found[0] else {}
+            elif (scorer := teacher.scorer(cache, policy)) is not None:
+                found[number][name] = np.empty((len(rows), len(cache.classes)), dtype=np.float32)
+                scorers.append((scorer, found[number][name]))
+    done = 0
+    embeddings = any(VIEWS in policy.reads for policy in policies)
+    for numbers, similarity, view_embedding in view_blocks(cache, rows, embeddings=embeddings):
+        for scorer, scores in scorers:
+            scores[done : done + len(numbers)] = scorer(similarity, view_embedding)
+        done += len(numbers)
+    return found
+
+
+def has_scores(cache: ScoreCache, rows: np.ndarray, policy: Policy) -> bool:
+    """Return whether a policy scores images by their cosines: some label by predictions or the truth, and score all alike.
+
+    rows: as for `teacher_scores`, of which the first few are looked at.
+    """
+    _, similarity, view_embedding = next(view_blocks(cache, rows[:FEW], embeddings=VIEWS in policy.reads))
+    scores = _multi_focus(cache, policy)(similarity, view_embedding)
+    return bool((scores != scores.flat[0]).any())
+
+
+def teacher_map(scores: np.ndarray, truth: np.ndarray) -> float:
+    """Return `mean_average_precision` of scores (n, C), of which one class at a time is held in double precision."""
+    return float(np.mean([average_precision(scores[:, [c]], truth[:, [c]])[0] for c in range(scores.shape[1])]))
