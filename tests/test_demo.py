@@ -28,7 +28,7 @@ def test_demo_on_few_scenes(tmp_path: Path, capsys: pytest.CaptureFixture, monke
     monkeypatch.chdir(tmp_path)
     demo.show(demo.demo(epochs=1, device="cpu", workers=0))
     printed = capsys.readouterr().out
-    assert "Test mAP on scenes" in printed and "multi-focus" in printed
+    assert "Test mAP on scenes" in printed and "│ CLIP, multi-focus │ without training" in printed
     assert (tmp_path / "runs/demo/an-seed0/best.safetensors").exists()
     with Image.open("demo.png") as picture:
         assert picture.size[0] > 1000

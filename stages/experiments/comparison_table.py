@@ -172,7 +172,7 @@ def _over_interval(row: Mapping[str, Any]) -> bool:
 
 
 def _notes(record: Mapping[str, Any], timed: bool = True) -> str:
-    over = f", or from CLIP without training under {OVER}" if record["teachers"] else ""
+    over = f", or in the column {OVER!r} from CLIP without training" if record["teachers"] else ""
     return (
         f"* differs from {record['baseline']}{over}: the paired interval of the difference, over the same images and seeds, does "
         f"not hold 0{'; mean time of a training' if timed else ''}{why_none([*record['methods'], *record['teachers']])}"
