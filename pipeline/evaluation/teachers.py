@@ -50,33 +50,47 @@ def _multi_focus(cache: ScoreCache, policy: Policy) -> Scorer:
 TEACHERS = {WHOLE_IMAGE: Teacher(_whole_image), MULTI_FOCUS: Teacher(_multi_focus, of_policy=True)}
 
 
+class TeacherScores:
+    """Takes cosines of some rows block by block and keeps their scores.
+
+    found: for each policy the scores (n, C) float32 by the name of each teacher; what no policy has a part in is one array for
+    all of them.
+    """
+
+    def __init__(self, cache: ScoreCache, rows: np.ndarray, policies: Sequence[Policy]) -> None:
+        """rows: (n,) ascending numbers of rows that are "ok", AevlpError for others."""
+        self.rows = np.asarray(rows, dtype=np.int64)
+        if (np.diff(self.rows) <= 0).any() or (cache.status[self.rows] != "ok").any():
+            raise AevlpError("the rows to score must ascend, each named once, and be of images that could be read")
+        self.found: list[dict[str, np.ndarray]] = [{} for _ in policies]
+        self._scorers: list[tuple[Scorer, np.ndarray]] = []
+        for name, teacher in TEACHERS.items():
+            for number, policy in enumerate(policies):
+                if number and not teacher.of_policy:
+                    self.found[number] |= {name: self.found[0][name]} if name in self.found[0] else {}
+                elif (scorer := teacher.scorer(cache, policy)) is not None:
+                    self.found[number][name] = np.empty((len(self.rows), len(cache.classes)), dtype=np.float32)
+                    self._scorers.append((scorer, self.found[number][name]))
+
+    def __call__(self, numbers: np.ndarray, similarity: np.ndarray, view_embedding: np.ndarray | None = None) -> None:
+        """Score a block: numbers of some of the rows (n,), and of their views the cosines (n, V, C) and vectors (n, V, D)."""
+        places = np.searchsorted(self.rows, numbers)
+        for scorer, scores in self._scorers:
+            scores[places] = scorer(similarity, view_embedding)
+
+
 def teacher_scores(cache: ScoreCache, rows: np.ndarray, policies: Sequence[Policy]) -> list[dict[str, np.ndarray]]:
     """Return for each policy the scores (n, C) float32 of some rows by the name of each teacher; no observed label is read.
 
     "whole image" is the cosine of view 0, "multi-focus" the policy's own score of all views, both of cosines that are the mean
-    over the flips. The cosines are read once, block by block, whatever the number of policies; what no policy has a part in is
-    one array for all of them.
+    over the flips. The cosines are read once, block by block, whatever the number of policies.
     rows: (n,) ascending numbers of rows that are "ok", AevlpError for others.
     """
-    rows = np.asarray(rows, dtype=np.int64)
-    if (np.diff(rows) <= 0).any() or (cache.status[rows] != "ok").any():
-        raise AevlpError("the rows to score must ascend, each named once, and be of images that could be read")
-    found: list[dict[str, np.ndarray]] = [{} for _ in policies]
-    scorers: list[tuple[Scorer, np.ndarray]] = []
-    for name, teacher in TEACHERS.items():
-        for number, policy in enumerate(policies):
-            if number and not teacher.of_policy:
-                found[number] |= {name: found[0][name]} if name in found[0] else {}
-            elif (scorer := teacher.scorer(cache, policy)) is not None:
-                found[number][name] = np.empty((len(rows), len(cache.classes)), dtype=np.float32)
-                scorers.append((scorer, found[number][name]))
-    done = 0
+    scores = TeacherScores(cache, rows, policies)
     embeddings = any(VIEWS in policy.reads for policy in policies)
-    for numbers, similarity, view_embedding in view_blocks(cache, rows, embeddings=embeddings):
-        for scorer, scores in scorers:
-            scores[done : done + len(numbers)] = scorer(similarity, view_embedding)
-        done += len(numbers)
-    return found
+    for numbers, similarity, view_embedding in view_blocks(cache, scores.rows, embeddings=embeddings):
+        scores(numbers, similarity, view_embedding)
+    return scores.found
 
 
 def has_scores(cache: ScoreCache, rows: np.ndarray, policy: Policy) -> bool:

@@ -10,10 +10,10 @@ import numpy as np
 
 from ...pipeline.errors import AevlpError, counted
 from ...pipeline.evaluation.metrics import PseudoLabelQuality, pseudo_label_quality
-from ...pipeline.evaluation.teachers import MULTI_FOCUS, WHOLE_IMAGE, teacher_map, teacher_scores
+from ...pipeline.evaluation.teachers import MULTI_FOCUS, WHOLE_IMAGE, TeacherScores, teacher_map
 from ...pipeline.labels.added import added_labels
 from ...pipeline.labels.codes import NEGATIVE, POSITIVE
-from ...pipeline.labels.damp import DampSettings
+from ...pipeline.labels.damp import DampSettings, damp_codes
 from ...pipeline.labels.observation import written as written_regime
 from ...pipeline.labels.splits import SPLITS
 from ...pipeline.manifest.pixel_statistics import written
@@ -107,11 +107,20 @@ def inspect(options: InspectOptions) -> CacheReport:
         variants = {WHOLE_IMAGE: (settings, slice(1)), **variants}
     if now is not None and now[0] != settings:
         variants["now"] = (now[0], slice(None))
-    codes = dict(zip(variants, cache.several_codes(list(variants.values())), strict=True))
+    codes = {name: np.zeros((len(cache), len(cache.classes)), dtype=np.int8) for name in variants}
+    scores = None
+    if cache.truth is not None:
+        policy = create_policy("damp", **dataclasses.asdict(settings))
+        scores = TeacherScores(cache, np.flatnonzero(cache.status == "ok"), [policy])
+    for rows, cosines in cache.views():  # once, for codes and scores
+        for name, (constants, views) in variants.items():
+            codes[name][rows] = damp_codes(cosines[:, views], cache.observed[rows], constants)
+        if scores is not None:
+            scores(rows, cosines)
     codes_now = codes.pop("now", codes[MULTI_FOCUS])
     quality = {split: qualities(cache, split, codes) for split in SPLITS if (cache.split == split).any()}
     edited = _edited(cache, settings, now)
-    return CacheReport(cache, codes[MULTI_FOCUS], codes_now, edited, quality, _teachers(cache, settings))
+    return CacheReport(cache, codes[MULTI_FOCUS], codes_now, edited, quality, _teachers(cache, scores))
 
 
 def show(report: CacheReport) -> None:
@@ -182,17 +191,16 @@ def qualities(cache: ScoreCache, split: str, codes: Mapping[str, np.ndarray]) ->
     return {name: pseudo_label_quality(of[rows], observed, truth) for name, of in codes.items()}
 
 
-def _teachers(cache: ScoreCache, settings: DampSettings) -> dict[str, dict[str, float]]:
-    """Return the mAP of each teacher on each split, one split's scores at a time; empty where truth is unknown."""
-    if cache.truth is None:
+def _teachers(cache: ScoreCache, scores: TeacherScores | None) -> dict[str, dict[str, float]]:
+    """Return the mAP of each teacher on each split; empty where truth is unknown."""
+    if cache.truth is None or scores is None:
         return {}
-    policy, found = create_policy("damp", **dataclasses.asdict(settings)), {}
+    found, of_row, [by_name] = {}, cache.split[scores.rows], scores.found
     for split in SPLITS:
-        rows = np.flatnonzero((cache.split == split) & (cache.status == "ok"))
-        if len(rows):
-            [scores] = teacher_scores(cache, rows, [policy])
-            truth = cache.truth[rows]
-            found[split] = {name: teacher_map(values, truth) for name, values in scores.items()}
+        here = of_row == split
+        if here.any():
+            truth = cache.truth[scores.rows[here]]
+            found[split] = {name: teacher_map(values[here], truth) for name, values in by_name.items()}
     return found
 
 
