@@ -484,6 +484,35 @@ def test_evaluate_says_what_a_run_adds_to_them(
     assert f"{100 * record['teachers'][1]['mean']:.2f}" in line and " to " in line and "this run adds" in printed
 
 
+def test_a_run_of_another_policy_is_evaluated_beside_damp_too(
+    compared: tuple[Path, ScoreCache], capsys: pytest.CaptureFixture
+) -> None:
+    folder, _ = compared
+    record = json.loads((folder / "results.json").read_text())
+    assert call("evaluate", folder / "vlpl-vlpl-seed0", "--workers", 0, "--json") == 0
+    found = json.loads(capsys.readouterr().out)["teachers"]
+    assert [(row["title"], row["policy"], row["map"]) for row in found] == [
+        (row["title"], row["policy"], pytest.approx(row["mean"])) for row in record["teachers"]
+    ]
+
+
+def test_damp_has_a_row_where_no_method_reads_it(
+    cache_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given: dict[str, Any] = {"seeds": 1, "backbone": "linear", "epochs": 1, "workers": 0, "progress": False}
+    for policy, rows in (
+        ("vlpl", [("CLIP, multi-focus", "damp"), ("CLIP, vlpl", "vlpl")]),
+        ("top-k", [("CLIP, multi-focus", "damp, top-k")]),
+    ):
+        found = aevlp.compare(cache_path, losses=["gpr"], policies=[policy], runs=tmp_path / policy, **given)
+        assert [(row["title"], row["policy"]) for row in found.record["teachers"]] == [
+            ("CLIP, whole image", None),
+            *rows,
+        ]
+        assert found.record["methods"][0]["teacher"] == rows[-1][0]
+
+
 @pytest.mark.parametrize("kept", [True, False])
 def test_a_run_of_before_or_of_a_policy_that_is_gone_is_evaluated_beside_damp(
     cache_path: Path, run_path: Path, tmp_path: Path, kept: bool, capsys: pytest.CaptureFixture

@@ -52,7 +52,7 @@ class Untrained:
 
 
 def untrained(data: TrainingData, policies: Mapping[Method, Mapping[str, Any] | None]) -> Untrained:
-    """Return CLIP without training on the test split; the cosines are read once.
+    """Return CLIP without training on the test split, by the score of damp and of each other policy; the cosines are read once.
 
     policies: of each method, the policy as settings.json of a run has it, None where it reads none.
     """
@@ -61,11 +61,11 @@ def untrained(data: TrainingData, policies: Mapping[Method, Mapping[str, Any] | 
         return Untrained()
     usual = usual_policy(cache, data.spec)
     scoring: dict[Method, PolicyPlan] = {}
-    wanted: list[tuple[str, PolicyPlan]] = []
+    wanted = [(usual.name, usual)]
     for method, policy in policies.items():
         own = None if policy is None else PolicyPlan(policy["name"], policy["constants"])
         scoring[method] = scoring_policy(cache, test.rows, own, usual)
         is_own = method.policy is not None and scoring[method] is own
         wanted.append((method.policy if is_own and method.policy else usual.name, scoring[method]))
     rows, own_rows = judged_teachers(cache, test, wanted)
-    return Untrained(rows, dict(zip(policies, own_rows, strict=True)), scoring)
+    return Untrained(rows, dict(zip(policies, own_rows[1:], strict=True)), scoring)

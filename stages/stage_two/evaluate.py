@@ -130,13 +130,15 @@ def evaluate(options: EvaluateOptions) -> Evaluation:
 def _teachers(cache: ScoreCache, split: Split, settings: Mapping[str, Any], judged: Judged) -> list[dict[str, Any]]:
     """Return CLIP without training on a split, a row for each teacher, and what the run adds to it.
 
-    The score is that of the policy that the run was compared with at its end, else its own, else damp by the cache's constants.
+    The score is that of the policy that the run was compared with at its end, else its own, else damp by the cache's constants,
+    which stands beside another one too.
     """
     said = settings.get("teacher", {}).get("policy") or settings.get("policy")
     own = PolicyPlan(said["name"], said["constants"]) if said else None
     usual = PolicyPlan(USUAL, dataclasses.asdict(cached_settings(cache)))
     policy = scoring_policy(cache, split.rows, own, usual)
-    rows, _ = judged_teachers(cache, split, [(policy.name, policy)])
+    beside = [] if policy.name == USUAL else [(USUAL, usual)]
+    rows, _ = judged_teachers(cache, split, [*beside, (policy.name, policy)])
     return [
         {
             "teacher": row.name,
