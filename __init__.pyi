@@ -13,6 +13,8 @@ from .pipeline.labels.damp import DampSettings, damp_codes, damp_scores
 from .pipeline.labels.single_positive import observe, split_train_val, subsample
 from .pipeline.losses import Targets, TrainingLoss, create_loss, loss_names
 from .pipeline.losses.schedules import clean_rate, gpr_schedule
+from .pipeline.losses.supervised_contrastive import multi_label_contrastive_loss
+from .pipeline.losses.virtual_category import virtual_category_loss
 from .pipeline.manifest.load import Manifest, load_manifest
 from .pipeline.policies import Known, Labels, create_policy, policy_names
 from .pipeline.policies.ccd import ccd_bias, ccd_correct, ccd_labels
@@ -103,6 +105,7 @@ __all__ = [
     "losses",
     "mean_average_precision",
     "merge",
+    "multi_label_contrastive_loss",
     "observe",
     "open_cache",
     "open_run",
@@ -127,5 +130,6 @@ __all__ = [
     "train",
     "verify",
     "view_pixels",
+    "virtual_category_loss",
 ]
 __version__: str

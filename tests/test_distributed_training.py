@@ -93,6 +93,8 @@ def test_no_thread_of_the_group_outlives_a_training(vit_cache: Path, tmp_path: P
     [
         pytest.param("clip", "mulsupcon", marks=pytest.mark.slow),  # reads features of the whole batch
         ("linear", "mulsupcon"),  # features that do not learn
+        pytest.param("linear", "virtual-category", marks=pytest.mark.slow),  # reads another view of the whole batch
+        pytest.param("clip", "scpnet", marks=pytest.mark.slow),  # reads two, of which one learns
         pytest.param("clip", "gpr", marks=pytest.mark.slow),
         pytest.param("linear", "role", marks=pytest.mark.slow),  # learns a table
         pytest.param("linear", "ll-cp", marks=pytest.mark.slow),  # corrects labels

@@ -52,6 +52,8 @@ def step_on_meta(loss: Any, *, latent: bool) -> None:
         return Targets(
             observed=codes(), pseudo=codes(), scores=torch.zeros(4, CLASSES, device="meta"), truth=codes(),
             rows=torch.zeros(4, dtype=torch.int64, device="meta"), features=outputs.features, latent=outputs.latent,
+            mirrored=torch.zeros(4, CLASSES, device="meta"), mirrored_features=torch.zeros(4, WIDTH, device="meta"),
+            strong=outputs.logits,
         )  # fmt: skip
 
     train_epoch(

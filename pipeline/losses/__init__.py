@@ -33,6 +33,7 @@ CHEN_2022 = ("Chen et al.", 2022, "Semi-Supervised Object Detection via Virtual 
 KIM = ("Kim et al.", 2022, "Large Loss Matters in Weakly Supervised Multi-Label Classification")
 XU = ("Xu et al.", 2022, "One Positive Label is Sufficient")
 ZHOU = ("Zhou et al.", 2022, "Acknowledging the Unknown for Multi-Label Learning with Single Positive Labels")
+DING = ("Ding et al.", 2023, "Exploring Structured Semantic Prior for Multi Label Recognition with Incomplete Labels")
 LIU = ("Liu et al.", 2023, "Revisiting Pseudo-Label for Single-Positive Multi-Label Learning")
 XIE = ("Xie et al.", 2023, "Class-Distribution-Aware Pseudo-Labeling for Semi-Supervised Multi-Label Learning")
 CHEN = ("Chen et al.", 2024, "Boosting Single Positive Multi-label Classification with Generalized Robust Loss")
@@ -109,10 +110,31 @@ TABLE = {
         head="latent",
     ),
     "cap": LossEntry("class_aware", "ClassAware", *XIE, PSEUDO, policy="cap"),
-    "virtual-category": LossEntry("virtual_category", "VirtualCategory", *CHEN_2022, ("observed", "scores")),
     "ccd": LossEntry("soft_labels", "SoftBinaryCrossEntropy", *SHIM, ("observed", "scores"), policy="ccd"),
     "cdul": LossEntry("soft_labels", "Divergence", *ABDELFATTAH, ("observed", "scores"), policy="cdul"),
-    "mulsupcon": LossEntry("supervised_contrastive", "SupervisedContrastive", *WU, ("observed", "pseudo", "features")),
+    "virtual-category": LossEntry(
+        "virtual_category",
+        "VirtualCategory",
+        *CHEN_2022,
+        ("observed", "pseudo", "features", "mirrored", "mirrored_features"),
+    ),
+    "virtual-category-thresholds": LossEntry(
+        "virtual_category_thresholds", "VirtualCategoryThresholds", *CHEN_2022, ("observed", "scores")
+    ),
+    "mulsupcon": LossEntry(
+        "supervised_contrastive",
+        "SupervisedContrastive",
+        *WU,
+        ("observed", "pseudo", "features", "mirrored_features"),
+        "queue of features",
+    ),
+    "scpnet": LossEntry(
+        "structured_prior",
+        "StructuredPrior",
+        *DING,
+        ("observed", "mirrored", "strong"),
+        "last labels, image x class",
+    ),
 }
 
 
@@ -149,15 +171,22 @@ def remembers_images(name: str) -> bool:
     return "observed" in inspect.signature(_class(name)).parameters
 
 
-def create_loss(name: str, num_classes: int, observed: Any = None, **given: Any) -> TrainingLoss:
+def relates_labels(name: str) -> bool:
+    """Return whether a loss wants `relation`, the similarities (C, C) of the class names."""
+    return "relation" in inspect.signature(_class(name)).parameters
+
+
+def create_loss(name: str, num_classes: int, observed: Any = None, relation: Any = None, **given: Any) -> TrainingLoss:
     """Return the loss `name` for `num_classes` classes; AevlpError for an unknown loss, or an unknown or odd constant.
 
     observed: (N, C) tensor of codes of the whole training set, for a loss that `remembers_images`, which without it remembers
-    nothing; its device is the loss's.
+    nothing; its device is the loss's. relation: (C, C) array of label similarities, for a loss that `relates_labels`.
     """
     check_constants(name, given)
     if observed is not None and remembers_images(name):
         given["observed"] = observed
+    if relation is not None and relates_labels(name):
+        given["relation"] = relation
     try:
         return _class(name)(num_classes, **given)
     except (TypeError, SystemExit) as error:
@@ -168,7 +197,8 @@ def create_loss(name: str, num_classes: int, observed: Any = None, **given: Any)
 
 
 def _parameters(name: str) -> dict[str, inspect.Parameter]:
-    return {key: parameter for key, parameter in keyword_constants(_class(name)).items() if key != "observed"}
+    constants = keyword_constants(_class(name))
+    return {key: parameter for key, parameter in constants.items() if key not in ("observed", "relation")}
 
 
 def _class(name: str) -> Any:

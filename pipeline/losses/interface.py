@@ -9,7 +9,17 @@ from torch.nn.functional import logsigmoid
 
 from ..errors import AevlpError
 
-READABLE = ("observed", "pseudo", "scores", "truth", "features", "latent")
+READABLE = (
+    "observed",
+    "pseudo",
+    "scores",
+    "truth",
+    "features",
+    "latent",
+    "mirrored",
+    "mirrored_features",
+    "strong",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +29,8 @@ class Targets:
     observed: (B, C) codes -1, 0, +1. pseudo: (B, C) codes, None where pseudo-labels are off. scores: (B, C) soft scores in
     [0, 1] that the codes were made of. truth: (B, C) full labels 0/1, for upper bounds only. rows: (B,) int64 row of each sample
     in the training set. features: (B, D) that the classifier's head sees, with gradient. latent: mean and deviation, (B, C, L)
-    each, of a latent head, with gradient.
+    each, of a latent head, with gradient. mirrored, mirrored_features: logits (B, C) and features (B, D) of each image's other
+    flip, without gradient. strong: logits (B, C) of a strongly changed view of each image, with gradient.
     """
 
     observed: Tensor
@@ -29,6 +40,9 @@ class Targets:
     rows: Tensor | None = None
     features: Tensor | None = None
     latent: tuple[Tensor, Tensor] | None = None
+    mirrored: Tensor | None = None
+    mirrored_features: Tensor | None = None
+    strong: Tensor | None = None
 
 
 class TrainingLoss(Protocol):
@@ -90,6 +104,29 @@ def needed(targets: Targets, name: str, loss: str) -> Tensor:
     if value is None:
         raise AevlpError(f"loss {loss} reads {name}, and these targets have none")
     return value
+
+
+def logits_of(targets: Targets, name: str, logits: Tensor, loss: str) -> Tensor:
+    """Return another view's logits (B, C), the field `name` of targets; AevlpError where it is None or of another shape."""
+    other = needed(targets, name, loss)
+    if other.shape != logits.shape:
+        raise AevlpError(
+            f"{name} must have the logits' shape {tuple(logits.shape)} for loss {loss}, found {tuple(other.shape)}"
+        )
+    return wide(other)
+
+
+def features_of(targets: Targets, name: str, logits: Tensor, loss: str) -> Tensor:
+    """Return features (B, D) in at least single precision, the field `name` of targets.
+
+    Raises AevlpError where it is None, or has not a row for each of the logits.
+    """
+    features = needed(targets, name, loss)
+    if features.ndim != 2 or len(features) != len(logits):
+        raise AevlpError(
+            f"{name} must be (images, width) for the logits' shape {tuple(logits.shape)}, found {tuple(features.shape)}"
+        )
+    return features if features.dtype == torch.float64 else features.float()
 
 
 def rows_of_table(targets: Targets, table: Tensor, loss: str) -> Tensor:

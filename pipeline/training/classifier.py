@@ -46,11 +46,13 @@ class Architecture:
 
 
 class Outputs(NamedTuple):
-    """What a classifier makes of a batch: logits (B, C), features (B, D) of its backbone, and what a latent head has besides."""
+    """A batch's logits (B, C), features (B, D) of the backbone, what a latent head has, and the same of other views, if read."""
 
     logits: Tensor
     features: Tensor
     latent: tuple[Tensor, Tensor] | None = None
+    mirrored: "Outputs | None" = None
+    strong: "Outputs | None" = None
 
 
 class Classifier(nn.Module):

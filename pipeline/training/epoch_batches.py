@@ -12,14 +12,23 @@ from ..score_cache import ScoreCache
 from .classifier import Outputs
 from .distributed import Processes
 from .inputs import Inputs, sent
+from .other_views import Views, fed_with_others, views_read
 
 
 def epoch_batches(
-    inputs: Inputs, rows: np.ndarray, mirrored: np.ndarray, size: int, done: int, processes: Processes
-) -> Iterator[tuple[np.ndarray, Tensor]]:
+    inputs: Inputs,
+    rows: np.ndarray,
+    mirrored: np.ndarray,
+    chance: np.ndarray,
+    size: int,
+    done: int,
+    processes: Processes,
+    reads: Sequence[str],
+) -> Iterator[tuple[np.ndarray, Tensor | Views]]:
     """Yield what is left of an epoch: each whole batch's rows, and the inputs of this process's share of it.
 
-    rows, mirrored: of the whole epoch, in its order. size: rows a batch. done: how many batches are trained on already.
+    rows, mirrored: of the whole epoch, in its order. chance: likewise, as for `fed_with_others`. size: rows a batch. done: how
+    many batches are trained on already. reads: what the loss reads of the targets; other views of the images come with them.
     An empty share has the batch's first image in its place, because not every backbone takes an empty batch.
     """
     numbers = np.arange(len(rows))
@@ -29,8 +38,9 @@ def epoch_batches(
     if batches:
         own = np.concatenate(shown)
         loaded = inputs.batches(rows[own], [len(share) for share in shown], mirrored[own])
-        for batch, (_, pixels) in zip(batches, loaded, strict=True):
-            yield rows[batch], pixels
+        fed = fed_with_others(inputs, rows, mirrored, chance, views) if (views := views_read(reads)) else None
+        for batch, share, (_, own_inputs) in zip(batches, shown, loaded, strict=True):
+            yield rows[batch], own_inputs if fed is None else fed(share, own_inputs)
 
 
 def epoch_targets(
@@ -62,6 +72,12 @@ def epoch_targets(
             of["features"] = processes.whole_batch(outputs.features, n)
         if "latent" in reads and outputs.latent is not None:
             of["latent"] = tuple(processes.whole_batch(part, n) for part in outputs.latent)
+        if "mirrored" in reads and outputs.mirrored is not None:
+            of["mirrored"] = processes.whole_batch(outputs.mirrored.logits, n)
+        if "mirrored_features" in reads and outputs.mirrored is not None:
+            of["mirrored_features"] = processes.whole_batch(outputs.mirrored.features, n)
+        if "strong" in reads and outputs.strong is not None:
+            of["strong"] = processes.whole_batch(outputs.strong.logits, n)
         return Targets(**of)
 
     return targets

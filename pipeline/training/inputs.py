@@ -3,7 +3,7 @@
 Both kinds have one method, `batches(rows, sizes, mirrored)`, which yields the rows in the order given, each once.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -21,7 +21,9 @@ from ..images.image_cache import ImageCache
 from ..images.read import read_pixels
 from ..images.resizing import EXACT, resized_image
 from ..images.worker_loading import handed_over, loader
+from .strong_views import changed_strongly
 
+Tiles = Callable[[np.ndarray, np.ndarray], np.ndarray]  # rows, and chances in [0, 1) -> a tile's vector of each, (n, D)
 EVALUATION_BATCH, GPU_EVALUATION_BATCH = 64, 256
 BATCH_BYTES = 64 << 20  # of the pixels of a batch to evaluate by: each worker holds some in shared memory
 
@@ -37,6 +39,17 @@ class Inputs(Protocol):
         """Yield (row numbers, inputs on the device).
 
         sizes: of every batch but the last, or of each. mirrored: (len(rows),) bool, None for none of them.
+        """
+        ...
+
+    def mirror(self, rows: np.ndarray, inputs: Tensor, mirrored: np.ndarray) -> Tensor:
+        """Return the other flip of each of a batch's inputs, which are of these rows and mirrored or not."""
+        ...
+
+    def strong(self, rows: np.ndarray, chance: np.ndarray) -> Callable[[np.ndarray, Tensor], Tensor]:
+        """Return places in `rows` (b,) and what is fed of them -> strongly changed views of the same images.
+
+        rows: of a whole epoch. chance: (len(rows),) in [0, 1), which of the strong views each has.
         """
         ...
 
@@ -89,6 +102,12 @@ class PixelInputs:
             pixels.index_copy_(0, mirror, pixels.index_select(0, mirror).flip(2))
             yield batch.rows, normalized(pixels, self._scaling)
 
+    def mirror(self, rows: np.ndarray, inputs: Tensor, mirrored: np.ndarray) -> Tensor:
+        return inputs.flip(3)
+
+    def strong(self, rows: np.ndarray, chance: np.ndarray) -> Callable[[np.ndarray, Tensor], Tensor]:
+        return lambda places, inputs: changed_strongly(inputs, self._scaling, chance[places])
+
     def _take(self, faults: "list[tuple[int, Unreadable]]") -> None:
         if faults and self._unreadable is None:
             raise AevlpError(f"an image that was scored cannot be read any more: {faults[0][1].reason}")
@@ -120,16 +139,27 @@ class EmbeddingInputs:
 
     evaluation_batch = 4096
 
-    def __init__(self, embedding: np.ndarray, device: torch.device) -> None:
-        """embedding: (N, F, D), held in its own precision."""
-        self._embedding, self._device = torch.from_numpy(embedding).to(device), device
+    def __init__(self, embedding: np.ndarray, device: torch.device, tiles: Tiles | None = None) -> None:
+        """embedding: (N, F, D), held in its own precision. tiles: what a strong view is, None where there is none."""
+        self._embedding, self._device, self._tiles = torch.from_numpy(embedding).to(device), device, tiles
 
     def batches(
         self, rows: np.ndarray, sizes: int | Sequence[int], mirrored: np.ndarray | None = None
     ) -> Iterator[tuple[np.ndarray, Tensor]]:
         flips = np.zeros(len(rows), dtype=np.int64) if mirrored is None else mirrored.astype(np.int64)
         for here in _slices(len(rows), sizes):
-            yield rows[here], self._embedding[sent(rows[here], self._device), sent(flips[here], self._device)].float()
+            yield rows[here], self._of(rows[here], flips[here])
+
+    def mirror(self, rows: np.ndarray, inputs: Tensor, mirrored: np.ndarray) -> Tensor:
+        return self._of(rows, 1 - mirrored.astype(np.int64))
+
+    def strong(self, rows: np.ndarray, chance: np.ndarray) -> Callable[[np.ndarray, Tensor], Tensor]:
+        assert self._tiles is not None, "the plan of a training refuses a cache without tiles"
+        drawn = torch.from_numpy(self._tiles(rows, chance)).to(self._device)
+        return lambda places, inputs: drawn[sent(places, self._device)].float()
+
+    def _of(self, rows: np.ndarray, flips: np.ndarray) -> Tensor:
+        return self._embedding[sent(rows, self._device), sent(flips, self._device)].float()
 
 
 def sent(values: np.ndarray, device: torch.device) -> Tensor:

@@ -12,10 +12,12 @@ from ..errors import AevlpError
 from ..losses.interface import Targets, TrainingLoss
 from .classifier import Outputs
 from .distributed import Processes
+from .other_views import Views, seen
 from .state import Progress
 from .sync_batch_norm import SharedStatistics
 
 Batches = Iterable[tuple[np.ndarray, Tensor]]
+TrainingBatches = Iterable[tuple[np.ndarray, Tensor | Views]]
 
 
 def autocast(device: torch.device, dtype: torch.dtype | None) -> AbstractContextManager:
@@ -25,7 +27,7 @@ def autocast(device: torch.device, dtype: torch.dtype | None) -> AbstractContext
 
 def train_epoch(
     classifier: nn.Module,
-    batches: Batches,
+    batches: TrainingBatches,
     targets: Callable[[np.ndarray, Outputs], Targets],
     loss: TrainingLoss,
     optimizer: torch.optim.Optimizer,
@@ -37,7 +39,8 @@ def train_epoch(
 ) -> None:
     """Train on every batch once and note each in `progress`; `after_step` is told how many images the step had.
 
-    batches: (row numbers of the whole batch, inputs of this process's share, or of one image in the place of an empty one).
+    batches: (row numbers of the whole batch, inputs of this process's share, or of one image in the place of an empty one);
+    inputs may have other views of the same images with them.
     targets: row numbers, and this process's outputs -> what is known of the whole batch.
     What `after_step` raises ends the epoch there.
     """
@@ -51,7 +54,7 @@ def train_epoch(
             inputs = inputs[:0]  # the image in its place would count in the statistics, and these do without
         try:
             with mixed:
-                outputs = classifier(inputs, all_outputs=True)
+                outputs = seen(classifier, inputs)
         except ValueError as error:
             if len(inputs) == 1 and "more than 1 value per channel" in str(error):
                 raise AevlpError(
@@ -80,7 +83,7 @@ def train_epoch(
         after_step(len(rows))
 
 
-def _timed(batches: Batches, progress: Progress) -> Iterator[tuple[np.ndarray, Tensor]]:
+def _timed(batches: TrainingBatches, progress: Progress) -> Iterator[tuple[np.ndarray, Tensor | Views]]:
     """Yield batches; add to `progress` how long each was waited for."""
     waiting = iter(batches)
     while True:

@@ -25,7 +25,7 @@ from .epoch_batches import epoch_batches, epoch_targets
 from .epoch_labels import EpochLabels
 from .events import Announce, EpochBegun, EpochEnded, Evaluating, Event, Finished, Resumed, Saved, Step, StoppedEarly
 from .inputs import Inputs
-from .loop import Batches, autocast, train_epoch
+from .loop import TrainingBatches, autocast, train_epoch
 from .predictor import logits_by_all
 from .random_state import generator_states, restore_generators
 from .run_folder import RunFolder, SavedState
@@ -190,11 +190,11 @@ class Trainer:
         rows, cache = self.train.rows, self.cache
         random = np.random.default_rng(derive(self.schedule.seed, "order", progress.epoch))
         order = random.permutation(rows)
-        mirrored = random.random(len(order)) < 0.5
+        mirrored, chance = random.random(len(order)) < 0.5, random.random(len(order))
         labels = None if self.labels is None else self.labels.of(progress.epoch)
         targets = epoch_targets(cache, rows, self.reads, labels, self.device, self.processes)
-        size = self.schedule.batch_size
-        batches = epoch_batches(self.inputs, order, mirrored, size, progress.steps, self.processes)
+        left = self.schedule.batch_size, progress.steps, self.processes, self.reads
+        batches = epoch_batches(self.inputs, order, mirrored, chance, *left)
         assert self.learning is not None
         state = self.state
         with self.running.interrupted_by(self.interruption):
@@ -204,7 +204,7 @@ class Trainer:
             )  # fmt: skip
         return labels
 
-    def _labelled_ahead(self, batches: Batches, epoch: int) -> Batches:
+    def _labelled_ahead(self, batches: TrainingBatches, epoch: int) -> TrainingBatches:
         """Yield batches, and begin with the labels of the next epoch once the first is there: the workers are started then."""
         for batch in batches:
             if self.labels is not None:

@@ -1,5 +1,6 @@
 """A plan -> the classifier that training begins with; a classifier and a cache -> where its inputs come from."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from ...pipeline.score_cache.schema import ROWS_A_BLOCK
 from ...pipeline.training import classifier as classifiers
 from ...pipeline.training.classifier import Architecture, Classifier
 from ...pipeline.training.inputs import EmbeddingInputs, Inputs, PixelInputs
+from ...pipeline.training.strong_views import drawn_tiles, has_tiles
 from ..cache_origin import scoring_encoder
 from ..console import say
 from .plan import Plan
@@ -72,7 +74,8 @@ def classifier_inputs(
     is opened.
     """
     if architecture.backbone == "linear":
-        return EmbeddingInputs(_embedding(cache), device)
+        tiles = partial(drawn_tiles, cache) if has_tiles(cache) else None
+        return EmbeddingInputs(_embedding(cache), device, tiles)
     size, upright, resize = architecture.size, architecture.upright, architecture.resize
     cached = ImageCache(image_cache, cache.paths, size, upright, resize) if image_cache else None
     mean, std = architecture.mean, architecture.std

@@ -20,9 +20,11 @@ from ...pipeline.runtime.ranks import this_rank
 from ...pipeline.score_cache import ScoreCache, open_whole_cache
 from ...pipeline.training.distributed import own_device
 from ...pipeline.training.splits import Split, has_known_label, splits
+from ...pipeline.training.strong_views import has_tiles
 from ..cache_origin import data_root, dataset_of
 from ..console import say
 from .asked_methods import asked_methods
+from .label_relation import require_relation
 from .labels_plan import PolicyPlan, policy_of
 from .listed_images import check_dataset
 from .options import TrainOptions
@@ -150,7 +152,13 @@ def make_plan(options: TrainOptions, data: TrainingData | None = None) -> Plan:
             f"--simulate, as in --simulate counts,positives=1,negatives=1, or choose another loss"
         )
     if "features" in loss.reads and recipe["backbone"] == "linear":
-        say(f"The features of the linear backbone are fixed: what {options.loss} makes of them teaches it nothing.")
+        say(f"The features of the linear backbone are fixed: {options.loss} reads them, and changes the head alone.")
+    if "strong" in loss.reads and recipe["backbone"] == "linear" and not has_tiles(cache):
+        raise AevlpError(
+            f"loss {options.loss} sees a tile of each image, and {cache.path} holds no vectors of tiles: score the images with "
+            f"--store embedding and a --grid above 1, or train another --backbone"
+        )
+    require_relation(asked.name, cache, spec.manifest_path.parent)
     compat = cache.provenance["method"]["compat"]
     given = loss_constants(spec, asked.name, recipe["linear_init"], compat, asked.constants)
     given |= positives_counted(cache, spec, options, policy, data.train, given)

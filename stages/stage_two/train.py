@@ -25,6 +25,7 @@ from ..declaration import takes
 from ..interrupted import keeping
 from .beside_teacher import against_teacher, with_teacher
 from .classifiers import classifier_inputs, new_classifier
+from .label_relation import relation_of
 from .narrator import Narrator
 from .options import TrainOptions
 from .plan import Plan, make_plan, precision
@@ -196,9 +197,10 @@ def _conclude(plan: Plan, folder: RunFolder, added: AddedLabels | None) -> None:
 
 def _loss(plan: Plan) -> Any:
     """Return the loss on the device, whatever it learns or remembers drawn from the seed."""
+    relation = relation_of(plan.loss_name, plan.cache, plan.spec.manifest_path.parent, plan.device)
     seed_everything(derive(plan.options.seed, "loss"))
     observed = torch.from_numpy(plan.cache.observed[plan.train.rows]).to(plan.device)
-    loss = create_loss(plan.loss_name, len(plan.cache.classes), observed, **plan.constants)
+    loss = create_loss(plan.loss_name, len(plan.cache.classes), observed, relation, **plan.constants)
     return loss.to(plan.device) if isinstance(loss, torch.nn.Module) else loss
 
 
