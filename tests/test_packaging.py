@@ -43,7 +43,7 @@ def test_every_file_beside_the_code_is_packaged() -> None:
     packaged = {path for pattern in patterns for path in ROOT.glob(pattern)}
     named = {ROOT / name for name in ("data_manifest.yaml", "__init__.pyi", "py.typed")}
     assert packaged == {*named, *(ROOT / "weights").iterdir()}
-    assert len(packaged) == 5
+    assert len(packaged) == 7
 
 
 def test_the_version_is_the_projects() -> None:

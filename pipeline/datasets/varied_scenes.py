@@ -76,8 +76,8 @@ class Style:
 
 WEB = Style(counts=(3, 2), radii=(56, 150))
 PHOTO = Style(
-    counts=(12, 22, 26, 20, 12, 8), radii=(34, 84), lines=5, distractors=4, outlined=60, hatched=40, textured=40, barred=50,
-    faint=50, grey=36, tail=18, together=90, noise=17, contrast=120,
+    counts=(16, 24, 26, 18, 10, 6), radii=(40, 86), lines=5, distractors=2, outlined=24, hatched=16, textured=16, barred=12,
+    faint=16, grey=20, tail=18, together=90, noise=9, contrast=120,
 )  # fmt: skip
 
 
@@ -159,7 +159,7 @@ def _paint_styled(
     """Draw a shape filled, outlined, hatched or with a texture; return its bounding box in pixels."""
     inside, box = samples_inside(contours)
     kind = random.randint(OF)
-    rows, columns = np.indices(inside.shape, sparse=True)
+    rows, columns = np.arange(inside.shape[0])[:, None], np.arange(inside.shape[1])
     if kind < style.outlined:
         inside &= ~_eroded(inside, int(random.randint(7, 13)))
     elif kind < style.outlined + style.hatched:

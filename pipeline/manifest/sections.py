@@ -153,7 +153,10 @@ class TextGraphConstants(Section, frozen=True):
 
 
 class Recipe(Section, frozen=True):
-    """How stage two trains: `lr` is the backbone's; the head learns `head_lr_factor` times faster."""
+    """How stage two trains: `lr` is the backbone's; the head learns `head_lr_factor` times faster.
+
+    lr_schedule: of a backbone that learns; "one-cycle" rises to `lr` and falls to nearly nothing in the course of all epochs.
+    """
 
     backbone: str = "resnet50.tv_in1k"
     image_size: int = Field(default=448, ge=1)
@@ -161,6 +164,7 @@ class Recipe(Section, frozen=True):
     batch_size: int = Field(default=8, ge=1)
     lr: float = Field(default=1e-5, gt=0)
     head_lr_factor: float = Field(default=10, gt=0)
+    lr_schedule: Literal["constant", "one-cycle"] = "constant"
     linear_init: int = Field(default=0, ge=0)
     val_fraction: float = Field(default=0.2, gt=0, lt=1)
     linear_epochs: int = Field(default=25, ge=1)

@@ -115,5 +115,6 @@ def new_state(
     learned = list(learning.parameters()) if hasattr(learning, "parameters") else []
     if learned:
         groups.append({"params": learned, "lr": schedule.lr * getattr(loss, "lr_factor", 1)})
+    groups = [{**group, "initial_lr": group["lr"]} for group in groups]  # what `Schedule.paced` takes shares of
     scaler = torch.amp.GradScaler(running.device.type, enabled=running.precision is torch.float16)
     return TrainingState(classifier, torch.optim.Adam(groups, fused=True), scaler, loss, policy)

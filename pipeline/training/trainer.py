@@ -187,19 +187,19 @@ class Trainer:
 
     def _train_epoch(self, progress: Progress, after_step: Callable[[int], None]) -> Labels | None:
         """Train the rest of an epoch and return its pseudo-labels, None where the loss reads none."""
-        rows, cache = self.train.rows, self.cache
+        rows, cache, state = self.train.rows, self.cache, self.state
         random = np.random.default_rng(derive(self.schedule.seed, "order", progress.epoch))
         order = random.permutation(rows)
         mirrored, chance = random.random(len(order)) < 0.5, random.random(len(order))
         labels = None if self.labels is None else self.labels.of(progress.epoch)
         targets = epoch_targets(cache, rows, self.reads, labels, self.device, self.processes)
         left = self.schedule.batch_size, progress.steps, self.processes, self.reads
-        batches = epoch_batches(self.inputs, order, mirrored, chance, *left)
+        batches = self._labelled_ahead(epoch_batches(self.inputs, order, mirrored, chance, *left), progress.epoch + 1)
         assert self.learning is not None
-        state = self.state
+        batches = self.schedule.paced(batches, state.optimizer, progress.epoch, progress.steps, len(rows))
         with self.running.interrupted_by(self.interruption):
             train_epoch(
-                self.learning, self._labelled_ahead(batches, progress.epoch + 1), targets, state.loss, state.optimizer,
+                self.learning, batches, targets, state.loss, state.optimizer,
                 state.scaler, self._mixed, progress, self.processes, after_step,
             )  # fmt: skip
         return labels

@@ -12,6 +12,7 @@ from ...pipeline.manifest.formats import DatasetSpec
 from ...pipeline.policies.labelling import label, notes_of
 from ...pipeline.score_cache import ScoreCache
 from ...pipeline.training import classifier as classifiers
+from ...pipeline.training.schedule import CONSTANT
 from ...pipeline.training.splits import Split
 from ..console import say
 from .asked_classifier import OF_CLIP, check_classifier
@@ -28,6 +29,7 @@ def recipe_of(spec: DatasetSpec, options: TrainOptions, loss: LossEntry, clip_si
         "lr": recipe.pop("linear_lr"),
         "linear_init": 0,
         "head_lr_factor": 1.0,
+        "lr_schedule": CONSTANT,
     }
     if backbone == "linear":
         recipe.update(linear)
@@ -43,6 +45,8 @@ def recipe_of(spec: DatasetSpec, options: TrainOptions, loss: LossEntry, clip_si
         value = getattr(options, name)
         if value is not None:
             recipe[name] = value
+    if recipe["lr_schedule"] == CONSTANT:
+        del recipe["lr_schedule"]  # as in the settings of runs from before there was a choice
     return recipe
 
 

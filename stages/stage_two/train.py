@@ -152,7 +152,7 @@ def _trainer(
         "manifest": made["dataset"]["manifest"],
         "loss": options.loss,
     }
-    names = ("epochs", "batch_size", "lr", "head_lr_factor", "linear_init")
+    names = ("epochs", "batch_size", "lr", "head_lr_factor", "linear_init", "lr_schedule")
     return Trainer(
         architecture,
         classifier,
@@ -162,7 +162,7 @@ def _trainer(
         plan.policy and plan.policy.create(),
         plan.cache,
         (plan.train, plan.val, plan.test),
-        Schedule(**{name: recipe[name] for name in names}, seed=options.seed),
+        Schedule(**{name: recipe[name] for name in names if name in recipe}, seed=options.seed),
         Running(plan.device, precision(plan), options.compile, options.save_minutes),
         folder,
         about,
