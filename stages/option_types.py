@@ -48,6 +48,13 @@ Backbone = Annotated[str | None, typer.Option(help="clip, linear or a timm name;
 Weights = Annotated[
     str | None, typer.Option(help="Of a timm backbone: pretrained (default), random or a weights file.")
 ]
+ImageSize = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Pixels a side of the images that a timm backbone or clip takes; default: the recipe's, or the scoring model's.",
+    ),
+]
 Head = Annotated[
     str | None, typer.Option(help="linear, boostlu (convolutional timm backbones) or latent; default: the loss's.")
 ]

@@ -19,6 +19,7 @@ from ..quiet import first_line, quiet
 from ..runtime.seeding import seed_everything
 from . import towers
 from .as_trained import QUICK, as_trained
+from .image_size import resize
 from .image_tower import image_tower_of
 from .source import ClipModel, ClipSource, find_model, find_tag, hub_files, registered, weights_file
 from .tokenizing import tokenizer_of
@@ -141,9 +142,24 @@ def absent_weights(source: ClipSource) -> Absent | None:
     return None if cached.is_file() else Absent(what, tag["url"], None, f"download it to {cached}")
 
 
-def image_tower(config: dict[str, Any], quick_gelu: bool) -> nn.Module:
-    """Return the untrained image tower of an open_clip model configuration; called with pixels it gives (B, D)."""
-    return _built(registered(config), None, quick_gelu).visual
+def image_tower(config: dict[str, Any], quick_gelu: bool, size: int | None = None) -> nn.Module:
+    """Return the untrained image tower of an open_clip model configuration; called with pixels it gives (B, D).
+
+    size: pixels a side of the images that it takes, None for the configuration's. Raises AevlpError as `image_size.resize` does.
+    """
+    visual = _built(registered(config), None, quick_gelu).visual
+    return visual if size is None else resize(visual, size)
+
+
+def check_image_size(config: dict[str, Any], size: int) -> None:
+    """Raise AevlpError where the image tower of a model configuration does not take images of size x size pixels."""
+    try:
+        with torch.device("meta"), torch.no_grad():  # shapes alone, no memory
+            visual = _built(registered(config), None, False, device="meta").visual
+            resize(visual.eval(), size)(torch.zeros(1, 3, size, size))
+    except Exception as error:  # each tower has its own way to refuse a size
+        reason = str(error) if isinstance(error, AevlpError) else first_line(error)
+        raise AevlpError(f"the CLIP's image tower cannot take images of {size} x {size} pixels: {reason}") from error
 
 
 def _parameters(clip: ClipModel) -> int:

@@ -156,6 +156,7 @@ class Recipe(Section, frozen=True):
     """How stage two trains: `lr` is the backbone's; the head learns `head_lr_factor` times faster.
 
     lr_schedule: of a backbone that learns; "one-cycle" rises to `lr` and falls to nearly nothing in the course of all epochs.
+    image_size: pixels a side of the images that `backbone` is fed with; left out with clip, those of the scoring model.
     """
 
     backbone: str = "resnet50.tv_in1k"

@@ -1,20 +1,18 @@
 """A backbone's name -> the classifier: backbone and head."""
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from ..clip.encoder import IMAGENET_STATISTICS, image_tower, quiet
+from ..clip.encoder import image_tower
+from ..clip.image_size import resize as resize_tower
 from ..clip.libraries import Encoder
-from ..errors import AevlpError, in_one_line, unknown_name
-from ..files.absent_files import Absent, absent_from_hub
+from ..errors import AevlpError
 from ..images.resizing import EXACT
-from . import heads, timm_weights
-
-PRETRAINED, RANDOM = "pretrained", "random"
+from . import heads, timm_backbones
+from .timm_backbones import RANDOM
 
 
 @dataclass(frozen=True)
@@ -106,9 +104,9 @@ def build(architecture: Architecture, num_classes: int) -> Classifier:
         backbone: nn.Module = UnitVariance()
     elif architecture.backbone == "clip":
         assert architecture.clip_config is not None
-        backbone = image_tower(architecture.clip_config, architecture.quick_gelu)
+        backbone = image_tower(architecture.clip_config, architecture.quick_gelu, architecture.size)
     else:
-        backbone = _timm(architecture.backbone, architecture.size, RANDOM)[0]
+        backbone = timm_backbones.create(architecture.backbone, architecture.size, RANDOM).model
     return Classifier(backbone, architecture.width, num_classes, architecture.head)
 
 
@@ -134,18 +132,23 @@ def create_clip(
     encoder: Encoder,
     width: int,
     num_classes: int,
+    size: int,
     mean: Any,
     std: Any,
     upright: bool,
     head: str = "linear",
     resize: str = EXACT,
 ):
-    """Return architecture and classifier whose backbone is the scoring model's trained image tower."""
+    """Return architecture and classifier whose backbone is the scoring model's trained image tower, at a size of images.
+
+    Raises AevlpError for a size that the tower does not take.
+    """
     check_map(head, "clip")
+    visual = resize_tower(encoder.model.visual, size)
     architecture = Architecture(
         "clip",
         width,
-        encoder.image_size,
+        size,
         tuple(mean),
         tuple(std),
         upright,
@@ -154,7 +157,7 @@ def create_clip(
         head=head,
         resize=resize,
     )
-    classifier = Classifier(encoder.model.visual, width, num_classes, head)
+    classifier = Classifier(visual, width, num_classes, head)
     classifier.freeze_backbone(False)
     return architecture, classifier
 
@@ -170,43 +173,16 @@ def create_timm(
 ):
     """Return architecture and classifier for a timm backbone.
 
-    weights: "pretrained" (timm's for that name), "random", or a weights file. A backbone with a fixed input size keeps it.
-    Raises AevlpError for an unknown name, a file of another model, weights that cannot be fetched, a size that the backbone does
-    not take, and a head that does not fit.
+    weights, and what is raised: as for `timm_backbones.create`; AevlpError also for a head that does not fit.
     """
-    backbone, size, mean, std = _timm(name, size, weights)
-    width = _width(backbone, name, size)
+    backbone, mean, std = timm_backbones.create(name, size, weights)
+    width = timm_backbones.width_of(backbone, name, size)
     architecture = Architecture(name, width, size, mean, std, upright, head=head, resize=resize)
     classifier = Classifier(backbone, width, num_classes, head)
     if head == "boostlu":
         with torch.inference_mode():
             classifier.eval()(torch.zeros(1, 3, size, size))
     return architecture, classifier
-
-
-def input_size(name: str, asked: int) -> int:
-    """Return the pixels a side that a timm backbone is fed with: those asked for, unless it has a fixed input size."""
-    import timm
-
-    check_name(name)
-    config = timm.models.get_pretrained_cfg(name)
-    return config.input_size[1] if config is not None and config.fixed_input_size else asked
-
-
-def absent_weights(name: str, weights: str) -> Absent | None:
-    """Return the weights file that a backbone needs and that is not on this machine, None where nothing is missing."""
-    import timm
-
-    if name in ("linear", "clip") or weights != PRETRAINED:
-        return None
-    check_name(name)
-    repository, files = timm_weights.of_hub(timm.models.get_pretrained_cfg(name))
-    if not repository:
-        raise AevlpError(f"timm has no trained weights for {name}: pass a file as --weights, or {RANDOM}")
-    with torch.device("meta"):  # shapes alone, no memory
-        model: Any = timm.create_model(name)
-    parameters = sum(p.numel() for p in model.parameters())
-    return absent_from_hub(f"weights of {name}", repository, files, parameters)
 
 
 def _convolves_maps(backbone: nn.Module) -> bool:
@@ -221,80 +197,3 @@ def check_map(head: str, backbone: str) -> None:
         raise AevlpError(
             f"--head boostlu needs a backbone with a feature map before pooling, such as resnet50, and {backbone} has none"
         )
-
-
-def check_name(name: str) -> None:
-    """Raise AevlpError where timm has no backbone of that name."""
-    import timm
-
-    if not timm.is_model(name):
-        raise unknown_name("backbone", name, ["linear", "clip", *timm.list_models()])
-
-
-def _timm(name: str, size: int, weights: str) -> tuple[Any, int, tuple[float, ...], tuple[float, ...]]:
-    import timm
-    from timm.data.config import resolve_model_data_config
-
-    check_name(name)
-    told = timm_weights.told(name) if weights == PRETRAINED else {}
-    try:
-        with quiet():
-            asked = {"pretrained": weights == PRETRAINED, "pretrained_cfg_overlay": told}
-            backbone: Any = timm.create_model(name, num_classes=0, **asked)
-    except Exception as error:  # whatever an unreachable address, or a foreign file, raises
-        if weights != PRETRAINED:
-            raise
-        reason = in_one_line(error, 200)
-        raise AevlpError(
-            f"cannot load the trained weights of {name}: {reason}; pass a weights file as --weights FILE, or --weights {RANDOM} "
-            f"to train from scratch"
-        ) from error
-    if weights not in (PRETRAINED, RANDOM):
-        _fill(backbone, name, Path(weights))
-    config = resolve_model_data_config(backbone)
-    size = input_size(name, size)
-    mean, std = (config["mean"], config["std"]) if config["mean"] else IMAGENET_STATISTICS
-    return backbone, size, tuple(mean), tuple(std)
-
-
-def _width(backbone: Any, name: str, size: int) -> int:
-    """Return D of the features (B, D) that a backbone gives of images of a size; timm's `num_features` is not it for all."""
-    backbone.eval()  # one image has no batch statistics
-    try:
-        with torch.inference_mode():
-            features = backbone(torch.zeros(1, 3, size, size))
-    except Exception as error:  # each backbone has its own way to refuse a size
-        reason = in_one_line(error, 160) or type(error).__name__
-        made_for = backbone.pretrained_cfg["input_size"][1]
-        raise AevlpError(
-            f"{name} cannot take images of {size} x {size} pixels ({reason}): write another `image_size` under `recipe` in the "
-            f"manifest, such as the {made_for} it was made for, or choose another backbone"
-        ) from error
-    finally:
-        backbone.train()
-    if features.ndim != 2:
-        raise AevlpError(
-            f"{name} gives features of shape {tuple(features.shape)} for one image, expected one vector: choose another backbone"
-        )
-    return features.shape[1]
-
-
-def _fill(backbone: nn.Module, name: str, path: Path) -> None:
-    """Load a weights file; a classifier head in it is left out, anything else that does not fit is an error."""
-    import timm
-
-    if not path.is_file():
-        raise AevlpError(f"no weights {str(path)!r} for {name}: expected {PRETRAINED}, {RANDOM} or a file")
-    try:
-        state = timm.models.load_state_dict(str(path), use_ema=False, weights_only=True)  # a pickle could run code
-    except Exception as error:  # whatever a foreign file raises
-        raise AevlpError(f"{path} cannot be read as weights: {in_one_line(error, 160)}") from error
-    wanted = backbone.state_dict()
-    missing = [key for key in wanted if key not in state and not key.endswith("num_batches_tracked")]
-    other = [key for key in wanted if key in state and state[key].shape != wanted[key].shape]
-    for wrong, fault in ((missing, "missing in it"), (other, "of another shape")):
-        if wrong:
-            raise AevlpError(
-                f"{path} does not hold weights of {name}: {len(wrong)} of {len(wanted)} tensors are {fault}, first {wrong[0]}"
-            )
-    backbone.load_state_dict({key: state[key] for key in wanted if key in state}, strict=False)

@@ -1,6 +1,9 @@
 """Where two runs' settings differ -> the same in a user's words: the option that gives a setting instead of its key."""
 
-FLAGS = {f"recipe.{name}": f"--{name.replace('_', '-')}" for name in ("epochs", "lr", "batch_size", "backbone", "head")}
+FLAGS = {
+    f"recipe.{name}": f"--{name.replace('_', '-')}"
+    for name in ("epochs", "lr", "batch_size", "image_size", "backbone", "head")
+}
 FLAGS |= {"loss.name": "--loss", "policy.name": "--policy", "seed": "--seed", "compile": "--compile"}
 
 

@@ -14,7 +14,7 @@ from ...pipeline.files.atomic_write import replacing
 from ...pipeline.manifest.formats import DatasetSpec
 from ...pipeline.manifest.load import load_manifest
 from ...pipeline.runtime.provenance import versions
-from ...pipeline.training import classifier
+from ...pipeline.training import timm_backbones
 from ...pipeline.training.run_folder import RunFolder
 from ..console import out, say
 from ..data import datasets
@@ -166,7 +166,7 @@ def absent_files(spec: DatasetSpec, root: Path) -> list[Absent]:
     source = ClipSource(**spec.clip.model_dump()).located(spec.manifest_path.parent)
     weights = (
         encoder.absent_weights(source),
-        classifier.absent_weights(spec.recipe.backbone, classifier.PRETRAINED),
+        timm_backbones.absent_weights(spec.recipe.backbone, timm_backbones.PRETRAINED),
     )
     return [*_absent_data(spec, root), *(absent for absent in weights if absent is not None)]
 

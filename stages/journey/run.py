@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+from ...pipeline.clip.source import find_model
 from ...pipeline.files.locations import location
 from ...pipeline.losses import entry
 from ...pipeline.manifest.formats import DatasetSpec
@@ -18,8 +19,10 @@ from ..made import note
 from ..results import Result
 from ..stage_one.options import PseudolabelOptions
 from ..stage_one.pseudolabel import score_source
+from ..stage_one.scoring_model import asked_for
 from ..stage_two.asked_classifier import check_classifier, fetch_weights
 from ..stage_two.asked_methods import asked_methods
+from ..stage_two.clip_size import asked_size, check_tower_size
 from ..stage_two.options import TrainOptions
 from ..stage_two.run import Run
 from ..stage_two.train import show as show_training
@@ -61,6 +64,9 @@ def run(options: RunOptions) -> Run | NothingTrained:
 
     def check(spec: DatasetSpec) -> None:
         check_classifier(training, entry(loss.name), spec.recipe.backbone, flag)
+        if (options.backbone or spec.recipe.backbone) == "clip" and asked_size(spec, training) is not None:
+            source = asked_for(options, spec.clip).located(spec.manifest_path.parent)
+            check_tower_size(spec, training, find_model(source.model).config)
         fetch_weights(training, spec, flag)
 
     cache = note(score_source(PseudolabelOptions(**_of(PseudolabelOptions, options, batch_size=None)), check))

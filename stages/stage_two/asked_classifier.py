@@ -7,7 +7,8 @@ from ...pipeline.losses import LossEntry
 from ...pipeline.manifest.formats import DatasetSpec
 from ...pipeline.runtime.compiler import require_compiler
 from ...pipeline.training import classifier as classifiers
-from ...pipeline.training import heads, timm_weights
+from ...pipeline.training import heads, timm_backbones, timm_weights
+from ...pipeline.training.timm_backbones import PRETRAINED, RANDOM
 from .options import TrainOptions
 
 OF_CLIP = ("linear", "clip")  # backbones with the weights of the scoring model
@@ -33,16 +34,18 @@ def check_classifier(
             raise AevlpError(
                 f"{weights_flag} goes with a timm backbone: {backbone} has the weights of the scoring model"
             )
+        if backbone == "linear" and options.image_size is not None:
+            raise AevlpError(
+                f"--image-size {options.image_size}: the linear backbone reads the cache's embeddings, and no image; leave "
+                f"it out, or choose another --backbone"
+            )
     elif backbone is not None:
         with given_by("--backbone"):
-            classifiers.check_name(backbone)
-    if (
-        options.weights not in (None, classifiers.PRETRAINED, classifiers.RANDOM)
-        and not Path(options.weights).is_file()
-    ):
-        raise AevlpError(
-            f"{weights_flag}: no weights {options.weights!r}: expected {classifiers.PRETRAINED}, {classifiers.RANDOM} or a file"
-        )
+            timm_backbones.check_name(backbone)
+        if options.image_size is not None:
+            timm_backbones.check_size(backbone, options.image_size)
+    if options.weights not in (None, PRETRAINED, RANDOM) and not Path(options.weights).is_file():
+        raise AevlpError(f"{weights_flag}: no weights {options.weights!r}: expected {PRETRAINED}, {RANDOM} or a file")
     for name in ("epochs", "batch_size", "lr"):
         value = getattr(options, name)
         if value is not None and not 0 < value < float("inf"):
@@ -54,5 +57,5 @@ def check_classifier(
 def fetch_weights(options: TrainOptions, spec: DatasetSpec, weights_flag: str = "--weights") -> None:
     """Fetch the backbone's trained weights where they are asked for and not on this machine; AevlpError where that fails."""
     backbone = options.backbone or spec.recipe.backbone
-    if backbone not in OF_CLIP and options.weights in (None, classifiers.PRETRAINED):
+    if backbone not in OF_CLIP and options.weights in (None, PRETRAINED):
         timm_weights.told(backbone, weights_flag)

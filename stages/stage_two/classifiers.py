@@ -41,11 +41,17 @@ def new_classifier(plan: Plan) -> tuple[Architecture, Classifier]:
         )
     if recipe["backbone"] == "clip":
         encoder = scoring_encoder(made, plan.spec.manifest_path.parent, plan.device)
+        if recipe["image_size"] != made["image_size"]:
+            say(
+                f"{encoder.name} scored at {made['image_size']} pixels a side and is trained at {recipe['image_size']}: its "
+                f"position embeddings are interpolated."
+            )
         seed_everything(derive(plan.options.seed, "weights"))
         return classifiers.create_clip(
             encoder,
             cache.header.width,
             len(cache.classes),
+            recipe["image_size"],
             statistics["mean"],
             statistics["std"],
             upright,

@@ -17,6 +17,7 @@ from ..option_types import (
     Device,
     Epochs,
     Head,
+    ImageSize,
     LearningRate,
     Manifest,
     MaxPixels,
@@ -44,6 +45,7 @@ class TrainingOptions(Options):
 
     _: KW_ONLY
     backbone: Backbone = None
+    image_size: ImageSize = None
     head: Head = None
     weights: Weights = None
     epochs: Epochs = None

@@ -144,7 +144,7 @@ def make_plan(options: TrainOptions, data: TrainingData | None = None) -> Plan:
         val, by = validated(cache, data.train, data.val, policy)
         data = replace(data, val=val)
         say(f"No image has a label: {asked.name} learns from pseudo-labels alone, and is validated by those of {by}.")
-    recipe = recipe_of(spec, options, loss, cache.provenance["image_size"])
+    recipe = recipe_of(spec, options, loss, cache.provenance)
     observed = cache.observed[data.train.rows]
     if loss.negatives and not (observed == NEGATIVE).any():
         raise AevlpError(

@@ -11,17 +11,18 @@ from ...pipeline.losses.interface import Watching
 from ...pipeline.manifest.formats import DatasetSpec
 from ...pipeline.policies.labelling import label, notes_of
 from ...pipeline.score_cache import ScoreCache
-from ...pipeline.training import classifier as classifiers
+from ...pipeline.training import timm_backbones
 from ...pipeline.training.schedule import CONSTANT
 from ...pipeline.training.splits import Split
 from ..console import say
 from .asked_classifier import OF_CLIP, check_classifier
+from .clip_size import asked_size, check_tower_size
 from .labels_plan import PolicyPlan
 from .options import TrainOptions
 
 
-def recipe_of(spec: DatasetSpec, options: TrainOptions, loss: LossEntry, clip_size: int) -> dict[str, Any]:
-    """Return what is trained and how, with the size that images are really fed with. clip_size: of the scoring model."""
+def recipe_of(spec: DatasetSpec, options: TrainOptions, loss: LossEntry, made: dict[str, Any]) -> dict[str, Any]:
+    """Return what is trained and how, with the size that images are really fed with. made: the cache's provenance."""
     recipe = spec.recipe.model_dump()
     backbone = options.backbone or recipe["backbone"]
     linear = {
@@ -37,9 +38,12 @@ def recipe_of(spec: DatasetSpec, options: TrainOptions, loss: LossEntry, clip_si
     recipe["head"] = options.head or loss.head
     check_classifier(options, loss, backbone)
     if backbone in OF_CLIP:
-        recipe["weights"], recipe["image_size"] = "scoring model", clip_size
+        recipe["weights"], recipe["image_size"] = "scoring model", made["image_size"]
+        if backbone == "clip" and asked_size(spec, options) not in (None, made["image_size"]):
+            check_tower_size(spec, options, made["clip"]["config"])
+            recipe["image_size"] = asked_size(spec, options)
     else:
-        recipe["image_size"] = classifiers.input_size(backbone, recipe["image_size"])
+        recipe["image_size"] = options.image_size or timm_backbones.input_size(backbone, recipe["image_size"])
         recipe["weights"] = options.weights or "pretrained"
     for name in ("epochs", "batch_size", "lr"):
         value = getattr(options, name)
