@@ -16,6 +16,7 @@ from timm.layers.pos_embed import resample_abs_pos_embed
 
 from aevlp.pipeline.clip.encoder import ClipEncoder, ClipSource, check_image_size, image_tower
 from aevlp.pipeline.clip.image_size import resize
+from aevlp.pipeline.clip.image_tower import without_tokens
 from aevlp.pipeline.clip.source import registered
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.training import timm_backbones
@@ -30,6 +31,8 @@ TEXT = {"context_length": 12, "vocab_size": 49408, "width": 16, "heads": 2, "lay
 VISIONS: dict[str, dict[str, Any]] = {
     "vit": {"image_size": 32, "layers": 2, "width": 32, "head_width": 16, "patch_size": 8},
     "vit-mean": {"image_size": 48, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16, "pool_type": "avg"},
+    "coca": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 8, "attentional_pool": True}
+    | {"attn_pooler_heads": 4, "output_tokens": True},
     "resnet": {"image_size": 64, "layers": [1, 1, 1, 1], "width": 8, "head_width": 16},
     "timm-vit": {"timm_model_name": "test_vit", "timm_pool": "token", "timm_proj": None, "image_size": 160},
     "timm-convolutions": {
@@ -42,7 +45,11 @@ VISIONS: dict[str, dict[str, Any]] = {
 
 
 def config_of(kind: str) -> dict[str, Any]:
-    return {"embed_dim": 16, "vision_cfg": VISIONS[kind], "text_cfg": TEXT}
+    config = {"embed_dim": 16, "vision_cfg": VISIONS[kind], "text_cfg": TEXT}
+    if kind == "coca":
+        text = {**TEXT, "embed_cls": True, "output_tokens": True}
+        config |= {"custom_text": True, "text_cfg": text, "multimodal_cfg": TEXT}
+    return config
 
 
 def drawn(kind: str) -> Any:
@@ -63,6 +70,11 @@ def features(visual: Any, size: int) -> np.ndarray:
     return visual.eval()(pixels(size)).numpy()
 
 
+@torch.no_grad()
+def encoded(model: Any, size: int) -> np.ndarray:
+    return model.eval().encode_image(pixels(size), normalize=False).numpy()
+
+
 def as_open_clip_has_it(kind: str, size: int, folder: Path) -> np.ndarray:
     """Return the features of a model that open_clip builds at a size, from weights of another."""
     state = drawn(kind).state_dict()
@@ -75,19 +87,17 @@ def as_open_clip_has_it(kind: str, size: int, folder: Path) -> np.ndarray:
         registered(config_of(kind)), pretrained=str(folder / "weights.pt"), force_image_size=size
     )
     assert open_clip.get_model_preprocess_cfg(made)["size"] in (size, (size, size))
-    with torch.no_grad():
-        return made.eval().encode_image(pixels(size)).numpy()
+    return encoded(made, size)
 
 
 @pytest.mark.parametrize("kind", VISIONS)
 def test_at_its_own_size_a_tower_is_open_clips(kind: str) -> None:
     model, size = drawn(kind), VISIONS[kind]["image_size"]
-    with torch.no_grad():
-        expected = model.encode_image(pixels(size)).numpy()
+    expected = encoded(model, size)
     tower = image_tower(config_of(kind), False, size)
     tower.load_state_dict(model.visual.state_dict())
     assert np.array_equal(features(tower, size), expected)
-    assert np.array_equal(features(resize(model.visual, size), size), expected)
+    assert np.array_equal(features(resize(without_tokens(model.visual), size), size), expected)
 
 
 @pytest.mark.parametrize(
@@ -96,6 +106,7 @@ def test_at_its_own_size_a_tower_is_open_clips(kind: str) -> None:
         ("vit", 64),
         ("vit", 24),
         ("vit-mean", 64),
+        ("coca", 64),
         ("resnet", 96),
         ("resnet", 32),
         ("timm-vit", 224),
@@ -105,7 +116,7 @@ def test_at_its_own_size_a_tower_is_open_clips(kind: str) -> None:
 )
 def test_at_another_size_a_tower_is_what_open_clip_makes_of_its_weights(kind: str, size: int, tmp_path: Path) -> None:
     expected = as_open_clip_has_it(kind, size, tmp_path)
-    resized = resize(drawn(kind).visual, size)
+    resized = resize(without_tokens(drawn(kind).visual), size)
     np.testing.assert_allclose(features(resized, size), expected, rtol=1e-5, atol=1e-6)
     again = image_tower(config_of(kind), False, size)  # as a run builds it, to be filled
     again.load_state_dict(resized.state_dict())
@@ -149,10 +160,10 @@ def test_a_tower_of_another_class_says_that_it_cannot() -> None:
         resize(visual, 64)
 
 
-@pytest.mark.parametrize("kind", ["vit", "resnet"])
+@pytest.mark.parametrize("kind", ["vit", "coca", "resnet"])
 def test_a_classifier_is_built_again_at_its_size(kind: str, tmp_path: Path) -> None:
-    (tmp_path / f"sized-{kind}.json").write_text(json.dumps(config_of(kind)))
-    encoder = ClipEncoder(ClipSource(str(tmp_path / f"sized-{kind}.json"), "random"), CPU)
+    (tmp_path / f"{kind}-sized.json").write_text(json.dumps(config_of(kind)))
+    encoder = ClipEncoder(ClipSource(str(tmp_path / f"{kind}-sized.json"), "random"), CPU)
     architecture, classifier = create_clip(encoder, 16, 5, 96, (0.5,) * 3, (0.5,) * 3, True)
     assert architecture.size == 96
     assert all(p.requires_grad for p in classifier.parameters())

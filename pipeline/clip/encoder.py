@@ -20,7 +20,7 @@ from ..runtime.seeding import seed_everything
 from . import towers
 from .as_trained import QUICK, as_trained
 from .image_size import resize
-from .image_tower import image_tower_of
+from .image_tower import image_tower_of, without_tokens
 from .source import ClipModel, ClipSource, find_model, find_tag, hub_files, registered, weights_file
 from .tokenizing import tokenizer_of
 from .towers import Tower
@@ -147,7 +147,7 @@ def image_tower(config: dict[str, Any], quick_gelu: bool, size: int | None = Non
 
     size: pixels a side of the images that it takes, None for the configuration's. Raises AevlpError as `image_size.resize` does.
     """
-    visual = _built(registered(config), None, quick_gelu).visual
+    visual = without_tokens(_built(registered(config), None, quick_gelu).visual)
     return visual if size is None else resize(visual, size)
 
 

@@ -36,6 +36,13 @@ class Pooled(nn.Module):
         return self.visual(pixels)[0]
 
 
+def without_tokens(visual: Any) -> Any:
+    """Have a tower that also returns its tokens, as CoCa's does, return its features alone: in place, and its weights stay."""
+    if getattr(visual, "output_tokens", False):
+        visual.output_tokens = False
+    return visual
+
+
 def image_tower_of(model: Any) -> nn.Module:
     """Return what maps pixels (B, 3, S, S) to the features (B, D) that encode_image gives; it shares the model's weights."""
     return features_of(model.visual)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from ..clip.encoder import image_tower
 from ..clip.image_size import resize as resize_tower
+from ..clip.image_tower import without_tokens
 from ..clip.libraries import Encoder
 from ..errors import AevlpError
 from ..images.resizing import EXACT
@@ -144,7 +145,7 @@ def create_clip(
     Raises AevlpError for a size that the tower does not take.
     """
     check_map(head, "clip")
-    visual = resize_tower(encoder.model.visual, size)
+    visual = resize_tower(without_tokens(encoder.model.visual), size)
     architecture = Architecture(
         "clip",
         width,
