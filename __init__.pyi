@@ -20,6 +20,7 @@ from .pipeline.policies import Known, Labels, create_policy, policy_names
 from .pipeline.policies.ccd import ccd_bias, ccd_correct, ccd_labels
 from .pipeline.policies.cdul import cdul_labels, cdul_update
 from .pipeline.policies.propagation import class_graph, image_graph, propagate
+from .pipeline.policies.sigmoid import sigmoid_probabilities
 from .pipeline.policies.sparc import sparc_scores
 from .pipeline.score_cache import ScoreCache, open_cache
 from .stages.caches.convert import convert
@@ -122,6 +123,7 @@ __all__ = [
     "runs",
     "select",
     "sentences",
+    "sigmoid_probabilities",
     "sparc_scores",
     "split_train_val",
     "subsample",

@@ -135,4 +135,5 @@ def _provenance(grid: int, seed: int) -> dict[str, Any]:
         "precision": "fp32",
         "seed": seed,
         "versions": {"aevlp": "0"},
+        "logits": {"scale": 100.0, "bias": None},
     }

@@ -345,7 +345,7 @@ def test_views_may_be_weighed_by_the_truth(given_cache: CalibrateOptions) -> Non
     [
         (
             {"policy": "damp", "labelled_truth": 5},
-            "--policy: 'damp' is not one of threshold, view-weights, view-quality",
+            "--policy: 'damp' is not one of threshold, sigmoid, view-weights, view-quality",
         ),
         ({}, "give --labelled FILE, --labelled-truth N, or --prior"),
         ({"labelled_truth": 5, "prior": "observed"}, "--labelled-truth and --prior exclude each other"),

@@ -21,6 +21,7 @@ from . import towers
 from .as_trained import QUICK, as_trained
 from .image_size import resize
 from .image_tower import image_tower_of, without_tokens
+from .own_logits import own_logits
 from .source import ClipModel, ClipSource, find_model, find_tag, hub_files, registered, weights_file
 from .tokenizing import tokenizer_of
 from .towers import Tower
@@ -36,7 +37,7 @@ class ClipEncoder:
 
     model, name: the open_clip model and its name. image_size: pixels a side. trained: how it was, of which mean, std (pixel
     statistics for values in [0, 1]) and activation ("quick_gelu" or "gelu") are parts. config: open_clip's own model
-    configuration. weights_sha256: of the weights file, or of the parameters where there is no file.
+    configuration. logits: its own scale and bias. weights_sha256: of the weights file, or of the parameters where there is none.
     """
 
     def __init__(self, source: ClipSource, device: torch.device, precision: str = "fp32", seed: int = 0) -> None:
@@ -53,6 +54,7 @@ class ClipEncoder:
             seed_everything(seed)
         model = _loaded(self.clip, source.model, weights, self.activation == QUICK)
         self.model = model.to(device).eval().requires_grad_(False)
+        self.logits = own_logits(self.model)
         self.weights_sha256 = _weights_hash(self.model, weights)
         size = open_clip.get_model_preprocess_cfg(self.model)["size"]
         self.image_size: int = size if isinstance(size, int) else size[0]

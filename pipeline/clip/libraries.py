@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from .as_trained import AsTrained
+from .own_logits import Logits
 from .source import ClipSource
 
 # What stands before the colon of a model's name -> module with `load(source, device, precision, seed) -> Encoder`, imported when
@@ -27,6 +28,7 @@ class Encoder(Protocol):
     mean: Sequence[float]
     std: Sequence[float]
     activation: str
+    logits: Logits
     weights_sha256: str
     image_size: int
     model: Any

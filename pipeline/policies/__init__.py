@@ -63,12 +63,16 @@ ABDELFATTAH = (
     "CDUL: CLIP-Driven Unsupervised Learning for Multi-Label Image Classification",
 )
 LIU = ("Liu et al.", 2023, "Revisiting Pseudo-Label for Single-Positive Multi-Label Learning")
+ZHAI = ("Zhai et al.", 2023, "Sigmoid Loss for Language Image Pre-Training")
 TABLE = {
     "damp": PolicyEntry("damp", "Damp", "whole image and gated tiles, the best few above a threshold", *TRAN),
     "global": PolicyEntry("damp", "Global", "as damp, from the whole image alone", *TRAN),
     "vlpl": PolicyEntry("vlpl", "Vlpl", "whole image, all classes above a threshold", *XING),
     "threshold": PolicyEntry("threshold", "Threshold", "a threshold for each class, from aevlp calibrate"),
     "top-k": PolicyEntry("top_k", "TopK", "each image's best classes, whatever their score"),
+    "sigmoid": PolicyEntry(
+        "sigmoid", "Sigmoid", "each class on its own, by a sigmoid-scored model's scale and bias", *ZHAI
+    ),
     "cap": PolicyEntry("cap", "Cap", "as many images a class as its frequency says", *XIE),
     "view-weights": PolicyEntry(
         "view_weights", "ViewWeights", "as damp, with a fitted weight a view, from aevlp calibrate"

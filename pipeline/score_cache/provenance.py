@@ -10,7 +10,8 @@ from ..labels.observation import ALIASES, NONE
 def without_origins(provenance: Mapping[str, Any]) -> dict[str, Any]:
     """Return a cache's provenance without what says only where its pixel statistics are from, and what stands in it twice.
 
-    Caches of before that was recorded can so be compared with others.
+    Nor has it the scale and bias of the model, which follow from its weights, and those are named by their hash. Caches of before
+    that was recorded can so be compared with others.
     """
     kept = {"clip": ("model", "weights", "config"), "pixel_statistics": ("mean", "std")}
     parts = {
@@ -18,7 +19,7 @@ def without_origins(provenance: Mapping[str, Any]) -> dict[str, Any]:
         for name, keys in kept.items()
         if name in provenance
     }
-    renamed = {key: value for key, value in provenance.items() if key != "observation"}
+    renamed = {key: value for key, value in provenance.items() if key not in ("observation", "logits")}
     return {**renamed, **parts, "simulate": simulation_of(provenance)}
 
 

@@ -34,7 +34,8 @@ class Recipe:
     images: how many. store, storage, prompts: as in `CacheHeader`. clip: as `ClipSource.recorded` finds it again. resize: as
     `resizing.described` says it. prompt: the templates. text_graph: its constants, or "none". method: the constants of the
     scores, and the grid. simulate: by which regime labels were hidden. vocabulary: "selected" or "rescored" where the classes
-    are not those that were scored.
+    are not those that were scored. logits: the model's own scale and bias, {"scale": s, "bias": b or None}, which make logits of
+    its cosines; None in caches of before they were recorded.
     """
 
     images: int
@@ -58,6 +59,7 @@ class Recipe:
     seed: int
     versions: dict[str, str]
     vocabulary: str | None = None
+    logits: dict[str, float | None] | None = None
 
     @classmethod
     def of(cls, header: CacheHeader) -> "Recipe":
@@ -80,8 +82,9 @@ class Recipe:
         whole["dataset"] = asdict(self.dataset)
         if self.dataset.split_by is None:
             del whole["dataset"]["split_by"]
-        if self.vocabulary is None:
-            del whole["vocabulary"]
+        for name in ("vocabulary", "logits"):
+            if whole[name] is None:
+                del whole[name]
         return whole
 
     def comparable(self) -> dict[str, Any]:

@@ -141,11 +141,14 @@ def _build_loss(name: str, classes: int, given: dict[str, Any]) -> None:
 
 
 def _build_policy(name: str, spec: DatasetSpec, given: dict[str, Any]) -> None:
+    from ...pipeline import policies
     from ...pipeline.policies import foreign
+    from ..stage_two import own_logits
     from ..stage_two.labels_plan import policy_with
 
     if not _of_ones_own("policy", foreign, name, given):
-        policy_with(name, spec, "paper", given)
+        of_model = dict.fromkeys(own_logits.NAMES, 1) if set(own_logits.NAMES) <= set(policies.constants(name)) else {}
+        policy_with(name, spec, "paper", {**of_model, **given})
 
 
 def _of_ones_own(kind: str, foreign: Any, name: str, given: dict[str, Any]) -> bool:

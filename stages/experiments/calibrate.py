@@ -12,6 +12,7 @@ from ...pipeline.errors import AevlpError
 from ...pipeline.labels.codes import POSITIVE, UNKNOWN
 from ...pipeline.labels.damp import DampSettings
 from ...pipeline.manifest.formats import DatasetSpec
+from ...pipeline.policies import create_policy
 from ...pipeline.policies.calibration import (
     expected_by_observed,
     expected_quality,
@@ -24,7 +25,6 @@ from ...pipeline.policies.calibration import (
 )
 from ...pipeline.policies.cap import observed_frequencies
 from ...pipeline.policies.labelling import label, require_views
-from ...pipeline.policies.threshold import Threshold
 from ...pipeline.score_cache import ScoreCache, open_whole_cache
 from ...pipeline.training.splits import splits
 from ..cache_origin import dataset_of
@@ -33,10 +33,12 @@ from ..console import out, print_result
 from ..declaration import takes
 from ..new_files import check_unused
 from ..results import Table
+from ..stage_two.own_logits import with_own_logits
 from .class_frequencies import read_frequencies
 from .labelled_images import Labelled, labelled_images
 from .options import CalibrateOptions
 
+OF_CLASSES = ("threshold", "sigmoid")  # policies with a threshold a class
 OBSERVED = "observed"  # instead of a file of frequencies
 
 
@@ -95,7 +97,7 @@ def calibrate(options: CalibrateOptions) -> Calibration:
             f"{given}: one image cannot calibrate {options.policy}, there is no other to tell whether what it says holds: "
             "label at least two, better a hundred"
         )
-    if options.policy == "threshold":
+    if options.policy in OF_CLASSES:
         fit = _thresholds(options, cache, spec, damp, train, labelled)
     elif options.policy == "view-weights":
         fit = _view_weights(cache, damp, train, labelled)
@@ -139,8 +141,11 @@ def _check(options: CalibrateOptions) -> None:
             )
     elif not given:
         raise AevlpError(
-            "threshold is fitted to labelled images or to class frequencies: give --labelled FILE, --labelled-truth N, or --prior"
+            f"{options.policy} is fitted to labelled images or to class frequencies: give --labelled FILE, --labelled-truth "
+            f"N, or --prior"
         )
+    elif options.policy == "sigmoid" and options.temperature != "keep":
+        raise AevlpError("policy sigmoid has the scale of its model and no temperature: leave --temperature out")
     elif options.prior is not None and options.temperature != "keep":
         raise AevlpError("a temperature is fitted to labelled images: leave --temperature out, or give --labelled")
 
@@ -154,9 +159,16 @@ def _thresholds(
     labelled: Labelled | None,
 ) -> Fit:
     constants: dict[str, Any] = {"temperature": damp.temperature, "eta": damp.eta}
+    if options.policy == "sigmoid":
+        said = {
+            name: value
+            for name, value in spec.policies.get("sigmoid", {}).items()
+            if name in ("scale", "bias", "tiles")
+        }
+        constants = with_own_logits("sigmoid", cache, said)
     if labelled is None:
         frequencies, fitted_on = _frequencies(options, cache, spec, train)
-        scores = _scores(cache, train, constants)
+        scores = _scores(options.policy, cache, train, constants)
         thresholds = frequency_thresholds(scores, frequencies)
         expected = expected_by_observed(scores, cache.observed[train], thresholds, frequencies)
         title = "Thresholds by frequency, and what to expect of all labels (estimated from the observed positives)"
@@ -167,7 +179,7 @@ def _thresholds(
             whole = np.concatenate([cosines[:, 0] for _, cosines in cache.views(labelled.rows)])
             fitted = fit_temperatures(whole, labelled.truth, damp.temperature, each)
             constants |= {"temperatures": fitted.tolist()} if each else {"temperature": float(fitted[0])}
-        scores = _scores(cache, labelled.rows, constants)
+        scores = _scores(options.policy, cache, labelled.rows, constants)
         thresholds = fit_thresholds(scores, labelled.truth)
         expected = expected_quality(scores, labelled.truth, options.seed)
         title, fitted_on = (
@@ -184,8 +196,9 @@ def _thresholds(
     return Fit({**constants, "thresholds": thresholds.tolist()}, fitted_on, title, header, lines)
 
 
-def _scores(cache: ScoreCache, rows: np.ndarray, constants: dict[str, Any]) -> np.ndarray:
-    return label(cache, rows, Threshold(thresholds=np.zeros(len(cache.classes)).tolist(), **constants)).scores
+def _scores(policy: str, cache: ScoreCache, rows: np.ndarray, constants: dict[str, Any]) -> np.ndarray:
+    made = create_policy(policy, thresholds=np.zeros(len(cache.classes)).tolist(), **constants)
+    return label(cache, rows, made).scores
 
 
 def _frequencies(

@@ -79,7 +79,7 @@ class SweepOptions(Options):
             "--policies",
             parser=names,
             metavar="NAMES",
-            help="With commas: damp, global, vlpl or top-k; constants that are held as damp\\[top_k=2].",
+            help="With commas: damp, global, vlpl, top-k or sigmoid; constants that are held as damp\\[top_k=2].",
         ),
     ] = "damp"
     grid: Annotated[
@@ -109,9 +109,9 @@ class CalibrateOptions(Options):
     cache: Cache
     _: KW_ONLY
     policy: Annotated[
-        Literal["threshold", "view-weights", "view-quality"],
+        Literal["threshold", "sigmoid", "view-weights", "view-quality"],
         typer.Option(
-            help="threshold, for a threshold a class; view-weights, for a weight a view; or view-quality, for a network "
+            help="threshold or sigmoid, for a threshold a class; view-weights, for a weight a view; or view-quality, for a network "
             "that sees each view, of a cache made with --store embedding."
         ),
     ]

@@ -232,6 +232,8 @@ def _own(name: str, cache: ScoreCache, spec: DatasetSpec) -> dict[str, Any]:
 
     plan = policy_of(name, "gpr", entry("gpr"), cache, spec)
     assert plan is not None
+    if plan.constants.get("thresholds") is not None:
+        raise AevlpError(f"policy {name} has a threshold of its own for each class: only one for all classes is swept")
     own = {}
     for constant, parameter in policies.parameters(policy).items():
         value = plan.constants.get(constant, parameter.default)

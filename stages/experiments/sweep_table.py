@@ -16,7 +16,7 @@ from ..console import out
 Row = tuple[tuple[str, str], str, dict[str, tuple[Any, ...]], tuple[str, ...]]
 
 
-HIDDEN = ("compat", "half", "policy")  # what a line of the manifest does not say
+HIDDEN = ("compat", "half", "policy", "scale", "bias", "thresholds")  # what a line of the manifest does not say
 SHORT = {
     "f1": "F1",
     "negative_precision": "negatives' precision",

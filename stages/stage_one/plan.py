@@ -130,6 +130,7 @@ def make_plan(options: PseudolabelOptions, spec: DatasetSpec, placed: Placed | N
         precision=encoder.precision,
         seed=options.seed,
         versions=versions(),
+        logits=encoder.logits._asdict(),
     )
     header = CacheHeader(
         rows=len(images),

@@ -15,6 +15,7 @@ from ...pipeline.policies.calibration import read_policy_file
 from ...pipeline.policies.labelling import require_views
 from ...pipeline.score_cache import ScoreCache
 from ...pipeline.score_cache.sentences import OF_TRUTH, sentences_of
+from .own_logits import with_own_logits
 
 LABELS = {"pseudo", "scores"}  # what a policy gives a loss to read
 
@@ -49,7 +50,7 @@ def policy_of(
 
     given: a policy's name, with constants as `method_names.parsed` reads them, or a .json file of `aevlp calibrate`. Other
     constants come from that file, else from `policies:` of the manifest's entry; those that a policy has no default for from its
-    `damp:`.
+    `damp:`, and the model's own scale and bias from the cache.
     Raises AevlpError for an unknown policy, a file made for another cache, a policy that the loss would not read, and one that
     reads text features which the cache has not.
     """
@@ -66,11 +67,12 @@ def policy_of(
         content = _from_file(Path(name), cache)
         name = current(content["policy"])
         require_views(name, policies.reads(name), cache)
-        plan = policy_with(name, spec, compat, {**said.get(name, {}), **content["constants"]})
+        constants = with_own_logits(name, cache, {**said.get(name, {}), **content["constants"]})
+        plan = policy_with(name, spec, compat, constants)
         plan = replace(plan, fitted_on=content["fitted_on"], full_labels=content["full_labels"])
     else:
         require_views(name, policies.reads(name), cache)
-        plan = policy_with(name, spec, compat, {**said.get(name, {}), **asked.constants})
+        plan = policy_with(name, spec, compat, with_own_logits(name, cache, {**said.get(name, {}), **asked.constants}))
     if "sentences" in plan.create().reads and sentences_of(cache).chosen == OF_TRUTH:
         plan = replace(plan, full_labels=True)
     if "truth" in plan.create().reads and cache.truth is None:

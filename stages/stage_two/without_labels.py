@@ -21,6 +21,7 @@ POLICIES = (
     "global",
     "vlpl",
     "top-k",
+    "sigmoid",
     "label-propagation",
     "ccd",
     "sparc",
