@@ -111,8 +111,8 @@ class CalibrateOptions(Options):
     policy: Annotated[
         Literal["threshold", "sigmoid", "view-weights", "view-quality"],
         typer.Option(
-            help="threshold or sigmoid, for a threshold a class; view-weights, for a weight a view; or view-quality, for a network "
-            "that sees each view, of a cache made with --store embedding."
+            help="threshold or sigmoid, for a threshold a class; view-weights, for a weight a view; or view-quality, for a "
+            "network that sees each view, of a cache made with --store embedding."
         ),
     ]
     labelled: Annotated[
