@@ -72,6 +72,24 @@ def test_scores_are_those_of_a_slow_loop(
         np.testing.assert_allclose(scores, expected[teacher], rtol=2e-5, atol=1e-6)
 
 
+def test_a_sigmoid_scored_model_has_a_row_of_its_own(tmp_path: Path) -> None:
+    header, content = random_cache(rows=60)
+    logits = {"scale": 20.0, "bias": -10.0}
+    given = {**header.provenance, "logits": logits}
+    write_cache(tmp_path / "s.h5", replace(header, provenance=given), [content])
+    cache = open_cache(tmp_path / "s.h5")
+    rows = np.flatnonzero(cache.status == "ok")
+    [found] = teacher_scores(cache, rows, [damp()])
+    assert list(found) == ["whole image", "multi-focus", "sigmoid"]
+    highest = cache.similarity(rows).astype(np.float64).mean(axis=1).max(axis=1)
+    np.testing.assert_allclose(found["sigmoid"], 20 * highest - 10, rtol=1e-5, atol=1e-5)
+    write_cache(
+        tmp_path / "t.h5", replace(header, provenance={**given, "logits": {"scale": 100.0, "bias": None}}), [content]
+    )
+    [softmax] = teacher_scores(open_cache(tmp_path / "t.h5"), rows, [damp()])
+    assert list(softmax) == ["whole image", "multi-focus"]
+
+
 def test_observed_labels_have_no_part_in_the_scores(tmp_path: Path) -> None:
     header, content = random_cache(rows=30, bad=0)
     found = []

@@ -15,7 +15,7 @@ from ..policies.labelling import block_scores, view_blocks
 from ..score_cache import ScoreCache
 from .metrics import average_precision
 
-WHOLE_IMAGE, MULTI_FOCUS = "whole image", "multi-focus"
+WHOLE_IMAGE, MULTI_FOCUS, SIGMOID = "whole image", "multi-focus", "sigmoid"
 FEW = 64  # images that show whether a policy scores at all
 
 Scorer = Callable[[np.ndarray, np.ndarray | None], np.ndarray]
@@ -47,7 +47,20 @@ def _multi_focus(cache: ScoreCache, policy: Policy) -> Scorer:
     return scores
 
 
-TEACHERS = {WHOLE_IMAGE: Teacher(_whole_image), MULTI_FOCUS: Teacher(_multi_focus, of_policy=True)}
+def _sigmoid(cache: ScoreCache, policy: Policy) -> Scorer | None:
+    """The highest logit of any view; None where the model was trained with a softmax, and so has no bias."""
+    logits = cache.provenance.get("logits")
+    if logits is None or logits["bias"] is None:
+        return None
+    # In the order of their probabilities, without the ties of those that round to 0.
+    return lambda similarity, _: logits["scale"] * similarity.max(axis=1) + logits["bias"]
+
+
+TEACHERS = {
+    WHOLE_IMAGE: Teacher(_whole_image),
+    MULTI_FOCUS: Teacher(_multi_focus, of_policy=True),
+    SIGMOID: Teacher(_sigmoid),
+}
 
 
 class TeacherScores:
@@ -82,8 +95,8 @@ class TeacherScores:
 def teacher_scores(cache: ScoreCache, rows: np.ndarray, policies: Sequence[Policy]) -> list[dict[str, np.ndarray]]:
     """Return for each policy the scores (n, C) float32 of some rows by the name of each teacher; no observed label is read.
 
-    "whole image" is the cosine of view 0, "multi-focus" the policy's own score of all views, both of cosines that are the mean
-    over the flips. The cosines are read once, block by block, whatever the number of policies.
+    "whole image" is the cosine of view 0, "multi-focus" the policy's own score of all views, "sigmoid", of a sigmoid-scored
+    model alone, the highest logit of any view, all of cosines that are the mean over the flips. The cosines are read once, block by block, whatever the number of policies.
     rows: (n,) ascending numbers of rows that are "ok", AevlpError for others.
     """
     scores = TeacherScores(cache, rows, policies)
