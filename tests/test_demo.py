@@ -1,6 +1,5 @@
 """The demo on a few scenes, and the picture it draws; the whole demo is marked slow."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -17,29 +16,30 @@ from aevlp.stages.experiments.contact_sheet import Card, draw_sheet
 
 def test_demo_on_few_scenes(tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     packaged = load_manifest()
-    few = packaged["scenes"].model_copy(update={"train": 200, "test": 20})
+    few = packaged["scenes2"].model_copy(update={"train": 200, "test": 20})
     monkeypatch.setattr(
         "aevlp.stages.sources.load_manifest",
-        lambda _: packaged.model_copy(update={"datasets": {"scenes": few}}),
+        lambda _: packaged.model_copy(update={"datasets": {"scenes2": few}}),
     )
     monkeypatch.setattr(
-        "aevlp.stages.cache_origin.load_manifest", lambda _: packaged.model_copy(update={"datasets": {"scenes": few}})
+        "aevlp.stages.cache_origin.load_manifest", lambda _: packaged.model_copy(update={"datasets": {"scenes2": few}})
     )
     monkeypatch.chdir(tmp_path)
     demo.show(demo.demo(epochs=1, device="cpu", workers=0))
     printed = capsys.readouterr().out
-    assert "Test mAP on scenes" in printed and "│ CLIP, multi-focus │ without training" in printed
+    assert "Test mAP on scenes2" in printed and "│ CLIP, multi-focus │ without training" in printed
+    assert "bce, full labels" in printed
     assert (tmp_path / "runs/demo/an-seed0/best.safetensors").exists()
     with Image.open("demo.png") as picture:
         assert picture.size[0] > 1000
-    cache = open_cache("cache/scenes.h5")
+    cache = open_cache("cache/scenes2.h5")
     assert len(cache) == 220 and set(cache.status) == {"ok"}
     assert manifests.PACKAGED.parent.joinpath(cache.provenance["clip"]["weights"]).is_file()
 
     quality = qualities(cache, "train", codes_by_views(cache, cached_settings(cache)))
     # The small CLIP is a real one: far better than chance on pictures it has not seen, and better with tiles.
-    assert quality["multi-focus"].precision > 0.75
-    assert quality["multi-focus"].recall > 0.55
+    assert 0.6 < quality["multi-focus"].precision < 0.9
+    assert 0.35 < quality["multi-focus"].recall < 0.65
     assert quality["whole image"].recall < 0.6 * quality["multi-focus"].recall
 
 
@@ -63,9 +63,8 @@ def test_sheet_marks_true_wrong_and_missed(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_whole_demo_shows_what_it_promises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    demo.demo()
-    results = {
-        name: json.loads(Path(f"runs/demo/{name}-seed0/metrics.jsonl").read_text().splitlines()[-1])["test_map"]
-        for name in ("an", "gpr")
-    }
-    assert results["gpr"] > results["an"] + 0.03
+    shown = demo.demo()
+    mean = {name: row["mean"] for name, row in shown.losses.items()}
+    whole, multi = (row["mean"] for row in shown.teachers)
+    assert whole + 0.08 < multi
+    assert max(mean["an"], multi) + 0.04 < mean["gpr"] < mean["bce"] - 0.04

@@ -96,7 +96,8 @@ def teacher_scores(cache: ScoreCache, rows: np.ndarray, policies: Sequence[Polic
     """Return for each policy the scores (n, C) float32 of some rows by the name of each teacher; no observed label is read.
 
     "whole image" is the cosine of view 0, "multi-focus" the policy's own score of all views, "sigmoid", of a sigmoid-scored
-    model alone, the highest logit of any view, all of cosines that are the mean over the flips. The cosines are read once, block by block, whatever the number of policies.
+    model alone, the highest logit of any view, all of cosines that are the mean over the flips. The cosines are read once, block
+    by block, whatever the number of policies.
     rows: (n,) ascending numbers of rows that are "ok", AevlpError for others.
     """
     scores = TeacherScores(cache, rows, policies)

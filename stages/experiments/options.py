@@ -170,9 +170,9 @@ class DemoOptions(Options):
     epochs: Epochs = None
     losses: Annotated[
         Sequence[str], typer.Option("--losses", parser=names, metavar="NAMES", help="Losses to compare, with commas.")
-    ] = "an,gpr"
+    ] = "an,gpr,bce"
     cache: Annotated[Path, typer.Option(parser=location, metavar="PATH|URL", help="Where the cache goes.")] = (
-        CACHES / "scenes.h5"
+        CACHES / "scenes2.h5"
     )
     data_root: DataRoot = None
     picture: Annotated[Path, typer.Option(help="Where the contact sheet goes.")] = Path("demo.png")

@@ -40,14 +40,18 @@ def ends(name: str, interval: Interval | NoInterval) -> dict[str, Any]:
 def show_results(
     title: str, measured: Mapping[str, Mapping[str, Any]], teachers: Sequence[Mapping[str, Any]], where: str
 ) -> None:
-    """Print a row for each teacher and each "loss", in percent, beside what was published for it.
+    """Print a row for each teacher and each "loss", in percent, beside what was published for it, upper bounds named.
 
     teachers: as `Untrained.records` has them. where: what holds the figures too.
     """
-    papers = [entry(parsed(row["loss"]).name).paper for row in measured.values()]
+    entries = [entry(parsed(row["loss"]).name) for row in measured.values()]
+    papers = [found.paper for found in entries]
+    names = [
+        f"{name}, full labels" if "truth" in of.reads else name for name, of in zip(measured, entries, strict=True)
+    ]
     rows = [*({**row, "each": []} for row in teachers), *measured.values()]
     columns = [
-        Column("loss", [*(row["title"] for row in teachers), *measured], varies=False, right=False),
+        Column("loss", [*(row["title"] for row in teachers), *names], varies=False, right=False),
         Column("from", ["without training"] * len(teachers) + papers, spare=2, right=False),
         Column("each seed", [each_cell(row) for row in rows], spare=3),
         Column("mean", [f"{100 * row['mean']:.2f}" for row in rows], varies=False),
