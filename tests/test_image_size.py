@@ -14,9 +14,10 @@ from conftest import call, stage_two
 from refusals import one_line, refusal
 from timm.layers.pos_embed import resample_abs_pos_embed
 
-from aevlp.pipeline.clip.encoder import ClipEncoder, ClipSource, check_image_size, image_tower
+from aevlp.pipeline.clip.encoder import ClipEncoder, ClipSource
 from aevlp.pipeline.clip.image_size import resize
 from aevlp.pipeline.clip.image_tower import without_tokens
+from aevlp.pipeline.clip.libraries import check_image_size, image_tower
 from aevlp.pipeline.clip.source import registered
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.training import timm_backbones

@@ -1,15 +1,12 @@
 """Sentences and views -> unit vectors, by any open_clip model."""
 
-import hashlib
 from collections.abc import Sequence
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from ..errors import AevlpError
 from ..files import absent_files as hub
@@ -17,22 +14,20 @@ from ..files.absent_files import Absent, absent_from_hub
 from ..manifest.clip_names import CONFIG, HUB, HUB_FILES, RANDOM
 from ..quiet import first_line, quiet
 from ..runtime.seeding import seed_everything
-from . import towers
 from .as_trained import QUICK, as_trained
 from .image_size import resize
 from .image_tower import image_tower_of, without_tokens
 from .own_logits import own_logits
 from .source import ClipModel, ClipSource, find_model, find_tag, hub_files, registered, weights_file
 from .tokenizing import tokenizer_of
-from .towers import Tower
+from .tower_encoder import PRECISIONS, TowerEncoder, weights_hash
 
-__all__ = ["RANDOM", "ClipEncoder", "ClipSource", "quiet"]
+__all__ = ["PRECISIONS", "RANDOM", "ClipEncoder", "ClipSource", "quiet"]
 
 IMAGENET_STATISTICS = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-class ClipEncoder:
+class ClipEncoder(TowerEncoder):
     """A CLIP in evaluation mode on one device.
 
     model, name: the open_clip model and its name. image_size: pixels a side. trained: how it was, of which mean, std (pixel
@@ -55,25 +50,10 @@ class ClipEncoder:
         model = _loaded(self.clip, source.model, weights, self.activation == QUICK)
         self.model = model.to(device).eval().requires_grad_(False)
         self.logits = own_logits(self.model)
-        self.weights_sha256 = _weights_hash(self.model, weights)
+        self.weights_sha256 = weights_hash(self.model, [] if weights is None else [weights])
         size = open_clip.get_model_preprocess_cfg(self.model)["size"]
         self.image_size: int = size if isinstance(size, int) else size[0]
-        self.tower: Tower = image_tower_of(self.model)
-
-    def encode_classes(self, sentences: Sequence[Sequence[str]]) -> np.ndarray:
-        """Return a text feature for each class, (C, D) float32, from its sentences.
-
-        Of one sentence it is the tower's own output, not normalised; of several it has the direction of the mean of their unit
-        vectors and their mean length. Raises AevlpError where a sentence is too long for the model.
-        """
-        every = self.encode_text([sentence for of_class in sentences for sentence in of_class])
-        lengths = np.linalg.norm(every, axis=1, keepdims=True)
-        parts = np.cumsum([len(of_class) for of_class in sentences])[:-1]
-        features = []
-        for part, length in zip(np.split(every, parts), np.split(lengths, parts), strict=True):
-            direction = (part / length).mean(axis=0)
-            features.append(part[0] if len(part) == 1 else direction / np.linalg.norm(direction) * length.mean())
-        return np.stack(features).astype(np.float32)
+        super().__init__(image_tower_of(self.model))
 
     @torch.inference_mode()
     def encode_text(self, sentences: Sequence[str]) -> np.ndarray:
@@ -91,25 +71,6 @@ class ClipEncoder:
                 f"the prompt {too_long[0][:60]!r}… is longer than the {tokens.shape[1]} tokens of {self.name}"
             )
         return _text_features(self.model, tokens.to(self.device)).float().cpu().numpy()
-
-    @torch.inference_mode()
-    def encode_views(self, views: Tensor, mirrored: bool, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-        """Return unit vectors (n, D) float32 on the device, of views (n, 3, S, S) uint8, mirrored or as they are."""
-        shape = (3, 1, 1)
-        pixels = views.to(self.device, non_blocking=True).to(torch.float32, memory_format=torch.contiguous_format)
-        # In place: on a CPU each temporary costs more than the arithmetic.
-        pixels.sub_(255 * torch.tensor(mean, device=self.device).view(shape))
-        pixels.div_(255 * torch.tensor(std, device=self.device).view(shape))
-        if mirrored:
-            pixels = pixels.flip(-1)
-        dtype = PRECISIONS[self.precision]
-        with torch.autocast(self.device.type, dtype) if dtype else nullcontext():
-            features = self.tower(pixels)
-        return _unit(features)
-
-    def use_tower(self, name: str, threads: int = 1) -> None:
-        """Run the image tower as `towers.create` says, called by so many threads at a time."""
-        self.tower = towers.create(name, image_tower_of(self.model), self.image_size, threads)
 
 
 def load(source: ClipSource, device: torch.device, precision: str, seed: int) -> ClipEncoder:
@@ -145,23 +106,14 @@ def absent_weights(source: ClipSource) -> Absent | None:
 
 
 def image_tower(config: dict[str, Any], quick_gelu: bool, size: int | None = None) -> nn.Module:
-    """Return the untrained image tower of an open_clip model configuration; called with pixels it gives (B, D).
-
-    size: pixels a side of the images that it takes, None for the configuration's. Raises AevlpError as `image_size.resize` does.
-    """
-    visual = without_tokens(_built(registered(config), None, quick_gelu).visual)
+    """Return the untrained image tower of an open_clip model configuration, as `libraries.image_tower` does."""
+    visual = without_tokens(_built(registered(config), None, quick_gelu, torch.get_default_device().type).visual)
     return visual if size is None else resize(visual, size)
 
 
-def check_image_size(config: dict[str, Any], size: int) -> None:
-    """Raise AevlpError where the image tower of a model configuration does not take images of size x size pixels."""
-    try:
-        with torch.device("meta"), torch.no_grad():  # shapes alone, no memory
-            visual = _built(registered(config), None, False, device="meta").visual
-            resize(visual.eval(), size)(torch.zeros(1, 3, size, size))
-    except Exception as error:  # each tower has its own way to refuse a size
-        reason = str(error) if isinstance(error, AevlpError) else first_line(error)
-        raise AevlpError(f"the CLIP's image tower cannot take images of {size} x {size} pixels: {reason}") from error
+def config_of(model: str) -> dict[str, Any]:
+    """Return the configuration of a named model."""
+    return find_model(model).config
 
 
 def _parameters(clip: ClipModel) -> int:
@@ -195,16 +147,6 @@ def _loaded(clip: ClipModel, named: str, weights: Path | None, quick_gelu: bool)
         raise AevlpError(f"{weights} does not hold weights of {clip.name} ({first_line(error)}): {hint}") from error
 
 
-def _weights_hash(model: Any, weights: Path | None) -> str:
-    if weights is not None:
-        with weights.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    digest = hashlib.sha256()
-    for name, value in sorted(model.state_dict().items()):
-        digest.update(name.encode() + value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
-
-
 class _Text(nn.Module):
     """The text tower of a CLIP as a module, whose parameters can be others for one call."""
 
@@ -231,7 +173,3 @@ def _text_features(model: Any, tokens: Tensor) -> Tensor:
     mask: Any = model.attn_mask
     shorter = {"clip.positional_embedding": position[:length], "clip.attn_mask": mask[:length, :length]}
     return torch.func.functional_call(_Text(model), shorter, tokens[:, :length])
-
-
-def _unit(features: Tensor) -> Tensor:
-    return functional.normalize(features.float(), dim=-1)

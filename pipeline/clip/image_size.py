@@ -22,7 +22,7 @@ def native_size(visual: Any) -> int:
 
 
 def resize(visual: nn.Module, size: int) -> nn.Module:
-    """Return an image tower of open_clip's made, in place, to take images of size x size pixels; its own size changes nothing.
+    """Return an image tower made, in place, to take images of size x size pixels; its own size changes nothing.
 
     Grids of position embeddings are interpolated bicubically with antialiasing, tokens without a place are kept. Raises
     AevlpError for a size that is no multiple of the patch (of a transformer) or of 32 (of a ResNet), and for a tower that cannot.
@@ -32,14 +32,17 @@ def resize(visual: nn.Module, size: int) -> nn.Module:
     from open_clip.transformer import VisionTransformer
 
     tower: Any = visual
+    if hasattr(tower, "resize_to"):  # of another library, which knows best
+        tower.resize_to(size)
+        return visual
     if size == native_size(tower):
         return visual
     if isinstance(tower, VisionTransformer):
-        new = _places(size, tower.conv1.kernel_size[0], "its patches are")
+        new = places(size, tower.conv1.kernel_size[0], "its patches are")
         tower.positional_embedding = _interpolated(tower.positional_embedding, tower.grid_size, (new, new))
         tower.image_size, tower.grid_size = (size, size), (new, new)
     elif isinstance(tower, ModifiedResNet):
-        old, new = native_size(tower) // STRIDE, _places(size, STRIDE, "its strides make")
+        old, new = native_size(tower) // STRIDE, places(size, STRIDE, "its strides make")
         pool: Any = tower.attnpool
         pool.positional_embedding = _interpolated(pool.positional_embedding, (old, old), (new, new))
         tower.image_size = size
@@ -58,7 +61,7 @@ def resize_trunk(trunk: nn.Module, size: int) -> None:
     model: Any = trunk
     patches: Any = getattr(model, "patch_embed", None)
     if hasattr(patches, "feat_ratio"):
-        _places(size, patches.feat_ratio(), "its patches are")
+        places(size, patches.feat_ratio(), "its patches are")
     if hasattr(model, "set_input_size"):
         try:
             model.set_input_size((size, size))
@@ -66,7 +69,7 @@ def resize_trunk(trunk: nn.Module, size: int) -> None:
             raise AevlpError(in_one_line(error, 160) or type(error).__name__) from error
 
 
-def _places(size: int, step: int, whose: str) -> int:
+def places(size: int, step: int, whose: str) -> int:
     """Return how many steps of so many pixels are in a size; AevlpError where they do not fill it."""
     if size % step:
         near = max(size // step, 1) * step

@@ -14,7 +14,7 @@ from typing import Any
 
 from ..errors import AevlpError, in_one_line, unknown_name
 from ..files import absent_files as hub
-from ..manifest.clip_names import CONFIG, HUB, HUB_FILES, LOCAL, RANDOM, SCENES
+from ..manifest.clip_names import CONFIG, HUB, HUB_FILES, LOCAL, RANDOM, SCENES, TRANSFORMERS
 from ..manifest.formats import PACKAGED
 from ..manifest.pixel_statistics import OPENAI, Three
 
@@ -44,10 +44,8 @@ class ClipSource:
 
         if self.model in SCENES:
             return self._bundled()
-        if self.model.startswith(LOCAL):
-            model = LOCAL + find(self.model.removeprefix(LOCAL))
-        else:
-            model = self.model if self.model.startswith(HUB) else find(self.model)
+        prefix = next((of for of in (LOCAL, TRANSFORMERS) if self.model.startswith(of)), "")
+        model = self.model if self.model.startswith(HUB) else prefix + find(self.model.removeprefix(prefix))
         return replace(self, model=model, weights=self.weights and find(self.weights))
 
     def _bundled(self) -> "ClipSource":

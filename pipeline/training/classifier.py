@@ -6,10 +6,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from ..clip.encoder import image_tower
 from ..clip.image_size import resize as resize_tower
 from ..clip.image_tower import without_tokens
-from ..clip.libraries import Encoder
+from ..clip.libraries import Encoder, image_tower
 from ..errors import AevlpError
 from ..images.resizing import EXACT
 from . import heads, timm_backbones

@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from ..clip.encoder import image_tower
+from ..clip.libraries import image_tower
 from ..errors import AevlpError, Notice, in_one_line
 from ..files.atomic_write import replacing
 from ..files.locks import locked

@@ -111,14 +111,14 @@ def _checked(spec: DatasetSpec, root: Path, workers: int | None, max_pixels: int
 
 def refused_settings(spec: DatasetSpec, classes: list[str]) -> list[str]:
     """Return why a stage would refuse what the manifest says of names, models, losses and policies; a line for each."""
-    from ...pipeline.clip import encoder
-    from ...pipeline.clip.encoder import ClipSource
+    from ...pipeline.clip import libraries
+    from ...pipeline.clip.source import ClipSource
     from ...pipeline.training import timm_backbones
 
     source = ClipSource(**spec.clip.model_dump()).located(spec.manifest_path.parent)
     settings: list[tuple[str, Callable[[], object]]] = [
         ("names", lambda: class_names(classes, spec.name_rule, spec.natural_names, spec.synonyms)),
-        ("clip", lambda: encoder.absent_weights(source)),
+        ("clip", lambda: libraries.absent_weights(source)),
         ("recipe.backbone", lambda: timm_backbones.absent_weights(spec.recipe.backbone, timm_backbones.PRETRAINED)),
         *((f"losses.{name}", partial(_build_loss, name, len(classes), given)) for name, given in spec.losses.items()),
         *((f"policies.{name}", partial(_build_policy, name, spec, given)) for name, given in spec.policies.items()),

@@ -6,8 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ...pipeline.clip import encoder
-from ...pipeline.clip.encoder import ClipSource
+from ...pipeline.clip import libraries
+from ...pipeline.clip.source import ClipSource
 from ...pipeline.errors import AevlpError
 from ...pipeline.files.absent_files import Absent
 from ...pipeline.files.atomic_write import replacing
@@ -165,7 +165,7 @@ def absent_files(spec: DatasetSpec, root: Path) -> list[Absent]:
     """Return the data and weights that reproducing a data set needs and that are not on this machine."""
     source = ClipSource(**spec.clip.model_dump()).located(spec.manifest_path.parent)
     weights = (
-        encoder.absent_weights(source),
+        libraries.absent_weights(source),
         timm_backbones.absent_weights(spec.recipe.backbone, timm_backbones.PRETRAINED),
     )
     return [*_absent_data(spec, root), *(absent for absent in weights if absent is not None)]

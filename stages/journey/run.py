@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from ...pipeline.clip.source import find_model
+from ...pipeline.clip.libraries import config_of
 from ...pipeline.files.locations import location
 from ...pipeline.losses import entry
 from ...pipeline.manifest.formats import DatasetSpec
@@ -66,7 +66,7 @@ def run(options: RunOptions) -> Run | NothingTrained:
         check_classifier(training, entry(loss.name), spec.recipe.backbone, flag)
         if (options.backbone or spec.recipe.backbone) == "clip" and asked_size(spec, training) is not None:
             source = asked_for(options, spec.clip).located(spec.manifest_path.parent)
-            check_tower_size(spec, training, find_model(source.model).config)
+            check_tower_size(spec, training, config_of(source.model))
         fetch_weights(training, spec, flag)
 
     cache = note(score_source(PseudolabelOptions(**_of(PseudolabelOptions, options, batch_size=None)), check))

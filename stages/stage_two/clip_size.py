@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ...pipeline.clip.encoder import check_image_size
+from ...pipeline.clip.libraries import check_image_size
 from ...pipeline.errors import given_by
 from ...pipeline.manifest.formats import DatasetSpec
 from .options import TrainingOptions

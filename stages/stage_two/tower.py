@@ -2,7 +2,8 @@
 
 import torch
 
-from ...pipeline.clip.encoder import ClipSource, absent_weights
+from ...pipeline.clip.libraries import absent_weights
+from ...pipeline.clip.source import ClipSource
 from ...pipeline.errors import AevlpError
 from ...pipeline.training.run_folder import RunFolder
 from ..cache_origin import scoring_encoder
