@@ -477,7 +477,7 @@ def test_several_manifests_are_read_as_one(tmp_path: Path) -> None:
     assert (manifest["drawings"].name, manifest["drawings"].manifest_path) == ("drawings", other)
     assert (manifest["photos"].default_root(), manifest["drawings"].default_root()) == (tmp_path, tmp_path / "deep")
     with_packaged = load_manifest([PACKAGED, mine])
-    assert {*BENCHMARKS, "scenes", "photos"} == set(with_packaged.datasets)
+    assert {*BENCHMARKS, "scenes", "scenes2", "photos"} == set(with_packaged.datasets)
     assert with_packaged["voc"].default_root() == Path("data/voc")
     with pytest.raises(AevlpError, match="unknown data set 'photo': known are photos, drawings"):
         manifest["photo"]

@@ -206,7 +206,7 @@ def test_images_that_are_missing_stop_the_command(here: Path, capsys: pytest.Cap
 @pytest.mark.parametrize(
     ("given", "code", "said"),
     [
-        (["blocks2"], 1, "unknown data set 'blocks2': known are voc, "),
+        (["blocks2"], 1, "unknown data set 'blocks2': known are scenes2, voc, "),
         (["voc", "--losses", "an,gpt"], 1, "unknown loss 'gpt': known are gpr, "),
         (["voc", "--compat", "both"], 2, "Invalid value for '--compat'"),
         (["scenes", "--losses", ","], 2, "at least one name is needed"),

@@ -28,7 +28,8 @@ def contents(folder: Path) -> dict[str, str]:
 
 
 def forbid_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scenes, "draw_scene", lambda seed, index: pytest.fail("a scene was drawn again"))
+    drawn = (CLASSES, lambda seed, index: pytest.fail("a scene was drawn again"))
+    monkeypatch.setitem(scenes.SERIES, 1, drawn)
 
 
 def test_every_picture_and_every_label_is_that_of_its_scene(tmp_path: Path) -> None:
@@ -75,7 +76,7 @@ def test_the_list_is_written_last_and_an_interrupted_drawing_starts_again(
         return draw_scene(seed, index)
 
     with monkeypatch.context() as patch:
-        patch.setattr(scenes, "draw_scene", interrupted)
+        patch.setitem(scenes.SERIES, 1, (CLASSES, interrupted))
         with pytest.raises(KeyboardInterrupt):
             load_images(small(), tmp_path)
     assert len(list(tmp_path.rglob("*.bmp"))) == 8

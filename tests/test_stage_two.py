@@ -23,6 +23,7 @@ from aevlp.stages.stage_two import evaluate, predict, train
 from aevlp.stages.stage_two.classifiers import classifier_inputs
 from aevlp.stages.stage_two.options import TrainOptions
 from aevlp.stages.stage_two.plan import make_plan
+from aevlp.stages.stage_two.run import open_run
 
 
 def without_times(run: Path) -> list[dict]:
@@ -396,14 +397,27 @@ def test_a_mistake_is_one_line_and_exit_1(command: str, tmp_path: Path, capsys: 
     assert error.startswith("error: ") and error.count("\n") == 1
 
 
-def test_without_any_observed_positive_there_is_nothing_to_learn(tmp_path: Path) -> None:
+def test_without_any_positive_there_is_nothing_to_learn(tmp_path: Path) -> None:
     draw_blocks(tmp_path / "data")
     table = tmp_path / "data" / "labels.csv"
     header, *lines = table.read_text().splitlines()
     table.write_text("\n".join([header, *(line.rsplit(",", 1)[0] + "," for line in lines)]))
     cache = stage_one(tmp_path / "data", tmp_path / "c.h5")
-    with pytest.raises(AevlpError, match="no training image has an observed positive"):
+    with pytest.raises(AevlpError, match="by its full labels no training image shows any class"):
         stage_two(cache, tmp_path / "run")
+
+
+def test_where_no_label_is_observed_losses_that_read_pseudo_labels_learn(tmp_path: Path) -> None:
+    draw_blocks(tmp_path / "data")
+    nothing = "counts,positives=0,negatives=0"
+    cache = stage_one(tmp_path / "data", tmp_path / "c.h5", simulate=nothing)
+    assert not open_cache(cache).observed.any()
+    run = stage_two(cache, tmp_path / "run", loss="gpr", epochs=1)
+    assert open_run(run).test_map is not None
+    with pytest.raises(
+        AevlpError, match="no training image has an observed positive, and the loss an learns from observed"
+    ):
+        stage_two(cache, tmp_path / "other", loss="an")
 
 
 def test_no_pseudo_positive_is_said(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -186,7 +186,7 @@ def test_policies_label_with_any_number_of_views(text: str, caches: dict[str, Sc
     spec = dataset_of(cache, None, None)
     given: dict[str, dict] = {
         "threshold": {"thresholds": [0.3] * 3},
-        "view-quality": {"weights": [0.0] * cache.header.views},
+        "view-weights": {"weights": [0.0] * cache.header.views},
         "cap": {"expected_positives": 1.5},
     }
     for name in (*given, "damp", "global", "vlpl", "top-k", "label-propagation"):

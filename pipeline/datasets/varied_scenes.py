@@ -76,7 +76,7 @@ class Style:
 
 WEB = Style(counts=(3, 2), radii=(56, 150))
 PHOTO = Style(
-    counts=(16, 24, 26, 18, 10, 6), radii=(40, 86), lines=5, distractors=2, outlined=24, hatched=16, textured=16, barred=12,
+    counts=(10, 18, 24, 22, 15, 11), radii=(40, 86), lines=5, distractors=2, outlined=30, hatched=18, textured=18, barred=12,
     faint=16, grey=20, tail=18, together=90, noise=9, contrast=120,
 )  # fmt: skip
 

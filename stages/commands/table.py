@@ -92,7 +92,7 @@ COMMANDS = (
         "caches.inspect:inspect",
         InspectOptions,
         LOOK,
-        "aevlp inspect cache/scenes.h5",
+        "aevlp inspect cache/scenes2.h5",
         json=True,
     ),
     Command(
@@ -156,7 +156,7 @@ COMMANDS = (
         "caches.verify:verify",
         VerifyOptions,
         CACHES,
-        "aevlp verify cache/scenes.h5",
+        "aevlp verify cache/scenes2.h5",
         json=True,
     ),
     Command(

@@ -37,7 +37,7 @@ from .methods import Method, methods_of
 from .options import CompareOptions
 from .processes import gpus, run_of
 from .results import ends, scores_on_test
-from .trainings import planned, seeded, train_at_once
+from .trainings import planned, seconds_of, seeded, train_with_a_line_each
 from .untrained import Untrained, untrained
 
 
@@ -118,7 +118,9 @@ def compare(options: CompareOptions) -> Comparison:
     every = {**trained, **kept}
     teachers = untrained(data, {method: of.settings.get("policy") for method, of in every.items()})
     with keeping("all that was finished is kept, and the state of what was not; the same command resumes"):
-        _train([teachers.told(*training) for training in trainings], options.jobs or max(1, gpus(options.device)))
+        train_with_a_line_each(
+            [teachers.told(*training) for training in trainings], options.jobs or max(1, gpus(options.device))
+        )
     record = {
         "cache": str(options.cache),
         "cache_fingerprint": cache.fingerprint,
@@ -189,30 +191,6 @@ def _check_folder(plan: Plan) -> None:
         raise AevlpError(f"{folder.path} holds something that is no run: remove it, or choose another --runs")
 
 
-def _train(trainings: Sequence[Plan], jobs: int) -> None:
-    """Train what is not finished, with a line for each that ends."""
-    waiting = [plan for plan in trainings if not RunFolder(run_of(plan)).finished()]
-    done = len(trainings) - len(waiting)
-    if done:
-        say(f"{done} of {len(trainings):,} trainings are finished already")
-
-    def tell(plan: Plan) -> None:
-        nonlocal done
-        done += 1
-        folder = RunFolder(run_of(plan))
-        test_map, seconds = 100 * folder.metrics()[-1]["test_map"], _seconds(folder)[0]
-        name = folder.path.name.rpartition("-seed")[0]
-        say(f"{name} seed {plan.options.seed}: test mAP {test_map:.1f} ({seconds:,.0f} s) · {done} of {len(trainings)}")
-
-    train_at_once(waiting, jobs, tell)
-
-
-def _seconds(folder: RunFolder) -> tuple[float, int]:
-    """Return how long a training took, and how many epochs it had."""
-    epochs = [line["seconds"] for line in folder.metrics() if "seconds" in line]
-    return sum(epochs), len(epochs)
-
-
 def _judged(
     cache: ScoreCache, trained: Mapping[Method, Trained], baseline: Method, teachers: Untrained
 ) -> list[dict[str, Any]]:
@@ -223,7 +201,7 @@ def _judged(
     for method, of in trained.items():
         mean = statistics.mean(each[method])
         difference = difference_interval(judged[method], judged[baseline])
-        seconds, epochs = zip(*(_seconds(RunFolder(path)) for path in of.runs), strict=True)
+        seconds, epochs = zip(*(seconds_of(RunFolder(path)) for path in of.runs), strict=True)
         rows.append(
             {
                 "loss": method.loss,

@@ -1,6 +1,7 @@
 """The whole pipeline on generated scenes: stage one, inspection, stage two with several losses, a table and a picture."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...pipeline.errors import AevlpError
+from ...pipeline.errors import AevlpError, counted
 from ...pipeline.evaluation.metrics import PseudoLabelQuality
 from ...pipeline.runtime.device import find_device
 from ...pipeline.score_cache import ScoreCache
@@ -22,21 +23,22 @@ from ..console import out, say
 from ..declaration import takes
 from ..interrupted import keeping
 from ..made import note
-from ..places import RUNS
+from ..places import RUNS, run_name
 from ..results import Result
 from ..stage_one.pseudolabel import pseudolabel
 from ..stage_two.classifiers import classifier_inputs
 from ..stage_two.options import TrainOptions
-from ..stage_two.plan import training_data
+from ..stage_two.plan import Plan, training_data
 from .contact_sheet import Card, draw_sheet
-from .methods import methods_of
+from .methods import Method, methods_of
 from .options import DemoOptions
 from .results import measure, show_results
-from .trainings import planned, train_each
+from .trainings import planned, seeded, train_with_a_line_each
 from .untrained import untrained
 
 DATASET = "scenes2"
 CARDS = 12
+AT_ONCE = 2
 
 
 @dataclass(frozen=True, repr=False)
@@ -84,7 +86,7 @@ def demo(options: DemoOptions) -> Demo:
     teachers = untrained(data, {method: plan.policy and vars(plan.policy) for method, plan in plans.items()})
     plans = {method: teachers.told(method, plan) for method, plan in plans.items()}
     with keeping(f"{options.cache} is kept, so that the same command does not score again; it trains anew"):
-        runs = train_each(plans, options.seeds, lambda method: folder / method.short_name)
+        runs = _train(plans, options.seeds, folder)
     measured = {method: {**measure(cache, paths), "loss": method.loss} for method, paths in runs.items()}
     fair = [method for method in methods if "truth" not in plans[method].loss.reads] or methods
     best = max(fair, key=lambda method: measured[method]["mean"])
@@ -102,6 +104,20 @@ def show(result: Demo) -> None:
     out.print(
         f"{result.cache}, {result.folder} and {result.picture} written; the whole demo took {result.seconds:,.0f} s"
     )
+
+
+def _train(plans: Mapping[Method, Plan], seeds: int, folder: Path) -> dict[Method, list[Path]]:
+    """Train every plan with every seed, two at a time: each then has cores of its own, which it fills better than all of them."""
+    runs: dict[Method, list[Path]] = {method: [] for method in plans}
+    trainings = []
+    for seed in range(seeds):
+        for method, plan in plans.items():
+            runs[method].append(folder / run_name(method.short_name, seed))
+            trainings.append(seeded(plan, seed, runs[method][-1]))
+    jobs = min(AT_ONCE, torch.get_num_threads())
+    say(f"stage two: {counted(len(trainings), 'training')}, {jobs} at a time")
+    train_with_a_line_each(trainings, jobs)
+    return runs
 
 
 def _next_folder() -> Path:

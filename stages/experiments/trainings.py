@@ -4,13 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from ...pipeline.training.run_folder import RunFolder
 from ..console import say, silent
 from ..places import run_name
 from ..stage_two.options import TrainOptions
 from ..stage_two.plan import Plan, TrainingData, make_plan
 from ..stage_two.train import train_plan
 from .methods import Method
-from .processes import in_processes, train_named
+from .processes import in_processes, run_of, train_named
 
 
 def planned(options: TrainOptions, methods: Sequence[Method], data: TrainingData) -> dict[Method, Plan]:
@@ -38,6 +39,30 @@ def train_each(
             path = place.with_name(run_name(place.name, seed))
             runs[method].append(train_plan(seeded(plan, seed, path), path))
     return runs
+
+
+def train_with_a_line_each(trainings: Sequence[Plan], jobs: int) -> None:
+    """Train what is not finished as `train_at_once` does, and say a line for each that ends."""
+    waiting = [plan for plan in trainings if not RunFolder(run_of(plan)).finished()]
+    done = len(trainings) - len(waiting)
+    if done:
+        say(f"{done} of {len(trainings):,} trainings are finished already")
+
+    def tell(plan: Plan) -> None:
+        nonlocal done
+        done += 1
+        folder = RunFolder(run_of(plan))
+        test_map, seconds = 100 * folder.metrics()[-1]["test_map"], seconds_of(folder)[0]
+        name = folder.path.name.rpartition("-seed")[0]
+        say(f"{name} seed {plan.options.seed}: test mAP {test_map:.1f} ({seconds:,.0f} s) · {done} of {len(trainings)}")
+
+    train_at_once(waiting, jobs, tell)
+
+
+def seconds_of(folder: RunFolder) -> tuple[float, int]:
+    """Return how long a training took, and how many epochs it had."""
+    epochs = [line["seconds"] for line in folder.metrics() if "seconds" in line]
+    return sum(epochs), len(epochs)
 
 
 def train_at_once(trainings: Sequence[Plan], jobs: int, finished: Callable[[Plan], None] = lambda _: None) -> None:

@@ -29,7 +29,7 @@ from .labels_plan import PolicyPlan, policy_of
 from .listed_images import check_dataset
 from .options import TrainOptions
 from .recipe import loss_constants, positives_counted, recipe_of
-from .without_labels import has_no_labels, parts_without_labels, require_learner, validated
+from .without_labels import has_no_labels, parts_without_labels, require_learner, require_some, validated
 
 
 @dataclass(frozen=True)
@@ -118,8 +118,10 @@ def training_data(options: TrainOptions) -> TrainingData:
             f"training split are trained with{rest}"
         )
     train, val, test = splits(cache, spec.recipe.val_fraction, there)
-    if not (cache.observed[train.rows] == POSITIVE).any():
-        raise AevlpError(f"{cache.path}: no training image has an observed positive, there is nothing to learn from")
+    if cache.truth is not None and not (cache.truth[train.rows] == POSITIVE).any():
+        raise AevlpError(
+            f"{cache.path}: by its full labels no training image shows any class, there is nothing to learn from"
+        )
     return TrainingData(cache, spec, root, train, val, test, gone)
 
 
@@ -134,14 +136,16 @@ def make_plan(options: TrainOptions, data: TrainingData | None = None) -> Plan:
     loss = entry(asked.name)
     device = own_device(options.device, this_rank())
     cache, spec = data.cache, data.spec
-    if has_no_labels(cache):
+    if nothing_observed := not (cache.observed[data.train.rows] == POSITIVE).any():
         require_learner(asked.name, loss, policy_asked, cache)
     if "truth" in loss.reads and cache.truth is None:
         raise AevlpError(f"loss {options.loss} needs full labels, and {cache.path} has none: choose another loss")
     check_names(spec)
     policy = policy_of(options.policy, options.loss, loss, cache, spec)
+    if nothing_observed and policy is not None:
+        require_some(cache, data.train, policy)
     if has_no_labels(cache) and policy is not None:
-        val, by = validated(cache, data.train, data.val, policy)
+        val, by = validated(cache, data.val, policy)
         data = replace(data, val=val)
         say(f"No image has a label: {asked.name} learns from pseudo-labels alone, and is validated by those of {by}.")
     recipe = recipe_of(spec, options, loss, cache.provenance)

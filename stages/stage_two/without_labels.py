@@ -48,13 +48,15 @@ def require_learner(name: str, entry: LossEntry, policy: str | None, cache: Scor
 
     policy: as it is asked for, None for the loss's own.
     """
+    if "truth" in entry.reads:
+        return  # an upper bound, which needs no observed label
     if not _learns(entry):
         raise AevlpError(
-            f"{cache.path}: no image has a label, and the loss {name} learns from observed ones: {_without_any()}"
+            f"{cache.path}: {_none(cache)}, and the loss {name} learns from observed ones: {_without_any()}"
         )
     asked = current(parsed(policy or entry.policy).name)
-    if asked in policies.TABLE and asked not in POLICIES:
-        raise AevlpError(f"{cache.path}: no image has a label, and the policy {asked} needs some: {_without_any()}")
+    if asked in policies.TABLE and asked not in (*POLICIES, "oracle"):
+        raise AevlpError(f"{cache.path}: {_none(cache)}, and the policy {asked} needs some: {_without_any()}")
 
 
 def parts_without_labels(
@@ -80,18 +82,21 @@ def parts_without_labels(
     )
 
 
-def validated(cache: ScoreCache, train: Split, val: Split, policy: PolicyPlan) -> tuple[Split, str]:
+def require_some(cache: ScoreCache, train: Split, policy: PolicyPlan) -> None:
+    """Raise NothingToLearn, which names what needs no labels, where a policy gives the images to train on no positive."""
+    if not _positives(cache, train.rows, policy.create()).any():
+        raise _nothing(cache, policy, "to train on")
+
+
+def validated(cache: ScoreCache, val: Split, policy: PolicyPlan) -> tuple[Split, str]:
     """Return the validation part of images without labels, and the policy whose labels it is evaluated by.
 
-    That is damp's, as `parts_without_labels` has it, and that of the training where damp gives none.
-    Raises NothingToLearn, which names the losses and policies that need no labels, where the policy of the training gives none.
+    That is damp's, as `parts_without_labels` has it, and that of the training where damp gives none. Raises NothingToLearn where
+    neither gives any.
     """
-    made = policy.create()
-    if not _positives(cache, train.rows, made).any():
-        raise _nothing(cache, policy, "to train on")
     if val.truth.any():
         return val, "damp"
-    said = _positives(cache, val.rows, made)
+    said = _positives(cache, val.rows, policy.create())
     if not said.any():
         raise _nothing(cache, policy, "to validate by")
     return Split(val.rows, said), policy.name
@@ -103,7 +108,7 @@ def _nothing(cache: ScoreCache, policy: PolicyPlan, why: str) -> NothingToLearn:
     if threshold:
         lower = f"lower its threshold, as --set {policy.name}.threshold={min(0.2, threshold / 2):.2g}; or "
     return NothingToLearn(
-        f"{cache.path}: no image has a label, and the policy {policy.name} gives none of those {why} a pseudo-label: {lower}"
+        f"{cache.path}: {_none(cache)}, and the policy {policy.name} gives none of those {why} a pseudo-label: {lower}"
         f"choose another, as --policy 'top-k[top_k=1]', which gives each image its best class; {_without_any()}. No image is "
         f"scored again"
     )
@@ -118,6 +123,10 @@ def _learns(entry: LossEntry) -> bool:
     reads = set(entry.reads)
     from_labels = bool(LABELS & reads) and entry.policy in POLICIES and "truth" not in reads
     return from_labels and entry.head == "linear" and not entry.negatives
+
+
+def _none(cache: ScoreCache) -> str:
+    return "no image has a label" if has_no_labels(cache) else "no training image has an observed positive"
 
 
 def _without_any() -> str:
