@@ -25,6 +25,7 @@ from aevlp.pipeline.score_cache import hdf5, open_cache
 from aevlp.pipeline.training import trainer
 from aevlp.pipeline.training.run_folder import RunFolder
 from aevlp.stages import cache_origin
+from aevlp.stages.experiments import methods
 from aevlp.stages.experiments.compare import compare
 from aevlp.stages.experiments.methods import methods_of
 from aevlp.stages.experiments.processes import devices, gpus
@@ -359,9 +360,24 @@ def test_all_leaves_out_what_the_cache_does_not_permit(
     assert "- iu is left out: " in (here / "runs" / "compare-blocks-linear" / "results.md").read_text()
 
 
+def test_all_policies_are_those_that_the_cache_permits(
+    here: Path, cache_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(methods, "policy_names", lambda: ["damp", "threshold", "sigmoid", "oracle"])
+    compared(cache_path, "an,gpr,an-pl", "--policies", "all", "--seeds", 1)
+    said = capsys.readouterr().err
+    assert "gpr-threshold, an-pl-threshold are left out: policy threshold needs" in said
+    record = json.loads((here / "runs" / "compare-blocks-linear" / "results.json").read_text())
+    assert {(row["loss"], row["policy"]) for row in record["methods"]} == {
+        ("an", None), ("gpr", "damp"), ("an-pl", "damp"), ("gpr", "oracle"), ("an-pl", "oracle"),
+    }  # fmt: skip
+    assert set(record["left_out"]) == {f"{a}-{b}" for a in ("gpr", "an-pl") for b in ("threshold", "sigmoid")}
+    assert len(methods_of(["gpr"], ["all", "damp"])) == 4
+
+
 def test_a_loss_that_reads_no_labels_is_trained_once() -> None:
-    methods = methods_of(["an", "gpr", "virtual-category", "an"], ["damp", "cap"])
-    assert [(m.loss, m.policy) for m in methods] == [
+    found = methods_of(["an", "gpr", "virtual-category", "an"], ["damp", "cap"])
+    assert [(m.loss, m.policy) for m in found] == [
         ("an", None),
         ("gpr", "damp"),
         ("gpr", "cap"),

@@ -33,7 +33,7 @@ from ..stage_two.plan import Plan, TrainingData, training_data
 from ..stage_two.settings import settings_of
 from .comparison_table import comparison_html, comparison_rows, save, show_comparison
 from .earlier_trainings import Trained, earlier_trainings
-from .methods import Method, methods_of
+from .methods import ALL, Method, methods_of
 from .options import CompareOptions
 from .processes import gpus, run_of
 from .results import ends, scores_on_test
@@ -95,8 +95,9 @@ def compare(options: CompareOptions) -> Comparison:
     common = TrainOptions(options.cache, **shared)
     data = training_data(common)
     cache, spec = data.cache, data.spec
-    for policy in {method.policy: None for method in methods if policies and method.policy}:
-        policy_of(policy, "gpr", entry("gpr"), cache, spec)
+    if policies and ALL not in policies:
+        for policy in {method.policy: None for method in methods if method.policy}:
+            policy_of(policy, "gpr", entry("gpr"), cache, spec)
     if not len(data.test.rows):
         raise AevlpError(
             f"{cache.path} has no test split to evaluate trainings by: aevlp train {cache.path} trains one"
@@ -160,8 +161,9 @@ def _plans(
         raise AevlpError(
             f"none of {len(methods)} losses can be trained, {methods[0].title}: {left_out[methods[0].title]}"
         )
-    for name, reason in left_out.items():
-        say(f"{name} is left out: {reason}")
+    for reason in dict.fromkeys(left_out.values()):
+        names = [name for name, of in left_out.items() if of == reason]
+        say(f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} left out: {reason}")
     return plans, left_out
 
 

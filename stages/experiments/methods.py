@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from ...pipeline import losses
 from ...pipeline.errors import AevlpError
 from ...pipeline.method_names import file_name, set_constants
+from ...pipeline.policies import policy_names
 from ..places import run_name
 from ..stage_two.asked_methods import asked_loss, asked_policy, check_used
 from ..stage_two.labels_plan import LABELS
@@ -17,7 +18,7 @@ ALL = "all"
 class Method:
     """A loss and the policy whose labels it reads, None where it reads none; both with constants, as in gpr[q3=0.5].
 
-    named: whether a user named the loss; False for one that `all` stands for.
+    named: whether a user named the loss and the policy; False where `all` stands for one of them.
     """
 
     loss: str
@@ -46,7 +47,7 @@ class Method:
 
 
 def methods_of(names: Sequence[str], policies: Sequence[str] | None, settings: Sequence[str] = ()) -> list[Method]:
-    """Return each loss with each policy, or with its own; one that reads no labels of a policy once. `all` names every loss.
+    """Return each loss with each policy, or with its own; one that reads no labels of a policy once. `all` names every one.
 
     settings: constants for all methods of a name, each as in gpr.q3=0.5. Raises AevlpError for a loss that is not known, and for
     a constant of what is not compared or that is set twice.
@@ -55,6 +56,9 @@ def methods_of(names: Sequence[str], policies: Sequence[str] | None, settings: S
     listed = dict.fromkeys(loss for name in names for loss in (losses.loss_names() if name == ALL else [name]))
     methods: list[Method] = []
     used: list[str] = []
+    every = policies and list(
+        dict.fromkeys(of for name in policies for of in (policy_names() if name == ALL else [name]))
+    )
     for text in listed:
         loss = asked_loss(text, given, "--losses")
         found = losses.entry(loss.name)
@@ -62,10 +66,10 @@ def methods_of(names: Sequence[str], policies: Sequence[str] | None, settings: S
         if not LABELS & set(found.reads):
             methods.append(Method(str(loss), None, text in names))
             continue
-        for policy in policies or [found.policy]:
+        for policy in every or [found.policy]:
             labels = asked_policy(policy, given, "--policies")
             used.append(labels.name)
-            methods.append(Method(str(loss), str(labels), text in names))
+            methods.append(Method(str(loss), str(labels), text in names and (not policies or policy in policies)))
     check_used(given, used)
     methods = list(dict.fromkeys(methods))
     by_folder: dict[str, Method] = {}

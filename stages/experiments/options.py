@@ -45,7 +45,8 @@ class CompareOptions(TrainingOptions):
             "--policies",
             parser=names,
             metavar="NAMES",
-            help="With commas: train each loss that reads labels with each of them; default: its own.",
+            help="With commas: train each loss that reads labels with each of them, or with all that the cache permits; "
+            "default: its own.",
         ),
     ] = None
     seeds: Seeds = 3
