@@ -1,6 +1,6 @@
 """Train the small CLIP of the second series of scenes, and write weights/scenes2-clip.safetensors.
 
-    python scripts/train_scenes_clip.py --samples 1400000
+    python scripts/train_scenes_clip.py --samples 700000
 
 It learns as every CLIP does, from other pictures than those it is used on: one or two large filled shapes, and captions like
 those of the web. A caption names one shape or two, sometimes with their colours, sometimes none ("a photo of shapes"), and
@@ -125,7 +125,7 @@ def save(model: torch.nn.Module, used_tokens: Tensor, path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=int, default=60_000)
-    parser.add_argument("--samples", type=int, default=1_400_000)
+    parser.add_argument("--samples", type=int, default=700_000)
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=0)
