@@ -183,9 +183,9 @@ def test_a_class_that_tells_no_images_apart_is_0() -> None:
 @pytest.mark.parametrize(
     ("shapes", "words"),
     [
-        (((4, 2), (4, 3), (4, 4), (2, 2)), r"predictions must be \(4, 2\) .*, found \(4, 3\)"),
-        (((4, 2), (4, 2), (3, 3), (2, 2)), r"image_graph must be \(4, 4\) .*, found \(3, 3\)"),
-        (((4, 2), (4, 2), (4, 4), (4, 4)), r"class_graph must be \(2, 2\) .*, found \(4, 4\)"),
+        (((4, 2), (4, 3), (4, 4), (2, 2)), r"predictions must be .* here \(4, 2\), found shape \(4, 3\)"),
+        (((4, 2), (4, 2), (3, 3), (2, 2)), r"image_graph must be .* here \(4, 4\), found shape \(3, 3\)"),
+        (((4, 2), (4, 2), (4, 4), (4, 4)), r"class_graph must be .* here \(2, 2\), found shape \(4, 4\)"),
         (((4,), (4,), (4, 4), (2, 2)), r"candidates must be \(images, classes\)"),
     ],
 )
@@ -194,10 +194,23 @@ def test_shapes_that_do_not_fit_are_a_mistake(shapes: tuple, words: str) -> None
         propagate(*map(np.zeros, shapes), 0.1, 1, 0.01, 0.01, 1)
 
 
+def test_numbers_that_are_none_and_fewer_than_no_steps_are_a_mistake() -> None:
+    zeros, sparse = np.zeros((2, 2)), image_graph(np.eye(3), 1)
+    with pytest.raises(AevlpError, match=r"predictions must be finite numbers, found nan at \(0, 1\)"):
+        propagate(zeros, [[0, np.nan], [0, 0]], zeros, zeros, 0.1, 1, 0.01, 0.01, 1)
+    with pytest.raises(AevlpError, match="candidates must be numbers of shape"):
+        class_graph([["a"]])
+    with pytest.raises(AevlpError, match="steps must be at least 0, found -1"):
+        propagate(zeros, zeros, zeros, zeros, 0.1, 1, 0.01, 0.01, -1)
+    with pytest.raises(AevlpError, match=r"image_graph must be .* here \(2, 2\), found shape \(3, 3\)"):
+        propagate(zeros, zeros, sparse, zeros, 0.1, 1, 0.01, 0.01, 1)
+
+
 def test_features_and_candidates_that_are_none_are_a_mistake() -> None:
-    for features in (np.zeros(3), np.full((2, 2), np.nan)):
-        with pytest.raises(AevlpError, match=r"features must be \(images, width\) finite numbers"):
-            image_graph(features, 1)
+    with pytest.raises(AevlpError, match=r"features must be \(images, width\), found shape \(3,\)"):
+        image_graph(np.zeros(3), 1)
+    with pytest.raises(AevlpError, match="features must be finite numbers, found nan"):
+        image_graph(np.full((2, 2), np.nan), 1)
     with pytest.raises(AevlpError, match="neighbours must be at least 1, found 0"):
         image_graph(np.eye(3), 0)
     with pytest.raises(AevlpError, match=r"candidates must be \(images, classes\)"):

@@ -7,9 +7,10 @@ import torch
 from scipy.sparse import csr_array
 
 from ..errors import AevlpError
-from ..labels.codes import NEGATIVE, POSITIVE
 from ..labels.damp import DampSettings, codes_from_scores, damp_scores
+from .arrays import require
 from .interface import Known, Labels
+from .observed_scores import with_observed
 from .propagation import class_graph, image_graph, propagate
 
 
@@ -58,8 +59,7 @@ class LabelPropagation:
             ("step", step, 0 < step < longest, f"above 0 and below {longest:.4g} for these weights"),
             ("steps", steps, steps >= 1, "at least 1"),
         ):
-            if not fits:
-                raise AevlpError(f"{name} of policy label-propagation must be {range_}, found {value!r}")
+            require(f"{name} of policy label-propagation", value, fits, range_)
         self.neighbours, self.alpha, self.beta, self.candidates = neighbours, alpha, beta, candidates
         self.step, self.steps = step, steps
         self.wants_predictions = predictions
@@ -70,7 +70,7 @@ class LabelPropagation:
         return damp_scores(similarity, observed, self.settings)
 
     def __call__(self, known: Known) -> Labels:
-        start = _with_observed(known.final, known.observed)
+        start = with_observed(known.final, known.observed)
         predicted = start
         if self.wants_predictions and self._predictions is not None:
             predicted = self._predictions
@@ -90,7 +90,7 @@ class LabelPropagation:
             eta=self.step,
             steps=self.steps,
         )
-        scores = _with_observed(spread.clip(0, 1).astype(np.float32), known.observed)
+        scores = with_observed(spread, known.observed)
         return Labels(codes_from_scores(scores, scores, self.settings), scores)
 
     def after_epoch(self, logits: np.ndarray) -> None:
@@ -109,8 +109,3 @@ class LabelPropagation:
         if self._graph is None or not np.array_equal(self._graph[0], embedding):  # the same in every epoch
             self._graph = embedding, image_graph(embedding, self.neighbours)
         return self._graph[1]
-
-
-def _with_observed(scores: np.ndarray, observed: np.ndarray) -> np.ndarray:
-    """Return scores (n, C) with 1 and 0 in their place where a label is observed."""
-    return np.where(observed == POSITIVE, 1, np.where(observed == NEGATIVE, 0, scores)).astype(scores.dtype)

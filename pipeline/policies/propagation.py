@@ -4,15 +4,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.sparse import csr_array
+from numpy.typing import ArrayLike
+from scipy.sparse import csr_array, issparse
 
 from ..errors import AevlpError
+from .arrays import numbers, require
 
 BLOCK_NUMBERS = 1 << 24  # similarities of images held at a time
 EMPTY_PAIR = 1e-5  # weight between two classes that no image has
 
 
-def image_graph(features: np.ndarray, neighbours: int, *, scaled: bool = True) -> csr_array:
+def image_graph(features: ArrayLike, neighbours: int, *, scaled: bool = True) -> csr_array:
     """Return S (n, n) float64, sparse and symmetric: what images are like each other, normalised.
 
     features: (n, D) finite; float64 is compared in float64, anything else in float32. scaled: whether columns are first
@@ -23,15 +25,14 @@ def image_graph(features: np.ndarray, neighbours: int, *, scaled: bool = True) -
     neighbour has a row of zeros. Raises AevlpError for other shapes and numbers. Source: Wang et al., "Deep Partial Multi-Label
     Learning with Graph Disambiguation", IJCAI 2023, and its program.
     """
-    vectors = np.asarray(features)
-    if vectors.ndim != 2 or not np.isfinite(vectors).all():
-        raise AevlpError(f"features must be (images, width) finite numbers, found an array of shape {vectors.shape}")
-    if neighbours < 1:
-        raise AevlpError(f"neighbours must be at least 1, found {neighbours}")
+    vectors = numbers("features", features, None, None, what="images, width")
+    require("neighbours", neighbours, neighbours >= 1, "at least 1")
     n, count = len(vectors), min(neighbours, len(vectors) - 1)
     if count < 1:
         return csr_array((n, n), dtype=np.float64)
     units = torch.from_numpy(_units(vectors, scaled))
+    if np.asarray(features).dtype != np.float64:
+        units = units.float()
     nearest, cosine = np.empty((n, count), dtype=np.int64), np.empty((n, count), dtype=np.float64)
     rows = max(1, BLOCK_NUMBERS // n)
     for start in range(0, n, rows):
@@ -49,16 +50,14 @@ def image_graph(features: np.ndarray, neighbours: int, *, scaled: bool = True) -
     return csr_array((edges.data / np.sqrt(degree[a] * degree[b]), (a, b)), shape=(n, n))
 
 
-def class_graph(candidates: np.ndarray) -> np.ndarray:
+def class_graph(candidates: ArrayLike) -> np.ndarray:
     """Return K (C, C) float64, symmetric: what classes are on the same images, normalised.
 
     candidates: (n, C) labels in [0, 1], each column y of a class. Two classes are joined by half their Dice coefficient,
     y_a . y_b / (sum y_a + sum y_b), two that no image has by 1e-5, a class with itself by 0; and K = D^(-1/2) R D^(-1/2). A class
-    without any other has zeros. Raises AevlpError where labels are no matrix. Source: as `image_graph`.
+    without any other has zeros. Raises AevlpError for other shapes and numbers. Source: as `image_graph`.
     """
-    labels = np.asarray(candidates, dtype=np.float64)
-    if labels.ndim != 2:
-        raise AevlpError(f"candidates must be (images, classes), found an array of shape {labels.shape}")
+    labels = numbers("candidates", candidates, None, None, what="images, classes")
     counts = labels.sum(axis=0)
     total = counts[:, None] + counts
     together = np.divide(labels.T @ labels, total, out=np.full(total.shape, EMPTY_PAIR), where=total > 0)
@@ -69,10 +68,10 @@ def class_graph(candidates: np.ndarray) -> np.ndarray:
 
 
 def propagate(
-    candidates: np.ndarray,
-    predictions: np.ndarray,
+    candidates: ArrayLike,
+    predictions: ArrayLike,
     image_graph: Any,
-    class_graph: np.ndarray,
+    class_graph: ArrayLike,
     gamma: float,
     alpha: float,
     zeta: float,
@@ -83,38 +82,41 @@ def propagate(
 
     A step is Z -= eta [gamma (Z - S Z) + alpha (Z - Y) + (Z - Q) + zeta (Z - Z K)]. candidates Y, predictions Q: (n, C) in
     [0, 1]. image_graph S: (n, n), sparse or dense. class_graph K: (C, C). The names are the released program's; in the paper
-    gamma is alpha, zeta is beta, alpha is eta and eta is gamma. A column of one value becomes 0. Raises AevlpError where shapes
-    differ. Source: as `image_graph`.
+    gamma is alpha, zeta is beta, alpha is eta and eta is gamma. steps: >= 0. A column of one value becomes 0. Raises AevlpError for
+    other shapes and numbers. Source: as `image_graph`.
     """
-    start, predicted = np.asarray(candidates, dtype=np.float64), np.asarray(predictions, dtype=np.float64)
-    shapes = {"predictions": predicted.shape, "image_graph": image_graph.shape, "class_graph": class_graph.shape}
-    if start.ndim != 2:
-        raise AevlpError(f"candidates must be (images, classes), found an array of shape {start.shape}")
+    start = numbers("candidates", candidates, None, None, what="images, classes")
     n, classes = start.shape
-    for name, expected in (("predictions", (n, classes)), ("image_graph", (n, n)), ("class_graph", (classes, classes))):
-        if shapes[name] != expected:
-            raise AevlpError(
-                f"{name} must be {expected} beside candidates of shape {start.shape}, found {shapes[name]}"
-            )
+    predicted = numbers("predictions", predictions, n, classes, what="images, classes")
+    of_images = _graph_of_images(image_graph, n)
+    between = numbers("class_graph", class_graph, classes, classes, what="classes, classes")
+    require("steps", steps, steps >= 0, "at least 0")
     kept = 1 - eta * (gamma + alpha + 1 + zeta)
     given = eta * (alpha * start + predicted)
-    of_classes = eta * zeta * np.asarray(class_graph, dtype=np.float64) + kept * np.eye(classes)
+    of_classes = eta * zeta * between + kept * np.eye(classes)
     labels = start
     for _ in range(steps):
-        labels = (eta * gamma) * (image_graph @ labels) + labels @ of_classes + given
+        labels = (eta * gamma) * (of_images @ labels) + labels @ of_classes + given
     return _scaled_columns(labels)
 
 
-def _units(vectors: np.ndarray, scaled: bool) -> np.ndarray:
-    """Return rows of unit length, a row of zeros as it is, of the columns as they stand or standardised."""
-    values = vectors.astype(np.float64)
+def _graph_of_images(graph: Any, n: int) -> Any:
+    """Return a graph (n, n), a sparse one as it is; AevlpError for another shape."""
+    if not issparse(graph):
+        return numbers("image_graph", graph, n, n, what="images, images")
+    if graph.shape != (n, n):
+        raise AevlpError(f"image_graph must be (images, images), here ({n}, {n}), found shape {graph.shape}")
+    return graph
+
+
+def _units(values: np.ndarray, scaled: bool) -> np.ndarray:
+    """Return rows of unit length, a row of zeros as it is, of the columns (n, D) float64 as they stand or standardised."""
     if scaled:
         deviation, size = values.std(axis=0), np.abs(values).max(axis=0)
         varies = deviation > 1e-12 * size  # of a column of one number, rounding alone is left
         values = (values - values.mean(axis=0)) / np.where(varies, deviation, 1)
     length = np.linalg.norm(values, axis=1, keepdims=True)
-    values /= np.where(length > 0, length, 1)
-    return values if vectors.dtype == np.float64 else values.astype(np.float32)
+    return values / np.where(length > 0, length, 1)
 
 
 def _scaled_columns(labels: np.ndarray) -> np.ndarray:
