@@ -14,7 +14,8 @@ from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.labels.damp import DampSettings, damp_codes, damp_scores
 from aevlp.pipeline.method_names import parsed, set_constants
 from aevlp.pipeline.policies import Known, Labels, Policy, create_policy
-from aevlp.pipeline.policies.view_weights import fit_view_weights, log_probabilities
+from aevlp.pipeline.policies.view_probabilities import log_probabilities
+from aevlp.pipeline.policies.view_weights import fit_view_weights
 from aevlp.pipeline.policies.vlpl import vlpl_codes
 from goldens import load
 

@@ -15,10 +15,11 @@ from ..files.atomic_write import replacing
 from ..labels.codes import POSITIVE
 from ..runtime.seeding import derive
 from ..score_cache import ScoreCache
-from ..score_cache.numbers import cosines
+from .labelling import view_blocks
 from .quality_network import quality_target
+from .view_probabilities import log_probabilities
 from .view_quality import fit_quality_network
-from .view_weights import fit_view_weights, log_probabilities
+from .view_weights import fit_view_weights
 
 KEYS = {
     "policy": str,
@@ -169,10 +170,10 @@ def fit_quality(
     if not len(some):
         raise AevlpError("the quality of views is fitted to known labels, and none of the images has one")
     views, targets, done = [], [], 0
-    text = np.asarray(cache.header.text)
-    for numbers, vectors in cache.views(rows[some], embeddings=True):
+    for numbers, similarity, vectors in view_blocks(cache, rows[some], embeddings=True):
+        assert vectors is not None  # they are asked for
         here = some[done : done + len(numbers)]
-        probability = log_probabilities(cosines(vectors, text), temperature).exp()
+        probability = log_probabilities(similarity, temperature).exp()
         known = torch.ones(probability.shape[:2])
         targets.append(
             quality_target(probability, torch.from_numpy(labels[here]), known, torch.from_numpy(label_known[here]))

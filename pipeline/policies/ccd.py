@@ -12,6 +12,7 @@ from ..labels.damp import DampSettings, codes_from_scores
 from .arrays import numbers, require
 from .interface import Known, Labels
 from .observed_scores import with_observed
+from .same_images import of_same_images
 from .view_probabilities import view_probabilities
 
 OF_ENTROPY = 1e-10  # added to a probability before its logarithm, as in the released program
@@ -152,11 +153,11 @@ class Ccd:
             self._bias, certain = ccd_bias(known.final, self.gate)
             self._never_first = ~_first(known.final, certain).any(axis=0)
             self._labels = ccd_labels(known.final, self._bias, self._floor_of(known.final.shape[1]))
-        self._require_same(known.final.shape, "scores")
+        before = of_same_images("ccd", self._labels, known.final.shape, "scores")
         floor = self._floor_of(known.final.shape[1])
         if self._predictions is not None:
             crops = np.where(self._predictions >= self._cut, known.ranking, 0)
-            self._labels = ccd_correct(self._labels, crops, self._bias, floor, self.ratio)
+            self._labels = ccd_correct(before, crops, self._bias, floor, self.ratio)
             self._predictions = None
         # Most classes of an image are at the floor: there none is a positive, and none ranks below another.
         above = np.where(self._labels > floor / self._bias * (1 + ROUNDING), self._labels, 0)
@@ -166,7 +167,7 @@ class Ccd:
 
     def after_epoch(self, logits: np.ndarray) -> None:
         """Take the logits (n, C) of the images that are labelled; the next call corrects its labels by them."""
-        self._require_same(logits.shape, "logits")
+        of_same_images("ccd", self._labels, logits.shape, "logits")
         self._predictions = torch.from_numpy(np.asarray(logits, dtype=np.float32)).sigmoid().numpy()
         if not self._found_cut:
             order = np.random.default_rng(0).permutation(len(logits))
@@ -202,15 +203,6 @@ class Ccd:
 
     def _floor_of(self, classes: int) -> float:
         return min(FLOOR, 1 / classes) if self.floor is None else self.floor
-
-    def _require_same(self, shape: tuple[int, ...], what: str) -> None:
-        if self._labels is None:
-            raise AevlpError("policy ccd must be asked for labels once before it takes predictions")
-        if self._labels.shape != shape:
-            raise AevlpError(
-                f"policy ccd remembers labels of shape {self._labels.shape}, found {what} of {shape}: it must see the same "
-                f"images every time"
-            )
 
 
 def _first(scores: np.ndarray, certain: np.ndarray) -> np.ndarray:

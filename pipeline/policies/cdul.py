@@ -11,6 +11,7 @@ from ..labels.damp import DampSettings, codes_from_scores
 from .arrays import numbers, require
 from .interface import Known, Labels
 from .observed_scores import with_observed
+from .same_images import of_same_images
 from .view_probabilities import view_probabilities
 
 INSIDE = 1e-6  # how near a label may be to 0 and 1, where its logit would be infinite
@@ -106,13 +107,13 @@ class Cdul:
         """Return the labels; the first call makes them of the scores, a later one is about the same images."""
         if self._labels is None:
             self._labels = known.final.astype(np.float64).clip(INSIDE, 1 - INSIDE)
-        self._require_same(known.final.shape, "scores")
-        labels = with_observed(self._labels, known.observed)
+        remembered = of_same_images("cdul", self._labels, known.final.shape, "scores")
+        labels = with_observed(remembered, known.observed)
         return Labels(codes_from_scores(labels, known.ranking, self.settings), labels)
 
     def after_epoch(self, logits: np.ndarray) -> None:
         """Move the labels towards the predictions of their images; logits: (n, C)."""
-        labels = self._require_same(logits.shape, "logits")
+        labels = of_same_images("cdul", self._labels, logits.shape, "logits")
         after = _stepped(labels, numbers("logits", logits, *labels.shape, what="images, classes"), self.sigma, BATCH)
         self._labels = after.clip(INSIDE, 1 - INSIDE)
 
@@ -122,16 +123,6 @@ class Cdul:
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from what `state_dict` returned."""
         self._labels = state_dict["labels"].cpu().numpy() if state_dict else None
-
-    def _require_same(self, shape: tuple[int, ...], what: str) -> np.ndarray:
-        if self._labels is None:
-            raise AevlpError("policy cdul must be asked for labels once before it takes predictions")
-        if self._labels.shape != shape:
-            raise AevlpError(
-                f"policy cdul remembers labels of shape {self._labels.shape}, found {what} of {shape}: it must see the same "
-                f"images every time"
-            )
-        return self._labels
 
 
 def _aggregated(of_views: np.ndarray, threshold: float, balance: float) -> np.ndarray:

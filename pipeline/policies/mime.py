@@ -7,6 +7,7 @@ import torch
 
 from ..errors import AevlpError
 from .interface import Known, Labels
+from .same_images import of_same_images
 
 
 class Mime:
@@ -35,18 +36,13 @@ class Mime:
         """Return a code +1 with score 1 where a label was raised that was not observed; AevlpError if the images changed."""
         if self.labels is None:
             self.labels = known.observed.astype(np.int8)
-        if self.labels.shape != known.observed.shape:
-            raise AevlpError(
-                f"policy mime remembers labels of shape {self.labels.shape}, found observed codes of {known.observed.shape}: "
-                f"it must see the same images every time"
-            )
-        raised = (self.labels == 1) & (known.observed != 1)
+        labels = of_same_images("mime", self.labels, known.observed.shape, "observed codes")
+        raised = (labels == 1) & (known.observed != 1)
         return Labels(raised.astype(np.int8), raised.astype(np.float32))
 
     def after_epoch(self, logits: np.ndarray) -> None:
-        if self.labels is None:
-            raise AevlpError("policy mime must be asked for labels once before it takes predictions")
-        self.labels = raise_labels(self.labels, logits, self.theta)
+        labels = of_same_images("mime", self.labels, logits.shape, "logits")
+        self.labels = raise_labels(labels, logits, self.theta)
 
     def state_dict(self) -> dict[str, Any]:
         return {} if self.labels is None else {"labels": torch.from_numpy(self.labels)}

@@ -82,8 +82,8 @@ def propagate(
 
     A step is Z -= eta [gamma (Z - S Z) + alpha (Z - Y) + (Z - Q) + zeta (Z - Z K)]. candidates Y, predictions Q: (n, C) in
     [0, 1]. image_graph S: (n, n), sparse or dense. class_graph K: (C, C). The names are the released program's; in the paper
-    gamma is alpha, zeta is beta, alpha is eta and eta is gamma. steps: >= 0. A column of one value becomes 0. Raises AevlpError for
-    other shapes and numbers. Source: as `image_graph`.
+    gamma is alpha, zeta is beta, alpha is eta and eta is gamma. steps: >= 0. A column of one value becomes 0. Raises AevlpError
+    for other shapes and numbers. Source: as `image_graph`.
     """
     start = numbers("candidates", candidates, None, None, what="images, classes")
     n, classes = start.shape

@@ -8,6 +8,7 @@ import torch
 from ..errors import AevlpError
 from ..labels.damp import DampSettings, codes_from_scores
 from .interface import Known, Labels
+from .view_probabilities import log_probabilities
 
 
 class ViewWeights:
@@ -53,11 +54,6 @@ class ViewWeights:
 
     def __call__(self, known: Known) -> Labels:
         return Labels(codes_from_scores(known.final, known.ranking, self.settings), known.final)
-
-
-def log_probabilities(similarity: np.ndarray, temperature: float) -> torch.Tensor:
-    """Return ln of each view's softmax over classes, (n, V, C), of cosines of that shape."""
-    return torch.log_softmax(torch.from_numpy(similarity / similarity.dtype.type(temperature)), dim=2)
 
 
 def fit_view_weights(present: np.ndarray, highest: np.ndarray, penalty: float = 1e-3) -> tuple[np.ndarray, float]:
