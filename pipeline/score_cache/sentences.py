@@ -39,7 +39,7 @@ class Sentences:
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 of everything in it: what a training run records and requires."""
+        """SHA-256 of all that a policy reads of it, but not of how it was chosen: what a training run records and requires."""
         digest = hashlib.sha256("\0".join((*self.classes, self.weights_sha256, *self.texts)).encode())
         for values in (self.members, self.bare, self.ensemble, self.compound):
             digest.update(np.ascontiguousarray(values).tobytes())

@@ -62,20 +62,18 @@ def policy_of(
         return None
     compat = cache.provenance["method"]["compat"]
     asked = parsed(given or entry.policy)
-    name, said = asked.name, {current(known): constants for known, constants in spec.policies.items()}
-    if name.endswith(FILE):
-        content = _from_file(Path(name), cache)
-        name = current(content["policy"])
-        require_views(name, policies.reads(name), cache)
-        constants = with_own_logits(name, cache, {**said.get(name, {}), **content["constants"]})
-        plan = policy_with(name, spec, compat, constants)
+    content = _from_file(Path(asked.name), cache) if asked.name.endswith(FILE) else None
+    name, constants = (asked.name, asked.constants) if content is None else (content["policy"], content["constants"])
+    name = current(name)
+    reads = policies.reads(name)
+    require_views(name, reads, cache)
+    said = {current(known): constants for known, constants in spec.policies.items()}
+    plan = policy_with(name, spec, compat, with_own_logits(name, cache, {**said.get(name, {}), **constants}))
+    if content is not None:
         plan = replace(plan, fitted_on=content["fitted_on"], full_labels=content["full_labels"])
-    else:
-        require_views(name, policies.reads(name), cache)
-        plan = policy_with(name, spec, compat, with_own_logits(name, cache, {**said.get(name, {}), **asked.constants}))
-    if "sentences" in plan.create().reads and sentences_of(cache).chosen == OF_TRUTH:
+    if "sentences" in reads and sentences_of(cache).chosen == OF_TRUTH:
         plan = replace(plan, full_labels=True)
-    if "truth" in plan.create().reads and cache.truth is None:
+    if "truth" in reads and cache.truth is None:
         raise AevlpError(f"policy {name} needs full labels, and {cache.path} has none: choose another policy")
     return plan
 

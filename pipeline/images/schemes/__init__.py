@@ -78,7 +78,7 @@ def scheme(given: Any, compat: str = "paper") -> ViewScheme:
         for name, value in ({name: of.default for name, of in known.items()} | dict(asked.constants)).items()
     }
     found = ViewScheme(asked.name, constants, compat)
-    assert found.count  # a constant out of range is refused here
+    found.boxes(SIDE, SIDE)  # a constant out of range is refused here
     return found
 
 
