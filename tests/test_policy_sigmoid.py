@@ -87,6 +87,12 @@ def test_a_scale_or_bias_that_cannot_be_one(scale: float, bias: float, line: str
         aevlp.sigmoid_probabilities(np.zeros(3), scale, bias)
 
 
+def test_cosines_that_are_none() -> None:
+    with one_line(r"similarity must be finite numbers, found nan at \(1, 0\)"):
+        aevlp.sigmoid_probabilities([[0.1], [math.nan]], 10.0, -1.0)
+    assert aevlp.sigmoid_probabilities(0.1, 10.0, -1.0) == 0.5  # any shape, that of one number too
+
+
 # The policy
 
 

@@ -3,25 +3,26 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ..errors import AevlpError
 from ..labels.codes import NEGATIVE, POSITIVE, UNKNOWN
 from ..labels.damp import lowest
+from .arrays import numbers, require
 from .interface import Known, Labels
 
 
-def sigmoid_probabilities(similarity: np.ndarray, scale: float, bias: float) -> np.ndarray:
+def sigmoid_probabilities(similarity: ArrayLike, scale: float, bias: float) -> np.ndarray:
     """Return the probability that a sigmoid-scored model gives each class, 1 / (1 + exp(-(scale * similarity + bias))).
 
     similarity: cosines, any shape. scale: > 0, of the model itself, not its logarithm. bias: the model's. Computed and returned
-    in float64, of the same shape, in [0, 1]. Raises AevlpError for a scale or bias that cannot be one. SigLIP (Zhai et al.,
-    Sigmoid Loss for Language Image Pre-Training, ICCV 2023).
+    in float64, of the same shape, in [0, 1]. Raises AevlpError for cosines that are no finite numbers, and for a scale or bias
+    that cannot be one. SigLIP (Zhai et al., Sigmoid Loss for Language Image Pre-Training, ICCV 2023).
     """
-    if not 0 < scale < np.inf:
-        raise AevlpError(f"the scale of a sigmoid-scored model must be above 0 and finite, found {scale!r}")
-    if not np.isfinite(bias):
-        raise AevlpError(f"the bias of a sigmoid-scored model must be finite, found {bias!r}")
-    return np.exp(-np.logaddexp(0, -(scale * np.asarray(similarity, dtype=np.float64) + bias)))
+    require("the scale of a sigmoid-scored model", scale, 0 < scale < np.inf, "above 0 and finite")
+    require("the bias of a sigmoid-scored model", bias, bool(np.isfinite(bias)), "finite")
+    cosines = numbers("similarity", similarity, *[None] * np.ndim(similarity), what="any shape")
+    return np.exp(-np.logaddexp(0, -(scale * cosines + bias)))
 
 
 class Sigmoid:
@@ -47,8 +48,7 @@ class Sigmoid:
     ) -> None:
         sigmoid_probabilities(np.zeros(0), scale, bias)
         for name, value in (("threshold", threshold), ("negative_ratio", negative_ratio)):
-            if not 0 <= value <= 1:
-                raise AevlpError(f"{name} of policy sigmoid must be in [0, 1], found {value!r}")
+            require(f"{name} of policy sigmoid", value, 0 <= value <= 1, "in [0, 1]")
         self.scale, self.bias, self.tiles, self.negative_ratio = scale, bias, tiles, negative_ratio
         self.thresholds = np.asarray(threshold if thresholds is None else thresholds, dtype=np.float64)
         if not (self.thresholds >= 0).all():
