@@ -37,6 +37,16 @@ def test_ccd_s_is_the_released_program_s(name: str) -> None:
     np.testing.assert_allclose(gradient, case["early_grad"], rtol=2e-5, atol=1e-7)
 
 
+@pytest.mark.parametrize(
+    "name", [name for name, case in CCD.items() if case["loss_coeff"] == 1 or not case["consistency"]]
+)
+def test_after_the_correction_ccd_s_gradient_is_the_program_s_where_every_image_weighs_1(name: str) -> None:
+    """Its term between an image and a recoloured copy, which is left out here, has no gradient by these logits."""
+    case = CCD[name]
+    _, gradient = value_and_gradient("ccd", case["late_logits"], case["late_labels"])
+    np.testing.assert_allclose(gradient, case["late_grad"], rtol=2e-5, atol=1e-7)
+
+
 @pytest.mark.parametrize("name", CDUL)
 def test_cdul_s_is_the_program_s(name: str) -> None:
     case = CDUL[name]
