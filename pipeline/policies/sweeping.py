@@ -12,12 +12,8 @@ from ..score_cache import ScoreCache
 from . import Known, create_policy
 
 SWEPT = ("damp", "global", "vlpl", "top-k", "sigmoid")  # the policies that label an image by what is known of it alone
-SCORING = (
-    "temperature",
-    "eta",
-    "half",
-    "tiles",
-)  # the constants that make their scores; the others make codes of the scores
+# The constants that make their scores; the others make codes of the scores.
+SCORING = ("temperature", "eta", "half", "tiles")
 FACTORS = {
     "temperature": (0.5, 0.75, 1, 1.5, 2),
     "threshold": (0.5, 0.75, 1, 1.25, 1.5),
