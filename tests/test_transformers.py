@@ -253,6 +253,7 @@ def test_a_cache_says_what_scored_it(scored: Path) -> None:
     assert call("cache", "append", scored) == 0
     plan = make_plan(TrainOptions(scored, backbone="linear", policy="sigmoid"))
     assert plan.policy is not None and plan.policy.constants == made["logits"]
+    make_plan(TrainOptions(scored, backbone="clip", loss="scpnet"))  # its relation of classes is of this model too
 
 
 @pytest.mark.parametrize(("backbone", "size"), [("clip", None), ("clip", 48), ("linear", None)])

@@ -19,7 +19,8 @@ def require_relation(loss: str, cache: ScoreCache, manifests: Path) -> None:
     """
     if not relates_labels(loss) or _text(cache) is not None:
         return
-    from ...pipeline.clip.encoder import ClipSource, absent_weights
+    from ...pipeline.clip.libraries import absent_weights
+    from ...pipeline.clip.source import ClipSource
 
     if absent := absent_weights(ClipSource.recorded(cache.provenance, manifests)):
         raise AevlpError(
