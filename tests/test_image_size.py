@@ -143,7 +143,11 @@ def test_positions_are_spread_and_not_cut() -> None:
     [
         ("vit", 30, "its patches are 8 pixels a side, expected a multiple of that, such as 24 or 32"),
         ("vit", 5, "such as 8 or 16"),
-        ("resnet", 80, "its strides make 32 pixels a side, expected a multiple of that, such as 64 or 96"),
+        (
+            "resnet",
+            80,
+            "the steps of its last feature map are 32 pixels a side, expected a multiple of that, such as 64 or 96",
+        ),
         ("timm-vit", 170, "its patches are 16 pixels a side"),
     ],
 )

@@ -190,6 +190,10 @@ def test_classes_that_are_never_first_are_named() -> None:
     policy(Known(observed=np.zeros((3, 6), dtype=np.int8), final=final, ranking=final))
     (line,) = policy.notes(list("abcdef"))
     assert line.startswith("policy ccd: no certain image has b, c, d, e, f first: the bias there is 1")
+    assert line.endswith("; another --policy, such as damp, needs no bias")  # with 6 classes every image is certain
+    narrow = create_policy("ccd", gate=1.0, **CONSTANTS)
+    narrow(Known(observed=np.zeros((3, 6), dtype=np.int8), final=final, ranking=final))
+    assert "a higher --set ccd.gate makes more images certain" in narrow.notes(list("abcdef"))[0]
 
 
 def test_it_goes_on_from_its_state() -> None:

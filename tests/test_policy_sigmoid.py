@@ -197,7 +197,7 @@ def test_a_training_takes_them_from_the_cache_unless_they_are_given(sigmoid_bloc
 
 def test_a_model_without_a_bias_is_refused_before_anything_is_trained(cache_path: Path, tmp_path: Path) -> None:
     line = refusal(stage_two, cache_path, tmp_path / "run", policy="sigmoid")
-    assert "was trained with a softmax and has none: pass --policy vlpl" in line and "tiny-clip.json" in line
+    assert "was trained with a softmax and has none: take the policy damp" in line and "tiny-clip.json" in line
     assert not (tmp_path / "run").exists()
     assert plan(cache_path, "sigmoid[bias=-3]").policy.constants["bias"] == -3
 

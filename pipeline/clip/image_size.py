@@ -42,7 +42,7 @@ def resize(visual: nn.Module, size: int) -> nn.Module:
         tower.positional_embedding = _interpolated(tower.positional_embedding, tower.grid_size, (new, new))
         tower.image_size, tower.grid_size = (size, size), (new, new)
     elif isinstance(tower, ModifiedResNet):
-        old, new = native_size(tower) // STRIDE, places(size, STRIDE, "its strides make")
+        old, new = native_size(tower) // STRIDE, places(size, STRIDE, "the steps of its last feature map are")
         pool: Any = tower.attnpool
         pool.positional_embedding = _interpolated(pool.positional_embedding, (old, old), (new, new))
         tower.image_size = size

@@ -179,8 +179,11 @@ class Ccd:
         names = [classes[c] for c in np.flatnonzero(self._never_first).tolist()]
         if not names:
             return []
+        # No entropy is above that of equal probabilities: from there on every image is certain already.
+        more = "a higher --set ccd.gate makes more images certain, or " if self.gate < np.log(len(classes)) else ""
         return [
-            f"policy ccd: no certain image has {some(names, 5)} first: the bias there is 1, so scores count as they are"
+            f"policy ccd: no certain image has {some(names, 5)} first: the bias there is 1, so scores count as they are; "
+            f"{more}another --policy, such as damp, needs no bias"
         ]
 
     def state_dict(self) -> dict[str, Any]:

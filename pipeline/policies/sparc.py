@@ -57,7 +57,8 @@ def fused_scores(
     if n <= counts[most] + 1:
         raise AevlpError(
             f"sparc needs more images than a class has sentences, and one: class {names[most]} is in {counts[most]}, so at "
-            f"least {counts[most] + 2} images are expected, found {n}: take more images, or fewer sentences"
+            f"least {counts[most] + 2} images are expected, found {n}: take more images, or fewer sentences (aevlp cache "
+            f"sentences --compounds labels, or a file of them)"
         )
     own = _over_images(_by_image(ensemble, ensemble, "ensemble"), "ensemble")
     final, weights = own.copy(), [np.ones(1) for _ in range(classes)]

@@ -32,7 +32,8 @@ class Threshold:
     ) -> None:
         if thresholds is None:
             raise AevlpError(
-                "policy threshold needs a threshold for each class: run aevlp calibrate CACHE --policy threshold first"
+                "policy threshold needs a threshold for each class: run aevlp calibrate CACHE --policy threshold "
+                "first, and pass its file as --policy"
             )
         self.settings = DampSettings(temperature, eta, threshold=0, top_k=1, negative_ratio=0)
         self.thresholds = np.asarray(thresholds, dtype=np.float64)

@@ -46,7 +46,8 @@ class ViewQuality:
     ) -> None:
         if w1 is None or b1 is None or w2 is None:
             raise AevlpError(
-                "policy view-quality needs a network that is fitted: run aevlp calibrate CACHE --policy view-quality first"
+                "policy view-quality needs a network that is fitted: run aevlp calibrate CACHE --policy view-quality "
+                "first, and pass its file as --policy"
             )
         self.settings = DampSettings(temperature, 0.0, threshold, top_k, negative_ratio, compat)
         hidden = len(b1)

@@ -34,7 +34,8 @@ class ViewWeights:
     ) -> None:
         if weights is None:
             raise AevlpError(
-                "policy view-weights needs a weight for each view: run aevlp calibrate CACHE --policy view-weights first"
+                "policy view-weights needs a weight for each view: run aevlp calibrate CACHE --policy view-weights "
+                "first, and pass its file as --policy"
             )
         self.settings = DampSettings(temperature, 0.0, threshold, top_k, negative_ratio, compat)
         self.weights, self.sureness = np.asarray(weights, dtype=np.float64), sureness

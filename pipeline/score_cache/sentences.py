@@ -75,7 +75,10 @@ def sentences_of(cache: ScoreCache) -> Sentences:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {of.name: stored[of.name] for of in fields(Sentences)}
     except (OSError, ValueError, LookupError, EOFError, zipfile.BadZipFile) as error:
-        raise AevlpError(f"cannot read {path}: {error}: {command} to make it anew") from error
+        # numpy's own words name the option that would run code of the file
+        raise AevlpError(
+            f"cannot read {path}, which is damaged or holds no text features: {command} to make it anew"
+        ) from error
     texts = {name: tuple(arrays[name].tolist()) for name in ("classes", "texts")}
     words = {name: str(arrays[name]) for name in ("weights_sha256", "chosen")}
     found = Sentences(**{**arrays, **texts, **words})

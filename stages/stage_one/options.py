@@ -55,8 +55,8 @@ class PseudolabelOptions(SourceOptions):
     clip: Annotated[
         str | None,
         typer.Option(
-            help="An open_clip model, scenes (small, comes with aevlp), a model-config .json, hf-hub:ORG/NAME, "
-            "local-dir:FOLDER, or transformers:ORG/NAME or FOLDER, a CLIP or SigLIP of transformers."
+            help="An open_clip model, scenes2 (small, comes with aevlp), a model-config .json, hf-hub:ORG/NAME, "
+            "local-dir:FOLDER, or transformers:ORG/NAME or transformers:FOLDER, a CLIP or SigLIP of transformers."
         ),
     ] = None
     weights: Annotated[

@@ -66,7 +66,7 @@ def _advice(plan: Plan) -> str:
         tips += ["a pretrained backbone"] * (recipe["weights"] == "random")
         tips += ["a larger image size", "--backbone linear, which learns from CLIP's own features"]
     if plan.policy is not None:
-        tips.append(f"a lower or higher threshold or another policy (aevlp sweep {plan.cache.path} compares them)")
+        tips.append(f"another threshold (aevlp sweep {plan.cache.path} tries some) or another --policy")
     elif "truth" not in plan.loss.reads:
         tips.append("a loss that learns from pseudo-labels, such as gpr")
     return "; ".join(tips)

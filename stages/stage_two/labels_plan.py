@@ -74,7 +74,9 @@ def policy_of(
     if "sentences" in reads and sentences_of(cache).chosen == OF_TRUTH:
         plan = replace(plan, full_labels=True)
     if "truth" in reads and cache.truth is None:
-        raise AevlpError(f"policy {name} needs full labels, and {cache.path} has none: choose another policy")
+        raise AevlpError(
+            f"policy {name} needs full labels, and {cache.path} has none: pass another --policy, such as damp"
+        )
     return plan
 
 

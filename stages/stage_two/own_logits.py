@@ -29,7 +29,7 @@ def with_own_logits(name: str, cache: ScoreCache, given: Mapping[str, Any]) -> d
     if "bias" in missing and said["bias"] is None:
         raise AevlpError(
             f"policy {name} reads the bias of a sigmoid-scored model, and {cache.provenance['clip']['model']}, which made "
-            f"{cache.path}, was trained with a softmax and has none: pass --policy vlpl, top-k or damp, or score the images with "
-            f"a model that has one, such as --clip ViT-B-16-SigLIP"
+            f"{cache.path}, was trained with a softmax and has none: take the policy damp, vlpl or top-k, or threshold with "
+            f"aevlp calibrate, or score the images with a model that has one, such as --clip ViT-B-16-SigLIP"
         )
     return {**given, **{of: said[of] for of in missing}}

@@ -139,7 +139,9 @@ def make_plan(options: TrainOptions, data: TrainingData | None = None) -> Plan:
     if nothing_observed := not (cache.observed[data.train.rows] == POSITIVE).any():
         require_learner(asked.name, loss, policy_asked, cache)
     if "truth" in loss.reads and cache.truth is None:
-        raise AevlpError(f"loss {options.loss} needs full labels, and {cache.path} has none: choose another loss")
+        raise AevlpError(
+            f"loss {options.loss} needs full labels, and {cache.path} has none: pass another --loss, such as gpr"
+        )
     check_names(spec)
     policy = policy_of(options.policy, options.loss, loss, cache, spec)
     if nothing_observed and policy is not None:
