@@ -89,7 +89,10 @@ def show(result: Run | NothingTrained) -> None:
         return
     show_training(result)
     cache = result.settings["cache"]
-    out.print(f"also: aevlp inspect {_shown(cache)} · aevlp compare {_shown(cache)} --losses an,gr,gpr")
+    compare = (
+        "" if result.test_map is None else f" · aevlp compare {_shown(cache)} --losses an,gr,gpr"
+    )  # by the test split
+    out.print(f"also: aevlp inspect {_shown(cache)}{compare}")
 
 
 def _of(kind: type, options: RunOptions, **instead: Any) -> dict[str, Any]:
