@@ -55,7 +55,8 @@ def require_learner(name: str, entry: LossEntry, policy: str | None, cache: Scor
             f"{cache.path}: {_none(cache)}, and the loss {name} learns from observed ones: {_without_any()}"
         )
     asked = current(parsed(policy or entry.policy).name)
-    if asked in policies.TABLE and asked not in (*POLICIES, "oracle"):
+    permitted = POLICIES if cache.truth is None else (*POLICIES, "oracle")
+    if asked in policies.TABLE and asked not in permitted:
         raise AevlpError(f"{cache.path}: {_none(cache)}, and the policy {asked} needs some: {_without_any()}")
 
 
