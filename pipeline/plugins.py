@@ -44,6 +44,13 @@ def check(owner: str, known: Parameters, given: Mapping[str, Any]) -> None:
                 raise AevlpError(f"{constant} of {owner} must be {words}, found {value!r}")
 
 
+def check_ranges(owner: str, *ranges: tuple[str, Any, bool, str]) -> None:
+    """Raise AevlpError for the first constant of `owner` out of range; each is (name, value, whether it fits, range in words)."""
+    for name, value, fits, range_ in ranges:
+        if not fits:
+            raise AevlpError(f"{name} of {owner} must be {range_}, found {value!r}")
+
+
 def _is_number(value: Any) -> bool:
     try:
         return not isinstance(value, str | bool) and math.isfinite(value)

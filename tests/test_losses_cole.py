@@ -264,7 +264,7 @@ def test_iun_without_truth_is_a_mistake() -> None:
         ("an-ls", {"ls_coef": -0.1}, r"in \[0, 1\], found -0.1"),
         ("epr", {"expected_positives": -1}, "at least 0, found -1"),
         ("role", {"expected_positives": -2}, "at least 0, found -2"),
-        ("iun", {"compat": "cole"}, "paper or published, found cole"),
+        ("iun", {"compat": "cole"}, "paper or published, found 'cole'"),
     ],
 )
 def test_a_constant_out_of_range_is_a_mistake(name: str, constant: dict[str, Any], range_: str) -> None:

@@ -224,5 +224,5 @@ def test_a_delta_out_of_range_is_a_mistake(name: str, delta: float) -> None:
 
 
 def test_another_compat_is_a_mistake() -> None:
-    with pytest.raises(AevlpError, match=r"^compat of loss ll-cp must be paper or published, found exact"):
+    with pytest.raises(AevlpError, match=r"^compat of loss ll-cp must be paper or published, found 'exact'"):
         create_loss("ll-cp", 3, compat="exact")

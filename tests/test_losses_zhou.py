@@ -257,7 +257,7 @@ def test_without_the_codes_of_the_training_set_nothing_is_labelled() -> None:
         ({"beta": -0.1}, "beta of loss em-apl must be at least 0, found -0.1"),
         ({"warmup_epoch": 0}, "warmup_epoch of loss em-apl must be at least 1, found 0"),
         ({"neg_proportion": 1.1}, r"neg_proportion of loss em-apl must be in \[0, 1\], found 1.1"),
-        ({"compat": "code"}, "compat of loss em-apl must be paper or published, found code"),
+        ({"compat": "code"}, "compat of loss em-apl must be paper or published, found 'code'"),
     ],
 )
 def test_a_constant_out_of_range_is_a_mistake(constant: dict[str, Any], expected: str) -> None:

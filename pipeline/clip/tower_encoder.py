@@ -1,6 +1,7 @@
 """Features of an image tower and a text tower -> what scoring asks of an encoder, whatever library has the model."""
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -17,7 +18,7 @@ from .towers import Tower
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-class TowerEncoder:
+class TowerEncoder(ABC):
     """The half of an encoder that all libraries share; the other half loads the model and has `encode_text`.
 
     visual: pixels (n, 3, S, S) -> features (n, D). image_size: S.
@@ -31,12 +32,12 @@ class TowerEncoder:
         self._visual = visual
         self.tower: Tower = visual
 
+    @abstractmethod
     def encode_text(self, sentences: Sequence[str]) -> np.ndarray:
         """Return the text tower's features (len(sentences), D) float32, not normalised.
 
         Raises AevlpError where a sentence is too long for the model.
         """
-        raise NotImplementedError
 
     def encode_classes(self, sentences: Sequence[Sequence[str]]) -> np.ndarray:
         """Return a text feature for each class, (C, D) float32, from its sentences.

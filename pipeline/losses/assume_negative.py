@@ -4,8 +4,9 @@ import torch
 from torch import Tensor
 
 from ..errors import AevlpError
+from ..plugins import check_ranges
 from .binary_cross_entropy import cross_entropies
-from .interface import Targets, check_ranges, wide
+from .interface import Targets, wide
 
 
 class AssumeNegative:
@@ -34,7 +35,7 @@ class SmoothedAssumeNegative(AssumeNegative):
     """AN with smoothed labels: 1 - ls_coef where a positive is observed, ls_coef, in [0, 1], where a negative is assumed."""
 
     def __init__(self, num_classes: int, *, ls_coef: float = 0.1) -> None:
-        check_ranges("an-ls", ("ls_coef", ls_coef, 0 <= ls_coef <= 1, "in [0, 1]"))
+        check_ranges("loss an-ls", ("ls_coef", ls_coef, 0 <= ls_coef <= 1, "in [0, 1]"))
         super().__init__(num_classes)
         self.ls_coef = ls_coef
 

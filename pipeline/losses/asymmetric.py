@@ -5,7 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-from .interface import Targets, check_ranges, negative_log, wide
+from ..plugins import check_ranges
+from .interface import Targets, negative_log, wide
 
 EPSILON = 1e-8
 
@@ -63,7 +64,7 @@ def asymmetric_entries(
 def check_asymmetric(loss: str, gamma_neg: float, gamma_pos: float, clip: float, reduction: str) -> None:
     """Raise AevlpError for a constant of an asymmetric loss that is out of range."""
     check_ranges(
-        loss,
+        f"loss {loss}",
         ("gamma_neg", gamma_neg, gamma_neg >= 0, "at least 0"),
         ("gamma_pos", gamma_pos, gamma_pos >= 0, "at least 0"),
         ("clip", clip, 0 <= clip < 1, "in [0, 1)"),

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from .interface import Targets, check_ranges, negative_log, wide
+from ..plugins import check_ranges
+from .interface import Targets, negative_log, wide
 
 EPSILON = 1e-5
 
@@ -41,6 +42,6 @@ class SmoothedBinaryCrossEntropy(BinaryCrossEntropy):
     """Binary cross entropy on smoothed full labels: 1 - ls_coef for a positive, ls_coef, in [0, 1], for a negative."""
 
     def __init__(self, num_classes: int, *, ls_coef: float = 0.1) -> None:
-        check_ranges("bce-ls", ("ls_coef", ls_coef, 0 <= ls_coef <= 1, "in [0, 1]"))
+        check_ranges("loss bce-ls", ("ls_coef", ls_coef, 0 <= ls_coef <= 1, "in [0, 1]"))
         super().__init__(num_classes)
         self.ls_coef = ls_coef

@@ -4,9 +4,10 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import AevlpError
+from ..plugins import check_ranges
 from ..policies.apl import assign_soft_negatives, check_epochs
 from .binary_cross_entropy import cross_entropies
-from .interface import Targets, check_ranges, rows_of_table, wide
+from .interface import Targets, rows_of_table, wide
 
 
 def entropy(logits: Tensor) -> Tensor:
@@ -30,7 +31,7 @@ class EntropyMaximization:
     """
 
     def __init__(self, num_classes: int, *, alpha: float = 0.2) -> None:
-        check_ranges("em", ("alpha", alpha, alpha >= 0, "at least 0"))
+        check_ranges("loss em", ("alpha", alpha, alpha >= 0, "at least 0"))
         self.num_classes = num_classes
         self.alpha = alpha
 
@@ -69,7 +70,7 @@ class AsymmetricPseudoLabels(nn.Module):
     ) -> None:
         super().__init__()
         check_ranges(
-            "em-apl",
+            "loss em-apl",
             ("alpha", alpha, alpha >= 0, "at least 0"),
             ("beta", beta, beta >= 0, "at least 0"),
             ("warmup_epoch", warmup_epoch, warmup_epoch >= 1, "at least 1"),

@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor
 
+from ..plugins import check_ranges
 from .binary_cross_entropy import cross_entropies
-from .interface import Targets, check_ranges, expected_positive_penalty, wide
+from .interface import Targets, expected_positive_penalty, wide
 
 
 class ExpectedPositives:
@@ -14,7 +15,7 @@ class ExpectedPositives:
     """
 
     def __init__(self, num_classes: int, *, expected_positives: float = 1.5) -> None:
-        check_ranges("epr", ("expected_positives", expected_positives, expected_positives >= 0, "at least 0"))
+        check_ranges("loss epr", ("expected_positives", expected_positives, expected_positives >= 0, "at least 0"))
         self.num_classes = num_classes
         self.expected_positives = expected_positives
 

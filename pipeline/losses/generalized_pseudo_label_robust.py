@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from ..errors import AevlpError
+from ..plugins import check_ranges
 from .interface import Targets, expected_positive_penalty, negative_log, wide
 from .schedules import gpr_schedule
 
@@ -37,15 +37,14 @@ class GeneralizedPseudoLabelRobust:
         expected_positives: float = 1.5,
         linear_init: int = 0,
     ) -> None:
-        for name, value, fits, range_ in (
+        check_ranges(
+            "loss gpr",
             ("q2", q2, q2 > 0, "above 0"),
             ("q3", q3, q3 > 0, "above 0"),
             ("rho", rho, 0 <= rho <= 1, "in [0, 1]"),
             ("reg", reg, reg >= 0, "at least 0"),
             ("alpha", alpha, len(alpha) == 4 and alpha[1] > 0 and alpha[3] > 0, "four numbers, both sigmas above 0"),
-        ):
-            if not fits:
-                raise AevlpError(f"{name} of loss gpr must be {range_}, found {value}")
+        )
         self.num_classes = num_classes
         self.beta, self.alpha, self.linear_init = tuple(beta), tuple(alpha), linear_init
         self.q2, self.q3, self.lam_1, self.lam_2, self.rho = q2, q3, lam_1, lam_2, rho

@@ -3,8 +3,9 @@
 import torch
 from torch import Tensor
 
+from ..plugins import check_ranges
 from .binary_cross_entropy import cross_entropies
-from .interface import Targets, check_ranges, needed, wide
+from .interface import Targets, needed, wide
 
 
 class IgnoreUnobserved:
@@ -33,7 +34,7 @@ class IgnoreUnobservedNegatives:
     """
 
     def __init__(self, num_classes: int, *, compat: str = "paper") -> None:
-        check_ranges("iun", ("compat", compat, compat in ("paper", "published"), "paper or published"))
+        check_ranges("loss iun", ("compat", compat, compat in ("paper", "published"), "paper or published"))
         self.num_classes = num_classes
         self.negative = 0 if compat == "paper" else -1
 

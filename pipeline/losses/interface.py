@@ -167,10 +167,3 @@ def negative_log(logits: Tensor, epsilon: float) -> Tensor:
 def expected_positive_penalty(logits: Tensor, expected: float) -> Tensor:
     """Return ((mean number of predicted positives an image) - expected)² / C² (Cole et al., CVPR 2021, eq. 5)."""
     return ((logits.sigmoid().sum(dim=1).mean() - expected) / logits.shape[1]) ** 2
-
-
-def check_ranges(loss: str, *ranges: tuple[str, Any, bool, str]) -> None:
-    """Raise AevlpError for the first constant out of range; each is (name, value, whether it fits, the range in words)."""
-    for name, value, fits, range_ in ranges:
-        if not fits:
-            raise AevlpError(f"{name} of loss {loss} must be {range_}, found {value}")

@@ -3,9 +3,10 @@
 import torch
 from torch import Tensor
 
+from ..plugins import check_ranges
 from .assume_negative import AssumeNegative
 from .binary_cross_entropy import EPSILON, cross_entropies
-from .interface import Targets, check_ranges, wide
+from .interface import Targets, wide
 from .mutual_information import latent_divergence
 
 
@@ -29,7 +30,7 @@ class LabelEnhancement:
         T: float = 1.0,
     ) -> None:
         check_ranges(
-            "smile",
+            "loss smile",
             ("rate", rate, rate >= 0, "at least 0"),
             ("mu", mu, 0 <= mu <= 1, "in [0, 1]"),
             ("p0", p0, 0 <= p0 <= 1, "in [0, 1]"),

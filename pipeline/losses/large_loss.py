@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-from .interface import Targets, check_ranges, rows_of_table, wide
+from ..plugins import check_ranges
+from .interface import Targets, rows_of_table, wide
 from .schedules import clean_rate
 
 
@@ -20,7 +21,7 @@ class LargeLossRejection:
     name, corrects = "ll-r", False
 
     def __init__(self, num_classes: int, *, delta_percent: float = 0.2) -> None:
-        check_ranges(self.name, ("delta_percent", delta_percent, 0 <= delta_percent <= 100, "in [0, 100]"))
+        check_ranges(f"loss {self.name}", ("delta_percent", delta_percent, 0 <= delta_percent <= 100, "in [0, 100]"))
         self.num_classes, self.delta_percent = num_classes, delta_percent
         self.clean_rate = 1.0
 
@@ -57,13 +58,15 @@ class PermanentCorrection(nn.Module):
         compat: str = "paper",
     ) -> None:
         check_ranges(
-            "ll-cp",
+            "loss ll-cp",
             ("delta_percent", delta_percent, 0 <= delta_percent <= 100, "in [0, 100]"),
             ("compat", compat, compat in ("paper", "published"), "paper or published"),
         )
         if observed is not None:
             shape = tuple(observed.shape)
-            check_ranges("ll-cp", ("observed", shape, shape[1:] == (num_classes,), f"(images, {num_classes} classes)"))
+            check_ranges(
+                "loss ll-cp", ("observed", shape, shape[1:] == (num_classes,), f"(images, {num_classes} classes)")
+            )
         super().__init__()
         self.num_classes, self.delta_percent, self.published = num_classes, delta_percent, compat == "published"
         self.clean_rate = 1.0

@@ -4,9 +4,10 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import AevlpError
+from ..plugins import check_ranges
 from ..policies.mime import raise_labels
 from .assume_negative import AssumeNegative
-from .interface import Targets, check_ranges, needed, rows_of_table, wide
+from .interface import Targets, needed, rows_of_table, wide
 
 
 class MutualInformation(nn.Module):
@@ -32,14 +33,16 @@ class MutualInformation(nn.Module):
         warmup_epoch: int = 2,
     ) -> None:
         check_ranges(
-            "mime",
+            "loss mime",
             ("theta", theta, 0 <= theta <= 1, "in [0, 1]"),
             ("beta", beta, beta >= 0, "at least 0"),
             ("T", T, T > 0, "above 0"),
         )
         if observed is not None:
             shape = tuple(observed.shape)
-            check_ranges("mime", ("observed", shape, shape[1:] == (num_classes,), f"(images, {num_classes} classes)"))
+            check_ranges(
+                "loss mime", ("observed", shape, shape[1:] == (num_classes,), f"(images, {num_classes} classes)")
+            )
         super().__init__()
         self.theta, self.beta, self.T, self.warmup_epoch = theta, beta, T, warmup_epoch
         self.assume_negative = AssumeNegative(num_classes)

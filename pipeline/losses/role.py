@@ -4,8 +4,9 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import AevlpError
+from ..plugins import check_ranges
 from .binary_cross_entropy import EPSILON, cross_entropies
-from .interface import Targets, check_ranges, expected_positive_penalty, rows_of_table, wide
+from .interface import Targets, expected_positive_penalty, rows_of_table, wide
 
 
 def initial_estimates(observed: Tensor, uniform: Tensor) -> Tensor:
@@ -31,7 +32,7 @@ class OnlineEstimation(nn.Module):
 
     def __init__(self, num_classes: int, observed: Tensor | None = None, *, expected_positives: float = 1.5) -> None:
         super().__init__()
-        check_ranges("role", ("expected_positives", expected_positives, expected_positives >= 0, "at least 0"))
+        check_ranges("loss role", ("expected_positives", expected_positives, expected_positives >= 0, "at least 0"))
         self.num_classes = num_classes
         self.expected_positives = expected_positives
         self.register_parameter("table", None)

@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from .interface import Targets, check_ranges, wide
+from ..plugins import check_ranges
+from .interface import Targets, wide
 
 
 class SelfPacedCorrection:
@@ -26,7 +27,7 @@ class SelfPacedCorrection:
         reduction: str = "sum",
     ) -> None:
         check_ranges(
-            "splc",
+            "loss splc",
             ("tau", tau, 0 <= tau <= 1, "in [0, 1]"),
             ("change_epoch", change_epoch, change_epoch >= 0, "at least 0"),
             ("gamma", gamma, gamma >= 0, "at least 0"),

@@ -5,7 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from ..clip.text_graph import relation_matrices
-from .interface import Targets, check_ranges, logits_of, rows_of_table, wide
+from ..plugins import check_ranges
+from .interface import Targets, logits_of, rows_of_table, wide
 from .label_consistency import class_confidence, consistency
 from .self_paced_correction import SelfPacedCorrection
 
@@ -48,7 +49,7 @@ class StructuredPrior(nn.Module):
     ) -> None:
         shape = (num_classes, num_classes) if relation is None else relation.shape
         check_ranges(
-            "scpnet",
+            "loss scpnet",
             ("hard_k", hard_k, hard_k >= 1, "at least 1"),
             ("cutoff", cutoff, 0 <= cutoff <= 1, "in [0, 1]"),
             ("kl_lambda", kl_lambda, kl_lambda >= 0, "at least 0"),

@@ -7,7 +7,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from ..errors import AevlpError
-from .interface import Targets, check_ranges, effective_codes, features_of, wide
+from ..plugins import check_ranges
+from .interface import Targets, effective_codes, features_of, wide
 from .key_queue import KeyQueue
 from .pseudo_label_baselines import assume_negative_entries
 
@@ -109,7 +110,7 @@ class SupervisedContrastive:
         pretraining_epochs: int = 0,
     ) -> None:
         check_ranges(
-            "mulsupcon",
+            "loss mulsupcon",
             ("weight", weight, weight >= 0, "at least 0"),
             ("temperature", temperature, temperature > 0, "above 0"),
             ("queue", queue, queue >= 0, "at least 0"),

@@ -5,7 +5,8 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid, normalize, softplus
 
 from ..errors import AevlpError
-from .interface import Targets, check_ranges, effective_codes, features_of, logits_of, wide
+from ..plugins import check_ranges
+from .interface import Targets, effective_codes, features_of, logits_of, wide
 
 DETECTION = 3.5  # what the released detector divides a virtual logit by
 
@@ -51,7 +52,7 @@ class VirtualCategory:
 
     def __init__(self, num_classes: int, *, temperature: float = DETECTION, gamma: float = 0.0) -> None:
         check_ranges(
-            "virtual-category",
+            "loss virtual-category",
             ("temperature", temperature, temperature > 0, "above 0"),
             ("gamma", gamma, gamma >= 0, "at least 0"),
         )

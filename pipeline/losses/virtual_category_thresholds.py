@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
-from .interface import Targets, check_ranges, needed, wide
+from ..plugins import check_ranges
+from .interface import Targets, needed, wide
 
 
 class VirtualCategoryThresholds:
@@ -20,7 +21,7 @@ class VirtualCategoryThresholds:
 
     def __init__(self, num_classes: int, *, low: float = 0.05, high: float = 0.5) -> None:
         check_ranges(
-            "virtual-category-thresholds",
+            "loss virtual-category-thresholds",
             ("low", low, 0 <= low <= 1, "in [0, 1]"),
             ("high", high, low < high <= 1, f"above low, {low}, and at most 1"),
         )

@@ -4,9 +4,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from ..plugins import check_ranges
 from .binary_cross_entropy import cross_entropies
 from .entropy_maximization import entropy, entropy_maximization
-from .interface import Targets, check_ranges, effective_codes, needed, wide
+from .interface import Targets, effective_codes, needed, wide
 
 SMOOTHING = 0.1  # of a pseudo-positive
 
@@ -20,7 +21,7 @@ class VisionLanguage:
 
     def __init__(self, num_classes: int, *, alpha: float = 0.2, beta_pos: float = 0.7, warmup_epoch: int = 0) -> None:
         check_ranges(
-            "vlpl",
+            "loss vlpl",
             ("alpha", alpha, alpha >= 0, "at least 0"),
             ("beta_pos", beta_pos, beta_pos >= 0, "at least 0"),
             ("warmup_epoch", warmup_epoch, warmup_epoch >= 0, "at least 0"),
@@ -63,7 +64,7 @@ class AsymmetricVisionLanguage:
         warmup_epoch: int = 0,
     ) -> None:
         check_ranges(
-            "vlpl-asl",
+            "loss vlpl-asl",
             ("alpha", alpha, alpha >= 0, "at least 0"),
             ("gamma_unknown", gamma_unknown, gamma_unknown >= 0, "at least 0"),
             ("gamma_pos", gamma_pos, gamma_pos >= 0, "at least 0"),

@@ -7,6 +7,7 @@ import numpy as np
 from ..errors import AevlpError
 from ..labels.codes import NEGATIVE, POSITIVE, UNKNOWN
 from ..labels.damp import DampSettings, damp_scores
+from ..plugins import check_ranges
 from .interface import Known, Labels
 
 MOST_NEGATIVES = 0.998  # share of a class's negatives that may be trusted, in the paper's program
@@ -38,7 +39,8 @@ class Cap:
     ) -> None:
         self.settings = DampSettings(temperature, eta, threshold=0, top_k=1, negative_ratio=0, compat=compat, half=half)
         self.frequencies = None if frequencies is None else np.asarray(frequencies, dtype=np.float64)
-        for name, value, fits, range_ in (
+        check_ranges(
+            "policy cap",
             ("positive_share", positive_share, 0 <= positive_share <= 1, "in [0, 1]"),
             ("negative_share", negative_share, 0 <= negative_share <= 1, "in [0, 1]"),
             ("frequencies", frequencies, self.frequencies is None or _is_share(self.frequencies), "in [0, 1]"),
@@ -48,9 +50,7 @@ class Cap:
                 self.frequencies is not None or (expected_positives is not None and expected_positives > 0),
                 "above 0, unless `frequencies` of the classes are given",
             ),
-        ):
-            if not fits:
-                raise AevlpError(f"{name} of policy cap must be {range_}, found {value!r}")
+        )
         self.expected_positives, self.positive_share = expected_positives, positive_share
         self.negative_share = negative_share
 

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 
 from ..errors import AevlpError, some
 from ..labels.damp import DampSettings, codes_from_scores
+from ..plugins import check_ranges
 from .arrays import numbers, require
 from .interface import Known, Labels
 from .observed_scores import with_observed
@@ -117,7 +118,8 @@ class Ccd:
         compat: str = "paper",
     ) -> None:
         self.settings = DampSettings(temperature, 0.0, threshold, top_k, negative_ratio, compat)
-        for name, value, fits, range_ in (
+        check_ranges(
+            "policy ccd",
             ("gate", gate, gate >= 0, "at least 0"),
             ("floor", floor, floor is None or 0 <= floor <= 1, "in [0, 1]"),
             ("ratio", ratio, 0 <= ratio <= 1, "in [0, 1]"),
@@ -125,8 +127,7 @@ class Ccd:
             ("corrections", corrections, corrections >= 0, "at least 0"),
             ("cut", cut, 0 <= cut <= 1, "in [0, 1]"),
             ("bound", bound, bound >= 0, "at least 0"),
-        ):
-            require(f"{name} of policy ccd", value, fits, range_)
+        )
         self.gate, self.floor, self.ratio, self.bound = gate, floor, ratio, bound
         self.warmup_epoch, self.corrections = warmup_epoch, corrections
         self._cut, self._found_cut = cut, False

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from ..errors import AevlpError
 from ..labels.damp import DampSettings, codes_from_scores
+from ..plugins import check_ranges
 from .arrays import numbers, require
 from .interface import Known, Labels
 from .observed_scores import with_observed
@@ -74,14 +75,14 @@ class Cdul:
         compat: str = "paper",
     ) -> None:
         self.settings = DampSettings(temperature, 0.0, threshold, top_k, negative_ratio, compat)
-        for name, value, fits, range_ in (
+        check_ranges(
+            "policy cdul",
             ("gate", gate, 0 <= gate <= 1, "in [0, 1]"),
             ("balance", balance, -1 <= balance <= 1, "in [-1, 1]"),
             ("frequency", frequency, frequency >= 1, "at least 1"),
             ("warmup_epoch", warmup_epoch, warmup_epoch >= 0, "at least 0"),
             ("sigma", sigma, sigma > 0, "above 0"),
-        ):
-            require(f"{name} of policy cdul", value, fits, range_)
+        )
         self.gate, self.balance, self.sigma = gate, balance, sigma
         self.frequency, self.warmup_epoch = frequency, warmup_epoch
         self._labels: np.ndarray | None = None

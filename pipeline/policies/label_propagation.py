@@ -8,7 +8,7 @@ from scipy.sparse import csr_array
 
 from ..errors import AevlpError
 from ..labels.damp import DampSettings, codes_from_scores, damp_scores
-from .arrays import require
+from ..plugins import check_ranges
 from .interface import Known, Labels
 from .observed_scores import with_observed
 from .propagation import class_graph, image_graph, propagate
@@ -51,15 +51,15 @@ class LabelPropagation:
         self.settings = DampSettings(temperature, eta, threshold, top_k, negative_ratio, compat, half)
         # The eigenvalues of both graphs are in [-1, 1]; a longer step leads away from where the labels would settle.
         longest = 2 / (1 + candidates + 2 * alpha + 2 * beta) if min(candidates, alpha, beta) >= 0 else 1.0
-        for name, value, fits, range_ in (
+        check_ranges(
+            "policy label-propagation",
             ("neighbours", neighbours, neighbours >= 1, "at least 1"),
             ("alpha", alpha, alpha >= 0, "at least 0"),
             ("beta", beta, beta >= 0, "at least 0"),
             ("candidates", candidates, candidates >= 0, "at least 0"),
             ("step", step, 0 < step < longest, f"above 0 and below {longest:.4g} for these weights"),
             ("steps", steps, steps >= 1, "at least 1"),
-        ):
-            require(f"{name} of policy label-propagation", value, fits, range_)
+        )
         self.neighbours, self.alpha, self.beta, self.candidates = neighbours, alpha, beta, candidates
         self.step, self.steps = step, steps
         self.wants_predictions = predictions

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from ..errors import AevlpError
 from ..labels.codes import NEGATIVE, POSITIVE, UNKNOWN
 from ..labels.damp import DampSettings, damp_scores, lowest
+from ..plugins import check_ranges
 from .interface import Known, Labels
 
 
@@ -18,13 +18,12 @@ class Vlpl:
     reads: tuple[str, ...] = ()
 
     def __init__(self, *, temperature: float = 0.01, threshold: float = 0.3, partial: float = 0.0) -> None:
-        for name, value, fits, range_ in (
+        check_ranges(
+            "policy vlpl",
             ("temperature", temperature, temperature > 0, "above 0"),
             ("threshold", threshold, 0 <= threshold <= 1, "in [0, 1]"),
             ("partial", partial, 0 <= partial <= 1, "in [0, 1]"),
-        ):
-            if not fits:
-                raise AevlpError(f"{name} of policy vlpl must be {range_}, found {value!r}")
+        )
         self.threshold, self.partial = threshold, partial
         self._whole = DampSettings(temperature, eta=0, threshold=0, top_k=1, negative_ratio=0)
 

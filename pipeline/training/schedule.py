@@ -52,7 +52,7 @@ def one_cycle(step: int, steps: int) -> float:
     """Return the learning rate of a step, counted from 0, as a share of its highest, in (0, 1].
 
     It rises from 1/25 along half a cosine for 30 % of the steps, then falls to 1/250,000: Smith and Topin 2019, as PyTorch's
-    `OneCycleLR` has it.
+    `OneCycleLR` has it. That one keeps a count of its own; of the step alone, a resumed training needs nothing more saved.
     """
     top = WARM_UP * steps - 1
     rising = step <= top
