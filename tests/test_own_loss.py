@@ -33,7 +33,7 @@ def test_the_walk_through_adds_a_loss_without_touching_the_project(tmp_path: Pat
     text = DOCS.read_text(encoding="utf-8")
     (focal,), (setup,) = blocks_of(text, "python"), blocks_of(text, "toml")
     (tmp_path / "cache").mkdir()
-    shutil.copy(cache_path, tmp_path / "cache" / "scenes.h5")
+    shutil.copy(cache_path, tmp_path / "cache" / "scenes2.h5")
     (tmp_path / "my_losses.py").write_text(focal)
     (tmp_path / "focal_loss").mkdir()
     (tmp_path / "focal_loss" / "pyproject.toml").write_text(setup)

@@ -42,7 +42,7 @@ def test_the_walk_through_adds_a_policy_without_touching_the_project(tmp_path: P
     (source,) = [body for kind, body in blocks if kind == "python"]
     (commands,) = [body.splitlines() for kind, body in blocks if not kind]
     (tmp_path / "cache").mkdir()
-    shutil.copy(cache_path, tmp_path / "cache" / "scenes.h5")
+    shutil.copy(cache_path, tmp_path / "cache" / "scenes2.h5")
     (tmp_path / "my_policies.py").write_text(source)
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     assert len(commands) == 2
@@ -50,7 +50,7 @@ def test_the_walk_through_adds_a_policy_without_touching_the_project(tmp_path: P
         command = [sys.executable, "-m", "aevlp.stages", *shlex.split(line)[1:]]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
-    results = json.loads((tmp_path / "runs" / "compare-scenes-linear" / "results.json").read_text())
+    results = json.loads((tmp_path / "runs" / "compare-scenes2-linear" / "results.json").read_text())
     assert {row["policy"] for row in results["methods"]} == {
         "damp",
         "my_policies:Nearest",
@@ -58,7 +58,7 @@ def test_the_walk_through_adds_a_policy_without_touching_the_project(tmp_path: P
     }
     settings = json.loads(
         (
-            tmp_path / "runs" / "compare-scenes-linear" / "gpr-my_policies-Nearest-margin-0.1-seed0" / "settings.json"
+            tmp_path / "runs" / "compare-scenes2-linear" / "gpr-my_policies-Nearest-margin-0.1-seed0" / "settings.json"
         ).read_text()
     )
     assert settings["policy"]["constants"] == {"margin": 0.1}
