@@ -68,6 +68,24 @@ def log(text: str) -> None:
     LOG.debug(text)
 
 
+@contextmanager
+def each_once() -> Iterator[None]:
+    """Make a note once within the block, however often it is said: what is true of a cache, each training of it finds."""
+    said: set[str] = set()
+
+    def first(record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        new = message not in said
+        said.add(message)
+        return new
+
+    LOG.addFilter(first)
+    try:
+        yield
+    finally:
+        LOG.removeFilter(first)
+
+
 def is_narrated() -> bool:
     """Return whether notes and progress are shown."""
     return _TERMINAL in LOG.handlers

@@ -372,7 +372,14 @@ def test_all_policies_are_those_that_the_cache_permits(
         ("an", None), ("gpr", "damp"), ("an-pl", "damp"), ("gpr", "oracle"), ("an-pl", "oracle"),
     }  # fmt: skip
     assert set(record["left_out"]) == {f"{a}-{b}" for a in ("gpr", "an-pl") for b in ("threshold", "sigmoid")}
+    table = (here / "runs" / "compare-blocks-linear" / "results.md").read_text()
+    assert table.count("policy threshold needs") == 1 and "- gpr-threshold, an-pl-threshold are left out" in table
     assert len(methods_of(["gpr"], ["all", "damp"])) == 4
+
+
+def test_what_is_true_of_the_cache_is_noted_once(here: Path, cache_path: Path, capsys: pytest.CaptureFixture) -> None:
+    compared(cache_path, "mulsupcon", "--policies", "damp,global", "--seeds", 1)
+    assert capsys.readouterr().err.count("The features of the linear backbone are fixed: mulsupcon") == 1
 
 
 def test_a_loss_that_reads_no_labels_is_trained_once() -> None:

@@ -22,7 +22,7 @@ from ...pipeline.method_names import file_name, parsed
 from ...pipeline.runtime.provenance import versions
 from ...pipeline.score_cache import ScoreCache
 from ...pipeline.training.run_folder import RunFolder
-from ..console import say
+from ..console import each_once, say
 from ..declaration import takes
 from ..interrupted import keeping
 from ..places import RUNS, run_name
@@ -31,7 +31,7 @@ from ..stage_two.labels_plan import policy_of
 from ..stage_two.options import TrainingOptions, TrainOptions
 from ..stage_two.plan import Plan, TrainingData, training_data
 from ..stage_two.settings import settings_of
-from .comparison_table import comparison_html, comparison_rows, save, show_comparison
+from .comparison_table import comparison_html, comparison_rows, left_out_lines, save, show_comparison
 from .earlier_trainings import Trained, earlier_trainings
 from .methods import ALL, Method, methods_of
 from .options import CompareOptions
@@ -150,20 +150,20 @@ def _plans(
     """Return what each method will do, and why those of `all` are left out that cannot be trained."""
     plans: dict[Method, Plan] = {}
     left_out: dict[str, str] = {}
-    for method in methods:
-        try:
-            plans |= planned(common, [method], data)
-        except AevlpError as error:
-            if method.named:
-                raise
-            left_out[method.title] = str(error)
+    with each_once():
+        for method in methods:
+            try:
+                plans |= planned(common, [method], data)
+            except AevlpError as error:
+                if method.named:
+                    raise
+                left_out[method.title] = str(error)
     if not plans:
         raise AevlpError(
             f"none of {len(methods)} losses can be trained, {methods[0].title}: {left_out[methods[0].title]}"
         )
-    for reason in dict.fromkeys(left_out.values()):
-        names = [name for name, of in left_out.items() if of == reason]
-        say(f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} left out: {reason}")
+    for line in left_out_lines(left_out):
+        say(line)
     return plans, left_out
 
 

@@ -192,6 +192,15 @@ def save(record: Mapping[str, Any], folder: Path) -> None:
         temporary.write_text(_markdown(record), encoding="utf-8")
 
 
+def left_out_lines(left_out: Mapping[str, str]) -> list[str]:
+    """Return a line for each reason, with the methods that it keeps out of the table; left_out: method -> reason."""
+    lines = []
+    for reason in dict.fromkeys(left_out.values()):
+        names = [name for name, of in left_out.items() if of == reason]
+        lines.append(f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} left out: {reason}")
+    return lines
+
+
 def _markdown(record: Mapping[str, Any]) -> str:
     lines = [f"# {_title(record)}"]
     kept = [n for n in range(len(HEADER)) if record["teachers"] or n not in OF_CLIP]
@@ -201,5 +210,5 @@ def _markdown(record: Mapping[str, Any]) -> str:
         table = [f"| {' | '.join(cells[n] for n in kept)} |" for cells in every]
         lines += ["", *([f"## {title}", ""] if title == FULL else []), *table]
     lines += ["", _notes(record).replace("*", "\\*", 1)]
-    lines += ["", *(f"- {name} is left out: {reason}" for name, reason in record["left_out"].items())]
+    lines += ["", *(f"- {line}" for line in left_out_lines(record["left_out"]))]
     return "\n".join(lines).rstrip() + "\n"
