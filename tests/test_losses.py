@@ -699,6 +699,11 @@ def test_a_linear_phase_as_long_as_training_is_a_mistake(name: str) -> None:
 
 
 @each(name=ALL)
+def test_every_loss_can_be_told_the_epoch(name: str) -> None:
+    create_loss(name, 7).set_epoch(1, 8)
+
+
+@each(name=ALL)
 def test_the_table_says_what_a_loss_reads(name: str) -> None:
     logits, targets = batch(11)
     expected = made(name, targets)(logits, targets)

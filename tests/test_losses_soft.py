@@ -6,6 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import aevlp
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.losses import Targets, create_loss
 from goldens import load
@@ -53,6 +54,20 @@ def test_cdul_s_is_the_program_s(name: str) -> None:
     loss, gradient = value_and_gradient("cdul", case["logits"], case["labels"])
     assert loss == pytest.approx(float(case["loss"]), rel=1e-9)
     np.testing.assert_allclose(gradient, case["grad"], rtol=1e-5, atol=1e-8)  # stored in float32
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), temperature=st.sampled_from([0.005, 0.01, 0.1]))
+def test_cdul_s_equals_a_loop_also_for_the_least_labels(seed: int, temperature: float) -> None:
+    """Softmax labels of a sure CLIP are far below any rounding of 1, and their logarithms count."""
+    random = np.random.default_rng(seed)
+    labels = aevlp.cdul_labels(random.normal(0.2, 0.05, (4, 5, 6)), temperature)
+    logits = random.normal(size=(4, 6))
+    expected = []
+    for x, y in zip(logits, labels, strict=True):
+        p = np.exp(x) / np.exp(x).sum()
+        expected.append(sum(a * np.log(a / (b / y.sum())) for a, b in zip(p, y, strict=True)))
+    assert value_and_gradient("cdul", logits, labels)[0] == pytest.approx(np.mean(expected), rel=1e-9)
 
 
 @pytest.mark.parametrize("name", ["ccd", "cdul"])

@@ -200,8 +200,16 @@ def test_numbers_that_are_none_and_fewer_than_no_steps_are_a_mistake() -> None:
         propagate(zeros, [[0, np.nan], [0, 0]], zeros, zeros, 0.1, 1, 0.01, 0.01, 1)
     with pytest.raises(AevlpError, match="candidates must be numbers of shape"):
         class_graph([["a"]])
-    with pytest.raises(AevlpError, match="steps must be at least 0, found -1"):
-        propagate(zeros, zeros, zeros, zeros, 0.1, 1, 0.01, 0.01, -1)
+    for steps in (-1, 1.5):
+        with pytest.raises(AevlpError, match=f"steps must be a whole number, at least 0, found {steps}"):
+            propagate(zeros, zeros, zeros, zeros, 0.1, 1, 0.01, 0.01, steps)  # type: ignore[arg-type]
+    for eta in (-0.01, np.nan):
+        with pytest.raises(AevlpError, match=f"eta must be at least 0 and finite, found {eta}"):
+            propagate(zeros, zeros, zeros, zeros, 0.1, 1, 0.01, eta, 1)
+    with pytest.raises(
+        AevlpError, match=r"2000 steps of eta 5000.0 grow without bound: below .* here 0.901, they settle"
+    ):
+        propagate(np.eye(2), zeros, zeros, zeros, 0.1, 1, 0.01, 5e3, 2000)
     with pytest.raises(AevlpError, match=r"image_graph must be .* here \(2, 2\), found shape \(3, 3\)"):
         propagate(zeros, zeros, sparse, zeros, 0.1, 1, 0.01, 0.01, 1)
 

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import source_shapes as shapes
 from conftest import call
+from sklearn.metrics import average_precision_score
 
 import aevlp
 from aevlp.pipeline.clip.prompts import imagenet_templates
 from aevlp.pipeline.errors import AevlpError
+from aevlp.pipeline.evaluation.teachers import teacher_scores
 from aevlp.pipeline.runtime.device import find_device
 from aevlp.pipeline.score_cache import open_cache
 from aevlp.pipeline.score_cache.sentences import sentences_file, sentences_of, write_sentences
@@ -73,6 +75,28 @@ def test_compounds_are_chosen_by_labels_by_truth_or_in_a_file(copy: Path, tmp_pa
         aevlp.sentences(copy, compounds=str(file))
     with pytest.raises(AevlpError, match="nowhere"):
         aevlp.sentences(copy, compounds="nowhere.txt")
+
+
+def test_clip_without_training_is_judged_by_sparc_s_own_scores(copy: Path) -> None:
+    aevlp.sentences(copy)
+    cache = open_cache(copy)
+    rows, found = np.flatnonzero(cache.split == "test"), sentences_of(cache)
+    assert cache.truth is not None
+    [scores] = teacher_scores(cache, rows, [sparc_plan(copy).create()])
+    images = cache.embedding(rows).mean(axis=1).astype(np.float64)
+    images /= np.linalg.norm(images, axis=1, keepdims=True)
+    expected = aevlp.sparc_scores(
+        *(images @ text.T for text in (found.ensemble, found.bare, found.compound)), found.members
+    )
+    np.testing.assert_allclose(scores["multi-focus"], expected, atol=1e-3)
+    record = aevlp.compare(
+        copy, losses=["gpr"], policies=["damp", "sparc"], seeds=1, backbone="linear", epochs=1, workers=0,
+        runs=copy.with_name("runs"), progress=False,
+    ).to_json()  # fmt: skip
+    [row] = [row for row in record["teachers"] if row["title"] == "CLIP, sparc"]
+    assert row["mean"] == pytest.approx(float(average_precision_score(cache.truth[rows], expected)), abs=1e-6)
+    [of_sparc] = [method for method in record["methods"] if method["policy"] == "sparc"]
+    assert of_sparc["teacher"] == "CLIP, sparc"
 
 
 def test_sparc_says_what_to_run_before_anything_is_trained(

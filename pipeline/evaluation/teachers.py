@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import AevlpError
 from ..policies import Policy
 from ..policies.interface import VIEWS
-from ..policies.labelling import block_scores, view_blocks
+from ..policies.labelling import block_scores, set_scores, view_blocks
 from ..score_cache import ScoreCache
 from .metrics import average_precision
 
@@ -95,23 +95,28 @@ class TeacherScores:
 def teacher_scores(cache: ScoreCache, rows: np.ndarray, policies: Sequence[Policy]) -> list[dict[str, np.ndarray]]:
     """Return for each policy the scores (n, C) float32 of some rows by the name of each teacher; no observed label is read.
 
-    "whole image" is the cosine of view 0, "multi-focus" the policy's own score of all views, "sigmoid", of a sigmoid-scored
-    model alone, the highest logit of any view, all of cosines that are the mean over the flips. The cosines are read once, block
-    by block, whatever the number of policies.
+    "whole image" is the cosine of view 0, "multi-focus" the policy's own score, of all views or of what it reads instead,
+    "sigmoid", of a sigmoid-scored model alone, the highest logit of any view, all of cosines that are the mean over the flips.
+    The cosines are read once, block by block, whatever the number of policies.
     rows: (n,) ascending numbers of rows that are "ok", AevlpError for others.
     """
     scores = TeacherScores(cache, rows, policies)
     embeddings = any(VIEWS in policy.reads for policy in policies)
     for numbers, similarity, view_embedding in view_blocks(cache, scores.rows, embeddings=embeddings):
         scores(numbers, similarity, view_embedding)
+    for found, policy in zip(scores.found, policies, strict=True):
+        if (of_set := set_scores(cache, scores.rows, policy)) is not None:
+            found[MULTI_FOCUS] = of_set
     return scores.found
 
 
 def has_scores(cache: ScoreCache, rows: np.ndarray, policy: Policy) -> bool:
     """Return whether a policy scores images by their cosines: some label by predictions or the truth, and score all alike.
 
-    rows: as for `teacher_scores`, of which the first few are looked at.
+    rows: as for `teacher_scores`, of which the first few are looked at. Raises AevlpError where they are too few to be a set.
     """
+    if set_scores(cache, rows, policy) is not None:
+        return True
     _, similarity, view_embedding = next(view_blocks(cache, rows[:FEW], embeddings=VIEWS in policy.reads))
     scores = _multi_focus(cache, policy)(similarity, view_embedding)
     return bool((scores != scores.flat[0]).any())

@@ -6,7 +6,7 @@ from torch.nn.functional import logsigmoid
 
 from .interface import Targets, needed, wide
 
-LEAST = 1e-6  # of a label, whose logarithm is taken
+LEAST = torch.finfo(torch.float32).tiny  # of a label, whose logarithm is taken
 
 
 def soft_labels(logits: Tensor, targets: Targets, loss: str) -> tuple[Tensor, Tensor]:
@@ -30,6 +30,9 @@ class SoftBinaryCrossEntropy:
     def __init__(self, num_classes: int) -> None:
         self.num_classes = num_classes
 
+    def set_epoch(self, epoch: int, epochs: int) -> None:
+        """Do nothing: the loss is the same in every epoch."""
+
     def __call__(self, logits: Tensor, targets: Targets) -> Tensor:
         x, labels = soft_labels(logits, targets, "ccd")
         return -(labels * logsigmoid(x) + (1 - labels) * logsigmoid(-x)).mean()
@@ -39,11 +42,15 @@ class Divergence:
     """KL(softmax(logits) || labels / their sum), the mean over images: CDUL's loss, as reproduced in 2024.
 
     The classes of an image share one probability, so that its logits say which class is likelier, and not whether any is
-    there. Labels are 1e-6 at least, ours: an observed negative has a finite loss.
+    there. A label of 0, as of an observed negative, counts as the least normal number of single precision, 1.2e-38: ours, so that
+    its loss is finite.
     """
 
     def __init__(self, num_classes: int) -> None:
         self.num_classes = num_classes
+
+    def set_epoch(self, epoch: int, epochs: int) -> None:
+        """Do nothing: the loss is the same in every epoch."""
 
     def __call__(self, logits: Tensor, targets: Targets) -> Tensor:
         x, labels = soft_labels(logits, targets, "cdul")

@@ -42,7 +42,9 @@ class Policy(Protocol):
 
     As a loss may (`losses.interface`), it may have `set_epoch`, `state_dict` and `load_state_dict` (of tensors and numbers), and
     `wants_predictions` with `after_epoch`, which gets (n, C) float32 logits of the same n images as an array. And it may have
-    `notes`: class names -> lines that are said once it has labelled.
+    `notes`: class names -> lines that are said once it has labelled. Where its scores of an image depend on the others, it has
+    `set_scores`: `embedding` and `sentences` of `Known` -> scores (n, C), higher is more likely, as which CLIP without training
+    is judged.
     """
 
     reads: tuple[str, ...]

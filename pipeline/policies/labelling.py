@@ -90,6 +90,15 @@ def block_scores(
     return _checked_scores(policy, policy.scores(similarity, observed, **more), observed.shape)
 
 
+def set_scores(cache: ScoreCache, rows: np.ndarray, policy: Policy) -> np.ndarray | None:
+    """Return a policy's scores (n, C) float32 of rows as one set, None where it scores image by image; no label is read.
+
+    rows: (n,) ascending numbers of rows that are "ok". Raises AevlpError where the cache lacks what the policy reads.
+    """
+    scores = getattr(policy, "set_scores", None)
+    return None if scores is None else scores(image_embedding(cache, rows), sentences_of(cache)).astype(np.float32)
+
+
 def _checked_scores(policy: Policy, scores: Any, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
     """Return a policy's two scores; AevlpError where they are not two arrays of this shape: numpy would repeat a smaller one."""
     name = type(policy).__name__

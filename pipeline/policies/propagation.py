@@ -82,21 +82,30 @@ def propagate(
 
     A step is Z -= eta [gamma (Z - S Z) + alpha (Z - Y) + (Z - Q) + zeta (Z - Z K)]. candidates Y, predictions Q: (n, C) in
     [0, 1]. image_graph S: (n, n), sparse or dense. class_graph K: (C, C). The names are the released program's; in the paper
-    gamma is alpha, zeta is beta, alpha is eta and eta is gamma. steps: >= 0. A column of one value becomes 0. Raises AevlpError
-    for other shapes and numbers. Source: as `image_graph`.
+    gamma is alpha, zeta is beta, alpha is eta and eta is gamma; all are >= 0. steps: >= 0, a whole number. A column of one value
+    becomes 0. Raises AevlpError for other shapes and numbers, and where steps so long lead away from any labels. Source: as
+    `image_graph`.
     """
     start = numbers("candidates", candidates, None, None, what="images, classes")
     n, classes = start.shape
     predicted = numbers("predictions", predictions, n, classes, what="images, classes")
     of_images = _graph_of_images(image_graph, n)
     between = numbers("class_graph", class_graph, classes, classes, what="classes, classes")
-    require("steps", steps, steps >= 0, "at least 0")
+    for name, weight in (("gamma", gamma), ("alpha", alpha), ("zeta", zeta), ("eta", eta)):
+        require(name, weight, 0 <= weight < np.inf, "at least 0 and finite")
+    require("steps", steps, isinstance(steps, int | np.integer) and steps >= 0, "a whole number, at least 0")
     kept = 1 - eta * (gamma + alpha + 1 + zeta)
     given = eta * (alpha * start + predicted)
     of_classes = eta * zeta * between + kept * np.eye(classes)
     labels = start
-    for _ in range(steps):
-        labels = (eta * gamma) * (of_images @ labels) + labels @ of_classes + given
+    with np.errstate(over="ignore", invalid="ignore"):  # said below, once
+        for _ in range(steps):
+            labels = (eta * gamma) * (of_images @ labels) + labels @ of_classes + given
+    if not np.isfinite(labels).all():
+        raise AevlpError(
+            f"propagate: {steps} steps of eta {eta} grow without bound: below 2 / (1 + alpha + 2 gamma + 2 zeta), here "
+            f"{2 / (1 + alpha + 2 * gamma + 2 * zeta):.3g}, they settle"
+        )
     return _scaled_columns(labels)
 
 

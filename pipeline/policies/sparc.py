@@ -134,6 +134,10 @@ class Sparc:
         """Return zeros, (n, C) float32 each: the cosines of views are not read."""
         return np.zeros(observed.shape, np.float32), np.zeros(observed.shape, np.float32)
 
+    def set_scores(self, embedding: np.ndarray, sentences: Sentences) -> np.ndarray:
+        """Return `sparc_scores` of images (n, D) as one set, (n, C) float64, in standard deviations; no label is read."""
+        return self._scores(embedding, sentences)
+
     def __call__(self, known: Known) -> Labels:
         assert known.embedding is not None and known.sentences is not None  # `reads` says that they must be there
         likely = 1 / (1 + np.exp(-self.steepness * (self._scores(known.embedding, known.sentences) - self.centre)))
