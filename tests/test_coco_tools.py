@@ -507,6 +507,7 @@ def written(draw: st.DrawFn) -> tuple[dict[str, dict], dict[str, dict[str, set[s
     return files, expected
 
 
+@pytest.mark.slow
 def test_labels_written_in_any_habit_are_read_back_or_refused(tmp_path: Path) -> None:
     seen: Counter[str] = Counter()
 

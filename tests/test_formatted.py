@@ -164,6 +164,7 @@ def files(draw: st.DrawFn) -> dict[str, np.ndarray]:
     return parts
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(files(), st.sampled_from(["float64", "int64", "float32"]))
 def test_any_files_read_and_written_again_are_the_same(

@@ -445,6 +445,7 @@ def test_gpr_weighs_pseudo_positives_within_its_bounds() -> None:
     assert np.any((share > 0.41) & (share < 0.69))
 
 
+@pytest.mark.slow
 @each(name=ALL)
 @settings(max_examples=15, deadline=None)
 @given(seed=SEEDS, epoch=st.integers(1, 10), remembers=st.booleans())
@@ -484,6 +485,7 @@ def test_a_loss_that_remembers_no_images_is_the_same_at_every_call(name: str) ->
     assert loss(logits, targets) == loss(logits, targets)
 
 
+@pytest.mark.slow
 @each(name=ALL, size=[90.0, 1000.0, 3e4], dtype=[torch.float32, torch.float16, torch.bfloat16, torch.float64])
 def test_huge_logits_give_a_finite_value_and_gradient(name: str, size: float, dtype: torch.dtype) -> None:
     signs = torch.tensor([1.0, -1.0])

@@ -89,6 +89,45 @@ def test_a_loss_of_observed_labels_names_those_that_need_none(here: Path, capsys
     assert {"gpr", "an-pl", "vlpl"} <= set(learners()) and not {"an", "bce", "cap", "em"} & set(learners())
 
 
+def test_what_images_and_their_model_do_not_permit_is_refused_before_anything_is_scored(
+    here: Path, capsys: pytest.CaptureFixture
+) -> None:
+    shapes.pictures(here / "pets", shapes.labels(6))
+    before = sorted(here.rglob("*"))
+    for options, expected in (
+        (("--loss", "an"), "no image has a label, and the loss an learns from observed ones"),
+        (("--loss", "iu"), "no image has a label, and the loss iu learns from observed ones"),
+        (("--loss", "bce"), "loss bce needs full labels, and cache/pets.h5 has none"),
+        (("--policy", "cap"), "no image has a label, and the policy cap needs some"),
+        (("--policy", "sigmoid"), "policy sigmoid reads the bias of a sigmoid-scored model"),
+        (("--policy", "view-quality"), "the policy view-quality needs some"),
+    ):
+        assert call("run", "pets", "--classes", "cat,dog", *FAST, *options) == 1
+        said = capsys.readouterr().err
+        assert expected in said and said.count("error: ") == 1
+        assert sorted(here.rglob("*")) == before
+    (here / "labelled").mkdir()
+    shutil.move(here / "pets", here / "labelled" / "cat")
+    shapes.pictures(here / "labelled" / "dog", shapes.labels(6))
+    assert call("run", "labelled", *FAST, "--policy", "view-quality") == 1
+    assert "score the images with --store embedding" in capsys.readouterr().err
+    assert not (here / "cache").exists()
+
+
+def test_where_no_image_gets_a_pseudo_label_a_run_fails_and_keeps_its_scores(
+    here: Path, capsys: pytest.CaptureFixture
+) -> None:
+    shapes.pictures(here / "pets", shapes.labels())
+    asked = ("run", "pets", "--classes", "cat,dog", *FAST, "--policy")
+    assert call(*asked, "global[threshold=1.0]") == 1
+    said = capsys.readouterr()
+    assert said.err.count("error: ") == 1 and "--set global.threshold=0.2" in said.err
+    assert "cache/pets.h5: scored; nothing was trained" in said.out
+    assert call(*asked, "vlpl[threshold=1.0]") == 1
+    said = capsys.readouterr().err
+    assert "is there already" in said and said.count("gives none of those") == 1
+
+
 def training_without_labels(folder: Path, threshold: float) -> tuple[object, ...]:
     """Score pictures of two classes without labels, and return the command that trains on them."""
     shapes.pictures(folder / "pets", shapes.labels())
@@ -125,7 +164,10 @@ def test_a_policy_that_gives_no_label_names_what_learns_without_any(here: Path, 
         assert call(*train, *options) == 1
         said = capsys.readouterr().err
         assert "gives none of those to train on a pseudo-label" in said and said.count("error: ") == 1
+        tried = options[-1].partition("[")[0]
         assert all(name in said for name in (*learners(), *POLICIES)) and ".threshold=0.2" in said
+        others = said.partition("with --policy ")[2]
+        assert not re.search(rf"\b{tried}[, ]", others), "what has just failed is not recommended"
     for policy in ("apl", "view-weights", "mime", "cap", "oracle"):
         assert call(*train, "--policy", policy) == 1
         assert f"the policy {policy} needs some: these learn from pseudo-labels alone" in capsys.readouterr().err

@@ -534,6 +534,7 @@ def write_in_any_habit(root: Path, matrix: dict[str, dict[str, set[str]]], data:
     return certain
 
 
+@pytest.mark.slow
 def test_labels_written_in_any_habit_are_read_back_or_refused(tmp_path_factory: pytest.TempPathFactory) -> None:
     seen: Counter[str] = Counter()
 

@@ -1,13 +1,14 @@
 """A cache, rows of it and a policy -> their pseudo-labels; cosines are streamed."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import AevlpError
 from ..labels.codes import NEGATIVE, POSITIVE, UNKNOWN
-from ..score_cache import ScoreCache
+from ..score_cache import CacheHeader, ScoreCache
 from ..score_cache.numbers import cosines
 from ..score_cache.schema import ROWS_A_BLOCK
 from ..score_cache.sentences import sentences_of
@@ -55,11 +56,11 @@ def label(cache: ScoreCache, rows: np.ndarray, policy: Policy, epoch: int | None
     return Labels(codes, scores)
 
 
-def require_views(name: str, reads: Sequence[str], cache: ScoreCache) -> None:
-    """Raise AevlpError where the policy `name` reads the embeddings of views, and a cache holds their cosines instead."""
-    if VIEWS in reads and cache.header.stores != "embedding":
+def require_views(name: str, reads: Sequence[str], header: CacheHeader, path: Path) -> None:
+    """Raise AevlpError where the policy `name` reads the embeddings of views, and the cache at a path holds cosines instead."""
+    if VIEWS in reads and header.stores != "embedding":
         raise AevlpError(
-            f"policy {name} reads the embeddings of views, and {cache.path} holds their cosines: score the images with --store "
+            f"policy {name} reads the embeddings of views, and {path} holds their cosines: score the images with --store "
             f"embedding, or take another policy, as view-weights"
         )
 

@@ -69,7 +69,7 @@ def _why(shares: dict[str, float]) -> str:
 def _require_no_split(draft: Draft, images: ImageTable) -> None:
     if not draft.labelled:
         raise AevlpError(
-            f"{draft.place}: images without labels are all for training, there is nothing to validate or test by: leave "
+            f"{draft.place}: images without labels are all for training, there is nothing to test by: leave "
             "--split-by out"
         )
     if draft.splits is not None or set(images.split.tolist()) != {"train"}:
@@ -164,7 +164,7 @@ def _labels_line(draft: Draft, images: ImageTable) -> str:
 def _split_line(split: np.ndarray, said: str | None, draft: Draft, images: ImageTable) -> str:
     counts = [f"{int((split == name).sum()):,} {name}" for name in SPLITS if (split == name).any()]
     if not draft.labelled:
-        return "all images are for training: without labels there is nothing to validate or test by"
+        return "all images are for training, none to test by without labels; a part is drawn then to validate by pseudo-labels"
     if said is None and (few := int(_present(images).any(axis=1).sum())) < 2:
         return f"all images are for training, and {few} shows a class: to train, two need a label, one of them to validate by"
     if said is None:

@@ -86,7 +86,7 @@ def calibrate(options: CalibrateOptions) -> Calibration:
     """Fit a policy's constants, write them as a .json file for training, and return them. No test image is looked at."""
     _check(options)
     cache = open_whole_cache(options.cache)
-    require_views(options.policy, policies.reads(options.policy), cache)
+    require_views(options.policy, policies.reads(options.policy), cache.header, cache.path)
     spec = dataset_of(cache, options.dataset, options.manifest)
     damp = spec.damp.settings(cache.provenance["method"]["compat"])
     train = splits(cache, spec.recipe.val_fraction)[0].rows  # the validation part chooses the best epoch

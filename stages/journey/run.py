@@ -4,6 +4,8 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ...pipeline.clip.libraries import config_of
 from ...pipeline.files.locations import location
 from ...pipeline.losses import entry
@@ -12,18 +14,21 @@ from ...pipeline.runtime.device import find_device
 from ...pipeline.runtime.ranks import this_rank
 from ...pipeline.score_cache import ScoreCache
 from ..caches.sentences import make_if_read
-from ..console import out, say
+from ..console import out
 from ..declaration import takes
 from ..interrupted import keeping
 from ..made import note
 from ..results import Result
 from ..stage_one.options import PseudolabelOptions
+from ..stage_one.plan import ScoringPlan
 from ..stage_one.pseudolabel import score_source
 from ..stage_one.scoring_model import asked_for
 from ..stage_two.asked_classifier import check_classifier, fetch_weights
 from ..stage_two.asked_methods import asked_methods
 from ..stage_two.clip_size import asked_size, check_tower_size
+from ..stage_two.learnable import ToBeScored
 from ..stage_two.options import TrainOptions
+from ..stage_two.required_labels import require_methods
 from ..stage_two.run import Run
 from ..stage_two.train import show as show_training
 from ..stage_two.train import train
@@ -39,6 +44,11 @@ class NothingTrained(Result):
 
     cache: Path
     reason: str
+
+    @property
+    def failed(self) -> str:
+        """Why there is no classifier, as which the command ends."""
+        return self.reason
 
     def summary(self) -> dict[str, Any]:
         """Return the cache, and why nothing was trained."""
@@ -58,7 +68,7 @@ def run(options: RunOptions) -> Run | NothingTrained:
     """
     # A mistake is said before a night of scoring, not after it.
     find_device(options.device)
-    loss, _ = asked_methods(options.loss, options.policy, options.set or ())
+    loss, policy = asked_methods(options.loss, options.policy, options.set or ())
     training, flag = replace(options, weights=options.backbone_weights), "--backbone-weights"
     check_classifier(training, entry(loss.name), weights_flag=flag)
 
@@ -69,13 +79,18 @@ def run(options: RunOptions) -> Run | NothingTrained:
             check_tower_size(spec, training, config_of(source.model))
         fetch_weights(training, spec, flag)
 
-    cache = note(score_source(PseudolabelOptions(**_of(PseudolabelOptions, options, batch_size=None)), check))
+    def check_plan(path: Path, plan: ScoringPlan) -> None:
+        images = ToBeScored(path, plan.header, plan.images.observed, plan.images.truth)
+        train = np.flatnonzero(plan.images.split == "train")
+        require_methods(loss, entry(loss.name), policy, images, train, plan.spec)
+
+    scoring = PseudolabelOptions(**_of(PseudolabelOptions, options, batch_size=None))
+    cache = note(score_source(scoring, check, check_plan))
     make_if_read(cache, options.policy, options.device)
     try:
         with keeping(f"{cache.path} is kept; the same command resumes"):
             return train(**_training(cache, options))
     except NothingToLearn as nothing:
-        say(str(nothing))
         return NothingTrained(cache.path, str(nothing))
 
 

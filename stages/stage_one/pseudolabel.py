@@ -67,8 +67,16 @@ def show(cache: ScoreCache) -> None:
     out.print(f"next: aevlp inspect {cache.path} · aevlp train {cache.path}")
 
 
-def score_source(options: PseudolabelOptions, check: Callable[[DatasetSpec], None] = lambda spec: None) -> ScoreCache:
-    """Return the cache as `pseudolabel` does; check: told of the data set's entry before anything is written, may refuse it."""
+def score_source(
+    options: PseudolabelOptions,
+    check: Callable[[DatasetSpec], None] = lambda spec: None,
+    check_plan: Callable[[Path, ScoringPlan], None] = lambda path, plan: None,
+) -> ScoreCache:
+    """Return the cache as `pseudolabel` does.
+
+    check, check_plan: told of the data set's entry, and of the cache's path and what it will hold, before anything is written;
+    they may refuse it.
+    """
     rank = this_rank()
     let_speak(rank)
     if options.cache is not None:
@@ -78,11 +86,15 @@ def score_source(options: PseudolabelOptions, check: Callable[[DatasetSpec], Non
         with given_by("--simulate"):
             checked(options.simulate)
     with noted() as into:
-        return _scored(options, rank, into, check)
+        return _scored(options, rank, into, check, check_plan)
 
 
 def _scored(
-    options: PseudolabelOptions, rank: Rank, into: Callable[[Path], None], check: Callable[[DatasetSpec], None]
+    options: PseudolabelOptions,
+    rank: Rank,
+    into: Callable[[Path], None],
+    check: Callable[[DatasetSpec], None],
+    check_plan: Callable[[Path, ScoringPlan], None],
 ) -> ScoreCache:
     source = find_source(options, options.cache, partial(keys_of, options))
     spec = source.spec
@@ -96,6 +108,7 @@ def _scored(
         options = replace(options, source=None, dataset=spec.name, manifest=[spec.manifest_path])
     with one_thread_each() as threads:
         plan = make_plan(options, spec)
+        check_plan(path, plan)
         source.write()
         if options.restart:
             _delete(path, rank, options.yes)

@@ -15,6 +15,7 @@ from ...pipeline.policies.calibration import read_policy_file
 from ...pipeline.policies.labelling import require_views
 from ...pipeline.score_cache import ScoreCache
 from ...pipeline.score_cache.sentences import OF_TRUTH, sentences_of
+from .learnable import Learnable
 from .own_logits import with_own_logits
 
 LABELS = {"pseudo", "scores"}  # what a policy gives a loss to read
@@ -66,18 +67,28 @@ def policy_of(
     name, constants = (asked.name, asked.constants) if content is None else (content["policy"], content["constants"])
     name = current(name)
     reads = policies.reads(name)
-    require_views(name, reads, cache)
-    said = {current(known): constants for known, constants in spec.policies.items()}
-    plan = policy_with(name, spec, compat, with_own_logits(name, cache, {**said.get(name, {}), **constants}))
+    plan = policy_with(name, spec, compat, required_constants(name, spec, cache, constants))
     if content is not None:
         plan = replace(plan, fitted_on=content["fitted_on"], full_labels=content["full_labels"])
     if "sentences" in reads and sentences_of(cache).chosen == OF_TRUTH:
         plan = replace(plan, full_labels=True)
-    if "truth" in reads and cache.truth is None:
-        raise AevlpError(
-            f"policy {name} needs full labels, and {cache.path} has none: pass another --policy, such as damp"
-        )
     return plan
+
+
+def required_constants(name: str, spec: DatasetSpec, images: Learnable, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the constants given for a policy over the manifest's, with the model's own scale and bias where it takes them.
+
+    Raises AevlpError where the images' cache lacks what the policy reads: vectors of views, full labels, scale and bias.
+    """
+    reads = policies.reads(name)
+    require_views(name, reads, images.header, images.path)
+    said = {current(known): constants for known, constants in spec.policies.items()}
+    constants = with_own_logits(name, images, {**said.get(name, {}), **given})
+    if "truth" in reads and images.truth is None:
+        raise AevlpError(
+            f"policy {name} needs full labels, and {images.path} has none: pass another --policy, such as damp"
+        )
+    return constants
 
 
 def policy_with(name: str, spec: DatasetSpec, compat: str, given: Mapping[str, Any]) -> PolicyPlan:

@@ -5,12 +5,12 @@ from typing import Any
 
 from ...pipeline import policies
 from ...pipeline.errors import AevlpError
-from ...pipeline.score_cache import ScoreCache
+from .learnable import Learnable
 
 NAMES = ("scale", "bias")
 
 
-def with_own_logits(name: str, cache: ScoreCache, given: Mapping[str, Any]) -> dict[str, Any]:
+def with_own_logits(name: str, cache: Learnable, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the constants given for a policy, with the model's own scale and bias where it takes both and they are not given.
 
     Raises AevlpError where the cache's model has no bias, and where the cache does not say.

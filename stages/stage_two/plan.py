@@ -9,7 +9,7 @@ import torch
 
 from ...pipeline import policies
 from ...pipeline.errors import AevlpError
-from ...pipeline.labels.codes import NEGATIVE, POSITIVE
+from ...pipeline.labels.codes import POSITIVE
 from ...pipeline.losses import LossEntry, create_loss, entry
 from ...pipeline.losses.foreign import is_named
 from ...pipeline.losses.interface import Scheduled
@@ -29,7 +29,8 @@ from .labels_plan import PolicyPlan, policy_of
 from .listed_images import check_dataset
 from .options import TrainOptions
 from .recipe import loss_constants, positives_counted, recipe_of
-from .without_labels import has_no_labels, parts_without_labels, require_learner, require_some, validated
+from .required_labels import require_labels
+from .without_labels import has_no_labels, parts_without_labels, require_some, validated
 
 
 @dataclass(frozen=True)
@@ -136,27 +137,17 @@ def make_plan(options: TrainOptions, data: TrainingData | None = None) -> Plan:
     loss = entry(asked.name)
     device = own_device(options.device, this_rank())
     cache, spec = data.cache, data.spec
-    if nothing_observed := not (cache.observed[data.train.rows] == POSITIVE).any():
-        require_learner(asked.name, loss, policy_asked, cache)
-    if "truth" in loss.reads and cache.truth is None:
-        raise AevlpError(
-            f"loss {options.loss} needs full labels, and {cache.path} has none: pass another --loss, such as gpr"
-        )
+    require_labels(asked, loss, policy_asked, cache, data.train.rows)
     check_names(spec)
     policy = policy_of(options.policy, options.loss, loss, cache, spec)
-    if nothing_observed and policy is not None:
+    observed = cache.observed[data.train.rows]
+    if policy is not None and not (observed == POSITIVE).any():
         require_some(cache, data.train, policy)
     if has_no_labels(cache) and policy is not None:
         val, by = validated(cache, data.val, policy)
         data = replace(data, val=val)
         say(f"No image has a label: {asked.name} learns from pseudo-labels alone, and is validated by those of {by}.")
     recipe = recipe_of(spec, options, loss, cache.provenance)
-    observed = cache.observed[data.train.rows]
-    if loss.negatives and not (observed == NEGATIVE).any():
-        raise AevlpError(
-            f"loss {options.loss} learns from observed negatives, and {cache.path} has none: score the images with "
-            f"--simulate, as in --simulate counts,positives=1,negatives=1, or choose another loss"
-        )
     if "features" in loss.reads and recipe["backbone"] == "linear":
         say(f"The features of the linear backbone are fixed: {options.loss} reads them, and changes the head alone.")
     if "strong" in loss.reads and recipe["backbone"] == "linear" and not has_tiles(cache):

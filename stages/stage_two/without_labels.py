@@ -15,6 +15,7 @@ from ...pipeline.policies.labelling import label
 from ...pipeline.score_cache import ScoreCache
 from ...pipeline.training.splits import Split
 from .labels_plan import LABELS, PolicyPlan, policy_with
+from .learnable import Learnable
 
 POLICIES = (
     "damp",
@@ -33,7 +34,7 @@ class NothingToLearn(AevlpError):
     """No label is known of any image, and a policy gives none."""
 
 
-def has_no_labels(cache: ScoreCache) -> bool:
+def has_no_labels(cache: Learnable) -> bool:
     """Return whether nothing is known of what any image shows."""
     return cache.truth is None and not cache.observed.any()
 
@@ -43,7 +44,7 @@ def learners() -> dict[str, str]:
     return {name: entry.policy for name, entry in TABLE.items() if _learns(entry)}
 
 
-def require_learner(name: str, entry: LossEntry, policy: str | None, cache: ScoreCache) -> None:
+def require_learner(name: str, entry: LossEntry, policy: str | None, cache: Learnable) -> None:
     """Raise AevlpError for a loss or a policy that needs observed labels; it names those that learn without any.
 
     policy: as it is asked for, None for the loss's own.
@@ -104,14 +105,14 @@ def validated(cache: ScoreCache, val: Split, policy: PolicyPlan) -> tuple[Split,
 
 
 def _nothing(cache: ScoreCache, policy: PolicyPlan, why: str) -> NothingToLearn:
-    threshold = policy.constants.get("threshold")
+    threshold = policy.constants.get("threshold", policies.constants(policy.name).get("threshold"))
     lower = ""
     if threshold:
         lower = f"lower its threshold, as --set {policy.name}.threshold={min(0.2, threshold / 2):.2g}; or "
     return NothingToLearn(
         f"{cache.path}: {_none(cache)}, and the policy {policy.name} gives none of those {why} a pseudo-label: {lower}"
-        f"choose another, as --policy 'top-k[top_k=1]', which gives each image its best class; {_without_any()}. No image is "
-        f"scored again"
+        f"choose another, as --policy 'top-k[top_k=1]', which gives each image its best class; {_without_any(policy.name)}. "
+        f"No image is scored again"
     )
 
 
@@ -126,12 +127,10 @@ def _learns(entry: LossEntry) -> bool:
     return from_labels and entry.head == "linear" and not entry.negatives
 
 
-def _none(cache: ScoreCache) -> str:
+def _none(cache: Learnable) -> str:
     return "no image has a label" if has_no_labels(cache) else "no training image has an observed positive"
 
 
-def _without_any() -> str:
-    return (
-        f"these learn from pseudo-labels alone: --loss {', '.join(learners())}, with --policy {', '.join(POLICIES[:-1])} or "
-        f"{POLICIES[-1]}"
-    )
+def _without_any(tried: str | None = None) -> str:
+    *names, last = (name for name in POLICIES if name != tried)
+    return f"these learn from pseudo-labels alone: --loss {', '.join(learners())}, with --policy {', '.join(names)} or {last}"
