@@ -259,7 +259,12 @@ def test_what_is_absent_is_listed_without_asking_the_hub(
         ("local-dir:nowhere", "no such folder"),
         ("local-dir:empty", "it has no open_clip_config.json; expected a folder with"),
         ("laion/CLIP-ViT-B-32", "is passed as hf-hub:laion/CLIP-ViT-B-32"),
+        ("someone/clip", "or transformers:someone/clip where transformers has it; there is no folder someone/clip"),
         ("clip", "is a folder: pass it as local-dir:clip"),
+        ("models/theirs", "is a folder of transformers: pass it as transformers:models/theirs"),
+        ("local-dir:models/theirs", "config.json is transformers' own: pass it as transformers:models/theirs"),
+        ("models/theirs/config.json", "its folder is passed as transformers:models/theirs"),
+        ("empty", "empty is a folder without a model: expected open_clip_config.json in it, as local-dir:empty"),
         ("nowhere/open_clip_config.json", "cannot read the model configuration"),
     ],
 )
@@ -269,6 +274,10 @@ def test_a_model_that_is_not_there(
     monkeypatch.chdir(tmp_path)
     lay(tmp_path / "clip")
     (tmp_path / "empty").mkdir()
+    (tmp_path / "models" / "theirs").mkdir(parents=True)
+    (tmp_path / "models" / "theirs" / "config.json").write_text(
+        '{"architectures": ["CLIPModel"], "model_type": "clip"}'
+    )
     with pytest.raises(AevlpError) as error:
         ClipEncoder(ClipSource(clip, "random"), CPU)
     assert message in str(error.value) and "\n" not in str(error.value)

@@ -188,9 +188,6 @@ def test_what_cannot_be_taken_is_one_line(tmp_path: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config))
     with one_line("is longer than the 12 tokens of transformers:"):
         encoder_of(folder).encode_text(["red", "a photo of a red of a photo of a red of a"])
-    (folder / "tokenizer.json").unlink()
-    with one_line("cannot load the tokenizer"):
-        encoder_of(folder).encode_text(["red"])
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     assert "has no model.safetensors: weights in other formats could run code" in refusal(encoder_of, folder)
     assert "expected a .safetensors file" in refusal(encoder_of, folder, str(folder / "pytorch_model.bin"))
@@ -200,6 +197,44 @@ def test_what_cannot_be_taken_is_one_line(tmp_path: Path) -> None:
     (folder / "config.json").unlink()
     assert "has no config.json" in refusal(encoder_of, folder)
     assert "no such folder, and no repository" in refusal(encoder_of, tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("left", ["", "tokenizer_config.json", "vocab.json"])
+def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path, kind: str, left: str) -> None:
+    """Of CLIP transformers makes an empty one instead, by which all class names of a length are the same tokens."""
+    folder = lay(tmp_path / "m", kind)
+    (folder / "vocab.json").write_text('{"red": 0}')
+    for name in {"tokenizer.json", "tokenizer_config.json", "vocab.json"} - {left}:
+        (folder / name).unlink()
+    said = refusal(encoder_of(folder).encode_text, ["red", "green"])
+    assert said.startswith(
+        f"transformers:{folder} has no tokenizer, so no prompt can be read: {folder} holds no tokenizer.json"
+    )
+    assert said.endswith("put tokenizer.json and tokenizer_config.json of the model there")
+    assert refusal(absent_weights, ClipSource(f"transformers:{folder}")) == said
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_tokenizer_without_its_configuration_is_refused_where_it_needs_it(tmp_path: Path, kind: str) -> None:
+    folder = lay(tmp_path / "m", kind)
+    (folder / "tokenizer_config.json").unlink()
+    with one_line(
+        "cannot load the tokenizer of transformers:.*: there is no tokenizer_config.json, which says what kind"
+    ):
+        encoder_of(folder).encode_text(["red", "of a"])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_classes_that_a_tokenizer_does_not_tell_apart_are_refused(tmp_path: Path, kind: str) -> None:
+    encoder = encoder_of(lay(tmp_path / "m", kind))
+    with one_line(
+        "gives all 2 classes the same text feature, from 'a photo of a xx.' to 'a photo of a yyy.', so no score"
+    ):
+        encoder.encode_classes([["a photo of a xx."], ["a photo of a yyy."]])
+    assert encoder.encode_classes([["a xx"], ["a yyy"], ["a red"]]).shape[0] == 3
+    assert encoder.encode_classes([["a red"], ["a red"]]).shape[0] == 2  # the sentences are the same: nothing is amiss
+    assert encoder.encode_classes([["a xx"]]).shape[0] == 1
 
 
 def test_no_code_beside_a_model_is_run(tmp_path: Path) -> None:
@@ -222,13 +257,19 @@ def test_a_repository_is_taken_from_the_local_cache_of_the_hub(tmp_path: Path, m
     source = ClipSource("transformers:someone/tiny")
     absent = absent_weights(source)
     assert absent is not None and absent.source.endswith("someone/tiny/resolve/main/config.json")
-    assert "cannot fetch config.json of someone/tiny" in refusal(load_encoder, source, CPU)
+    said = refusal(load_encoder, source, CPU)
+    assert said.startswith(
+        "transformers:someone/tiny: no such folder, and as a repository of the hub: cannot fetch config.json"
+    )
     root = tmp_path / "hub" / "models--someone--tiny"
     (root / "refs").mkdir(parents=True)
     (root / "refs" / "main").write_text("0" * 40)
     lay(root / "snapshots" / ("0" * 40), "siglip")
     assert absent_weights(source) is None
     assert load_encoder(source, CPU).encode_text(["red"]).shape == (1, 32)
+    (root / "snapshots" / ("0" * 40) / "tokenizer.json").unlink()
+    monkeypatch.setattr(hub, "answers", lambda *_: False)  # the repository has none either
+    assert "in a folder of your own, and pass that as transformers:FOLDER" in refusal(absent_weights, source)
 
 
 @pytest.fixture(scope="module")

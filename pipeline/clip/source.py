@@ -14,7 +14,7 @@ from typing import Any
 
 from ..errors import AevlpError, in_one_line, unknown_name
 from ..files import absent_files as hub
-from ..manifest.clip_names import CONFIG, HUB, HUB_FILES, LOCAL, RANDOM, SCENES, TRANSFORMERS
+from ..manifest.clip_names import CONFIG, HUB, HUB_FILES, LOCAL, RANDOM, SCENES, TRANSFORMERS, TRANSFORMERS_CONFIG
 from ..manifest.formats import PACKAGED
 from ..manifest.pixel_statistics import OPENAI, Three
 
@@ -101,7 +101,10 @@ def find_model(model: str) -> ClipModel:
         folder = Path(model.removeprefix(LOCAL))
         if not (folder / CONFIG).is_file():
             found = "no such folder" if not folder.is_dir() else f"it has no {CONFIG}"
-            raise AevlpError(f"{model}: {found}; expected a folder with {CONFIG} and {' or '.join(HUB_FILES)}")
+            expected = f"expected a folder with {CONFIG} and {' or '.join(HUB_FILES)}"
+            if (folder / TRANSFORMERS_CONFIG).is_file():
+                expected = f"{TRANSFORMERS_CONFIG} is transformers' own: pass it as {TRANSFORMERS}{folder}"
+            raise AevlpError(f"{model}: {found}; {expected}")
         return _from_file(folder / CONFIG, model)
     if model.endswith(".json"):
         return _from_file(Path(model), model)
@@ -203,12 +206,19 @@ def named_model(model: str) -> ClipModel:
     if model not in open_clip.list_models():
         if (Path(model) / CONFIG).is_file():
             raise AevlpError(f"{model} is a folder: pass it as {LOCAL}{model}")
+        if (Path(model) / TRANSFORMERS_CONFIG).is_file():
+            raise AevlpError(f"{model} is a folder of transformers: pass it as {TRANSFORMERS}{model}")
+        if Path(model).is_dir():
+            raise AevlpError(
+                f"{model} is a folder without a model: expected {CONFIG} in it, as {LOCAL}{model}, or {TRANSFORMERS_CONFIG} of "
+                f"transformers, as {TRANSFORMERS}{model}"
+            )
         if (dashed := model.replace("/", "-")) in open_clip.list_models():
             raise AevlpError(f"unknown open_clip model {model!r}: its name there is {dashed}")
         if model.count("/") == 1:
             raise AevlpError(
-                f"unknown open_clip model {model!r}: a repository of the Hugging Face hub is passed as {HUB}{model}, a folder "
-                f"with {CONFIG} as {LOCAL}{model}"
+                f"unknown open_clip model {model!r}: a repository of the Hugging Face hub is passed as {HUB}{model}, or "
+                f"{TRANSFORMERS}{model} where transformers has it; there is no folder {model} here"
             )
         raise unknown_name("open_clip model", model, [*open_clip.list_models(), *SCENES])
     return ClipModel(model, model, open_clip.get_model_config(model) or {})
@@ -230,7 +240,9 @@ def _from_file(path: Path, model: str) -> ClipModel:
     sections = [name for name in ("text_cfg", "vision_cfg") if isinstance(config, dict) and name in config]
     missing = sorted({"embed_dim", "vision_cfg", "text_cfg"} - set(config if isinstance(config, dict) else ()))
     if missing:
-        hint = f": transformers' own, where open_clip reads {CONFIG}" if "architectures" in content else ""
+        hint = ""
+        if "architectures" in content:
+            hint = f": transformers' own, where open_clip reads {CONFIG} (its folder is passed as {TRANSFORMERS}{path.parent})"
         raise AevlpError(f"{path}: not an open_clip model configuration{hint}, {', '.join(missing)} missing")
     for name, section in (*((name, config[name]) for name in sections), ("preprocess_cfg", preprocessing)):
         if not isinstance(section, dict) and (name, section) != ("preprocess_cfg", None):

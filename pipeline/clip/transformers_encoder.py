@@ -1,6 +1,7 @@
 """Sentences and views -> unit vectors, by a CLIP or SigLIP of Hugging Face transformers (`aevlp[transformers]`)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from .image_size import places
 from .own_logits import own_logits
 from .source import ClipSource
 from .tower_encoder import TowerEncoder, weights_hash
-from .transformers_files import KINDS, PREPROCESSING, Files
+from .transformers_files import KINDS, PREPROCESSING, TOKENIZER_CONFIG, Files
 
 LIBRARY = "transformers"
 DEFAULTS = {"clip": OPENAI, "siglip": ((0.5,) * 3, (0.5,) * 3)}  # pixel statistics where nothing says them
@@ -89,11 +90,12 @@ class TransformersEncoder(TowerEncoder):
         said = [sentence.lower() for sentence in sentences] if siglip else list(sentences)
         longest = self._whole.config.text_config.max_position_embeddings
         tokenize = _tokenizer(self.files, self.name)
-        with quiet():
+        with _of_tokenizer(self.files, self.name):
             lengths = [len(numbers) for numbers in tokenize(said)["input_ids"]]
-            if max(lengths) > longest:
-                sentence = sentences[int(np.argmax(lengths))]
-                raise AevlpError(f"the prompt {sentence[:60]!r}… is longer than the {longest} tokens of {self.name}")
+        if max(lengths) > longest:
+            sentence = sentences[int(np.argmax(lengths))]
+            raise AevlpError(f"the prompt {sentence[:60]!r}… is longer than the {longest} tokens of {self.name}")
+        with quiet():
             filled: Any = {"padding": "max_length", "max_length": longest} if siglip else {"padding": True}
             tokens = tokenize(said, return_tensors="pt", **filled).to(self.device)
         seen = {} if siglip else {"attention_mask": tokens["attention_mask"]}
@@ -171,14 +173,28 @@ def _fill(model: Any, files: Sequence[Path], name: str) -> None:
 def _tokenizer(files: Files, name: str) -> Any:
     from transformers import AutoTokenizer
 
+    transformers_files.require_tokenizer(files, name)
+    with _of_tokenizer(files, name):
+        return AutoTokenizer.from_pretrained(str(files.folder), local_files_only=True, trust_remote_code=False)
+
+
+@contextmanager
+def _of_tokenizer(files: Files, name: str) -> Iterator[None]:
+    """Have what a model's tokenizer raises, when it is loaded or first used, say which files it is about."""
     try:
         with quiet():
-            return AutoTokenizer.from_pretrained(str(files.folder), local_files_only=True, trust_remote_code=False)
+            yield
     except Exception as error:  # whatever foreign files raise
-        more = " (pip install sentencepiece)" if isinstance(error, ImportError) else ""
+        reason = first_line(error)
+        if isinstance(error, ImportError):
+            reason += " (pip install sentencepiece)"
+        elif not (
+            files.folder / TOKENIZER_CONFIG
+        ).is_file():  # of which transformers speaks in a page about model classes
+            reason = f"there is no {TOKENIZER_CONFIG}, which says what kind of tokenizer it is"
         raise AevlpError(
-            f"cannot load the tokenizer of {name}: {first_line(error)}{more}; it needs its tokenizer.json and "
-            f"tokenizer_config.json in {files.folder}"
+            f"cannot load the tokenizer of {name}: {reason}; it needs its tokenizer.json and {TOKENIZER_CONFIG} in "
+            f"{files.folder}"
         ) from error
 
 

@@ -14,12 +14,15 @@ from ..errors import AevlpError, in_one_line
 from ..files import absent_files as hub
 from ..files.absent_files import Absent
 from ..manifest.clip_names import RANDOM, TRANSFORMERS
+from ..manifest.clip_names import TRANSFORMERS_CONFIG as CONFIG
 from .source import ClipSource
 
-CONFIG, PREPROCESSING = "config.json", "preprocessor_config.json"
+PREPROCESSING = "preprocessor_config.json"
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
-TOKENIZERS = ("tokenizer.json", "spiece.model", "tokenizer.model", "vocab.json")
-TEXTS = (PREPROCESSING, "tokenizer_config.json", "special_tokens_map.json", "merges.txt", *TOKENIZERS)
+VOCABULARY, MERGES = "vocab.json", "merges.txt"  # which only together are a tokenizer
+TOKENIZERS = ("tokenizer.json", "spiece.model", "tokenizer.model", VOCABULARY)
+TOKENIZER_CONFIG = "tokenizer_config.json"
+TEXTS = (PREPROCESSING, TOKENIZER_CONFIG, "special_tokens_map.json", MERGES, *TOKENIZERS)
 KINDS = {
     "clip": ("CLIPConfig", "CLIPModel"),
     "siglip": ("SiglipConfig", "SiglipModel"),
@@ -44,7 +47,13 @@ def found_files(model: str) -> Files:
     repository = ""
     if not folder.is_dir():
         repository = _repository(model)
-        folder = hub.fetched(repository, (CONFIG,)).parent
+        try:
+            folder = hub.fetched(repository, (CONFIG,)).parent
+        except AevlpError as error:  # what was meant may be a folder
+            raise AevlpError(
+                f"{model}: no such folder, and as a repository of the hub: {error}; pass a folder that is there, or fetch the "
+                f"model with hf download {repository} where there is a network"
+            ) from error
         here = {file for file in TEXTS if (folder / file).is_file()}
         if PREPROCESSING not in here or not here & set(TOKENIZERS):
             for file in TEXTS:
@@ -67,6 +76,23 @@ def check_config(config: dict[str, Any], model: str) -> None:
         )
     if kind not in KINDS:
         raise AevlpError(f"{model}: expected a model_type in {CONFIG} of {' or '.join(KINDS)}, found {kind!r}")
+
+
+def require_tokenizer(files: Files, model: str) -> None:
+    """Raise AevlpError where no tokenizer lies with a model: transformers makes an empty one, to which all words are alike."""
+    here = {name for name in TEXTS if (files.folder / name).is_file()}
+    if here & set(TOKENIZERS) - {VOCABULARY} or {VOCABULARY, MERGES} <= here:
+        return
+    both = f"{TOKENIZERS[0]} and {TOKENIZER_CONFIG}"
+    todo = f"put {both} of the model there"
+    if files.repository:
+        todo = (
+            f"save its weights with {both} of the model in a folder of your own, and pass that as {TRANSFORMERS}FOLDER"
+        )
+    raise AevlpError(
+        f"{model} has no tokenizer, so no prompt can be read: {files.folder} holds no {TOKENIZERS[0]}, nor "
+        f"{VOCABULARY} and {MERGES}, spiece.model or tokenizer.model in its place; {todo}"
+    )
 
 
 def weights_files(files: Files, source: ClipSource) -> list[Path]:
@@ -106,7 +132,9 @@ def absent(source: ClipSource) -> Absent | None:
             if hub.cached(repository, (name, INDEX) if name == WEIGHTS else (name,)) is None:
                 what = f"{name} of {source.model}"
                 return Absent(what, hub.address(repository, name), None, f"hf download {repository}")
-    weights_files(found_files(source.model), source)
+    files = found_files(source.model)
+    require_tokenizer(files, source.model)
+    weights_files(files, source)
     return None
 
 
