@@ -169,6 +169,14 @@ def test_scpnet_on_embeddings_needs_tiles(cache_path: Path, tmp_path: Path) -> N
         stage_two(cache_path, tmp_path / "run", loss="scpnet", backbone="linear")
 
 
+@pytest.mark.parametrize("options", [{"grid": 1}, {"views": "overlap[grid=1]"}, {"views": "pyramid[levels=1]"}])
+def test_a_tile_that_is_the_whole_image_is_none(blocks: Path, tmp_path: Path, options: dict[str, Any]) -> None:
+    cache = stage_one(blocks, tmp_path / "whole.h5", store="embedding", **options)
+    with pytest.raises(AevlpError, match=r"loss scpnet sees a tile of each image, and .* a --grid above 1"):
+        stage_two(cache, tmp_path / "run", loss="scpnet", backbone="linear")
+    stage_two(cache, tmp_path / "run", loss="virtual-category", backbone="linear", epochs=1)  # which reads no tile
+
+
 def test_the_relation_of_classes_comes_from_the_cache_or_the_model(
     tiles: Path, cache_path: Path, blocks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -73,8 +73,11 @@ def test_compounds_are_chosen_by_labels_by_truth_or_in_a_file(copy: Path, tmp_pa
     file.write_text("nothing of interest\n")
     with pytest.raises(AevlpError, match="no sentence mentions a class"):
         aevlp.sentences(copy, compounds=str(file))
-    with pytest.raises(AevlpError, match="nowhere"):
-        aevlp.sentences(copy, compounds="nowhere.txt")
+    for asked in ("nowhere.txt", "truths"):
+        with pytest.raises(
+            AevlpError, match=f"{asked}: expected all, labels, truth, or a text file .* no file {asked}$"
+        ):
+            aevlp.sentences(copy, compounds=asked)
 
 
 def test_clip_without_training_is_judged_by_sparc_s_own_scores(copy: Path) -> None:

@@ -120,6 +120,11 @@ def _chosen(asked: str, cache: ScoreCache, names: Sequence[str]) -> tuple[list[s
                 f"takes every pair"
             )
         return _worded([*pairs, *triplets], names)
+    if not Path(asked).exists():
+        raise AevlpError(
+            f"--compounds {asked}: expected all, labels, {OF_TRUTH}, or a text file with a sentence a line, and there is no file "
+            f"{asked}"
+        )
     texts = names_of_file(Path(asked), "sentences")
     members = member_matrix(texts, names)
     if not members.any():
