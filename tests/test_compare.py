@@ -236,6 +236,34 @@ def test_methods_with_constants_stand_apart(
     assert table and all(len(line) <= 80 for line in table)
 
 
+@pytest.mark.parametrize(
+    ("losses_", "policies_", "rows", "line"),
+    [
+        # Of a loss in both tables neither's row may read as the other's.
+        ("gpr,an", "damp,oracle", ["gpr │ damp", "gpr │ oracle"], ""),
+        ("gpr,vlpl", "oracle", [], "the same for all: policy oracle"),
+        ("gpr,vlpl", "", [], "labels: damp for gpr; vlpl for vlpl"),
+    ],
+)
+def test_a_table_says_whose_labels_were_learnt_from(
+    here: Path,
+    cache_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+    losses_: str,
+    policies_: str,
+    rows: list[str],
+    line: str,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
+    compared(cache_path, losses_, *(["--policies", policies_] if policies_ else []), "--seeds", 1, "--runs", "mine")
+    printed = [" ".join(text.split()) for text in capsys.readouterr().out.splitlines()]
+    found = [text for text in printed if any(f"│ {row} │" in text for row in rows)]
+    assert len(found) == len(rows)
+    assert not line or any(text.startswith(line) for text in printed)
+    assert any(text.startswith("labels:") for text in printed) == line.startswith("labels:")
+
+
 def test_a_comparison_from_python_is_a_table(here: Path, cache_path: Path, capsys: pytest.CaptureFixture) -> None:
     found = compare(cache_path, losses=["an", "gpr"], seeds=1, backbone="linear", epochs=1, workers=0, progress=False)
     assert capsys.readouterr().out == ""

@@ -2,11 +2,14 @@
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ...pipeline.files.atomic_write import replacing
+from ...pipeline.losses import TABLE, LossEntry
+from ...pipeline.method_names import current, parsed
 from ..columns import Column, fitting, percent, show_columns
 from ..console import out
 from ..results import html_table
@@ -35,10 +38,10 @@ def show_comparison(record: Mapping[str, Any], folder: Path) -> None:
     """Print the tables, in what room there is, and what they leave out."""
     tables = _tables(record)
     where = f"{folder / 'results.md'} has all"
-    shown = [show_columns(title, _columns(rows), where) for title, rows in tables.items()]
+    shown = [show_columns(title, _columns(rows, record), where) for title, rows in tables.items()]
     timed = any(column.header == TIME for columns in shown for column in columns)
-    fair, bounds = (tables.get(title, []) for title in (_title(record), FULL))
-    if _one_policy(fair) and _one_policy(bounds) and (policies := _policies(record["methods"])):
+    unsaid = [rows for rows in tables.values() if not _says_policies(rows, record)]
+    if policies := _policies([row for rows in unsaid for row in rows if row in record["methods"]]):
         out.print(policies)
     out.print(_notes(record, timed))
     out.print(f"{folder} holds the runs, and these figures as results.json, results.csv and results.md")
@@ -49,7 +52,7 @@ def comparison_html(record: Mapping[str, Any]) -> str:
     return "".join(
         html_table(title, [column.header for column in shown], zip(*(column.cells for column in shown), strict=True))
         for title, rows in _tables(record).items()
-        for shown, _ in [fitting(_columns(rows))]
+        for shown, _ in [fitting(_columns(rows, record))]
     )
 
 
@@ -105,15 +108,15 @@ def comparison_rows(record: Mapping[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def _columns(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
+def _columns(rows: Sequence[Mapping[str, Any]], record: Mapping[str, Any]) -> list[Column]:
     cells = zip(*map(_cells, rows), strict=True)
     loss, policy, each, mean, interval, difference, its_interval, over, over_interval, time, time_an_epoch = cells
-    one_policy = _one_policy(rows)
+    one_policy = len({row["policy"] for row in record["methods"]}) == 1
     one_seed = all(len(row["each"]) <= 1 for row in rows)
     same_epochs = len({tuple(row["epochs"]) for row in rows if "epochs" in row}) <= 1
     return [
         Column("loss", loss, varies=False, right=False),
-        *([] if one_policy else [Column("policy", policy, right=False)]),
+        *([Column("policy", policy, varies=one_policy, right=False)] if _says_policies(rows, record) else []),
         *([] if one_seed else [Column("each seed", each, spare=3)]),
         Column("mean", mean, varies=False),
         *([Column("95 % interval", interval, spare=1)] if any(row["interval"] for row in rows) else []),
@@ -126,9 +129,23 @@ def _columns(rows: Sequence[Mapping[str, Any]]) -> list[Column]:
     ]
 
 
-def _one_policy(rows: Sequence[Mapping[str, Any]]) -> bool:
-    """Return whether no loss stands in two rows, so that a line says each one's policy."""
-    return len({row["loss"] for row in rows}) == len(rows)
+def _says_policies(rows: Sequence[Mapping[str, Any]], record: Mapping[str, Any]) -> bool:
+    """Return whether a table has a column of policies, and no line says each loss's.
+
+    That is where one of its losses stands in two rows of the whole comparison, or learns from another policy than its own.
+    """
+    often = Counter(row["loss"] for row in record["methods"])
+    twice = len({row["loss"] for row in rows}) < len(rows)
+    reading = [
+        row for row in rows if row["policy"] and row["seconds"] is not None
+    ]  # of a method: a teacher was not trained
+    return twice or any(often[row["loss"]] > 1 or not _is_own(row) for row in reading)
+
+
+def _is_own(row: Mapping[str, Any]) -> bool:
+    """Return whether the policy of a method is its loss's own, with whatever constants."""
+    of_loss = TABLE.get(parsed(row["loss"]).name, LossEntry)
+    return current(parsed(row["policy"]).name) == of_loss.policy
 
 
 def _policies(rows: Sequence[Mapping[str, Any]]) -> str:
