@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from refusals import refusal
 
 from aevlp.pipeline.errors import AevlpError
+from aevlp.pipeline.labels.damp import codes_from_scores, damp_scores
 from aevlp.pipeline.losses import entry
 from aevlp.pipeline.manifest.load import load_manifest
 from aevlp.pipeline.policies import create_policy
@@ -26,13 +28,17 @@ from aevlp.pipeline.policies.calibration import (
     write_policy_file,
 )
 from aevlp.pipeline.policies.labelling import label
-from aevlp.pipeline.score_cache import open_cache, write_cache
+from aevlp.pipeline.score_cache import CacheHeader, CacheRows, open_cache, write_cache
 from aevlp.pipeline.training.splits import splits
 from aevlp.stages.experiments.calibrate import Calibration, calibrate, show
 from aevlp.stages.experiments.class_frequencies import read_frequencies
 from aevlp.stages.experiments.options import CalibrateOptions
+from aevlp.stages.experiments.sweep import sweep
 from aevlp.stages.stage_two.labels_plan import policy_of
-from fakes import random_cache
+from aevlp.stages.stage_two.options import TrainOptions
+from aevlp.stages.stage_two.plan import make_plan
+from aevlp.stages.stage_two.without_labels import rows_without_labels
+from fakes import SETTINGS, random_cache
 
 SEEDS = st.integers(0, 2**32 - 1)
 CLASSES = [f"class_{n}" for n in range(5)]
@@ -335,6 +341,89 @@ def test_views_are_weighed_by_observed_positives(
 def test_views_may_be_weighed_by_the_truth(given_cache: CalibrateOptions) -> None:
     anew(replace(given_cache, policy="view-weights", labelled_truth=10))
     assert read_policy_file(given_cache.output)["fitted_on"].startswith("10 training images whose truth is known")
+
+
+# A cache of which no label is known
+
+
+@pytest.fixture(params=["train", "train and test"])
+def unlabelled(given_cache: CalibrateOptions, tmp_path: Path, request: pytest.FixtureRequest) -> CalibrateOptions:
+    """Options for the cache without any label, and a table with those of 16 of its training images."""
+    header, content = random_cache(rows=60, bad=2, storage="float32", stores="embedding", has_truth=False)
+    truth = random_cache(rows=60, bad=2, storage="float32", stores="embedding")[1].truth
+    split = content.split if "test" in request.param else ["train"] * 60
+    nothing = replace(content, observed=np.zeros_like(content.observed), split=split)
+    with_scores = codes_anew(header, nothing)
+    write_cache(given_cache.cache, header, [with_scores])
+    names = [";".join(np.array(CLASSES)[row == 1]) for row in np.asarray(truth)[:16]]
+    return replace(given_cache, labelled=write_labels(tmp_path / "mine.csv", list(content.ids[:16]), names))
+
+
+def codes_anew(header: CacheHeader, content: CacheRows) -> CacheRows:
+    """Return rows with the scores and codes that they have without any observed label."""
+    assert header.text is not None
+    seen = (np.asarray(content.view_embedding, np.float32) @ header.text.T).clip(-1, 1)
+    score, ranking = damp_scores(np.nan_to_num(seen.mean(axis=1)), np.asarray(content.observed), SETTINGS)
+    code, bad = codes_from_scores(score, ranking, SETTINGS), np.array(content.status) != "ok"
+    score[bad], code[bad] = np.nan, 0
+    return replace(content, score=score, code=code)
+
+
+@pytest.mark.parametrize("policy", ["threshold", "sigmoid", "view-weights", "view-quality"])
+def test_labelled_images_calibrate_a_cache_without_labels(unlabelled: CalibrateOptions, policy: str) -> None:
+    if policy == "sigmoid":
+        assert "reads the bias of a sigmoid-scored model" in refused(replace(unlabelled, policy=policy))
+        said = MANIFEST + "    policies: {sigmoid: {scale: 10.0, bias: -1.0}}\n"
+        (unlabelled.output.parent / "fake.yaml").write_text(said)
+    fit(replace(unlabelled, policy=policy))
+    content = read_policy_file(unlabelled.output)
+    assert content["fitted_on"].endswith("images of mine.csv")
+    cache, spec = open_cache(unlabelled.cache), load_manifest(unlabelled.manifest)["fake"]
+    plan = policy_of(str(unlabelled.output), "gpr", entry("gpr"), cache, spec)
+    assert plan is not None and (label(cache, np.arange(60), plan.create()).codes == 1).any()
+    make_plan(
+        TrainOptions(unlabelled.cache, policy=str(unlabelled.output), manifest=unlabelled.manifest, backbone="linear")
+    )
+
+
+def test_frequencies_calibrate_a_cache_without_labels(unlabelled: CalibrateOptions, tmp_path: Path) -> None:
+    prior = tmp_path / "prior.csv"
+    prior.write_text("class,frequency\n" + "".join(f"{name},0.25\n" for name in CLASSES))
+    fit(replace(unlabelled, labelled=None, prior=str(prior)))
+    cache = open_cache(unlabelled.cache)
+    train = rows_without_labels(cache, load_manifest(unlabelled.manifest)["fake"])[0]
+    made = create_policy("threshold", **read_policy_file(unlabelled.output)["constants"])
+    assert ((label(cache, train, made).codes == 1).sum(axis=0) == round(0.25 * len(train))).all()
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        (
+            {},
+            "has none to be fitted to: give a table of a few labelled images as --labelled FILE, or class frequencies",
+        ),
+        ({"prior": "observed"}, "no image has a label, so threshold has none to be fitted to"),
+        ({"labelled_truth": 5}, "no image has a label, so threshold has none to be fitted to"),
+        ({"policy": "view-weights"}, "so view-weights has none to be fitted to: .* as --labelled FILE$"),
+        ({"policy": "view-quality"}, "so view-quality has none to be fitted to: .* as --labelled FILE$"),
+        ({"policy": "sigmoid"}, "policy sigmoid reads the bias of a sigmoid-scored model"),
+    ],
+)
+def test_nothing_calibrates_a_cache_without_labels_by_itself(
+    unlabelled: CalibrateOptions, changed: dict[str, Any], words: str
+) -> None:
+    assert re.search(words, refused(replace(unlabelled, **{"labelled": None, **changed})))
+
+
+def test_a_sweep_of_a_cache_without_labels_says_what_to_do(unlabelled: CalibrateOptions) -> None:
+    for action in (sweep, lambda *given, **more: splits(open_cache(given[0]), 0.2)):
+        line = refusal(action, unlabelled.cache, manifest=unlabelled.manifest)
+        assert (
+            "no image has a known label, so there is nothing to evaluate by: give some images labels, in a table"
+            in line
+        )
+        assert line.endswith("aevlp calibrate --labelled FILE")
 
 
 # What a user does wrong

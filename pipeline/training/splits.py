@@ -37,6 +37,12 @@ def splits(cache: ScoreCache, val_fraction: float, there: np.ndarray | None = No
         ok &= there
     labels = cache.observed if cache.truth is None else cache.truth
     known = has_known_label(cache)
+    if not known.any():
+        raise AevlpError(
+            f"{cache.path}: no image has a known label, so there is nothing to evaluate by: give some images labels, in a "
+            f"table with the columns image and labels, and score that; or fit a policy to a few with aevlp calibrate --labelled "
+            f"FILE"
+        )
     pool = np.flatnonzero(cache.split == "train")
     if not ok[pool].any():
         raise AevlpError(f"{cache.path} holds no readable image of the training split: there is nothing to train on")
@@ -44,7 +50,9 @@ def splits(cache: ScoreCache, val_fraction: float, there: np.ndarray | None = No
     if not (cache.split == "val").any():
         labelled = pool[known[pool]]
         if not len(labelled):
-            raise AevlpError(f"{cache.path}: no image has a known label, so there is nothing to evaluate by")
+            raise AevlpError(
+                f"{cache.path}: no image of the training split has a known label, so there is nothing to validate by: label some"
+            )
         compat = cache.provenance["method"]["compat"]
         kept, val = (labelled[part] for part in split_train_val(len(labelled), val_fraction, compat=compat))
         train = np.sort(np.concatenate([kept, pool[~known[pool]]]))

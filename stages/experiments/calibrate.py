@@ -34,6 +34,7 @@ from ..declaration import takes
 from ..new_files import check_unused
 from ..results import Table
 from ..stage_two.own_logits import with_own_logits
+from ..stage_two.without_labels import has_no_labels, rows_without_labels
 from .class_frequencies import read_frequencies
 from .labelled_images import Labelled, labelled_images
 from .options import CalibrateOptions
@@ -89,7 +90,9 @@ def calibrate(options: CalibrateOptions) -> Calibration:
     require_views(options.policy, policies.reads(options.policy), cache.header, cache.path)
     spec = dataset_of(cache, options.dataset, options.manifest)
     damp = spec.damp.settings(cache.provenance["method"]["compat"])
-    train = splits(cache, spec.recipe.val_fraction)[0].rows  # the validation part chooses the best epoch
+    constants = _own_constants(options.policy, cache, spec, damp)
+    _check_fitted_to(options, cache)
+    train = _train(cache, spec)
     labelled = labelled_images(options, cache, train)
     if labelled is not None and len(labelled.rows) == 1:
         given = options.labelled or f"--labelled-truth {options.labelled_truth}"
@@ -98,7 +101,7 @@ def calibrate(options: CalibrateOptions) -> Calibration:
             "label at least two, better a hundred"
         )
     if options.policy in OF_CLASSES:
-        fit = _thresholds(options, cache, spec, damp, train, labelled)
+        fit = _thresholds(options, cache, spec, constants, train, labelled)
     elif options.policy == "view-weights":
         fit = _view_weights(cache, damp, train, labelled)
     else:
@@ -123,12 +126,14 @@ def show(result: Calibration) -> None:
     print_result(result.path, f": train with --policy {result.path}")
 
 
+def _given(options: CalibrateOptions) -> list[str]:
+    """Return the options that say what is fitted to."""
+    names = ("labelled", "labelled_truth", "prior")
+    return [f"--{name.replace('_', '-')}" for name in names if getattr(options, name) is not None]
+
+
 def _check(options: CalibrateOptions) -> None:
-    given = [
-        f"--{name.replace('_', '-')}"
-        for name in ("labelled", "labelled_truth", "prior")
-        if getattr(options, name) is not None
-    ]
+    given = _given(options)
     if len(given) > 1:
         raise AevlpError(f"{' and '.join(given)} exclude each other: give one of them")
     if options.output.suffix != ".json":
@@ -139,33 +144,49 @@ def _check(options: CalibrateOptions) -> None:
             raise AevlpError(
                 f"{options.policy} is fitted to labels at the manifest's temperature: leave --prior and --temperature out"
             )
-    elif not given:
-        raise AevlpError(
-            f"{options.policy} is fitted to labelled images or to class frequencies: give --labelled FILE, --labelled-truth "
-            f"N, or --prior"
-        )
     elif options.policy == "sigmoid" and options.temperature != "keep":
         raise AevlpError("policy sigmoid has the scale of its model and no temperature: leave --temperature out")
     elif options.prior is not None and options.temperature != "keep":
         raise AevlpError("a temperature is fitted to labelled images: leave --temperature out, or give --labelled")
 
 
+def _check_fitted_to(options: CalibrateOptions, cache: ScoreCache) -> None:
+    """Raise AevlpError where nothing is given to fit to that the policy needs, or that the cache has."""
+    if has_no_labels(cache) and options.labelled is None and options.prior in (None, OBSERVED):
+        why = f"{cache.path}: no image has a label, so {options.policy} has none to be fitted to"
+        prior = ", or class frequencies as --prior FILE" if options.policy in OF_CLASSES else ""
+        raise AevlpError(f"{why}: give a table of a few labelled images as --labelled FILE{prior}")
+    if options.policy in OF_CLASSES and not _given(options):
+        raise AevlpError(
+            f"{options.policy} is fitted to labelled images or to class frequencies: give --labelled FILE, --labelled-truth "
+            f"N, or --prior"
+        )
+
+
+def _train(cache: ScoreCache, spec: DatasetSpec) -> np.ndarray:
+    """Return the rows that a training learns from; by those of the validation part it chooses its best epoch."""
+    if has_no_labels(cache):
+        return rows_without_labels(cache, spec)[0]
+    return splits(cache, spec.recipe.val_fraction)[0].rows
+
+
+def _own_constants(policy: str, cache: ScoreCache, spec: DatasetSpec, damp: DampSettings) -> dict[str, Any]:
+    """Return what a policy with thresholds takes unfitted; AevlpError for sigmoid where the cache's model has no bias."""
+    if policy != "sigmoid":
+        return {"temperature": damp.temperature, "eta": damp.eta}
+    said = spec.policies.get("sigmoid", {})
+    return with_own_logits("sigmoid", cache, {name: said[name] for name in ("scale", "bias", "tiles") if name in said})
+
+
 def _thresholds(
     options: CalibrateOptions,
     cache: ScoreCache,
     spec: DatasetSpec,
-    damp: DampSettings,
+    own: dict[str, Any],
     train: np.ndarray,
     labelled: Labelled | None,
 ) -> Fit:
-    constants: dict[str, Any] = {"temperature": damp.temperature, "eta": damp.eta}
-    if options.policy == "sigmoid":
-        said = {
-            name: value
-            for name, value in spec.policies.get("sigmoid", {}).items()
-            if name in ("scale", "bias", "tiles")
-        }
-        constants = with_own_logits("sigmoid", cache, said)
+    constants = dict(own)
     if labelled is None:
         frequencies, fitted_on = _frequencies(options, cache, spec, train)
         scores = _scores(options.policy, cache, train, constants)
@@ -177,7 +198,7 @@ def _thresholds(
         if options.temperature != "keep":
             each = options.temperature == "class"
             whole = np.concatenate([cosines[:, 0] for _, cosines in cache.views(labelled.rows)])
-            fitted = fit_temperatures(whole, labelled.truth, damp.temperature, each)
+            fitted = fit_temperatures(whole, labelled.truth, own["temperature"], each)
             constants |= {"temperatures": fitted.tolist()} if each else {"temperature": float(fitted[0])}
         scores = _scores(options.policy, cache, labelled.rows, constants)
         thresholds = fit_thresholds(scores, labelled.truth)

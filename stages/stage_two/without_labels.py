@@ -61,6 +61,15 @@ def require_learner(name: str, entry: LossEntry, policy: str | None, cache: Lear
         raise AevlpError(f"{cache.path}: {_none(cache)}, and the policy {asked} needs some: {_without_any()}")
 
 
+def rows_without_labels(
+    cache: ScoreCache, spec: DatasetSpec, there: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows of images without labels that are trained on and validated by; there: as below, None for all."""
+    rows = np.flatnonzero((cache.status == "ok") & (True if there is None else there))
+    parts = split_train_val(len(rows), spec.recipe.val_fraction, compat=cache.provenance["method"]["compat"])
+    return rows[parts[0]], rows[parts[1]]
+
+
 def parts_without_labels(
     cache: ScoreCache, spec: DatasetSpec, there: np.ndarray, settings: Sequence[str] = ()
 ) -> tuple[Split, Split, Split]:
@@ -69,18 +78,18 @@ def parts_without_labels(
     there: (N,) bool, which rows the data set still lists. settings: constants, each as in damp.threshold=0.2.
     Raises AevlpError for too few images.
     """
-    rows = np.flatnonzero((cache.status == "ok") & there)
-    compat = cache.provenance["method"]["compat"]
-    train, val = (rows[part] for part in split_train_val(len(rows), spec.recipe.val_fraction, compat=compat))
+    train, val = rows_without_labels(cache, spec, there)
     if not len(train) or not len(val):
         raise AevlpError(
-            f"{cache.path}: {len(rows)} readable images, too few to train on and to validate by: add images"
+            f"{cache.path}: {len(train) + len(val)} readable images, too few to train on and to validate by: add images"
         )
-    policy = policy_with("damp", spec, compat, set_constants(settings).get("damp", {})).create()
+    policy = policy_with(
+        "damp", spec, cache.provenance["method"]["compat"], set_constants(settings).get("damp", {})
+    ).create()
     return (
         Split(train, cache.observed[train]),
         Split(val, _positives(cache, val, policy)),
-        Split(rows[:0], cache.observed[:0]),
+        Split(train[:0], cache.observed[:0]),
     )
 
 
