@@ -58,7 +58,7 @@ class TowerEncoder(ABC):
             features.append(part[0] if len(part) == 1 else direction / np.linalg.norm(direction) * length.mean())
         found = np.stack(features).astype(np.float32)
         alike = np.ptp(found, axis=0).max() <= SAME * abs(found).max()
-        if alike and len({tuple(of_class) for of_class in sentences}) > 1:
+        if alike and len({frozenset(of_class) for of_class in sentences}) > 1:
             raise AevlpError(
                 f"{self.name} gives all {len(found)} classes the same text feature, from {sentences[0][0]!r} to "
                 f"{sentences[-1][0]!r}, so no score could tell them apart: are its tokenizer's files those of the model, and "
