@@ -12,21 +12,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..errors import AevlpError
 from . import towers
 from .towers import Tower
 
-SAME = 1e-5  # of the largest number: text features closer than that differ by rounding alone
 PRECISIONS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class TowerEncoder(ABC):
     """The half of an encoder that all libraries share; the other half loads the model and has `encode_text`.
 
-    visual: pixels (n, 3, S, S) -> features (n, D). image_size: S. name: as users see it.
+    visual: pixels (n, 3, S, S) -> features (n, D). image_size: S.
     """
 
-    name: str
     device: torch.device
     precision: str
     image_size: int
@@ -46,8 +43,7 @@ class TowerEncoder(ABC):
         """Return a text feature for each class, (C, D) float32, from its sentences.
 
         Of one sentence it is the tower's own output, not normalised; of several it has the direction of the mean of their unit
-        vectors and their mean length. Raises AevlpError where a sentence is too long for the model, and where all classes get the
-        same feature.
+        vectors and their mean length. Raises AevlpError where a sentence is too long for the model.
         """
         every = self.encode_text([sentence for of_class in sentences for sentence in of_class])
         lengths = np.linalg.norm(every, axis=1, keepdims=True)
@@ -56,15 +52,7 @@ class TowerEncoder(ABC):
         for part, length in zip(np.split(every, parts), np.split(lengths, parts), strict=True):
             direction = (part / length).mean(axis=0)
             features.append(part[0] if len(part) == 1 else direction / np.linalg.norm(direction) * length.mean())
-        found = np.stack(features).astype(np.float32)
-        alike = np.ptp(found, axis=0).max() <= SAME * abs(found).max()
-        if alike and len({frozenset(of_class) for of_class in sentences}) > 1:
-            raise AevlpError(
-                f"{self.name} gives all {len(found)} classes the same text feature, from {sentences[0][0]!r} to "
-                f"{sentences[-1][0]!r}, so no score could tell them apart: are its tokenizer's files those of the model, and "
-                f"the class names of a language that it reads?"
-            )
-        return found
+        return np.stack(features).astype(np.float32)
 
     @torch.inference_mode()
     def encode_views(self, views: Tensor, mirrored: bool, mean: Sequence[float], std: Sequence[float]) -> Tensor:

@@ -25,6 +25,7 @@ from .transformers_files import KINDS, PREPROCESSING, TOKENIZER_CONFIG, Files
 
 LIBRARY = "transformers"
 DEFAULTS = {"clip": OPENAI, "siglip": ((0.5,) * 3, (0.5,) * 3)}  # pixel statistics where nothing says them
+SAME = 1e-5  # of the largest number: text features closer than that differ by rounding alone
 RESAMPLING = {0: "nearest", 2: "bilinear", 3: "bicubic"}  # Pillow's numbers
 
 
@@ -102,6 +103,18 @@ class TransformersEncoder(TowerEncoder):
         features = self._whole.text_model(input_ids=tokens["input_ids"], **seen).pooler_output
         projection = getattr(self._whole, "text_projection", nn.Identity())
         return projection(features).float().cpu().numpy()
+
+    def encode_classes(self, sentences: Sequence[Sequence[str]]) -> np.ndarray:
+        """Return what `TowerEncoder` does; AevlpError too where all classes get the same feature, as of another's tokenizer."""
+        found = super().encode_classes(sentences)
+        alike = np.ptp(found, axis=0).max() <= SAME * abs(found).max()
+        if alike and len({frozenset(of_class) for of_class in sentences}) > 1:
+            raise AevlpError(
+                f"{self.name} gives all {len(found)} classes the same text feature, from {sentences[0][0]!r} to "
+                f"{sentences[-1][0]!r}, so no score could tell them apart: are its tokenizer's files those of the model, and "
+                f"the class names of a language that it reads?"
+            )
+        return found
 
 
 def load(source: ClipSource, device: torch.device, precision: str, seed: int) -> TransformersEncoder:
