@@ -1,6 +1,7 @@
 """aevlp calibrate: what is fitted is what loops over all choices find, what it writes is a policy, what it refuses."""
 
 import json
+import logging
 import math
 import re
 from dataclasses import fields, replace
@@ -226,6 +227,24 @@ def test_the_same_seed_labels_the_same_images_and_the_test_split_is_never_among_
 def write_labels(path: Path, images: list[str], labels: list[str]) -> Path:
     path.write_text("\n".join(["image,labels", *map(",".join, zip(images, labels, strict=True))]) + "\n")
     return path
+
+
+def test_classes_that_no_labelled_image_shows_are_named(
+    given_cache: CalibrateOptions, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    images = [
+        str(of) for of in open_cache(given_cache.cache).ids[splits(open_cache(given_cache.cache), 0.2)[0].rows][:6]
+    ]
+    notes = logging.getLogger("aevlp")
+    notes.addHandler(caplog.handler)
+    try:
+        for labels, unseen in ((["class_0;class_2"] * 6, "class_1, class_3, class_4"), ([";".join(CLASSES)] * 6, "")):
+            caplog.clear()
+            anew(replace(given_cache, labelled=write_labels(tmp_path / "few.csv", images, labels)))
+            found = re.findall(r"no labelled image shows (.*): the threshold there", caplog.text)
+            assert found == ([unseen] if unseen else [])
+    finally:
+        notes.removeHandler(caplog.handler)
 
 
 def test_a_table_of_all_training_images_is_as_their_truth(given_cache: CalibrateOptions, tmp_path: Path) -> None:

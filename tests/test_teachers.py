@@ -197,8 +197,20 @@ def test_training_says_whether_it_beats_clip_and_what_helps_where_not(
     points = abs(100 * (run.test_map - teacher))
     assert f"has test mAP {100 * teacher:.2f} (whole image 25.00): this classifier" in said
     assert words in said and f"{points:.2f} points" in said
-    for tip in ("--epochs", "a larger image size", "--backbone linear", f"aevlp sweep {cache_path}"):
+    for tip in ("--epochs", "a larger image size", f"aevlp sweep {cache_path}"):
         assert (tip in said) is (teacher == 1)
+
+
+def test_training_says_where_positives_are_too_few_to_be_sure(run_path: Path, cache_path: Path) -> None:
+    told = {"split": "test", "policy": {"name": "damp", "constants": {}}, "maps": {"multi-focus": 0.0}}
+    plan = replace(make_plan(TrainOptions(cache_path)), teacher=told)
+    enough = np.ones((5, 3), dtype=np.int8)
+    less = enough.copy()
+    less[4, 0] = 0
+    for of, words in ((less, "1 of 3 classes have fewer than 5 positives there, too few"), (enough, "")):
+        data = replace(plan.data, test=replace(plan.test, truth=of))
+        said = against_teacher(replace(plan, data=data), open_run(run_path))
+        assert said.startswith(words) and ("too few" in said) is bool(words)
 
 
 @pytest.mark.parametrize(
@@ -208,6 +220,8 @@ def test_training_says_whether_it_beats_clip_and_what_helps_where_not(
         ({"backbone": "linear", "loss": "an"}, "a loss that learns from pseudo-labels, such as gpr", "aevlp sweep"),
         ({"backbone": "linear", "loss": "bce"}, "more --epochs", "such as gpr"),
         ({"backbone": "resnet18", "weights": "random"}, "a pretrained backbone", "sees the images"),
+        ({"backbone": "resnet18", "weights": "random"}, "--backbone clip, which begins with", "--backbone linear"),
+        ({"backbone": "clip"}, "a larger image size", "--backbone"),
     ],
 )
 def test_what_helps_is_what_was_not_tried(
@@ -230,6 +244,8 @@ def test_without_a_test_split_validation_is_compared(tmp_path: Path) -> None:
     assert run.settings["teacher"]["split"] == "val"
     assert run.teacher_map == teacher_map(scores["multi-focus"], plan.val.truth)
     assert "has validation mAP" in (run.folder / "log.txt").read_text()
+    with pytest.raises(AevlpError, match=r"no readable image of the split test .*: pass --split train or --split val$"):
+        run.evaluate("test")
 
 
 @pytest.fixture

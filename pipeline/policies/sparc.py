@@ -136,23 +136,6 @@ class Sparc:
 
     def set_scores(self, embedding: np.ndarray, sentences: Sentences) -> np.ndarray:
         """Return `sparc_scores` of images (n, D) as one set, (n, C) float64, in standard deviations; no label is read."""
-        return self._scores(embedding, sentences)
-
-    def __call__(self, known: Known) -> Labels:
-        assert known.embedding is not None and known.sentences is not None  # `reads` says that they must be there
-        likely = 1 / (1 + np.exp(-self.steepness * (self._scores(known.embedding, known.sentences) - self.centre)))
-        scores = with_observed(likely, known.observed)
-        return Labels(codes_from_scores(scores, likely.astype(np.float32), self.settings), scores)
-
-    def notes(self, classes: Sequence[str]) -> list[str]:
-        """Return a line on the classes some of whose sentences count against them, where there are any."""
-        if not self._leaning:
-            return []
-        names = some([classes[c] for c in self._leaning], 5)
-        many = counted(len(self._leaning), "class", "classes")
-        return [f"policy sparc: of {many} a sentence counts against the class, as it may: {names}"]
-
-    def _scores(self, embedding: np.ndarray, sentences: Sentences) -> np.ndarray:
         if self._fused is None or not np.array_equal(self._fused[0], embedding):  # the same in every epoch
             images, of_class = embedding.astype(np.float64), sentences.members.astype(bool)
             final, weights = fused_scores(
@@ -165,3 +148,17 @@ class Sparc:
             self._fused = embedding, final
             self._leaning = [c for c, weight in enumerate(weights) if (weight < 0).any()]
         return self._fused[1]
+
+    def __call__(self, known: Known) -> Labels:
+        assert known.embedding is not None and known.sentences is not None  # `reads` says that they must be there
+        likely = 1 / (1 + np.exp(-self.steepness * (self.set_scores(known.embedding, known.sentences) - self.centre)))
+        scores = with_observed(likely, known.observed)
+        return Labels(codes_from_scores(scores, likely.astype(np.float32), self.settings), scores)
+
+    def notes(self, classes: Sequence[str]) -> list[str]:
+        """Return a line on the classes some of whose sentences count against them, where there are any."""
+        if not self._leaning:
+            return []
+        names = some([classes[c] for c in self._leaning], 5)
+        many = counted(len(self._leaning), "class", "classes")
+        return [f"policy sparc: of {many} a sentence counts against the class, as it may: {names}"]

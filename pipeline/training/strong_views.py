@@ -7,7 +7,6 @@ from torch import Tensor
 from ..score_cache import ScoreCache
 from ..score_cache.schema import ROWS_A_BLOCK
 
-WHOLE_TWICE = (1, "overlap[grid=1]")  # as caches record these views
 CHANGES = 3  # of RandAugment, as in Ding et al. 2023
 
 
@@ -39,12 +38,8 @@ def changed_strongly(inputs: Tensor, scale: tuple[Tensor, Tensor], chance: np.nd
 
 
 def has_tiles(cache: ScoreCache) -> bool:
-    """Return whether a cache holds the vectors of tiles, beside those of whole images.
-
-    The one tile of a grid of 1 is the whole image again.
-    """
-    whole_twice = cache.provenance["method"].get("grid") in WHOLE_TWICE
-    return cache.header.stores == "embedding" and cache.header.views > 1 and not whole_twice
+    """Return whether a cache holds the vectors of tiles; the one tile of a grid of 1 is the whole image again, and none."""
+    return cache.header.stores == "embedding" and bool((cache.boxes != cache.boxes[0]).any())
 
 
 def drawn_tiles(cache: ScoreCache, rows: np.ndarray, chance: np.ndarray) -> np.ndarray:

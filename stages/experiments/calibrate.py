@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...pipeline import policies
-from ...pipeline.errors import AevlpError
+from ...pipeline.errors import AevlpError, some
 from ...pipeline.labels.codes import POSITIVE, UNKNOWN
 from ...pipeline.labels.damp import DampSettings
 from ...pipeline.manifest.formats import DatasetSpec
@@ -29,7 +29,7 @@ from ...pipeline.score_cache import ScoreCache, open_whole_cache
 from ...pipeline.training.splits import splits
 from ..cache_origin import dataset_of
 from ..columns import Column, broken, show_columns
-from ..console import out, print_result
+from ..console import out, print_result, say
 from ..declaration import takes
 from ..new_files import check_unused
 from ..results import Table
@@ -202,6 +202,11 @@ def _thresholds(
             constants |= {"temperatures": fitted.tolist()} if each else {"temperature": float(fitted[0])}
         scores = _scores(options.policy, cache, labelled.rows, constants)
         thresholds = fit_thresholds(scores, labelled.truth)
+        if unseen := [cache.classes[c] for c in np.flatnonzero(~(labelled.truth == 1).any(axis=0))]:
+            say(
+                f"no labelled image shows {some(unseen, 5)}: the threshold there is that which is best for all classes together, "
+                f"which may be far off; label images that show them"
+            )
         expected = expected_quality(scores, labelled.truth, options.seed)
         title, fitted_on = (
             "Thresholds, and what to expect of all labels, observed ones too (cross-validated)",

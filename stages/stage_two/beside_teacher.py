@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ...pipeline.errors import AevlpError
+from ...pipeline.errors import AevlpError, counted
+from ...pipeline.evaluation.intervals import FEWEST
 from ...pipeline.evaluation.teachers import MULTI_FOCUS, teacher_map, teacher_scores
+from ...pipeline.labels.codes import POSITIVE
 from ..console import say
 from .labels_plan import PolicyPlan
 from .plan import Plan
@@ -52,6 +54,10 @@ def against_teacher(plan: Plan, run: Run) -> str:
         f"CLIP without training, {MULTI_FOCUS if policy == USUAL else f'scored by {policy}'}, has {CALLED[split]} mAP "
         f"{100 * maps[MULTI_FOCUS]:.2f} ({others}): this classifier"
     )
+    positives = ((plan.test if split == "test" else plan.val).truth == POSITIVE).sum(axis=0)
+    if few := int((positives < FEWEST).sum()):
+        many = f"{few} of {counted(len(positives), 'class', 'classes')}"
+        said = f"{many} have fewer than {FEWEST} positives there, too few to be sure of a difference. {said}"
     if lead > 0:
         return f"{said} is {lead:.2f} points better"
     return f"{said} does not beat it, {-lead:.2f} points are missing. What usually helps: {_advice(plan)}"
@@ -64,7 +70,9 @@ def _advice(plan: Plan) -> str:
         tips.append("a --backbone that sees the images, such as clip")
     else:
         tips += ["a pretrained backbone"] * (recipe["weights"] == "random")
-        tips += ["a larger image size", "--backbone linear, which learns from CLIP's own features"]
+        tips.append("a larger image size")
+        if recipe["backbone"] != "clip":
+            tips.append("--backbone clip, which begins with what CLIP knows")
     if plan.policy is not None:
         tips.append(f"another threshold (aevlp sweep {plan.cache.path} tries some) or another --policy")
     elif "truth" not in plan.loss.reads:

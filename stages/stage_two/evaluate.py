@@ -110,7 +110,10 @@ def evaluate(options: EvaluateOptions) -> Evaluation:
     parts = dict(zip(("train", "val", "test"), splits(cache, settings["recipe"]["val_fraction"], there), strict=True))
     part = parts[options.split]
     if not len(part.rows):
-        raise AevlpError(f"{cache.path} holds no readable image of the split {options.split}")
+        others = [f"--split {name}" for name, of in parts.items() if len(of.rows)]
+        raise AevlpError(
+            f"{cache.path} holds no readable image of the split {options.split} with a known label: pass {' or '.join(others)}"
+        )
     images = options.data_root or location(settings["data_root"])
     if architecture.backbone != "linear":
         images = data_root(cache, images)
