@@ -151,7 +151,8 @@ def test_safetensors_come_before_pickles(tmp_path: Path) -> None:
     assert_as_open_clip(ClipEncoder(ClipSource(f"local-dir:{folder}"), CPU), other)
 
 
-@pytest.mark.parametrize("form", ["local-dir:{}", pytest.param("{}/open_clip_config.json", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["local-dir:{}", "{}/open_clip_config.json"])
 def test_both_stages_and_a_prediction(data: Path, form: str, capsys: pytest.CaptureFixture) -> None:
     folder = lay(data.parent / "clip", quick_gelu=True)
     cache = scored(data, form.format(folder))

@@ -563,6 +563,7 @@ def test_worker_processes_read_what_is_in_the_file(tmp_path: Path, where: str, w
     assert torch.equal(*views)
 
 
+@pytest.mark.slow
 @pytest.mark.process
 def test_stage_one_and_two_and_check_over_saved_files(
     blocks: Path, cache_path: Path, run_path: Path, tmp_path: Path

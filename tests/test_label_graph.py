@@ -511,6 +511,7 @@ def test_constants_in_the_manifest_turn_the_graph_on_and_none_turns_it_off(tmp_p
     np.testing.assert_array_equal(off.similarity(slice(None)), open_cache(cache_path).similarity(slice(None)))
 
 
+@pytest.mark.slow
 def test_a_relation_of_ones_own_is_used_and_recorded(blocks: Path, graph_cache: ScoreCache, tmp_path: Path) -> None:
     relation = np.array([[1, 0.9, 0.1], [0.9, 1, 0.2], [0.1, 0.2, 1]], dtype=np.float32)
     np.savetxt(tmp_path / "mine.csv", relation, delimiter=",")

@@ -269,6 +269,7 @@ def test_k_is_one_to_the_number_of_classes(k: float) -> None:
             call()
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(data=scored(), threshold=st.sampled_from([-2, -0.5, 0, 0.25, 2]), by_top_k=st.booleans())
 def test_f1_scores_equal_scikit_learn(data: tuple[np.ndarray, np.ndarray], threshold: float, by_top_k: bool) -> None:
