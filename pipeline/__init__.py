@@ -11,6 +11,7 @@ clip         the model, its image tower, prompts, the text graph
 score_cache  the cache that stage one writes and everything else reads
 scoring      images -> cosines, shard by shard
 policies     cosines -> pseudo-labels
+review       pairs of image and class in the order in which an answer helps most; the answers, and what they correct
 losses       logits and labels -> a loss
 evaluation   metrics and their intervals
 training     a cache -> a classifier
