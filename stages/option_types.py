@@ -70,6 +70,14 @@ Constants = Annotated[
 Workers = Annotated[int, typer.Option(min=0, help="Processes that decode images.")]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Epochs at most; default: the recipe's.")]
 Dataset = Annotated[str | None, typer.Option(help="The data set, if it is not the one the cache names.")]
+Corrections = Annotated[
+    Path | None,
+    typer.Option(
+        "--corrections",
+        metavar="FILE",
+        help="Answers of aevlp review, or a .csv with image, class, answer: observed labels in the place of the cache's.",
+    ),
+]
 Threshold = Annotated[float, typer.Option(min=0, max=1, help="Least probability of a label.")]
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 

@@ -20,7 +20,7 @@ CODES = {
 def answer_table(answers: Iterable[Answer]) -> str:
     """Return the text of the table, in the order of the answers."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text)
     writer.writerow(COLUMNS)
     for answer in answers:
         writer.writerow((answer.image, answer.label, WORDS[answer.code], "" if answer.size is None else answer.size))
@@ -55,16 +55,18 @@ def read_answer_table(path: Path) -> list[Answer]:
     return list(found.values())
 
 
-def _answer(path: Path, line: int, row: dict[str | None, str | None]) -> Answer | None:
+def _answer(path: Path, line: int, row: dict[str, str]) -> Answer | None:
     where = f"{path}, line {line}"
-    image, label, word = row["image"], row["class"], (row["answer"] or "").strip().casefold()
+    if None in row or None in row.values():
+        raise AevlpError(f"{where}: another number of cells than there are columns")
+    image, label, word = row["image"], row["class"], row["answer"].strip().casefold()
     if not word:
         return None
     if not image or not label:
         raise AevlpError(f"{where}: an answer without an image or a class")
     if word not in CODES:
         raise AevlpError(f"{where}: expected the answer yes, no or skip, found {row['answer']!r}")
-    size = (row.get("size") or "").strip()
+    size = row.get("size", "").strip()
     if size and not size.isdecimal():
         raise AevlpError(f"{where}: expected a size in bytes, found {size!r}")
     return Answer(image, label, CODES[word], int(size) if size else None)

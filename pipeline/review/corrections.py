@@ -2,7 +2,6 @@
 
 import hashlib
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 
 from ..errors import AevlpError, Notice, counted, some
 from ..files.stamps import stamped_size
-from ..labels.codes import UNKNOWN
+from ..labels.codes import POSITIVE, UNKNOWN
 from ..score_cache import ScoreCache
 from .answer_table import answer_table, read_answer_table
 from .answers import SUFFIX, Answer, AnswerStore
@@ -94,29 +93,44 @@ def corrected(cache: ScoreCache, corrections: Corrections) -> "CorrectedCache":
 class CorrectedCache(ScoreCache):
     """A cache with some observed labels replaced; its fingerprint stays that of the cache, as its scores do.
 
-    rows, columns: (n,), where the answers are. answered: (n,) int8, what they are.
+    rows, columns: (n,), where the answers are. answered: (n,) int8, what they are. uncorrected: the cache as it was.
     """
 
     def __init__(self, cache: ScoreCache, rows: np.ndarray, columns: np.ndarray, answered: np.ndarray) -> None:
         super().__init__(cache.path, cache._store)
         self.answered_rows, self.answered_columns, self.answered = rows, columns, answered
-        self._uncorrected = cache
+        self.uncorrected = cache
 
     @cached_property
     def observed(self) -> np.ndarray:
-        observed = self._uncorrected.observed.copy()
+        observed = self.uncorrected.observed.copy()
         observed[self.answered_rows, self.answered_columns] = self.answered
         return observed
 
     @cached_property
     def fingerprint(self) -> str:
-        return self._uncorrected.fingerprint
+        return self.uncorrected.fingerprint
 
     @property
-    def contradicted(self) -> int:
-        """How many observed labels the answers turn round."""
-        before = self._uncorrected.observed[self.answered_rows, self.answered_columns]
-        return int(((before != UNKNOWN) & (before != self.answered)).sum())
+    def labelled(self) -> np.ndarray:
+        """Which images came with a label, (N,) bool; where none did, those of which a class was answered to be there.
+
+        An answer does not move an image into the validation or test part: of all that was not asked, it would count as absent.
+        """
+        came = self.uncorrected.labelled
+        return came if came.any() else (self.observed == POSITIVE).any(axis=1)
+
+    def answers_of(self, rows: np.ndarray) -> str:
+        """Return how many answers are about images (n,), in words, and how many turn an observed label round."""
+        here = np.isin(self.answered_rows, rows)
+        answered = self.answered[here]
+        before = self.uncorrected.observed[self.answered_rows[here], self.answered_columns[here]]
+        turned = int(((before != UNKNOWN) & (before != answered)).sum())
+        present = int((answered == POSITIVE).sum())
+        return (
+            f"{counted(len(answered), 'label')} answered in review: {present:,} present, {len(answered) - present:,} absent"
+            f"{f', {turned:,} of them against what was observed' * bool(turned)}"
+        )
 
     def labels(self, name: str, rows: Any) -> np.ndarray:
         return self.observed[self._numbers(rows)] if name == "observed" else super().labels(name, rows)
@@ -129,8 +143,3 @@ def _notice_others(cache: ScoreCache, corrections: Corrections, here: int) -> No
             Notice,
             stacklevel=3,
         )
-
-
-def by_pair(answers: Sequence[Answer]) -> dict[tuple[str, str], Answer]:
-    """Return answers by image and class; of a pair that stands twice, the last."""
-    return {(answer.image, answer.label): answer for answer in answers}

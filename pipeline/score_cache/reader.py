@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..errors import AevlpError
+from ..labels.codes import UNKNOWN
 from ..labels.damp import LEAST_IMAGES, DampSettings, damp_codes
 from .checksums import Checksums, damaged_columns, header_checksum
 from .numbers import cosines, drawn, single
@@ -86,6 +87,11 @@ class ScoreCache:
     @cached_property
     def observed(self) -> np.ndarray:
         return self._store.array("observed", np.arange(len(self)))
+
+    @property
+    def labelled(self) -> np.ndarray:
+        """Which images came with a label, (N,) bool, present or absent."""
+        return (self.observed != UNKNOWN).any(axis=1)
 
     @cached_property
     def truth(self) -> np.ndarray | None:

@@ -51,6 +51,7 @@ class RunFolder:
         self.metrics_file = path / "metrics.jsonl"
         self.best_file = path / "best.safetensors"
         self.test_file = path / "test.safetensors"
+        self.corrections_file = path / "corrections.csv"  # the answers that its observed labels were corrected by
         self.tower_file = path / "tower.safetensors"
         self.log_file = path / "log.txt"
 
@@ -73,8 +74,8 @@ class RunFolder:
         """Remove what `start` made where no state was saved: a failed first epoch leaves nothing that blocks the next try."""
         if not self.state_files():
             self._remove_unfinished()
-            self.settings_file.unlink(missing_ok=True)
-            self.log_file.unlink(missing_ok=True)
+            for file in (self.settings_file, self.log_file, self.corrections_file):
+                file.unlink(missing_ok=True)
             with suppress(OSError):  # something of the user's own is in it
                 self.path.rmdir()
 

@@ -5,6 +5,7 @@ FLAGS = {
     for name in ("epochs", "lr", "batch_size", "image_size", "backbone", "head")
 }
 FLAGS |= {"loss.name": "--loss", "policy.name": "--policy", "seed": "--seed", "compile": "--compile"}
+FLAGS |= {f"corrections{part}": "--corrections" for part in ("", ".answers", ".sha256")}
 
 
 def with_flag(difference: str) -> str:

@@ -66,5 +66,5 @@ def splits(cache: ScoreCache, val_fraction: float, there: np.ndarray | None = No
 
 
 def has_known_label(cache: ScoreCache) -> np.ndarray:
-    """Return for each image (N,) bool whether anything is known of what it shows: all of it, or a label that somebody gave."""
-    return np.ones(len(cache), dtype=bool) if cache.truth is not None else (cache.observed != 0).any(axis=1)
+    """Return for each image (N,) bool whether anything is known of what it shows: all of it, or a label that came with it."""
+    return np.ones(len(cache), dtype=bool) if cache.truth is not None else cache.labelled

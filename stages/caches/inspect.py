@@ -18,6 +18,7 @@ from ...pipeline.labels.observation import written as written_regime
 from ...pipeline.labels.splits import SPLITS
 from ...pipeline.manifest.pixel_statistics import written
 from ...pipeline.policies import create_policy
+from ...pipeline.review.corrections import CorrectedCache, corrected, read_corrections
 from ...pipeline.score_cache import ScoreCache, open_whole_cache
 from ...pipeline.score_cache.provenance import simulation_of, views_of
 from ..console import out, print_table
@@ -101,6 +102,8 @@ def inspect(options: InspectOptions) -> CacheReport:
     And there the mAP of the scores that they are made of, for each split. Raises AevlpError where the cache is damaged.
     """
     cache = open_whole_cache(options.cache)
+    if options.corrections is not None:
+        cache = corrected(cache, read_corrections(options.corrections))
     settings, now = cached_settings(cache), constants_now(cache)
     variants = {MULTI_FOCUS: (settings, slice(None))}
     if cache.truth is not None:
@@ -139,6 +142,7 @@ def show(report: CacheReport) -> None:
             f"{cache.header.storage}",
         ),
         ("observed", f"{result['observed_positives'] / len(cache):.2f} positives an image"),
+        *([("corrections", cache.answers_of(np.arange(len(cache))))] if isinstance(cache, CorrectedCache) else []),
         ("pseudo-labels", _quantity(result, len(cache))),
         ("method", method),
         *_beside(report.edited, result["manifest_now"], len(cache)),

@@ -10,7 +10,7 @@ import typer
 from ...pipeline.files.image_formats import MAX_PIXELS
 from ...pipeline.files.locations import location
 from ..declaration import Options, Place
-from ..option_types import Cache, DataRoot, Device, Manifest, MaxPixels
+from ..option_types import Cache, Corrections, DataRoot, Device, Manifest, MaxPixels
 from ..stage_one.options import BatchSize, Relation, Workers
 
 NewCache = Annotated[
@@ -23,6 +23,8 @@ class InspectOptions(Options):
     """Show what a cache holds, what made it, and how good its pseudo-labels are."""
 
     cache: Cache
+    _: KW_ONLY
+    corrections: Corrections = None
 
 
 @dataclass(frozen=True)

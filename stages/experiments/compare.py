@@ -126,6 +126,7 @@ def compare(options: CompareOptions) -> Comparison:
         "cache": str(options.cache),
         "cache_fingerprint": cache.fingerprint,
         "dataset": spec.name,
+        **({"corrections": data.corrections.record} if data.corrections is not None else {}),
         "images": {part: len(getattr(data, part).rows) for part in ("train", "val", "test")},
         "seeds": options.seeds,
         "baseline": baseline.title,

@@ -41,6 +41,7 @@ from ..console import out, print_table, say
 from ..declaration import takes
 from ..results import Table
 from .classifiers import classifier_inputs
+from .kept_corrections import as_trained
 from .labels_plan import PolicyPlan
 from .options import EvaluateOptions
 from .teachers import USUAL, judged_teachers, scoring_policy
@@ -105,6 +106,7 @@ def evaluate(options: EvaluateOptions) -> Evaluation:
             f"{cache.path} is not the cache that {options.run} was trained from: its images, labels or settings differ (aevlp "
             f"cache append changes them too); pass the one it was trained from as --cache, or train anew"
         )
+    cache = as_trained(cache, folder)
     device = find_device(options.device)
     there = ~np.isin(cache.ids, settings.get("without", []))
     parts = dict(zip(("train", "val", "test"), splits(cache, settings["recipe"]["val_fraction"], there), strict=True))

@@ -12,6 +12,7 @@ from ..declaration import AlsoOption, Options, Place
 from ..option_types import (
     Backbone,
     Constants,
+    Corrections,
     DataRoot,
     Dataset,
     Device,
@@ -57,6 +58,7 @@ class TrainingOptions(Options):
     data_root: DataRoot = None
     image_cache: ImageCache = None
     max_pixels: MaxPixels = MAX_PIXELS
+    corrections: Corrections = None
     set: Constants = None
 
 

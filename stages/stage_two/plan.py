@@ -15,6 +15,7 @@ from ...pipeline.losses.foreign import is_named
 from ...pipeline.losses.interface import Scheduled
 from ...pipeline.manifest.formats import DatasetSpec
 from ...pipeline.method_names import parsed
+from ...pipeline.review.corrections import Corrections, corrected, read_corrections
 from ...pipeline.runtime.device import mixed_precision
 from ...pipeline.runtime.ranks import this_rank
 from ...pipeline.score_cache import ScoreCache, open_whole_cache
@@ -38,6 +39,7 @@ class TrainingData:
     """A cache opened whole, compared with its data set and cut in splits: made once for all trainings on it.
 
     spec: the data set's entry. root: the folder of its images. gone: ids in the cache that the data set does not list any more.
+    corrections: the answers that took the place of observed labels of the cache, None where none were given.
     """
 
     cache: ScoreCache
@@ -47,6 +49,7 @@ class TrainingData:
     val: Split
     test: Split
     gone: tuple[str, ...] = ()
+    corrections: Corrections | None = None
 
 
 @dataclass(frozen=True)
@@ -108,8 +111,12 @@ def training_data(options: TrainOptions) -> TrainingData:
     root = data_root(cache, options.data_root, needed=opened)
     there = check_dataset(cache, spec, root, opened) if root.is_dir() else np.ones(len(cache), dtype=bool)
     gone = tuple(cache.ids[~there].tolist())
+    corrections = options.corrections and read_corrections(options.corrections)
+    if corrections is not None:
+        cache = corrected(cache, corrections)
     if has_no_labels(cache):
-        return TrainingData(cache, spec, root, *parts_without_labels(cache, spec, there, options.set or ()), gone)
+        parts = parts_without_labels(cache, spec, there, options.set or ())
+        return TrainingData(cache, spec, root, *parts, gone, corrections)
     unknown = ~has_known_label(cache)
     if unknown.any():
         left_out = int((unknown & (cache.split != "train")).sum())
@@ -123,7 +130,7 @@ def training_data(options: TrainOptions) -> TrainingData:
         raise AevlpError(
             f"{cache.path}: by its full labels no training image shows any class, there is nothing to learn from"
         )
-    return TrainingData(cache, spec, root, train, val, test, gone)
+    return TrainingData(cache, spec, root, train, val, test, gone, corrections)
 
 
 def make_plan(options: TrainOptions, data: TrainingData | None = None) -> Plan:

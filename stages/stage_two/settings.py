@@ -35,6 +35,7 @@ def settings_of(plan: Plan) -> dict[str, Any]:
         "policy": plan.policy and vars(plan.policy),
         **({"policy_sha256": own_policy} if own_policy else {}),
         **_sentences(plan),
+        **({"corrections": plan.data.corrections.record} if plan.data.corrections is not None else {}),
         "recipe": plan.recipe,
         "seed": options.seed,
         "precision": str(precision(plan) or torch.float32).removeprefix("torch."),
@@ -77,6 +78,8 @@ def options_of(folder: RunFolder) -> TrainOptions:
     given = settings["options"] if "options" in settings else _inferred(settings, folder)
     known = {of.name for of in fields(TrainOptions)}
     kept = {name: value for name, value in given.items() if name in known}
+    if folder.corrections_file.is_file():  # the answers of then; what they were read from may hold more by now
+        kept["corrections"] = folder.corrections_file
     return TrainOptions(location(settings["cache"]), **kept, run=folder.path)
 
 

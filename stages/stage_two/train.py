@@ -25,6 +25,7 @@ from ..declaration import takes
 from ..interrupted import keeping
 from .beside_teacher import against_teacher, with_teacher
 from .classifiers import classifier_inputs, new_classifier
+from .kept_corrections import keep_corrections
 from .label_relation import relation_of
 from .narrator import Narrator
 from .options import TrainOptions
@@ -108,6 +109,8 @@ def _train(plan: Plan, path: Path, processes: Processes, another: str | None = "
                 trainer = _trainer(plan, architecture, classifier, folder, processes, interruption, narrator)
                 if processes.first and found == "nothing":
                     folder.start(recorded(plan))
+                if processes.first:
+                    keep_corrections(plan.data.corrections, folder)
             if processes.first:
                 held.enter_context(logged_to(folder.log_file))
             held.enter_context(keeping("the state is saved; the same command resumes"))

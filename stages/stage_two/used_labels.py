@@ -4,15 +4,20 @@ import numpy as np
 
 from ...pipeline.labels.added import AddedLabels
 from ...pipeline.labels.usage import label_use
+from ...pipeline.review.corrections import CorrectedCache
 from ...pipeline.score_cache import ScoreCache
 from ...pipeline.score_cache.provenance import simulation_of
 from .labels_plan import PolicyPlan
 
 
 def labels_used(cache: ScoreCache, rows: np.ndarray) -> str:
-    """Return how many labels an image of some rows are used, and why not all."""
+    """Return how many labels an image of some rows are used, and why not all; and how many were answered in their place."""
     truth = None if cache.truth is None else cache.truth[rows]
-    return label_use(cache.observed[rows], truth, simulation_of(cache.provenance)).text
+    answered = ""
+    if isinstance(cache, CorrectedCache):
+        answered = f"; {cache.answers_of(rows)}"
+        cache = cache.uncorrected
+    return f"{label_use(cache.observed[rows], truth, simulation_of(cache.provenance)).text}{answered}"
 
 
 def pseudo_labels_used(loss: str, policy: PolicyPlan | None, added: AddedLabels | None) -> str:
