@@ -142,7 +142,7 @@ def test_answers_are_the_labels_of_images_that_had_none(tmp_path: Path) -> None:
 
 
 def some(cache: ScoreCache) -> list[Answer]:
-    train = np.flatnonzero(cache.split == "train")
+    train = np.flatnonzero(cache.split == "train").tolist()
     assert cache.truth is not None
     return [
         Answer(cache.ids[row], cache.classes[free(cache, row)], 1 if cache.truth[row, free(cache, row)] else -1)
