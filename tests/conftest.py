@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from browser import chromium, page  # noqa: F401  fixtures
 from PIL import Image
 from process_marks import marked
 from s3_store import S3Store, s3_store

@@ -1,4 +1,4 @@
-"""A test that starts another process says so with the mark `process`; one without it fails.
+"""A test that starts another process says so with the mark `process`, or `browser` for Chromium; one without it fails.
 
 An audit hook sees the ways to start a process, and `start` those of multiprocessing that it does not.
 """
@@ -45,6 +45,6 @@ def marked(item: pytest.Item) -> Generator[None, object, object]:
     """Fail a test that starts another process without the mark; a wrapper of pytest's hooks for setup and call."""
     started.clear()
     result = yield
-    if started and not item.get_closest_marker("process"):
+    if started and not (item.get_closest_marker("process") or item.get_closest_marker("browser")):
         pytest.fail(f"it starts other processes ({started[0]}): mark it with pytest.mark.process", pytrace=False)
     return result
