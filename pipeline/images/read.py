@@ -19,11 +19,14 @@ from .levels import eight_bit
 from .upright import orientation_of, turned
 
 
-def read_image(path: Path, upright: bool = True, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def read_image(
+    path: Path, upright: bool = True, max_pixels: int = MAX_PIXELS, at_least: int | None = None
+) -> Image.Image:
     """Return the image as 8-bit RGB, turned upright by its EXIF orientation unless `upright` is false.
 
     path: a file, or a path that leads through a tar, Parquet or Arrow file (`pipeline.files.containers`).
-    max_pixels: width times height of the largest image that is decoded.
+    max_pixels: width times height of the largest image that is decoded. at_least: how many pixels a side are enough: a large
+    JPEG is decoded at the half, quarter or eighth of its size that has as many, which is faster.
     Only formats in `pipeline.files.image_formats` are opened, by their first bytes; of several pictures in a file the first
     is read. CMYK, palette, grey and deeper files are converted (`pipeline.images.levels`); an alpha channel is dropped.
     Raises ImageError with status "missing" where there is no file, "unreadable" where there is no whole image in it,
@@ -34,9 +37,9 @@ def read_image(path: Path, upright: bool = True, max_pixels: int = MAX_PIXELS) -
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, of metadata and of large pictures below the limit
             if isinstance(source, io.BytesIO):
-                return _decoded(source, upright, max_pixels)
+                return _decoded(source, upright, max_pixels, at_least)
             with source.open("rb") as file:
-                return _decoded(file, upright, max_pixels)
+                return _decoded(file, upright, max_pixels, at_least)
     except MemoryError:
         raise
     except ImageError as error:
@@ -49,8 +52,10 @@ def read_image(path: Path, upright: bool = True, max_pixels: int = MAX_PIXELS) -
         raise ImageError("unreadable", f"{path}: cannot be decoded: {found}") from error
 
 
-def _decoded(content: IO[bytes], upright: bool, max_pixels: int) -> Image.Image:
+def _decoded(content: IO[bytes], upright: bool, max_pixels: int, at_least: int | None) -> Image.Image:
     with opened(content, max_pixels) as file:
+        if at_least is not None:
+            file.draft(None, (at_least, at_least))
         file.load()
         image = eight_bit(file, content).convert("RGB")
         return turned(image, orientation_of(file)) if upright else image
