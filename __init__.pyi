@@ -40,6 +40,7 @@ from .stages.experiments.demo import Demo, demo
 from .stages.experiments.reproduce import Reproduction, reproduce
 from .stages.experiments.sweep import Sweep, sweep
 from .stages.journey.run import run
+from .stages.report.report import report
 from .stages.stage_one.pseudolabel import pseudolabel
 from .stages.stage_two.evaluate import Evaluation, evaluate
 from .stages.stage_two.list_losses import LossList, losses
@@ -116,6 +117,7 @@ __all__ = [
     "pseudo_label_quality",
     "pseudolabel",
     "relation_matrices",
+    "report",
     "reproduce",
     "rescore",
     "retry",

@@ -45,6 +45,9 @@ class CacheReport(Report):
     quality: dict[str, dict[str, PseudoLabelQuality]]
     teachers: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
 
+    def __fspath__(self) -> str:
+        return str(self.cache.path)
+
     @property
     def rows(self) -> Sequence[dict[str, Any]]:
         """The quality of pseudo-labels and the mAP of the scores behind them, as fractions: none where truth is unknown."""

@@ -15,6 +15,7 @@ from ..caches.options import (
 from ..data.options import CheckOptions, DatasetsOptions
 from ..experiments.options import CalibrateOptions, CompareOptions, DemoOptions, ReproduceOptions, SweepOptions
 from ..journey.options import RunOptions
+from ..report.options import ReportOptions
 from ..source_options import SourceOptions
 from ..stage_one.options import PseudolabelOptions
 from ..stage_two.options import (
@@ -94,6 +95,13 @@ COMMANDS = (
         LOOK,
         "aevlp inspect cache/scenes2.h5",
         json=True,
+    ),
+    Command(
+        "report",
+        "report.report:report",
+        ReportOptions,
+        LOOK,
+        "aevlp report cache/scenes2.h5",
     ),
     Command(
         "losses",

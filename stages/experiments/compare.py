@@ -53,6 +53,9 @@ class Comparison(Table):
     record: dict[str, Any]
     folder: Path
 
+    def __fspath__(self) -> str:
+        return str(self.folder)
+
     @property
     def rows(self) -> Sequence[dict[str, Any]]:
         """Loss, policy, test mAP of each seed, mean, differences from the baseline and CLIP, intervals or None, and the cost."""

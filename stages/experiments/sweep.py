@@ -45,6 +45,11 @@ class Sweep(Table):
     top: int = 10
     output: Path | None = None
 
+    def __fspath__(self) -> str:
+        if self.output is None:
+            raise AevlpError("this sweep is in no file: pass output= to aevlp.sweep, as in output='sweep.json'")
+        return str(self.output)
+
     @property
     def recommended(self) -> dict[str, Any]:
         """The recommended policy, its constants, its figures on each part, and a line for the manifest."""
