@@ -42,8 +42,9 @@ def test_every_file_beside_the_code_is_packaged() -> None:
     patterns = PROJECT["tool"]["setuptools"]["package-data"]["aevlp"]
     packaged = {path for pattern in patterns for path in ROOT.glob(pattern)}
     named = {ROOT / name for name in ("data_manifest.yaml", "__init__.pyi", "py.typed")}
-    assert packaged == {*named, *(ROOT / "weights").iterdir()}
-    assert len(packaged) == 7
+    pages = {path for path in ROOT.glob("stages/*/page/*") if path.is_file()}
+    assert packaged == {*named, *(ROOT / "weights").iterdir(), *pages}
+    assert len(packaged - pages) == 7 and pages
 
 
 def test_the_version_is_the_projects() -> None:

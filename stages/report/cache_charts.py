@@ -70,6 +70,7 @@ def histogram(of: Statistics) -> Chart:
             of.settings.threshold, color=colour(6), linestyle=":", label=f"threshold {of.settings.threshold:g}"
         )
         plot.set(xlabel="score", ylabel="entries", yscale="log", xlim=(0, 1))
+        plot.yaxis.set_major_formatter("{x:,.0f}")
         plot.grid(True)
         plot.legend()
 
@@ -158,9 +159,7 @@ def agreement(cache: ScoreCache, of: Statistics) -> list[Chart | Text]:
             views.set_xticks(places)
         rows = np.arange(len(names))[::-1]
         classes.barh(rows, whole, color=colour(0), label="whole image too")
-        classes.barh(
-            rows, tiles, left=whole, color=colour(1), hatch="//", edgecolor="white", linewidth=0, label="tiles alone"
-        )
+        classes.barh(rows, tiles, left=whole, color=colour(1), label="tiles alone")
         classes.set_yticks(rows, names, fontsize=_font(names))
         classes.set(xlabel="pseudo-positives")
         classes.legend()

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,12 +19,13 @@ from matplotlib.figure import Figure
 from ...pipeline.files.atomic_write import replacing
 from .section import Chart
 
-# Colours that can be told apart with any kind of colour vision (Okabe and Ito 2008), the first the page's own accent.
+# Colours that can be told apart with any kind of colour vision (Okabe and Ito 2008); page.css has them lighter for a dark page.
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a7a7a", "#8c6d1f")
 INK, FAINT = "#101112", "#c9cacb"  # of nothing else in a chart: the page's text, and its lines
 DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (7, 3)))
 SVG = "http://www.w3.org/2000/svg"
 XLINK = "http://www.w3.org/1999/xlink"
+_REFERENCE = re.compile(r"(?:^|url\()#([^)]+)")  # to an id: a whole attribute, or in a style
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "aevlp",  # equal charts, equal bytes
@@ -83,6 +85,8 @@ def svg(chart: Chart) -> str:
     ElementTree.register_namespace("", SVG)
     ElementTree.register_namespace("xlink", XLINK)
     written = ElementTree.tostring(root, encoding="unicode")
+    for number, of in enumerate(SERIES, 1):
+        written = written.replace(of, f"var(--series-{number})")
     return written.replace(INK, "currentColor").replace(FAINT, "var(--line)")
 
 
@@ -129,20 +133,15 @@ def _styled() -> Iterator[None]:
 
 def _rename_ids(root: ElementTree.Element, name: str) -> None:
     """Give each id that something refers to a name of this chart's own, and drop all others."""
-    used = set()
-    for element in root.iter():
-        for key, value in element.attrib.items():
-            if key == f"{{{XLINK}}}href" and value.startswith("#"):
-                used.add(value[1:])
-            elif value.startswith("url(#"):
-                used.add(value[5:-1])
+    used = {
+        found for element in root.iter() for value in element.attrib.values() for found in _REFERENCE.findall(value)
+    }
     for element in root.iter():
         own = element.attrib.pop("id", None)
         if own in used:
             element.set("id", f"{name}-{own}")
         for key, value in list(element.attrib.items()):
-            if key == f"{{{XLINK}}}href" and value.startswith("#"):
+            if _REFERENCE.search(value):
                 del element.attrib[key]
-                element.set("href", f"#{name}-{value[1:]}")
-            elif value.startswith("url(#"):
-                element.set(key, f"url(#{name}-{value[5:]}")
+                renamed = _REFERENCE.sub(lambda found: found[0].replace("#", f"#{name}-"), value)
+                element.set("href" if key == f"{{{XLINK}}}href" else key, renamed)

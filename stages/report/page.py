@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from ...pipeline.files.atomic_write import replacing
 from .charts import svg
-from .section import Chart, Column, Explorer, Section
+from .section import Column, Explorer, Section
 
 ASSETS = Path(__file__).parent / "page"  # importlib.resources fails in an editable installation
 
@@ -20,17 +19,9 @@ def write_page(path: Path, title: str, subtitle: str, sections: Sequence[Section
 
     All text is escaped. Raises AevlpError where the file cannot be written.
     """
-    page = _environment().get_template("page.html")
     explored = any(isinstance(block, Explorer) for section in sections for block in section.blocks)
-    scripts = ("page.js", *(("damp.js", "explorer.js") if explored else ()))
-    styles = ("page.css", *(("explorer.css",) if explored else ()))
-    html = page.render(
-        title=title,
-        subtitle=subtitle,
-        sections=sections,
-        style=Markup("\n".join(map(_asset, styles))),
-        script=Markup("\n".join(map(_asset, scripts))),
-    )
+    page = _environment().get_template("page.html")
+    html = page.render(title=title, subtitle=subtitle, sections=sections, explored=explored)
     with replacing(path) as temporary:
         temporary.write_text(html, encoding="utf-8")
     return path
@@ -44,18 +35,9 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(cell=_cell, sorts_as=_sorts_as, data_url=_data_url)
-    environment.globals["chart_svg"] = _chart
+    environment.filters.update(cell=_cell, sorts_as=_sorts_as, data_url=_data_url, svg=svg)
     environment.tests.update(kind=lambda block, name: type(block).__name__ == name, numeric=_numeric)
     return environment
-
-
-def _asset(name: str) -> str:
-    return (ASSETS / name).read_text(encoding="utf-8")
-
-
-def _chart(chart: Chart) -> Markup:
-    return Markup(svg(chart))  # made by matplotlib and an XML writer, which escape class names
 
 
 def _cell(value: Any, column: Column) -> str:

@@ -67,7 +67,7 @@ def spent(run: Run) -> Chart:
     def draw(axes: Sequence["Axes"]) -> None:
         [plot] = axes
         plot.bar(epochs, seconds - waiting, color=colour(0), label="training and validating")
-        plot.bar(epochs, waiting, bottom=seconds - waiting, color=colour(1), hatch="//", label="waiting for images")
+        plot.bar(epochs, waiting, bottom=seconds - waiting, color=colour(1), label="waiting for images")
         plot.set(xlabel="epoch", ylabel="seconds")
         plot.xaxis.set_major_locator(MaxNLocator(integer=True))
         plot.legend()
@@ -93,6 +93,7 @@ def calibration(probabilities: np.ndarray, positive: np.ndarray) -> Chart:
         plot.legend(loc="upper left")
         sizes.bar((np.arange(BINS) + 0.5) / BINS, count, width=0.09, color=colour(0))
         sizes.set(xlabel="predicted probability", ylabel="entries", yscale="log", xlim=(0, 1))
+        sizes.yaxis.set_major_formatter("{x:,.0f}")
 
     caption = (
         f"Left: of all entries with about this probability, how many are there; on the dotted line a probability means "
