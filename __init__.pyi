@@ -43,6 +43,7 @@ from .stages.journey.run import run
 from .stages.report.report import report
 from .stages.stage_one.pseudolabel import pseudolabel
 from .stages.stage_two.evaluate import Evaluation, evaluate
+from .stages.stage_two.label_table import LabelTable, labels
 from .stages.stage_two.list_losses import LossList, losses
 from .stages.stage_two.list_runs import RunList, runs
 from .stages.stage_two.predict import Predictions, predict
@@ -63,6 +64,7 @@ __all__ = [
     "Evaluation",
     "ImageTable",
     "Known",
+    "LabelTable",
     "Labels",
     "LossList",
     "Manifest",
@@ -101,6 +103,7 @@ __all__ = [
     "gpr_schedule",
     "image_graph",
     "inspect",
+    "labels",
     "load_images",
     "load_manifest",
     "loss_names",

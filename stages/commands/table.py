@@ -20,6 +20,7 @@ from ..source_options import SourceOptions
 from ..stage_one.options import PseudolabelOptions
 from ..stage_two.options import (
     EvaluateOptions,
+    LabelsOptions,
     LossesOptions,
     PredictOptions,
     RunsOptions,
@@ -102,6 +103,13 @@ COMMANDS = (
         ReportOptions,
         LOOK,
         "aevlp report cache/scenes2.h5",
+    ),
+    Command(
+        "labels",
+        "stage_two.label_table:labels",
+        LabelsOptions,
+        LOOK,
+        "aevlp labels cache/scenes2.h5 --to labels.csv",
     ),
     Command(
         "losses",
