@@ -23,7 +23,7 @@
 
   /** Up to which value a slider of a share goes: fine steps where the cache's own value is small. */
   const most = (value) => (value > 0 ? Math.min(1, rounded(4 * value)) : 1);
-  const coldest = Math.min(0.005, own.temperature / 4), hottest = Math.max(0.5, own.temperature * 4);
+  const coldest = Math.max(2e-5, Math.min(0.005, own.temperature / 4)) /* less is infinite in half precision */, hottest = Math.max(0.5, own.temperature * 4);
   const share = (name) => ({ min: 0, max: most(own[name]), step: most(own[name]) / 200, value: rounded, position: (x) => x });
   const SLIDERS = {
     temperature: {
@@ -36,7 +36,6 @@
     eta: share("eta"),
     negative_ratio: { min: 0, max: 1, step: 0.01, value: rounded, position: (x) => x },
   };
-  SLIDERS.top_k.max = Math.max(SLIDERS.top_k.max, 1);
 
   /** Which of the images that were drawn are in the chosen split. */
   function counted() {
@@ -68,7 +67,7 @@
     };
   }
 
-  const percent = (x) => `${(100 * x).toFixed(1)} %`;
+  const percent = (x) => `${(100 * x).toFixed(1)}\u00a0%`;
   const plain = (x) => x.toFixed(2);
   const FIGURES = [
     ...(data.truth === null ? [] : [
@@ -76,8 +75,8 @@
       ["recall", "recall", percent, "of the hidden labels, found"],
       ["f1", "F1", percent, "of precision and recall"],
     ]),
-    ["each", "positives an image", plain, "by the method"],
-    ["found", "observed labels found", percent, "of the observed positives, labelled too"],
+    ["each", "positives", plain, "an image, by the method"],
+    ["found", "observed found", percent, "of the positives observed, labelled too"],
   ];
 
   function showFigures(now, rows) {
@@ -114,13 +113,13 @@
     find(".changed").textContent = entries
       ? `${words(entries, "code differs", "codes differ")} from the cache's own: ${words(added, "positive", "positives")} added and ${removed.toLocaleString("en")} removed, in ${words(touched, "image", "images")}.`
       : "Nothing differs from the cache's own constants.";
-    const pictured = rows.filter((row) => data.pictures[row]?.jpeg || !images).map((row) => difference(now.codes, row));
+    const pictured = rows.filter((row) => data.pictures[row]).map((row) => difference(now.codes, row));
     const size = (of) => of.added.length + of.removed.length;
     const shown = pictured.filter(size).sort((a, b) => size(b) - size(a) || a.row - b.row).slice(0, MOST_CHANGED);
     find(".most-changed").hidden = !shown.length;
     find(".most-changed .pictures").replaceChildren(...shown.map(({ row, added: more, removed: less }) => {
       const button = make("button", { type: "button", class: "picture" },
-        shaded(row, data, { alt: data.ids[row] }),
+        shaded("changed", row, data, { alt: data.ids[row] }),
         make("span", { class: "caption" }, changed("added: ", more, row), changed("removed: ", less, row)));
       button.addEventListener("click", () => gallery.open(row, [...more, ...less][0]));
       return button;
@@ -177,7 +176,8 @@
       update();
     });
   }
-  for (const name of data.splits) split.append(make("option", { value: name }, name));
+  const inSplit = (name) => data.split.slice(0, data.drawn).filter((of) => !name || of === name).length.toLocaleString("en");
+  for (const name of ["", ...data.splits]) split.append(make("option", { value: name }, `${name || "all images"} (${inSplit(name)})`));
   if (data.splits.includes("train")) split.value = "train"; // constants are not to be chosen by the test split
   split.addEventListener("change", update);
   find(".reset").addEventListener("click", reset);

@@ -20,7 +20,9 @@ const Gallery = (root, data, labeller) => {
     ["different", "Two policies differ", "The whole image alone labels these differently than the whole image with its tiles."],
   ];
 
-  for (const { class: column } of data.gallery) select.append(make("option", { value: column }, data.classes[column]));
+  for (const { class: column } of data.gallery) {
+    select.append(make("option", { value: column, selected: column === data.first }, data.classes[column]));
+  }
 
   const code = (image, column) => labels.codes[image * classes + column];
   const word = (value) => ({ 1: "positive", 0: "not labelled", "-1": "negative" })[value];
@@ -37,10 +39,10 @@ const Gallery = (root, data, labeller) => {
     return truth === null ? seen : `${seen}, ${truth ? "true" : "not true"}`;
   }
 
-  function pictured(image, column, scale) {
+  function pictured(kind, image, column, scale) {
     const entry = labeller.entry(settings, image, column), now = code(image, column);
     const button = make("button", { type: "button", class: "picture" },
-      shaded(image, data, {
+      shaded(kind, image, data, {
         alt: `${data.ids[image]}, its tiles shaded by ${data.classes[column]}`, shares: entry.shares, scale, spoke: entry.spoke,
       }),
       make("span", { class: "caption" },
@@ -55,10 +57,10 @@ const Gallery = (root, data, labeller) => {
     const column = Number(select.value), of = data.gallery.find((one) => one.class === column);
     const wanted = KINDS.flatMap(([kind]) => of[kind]);
     const tiles = wanted.flatMap((image) => (data.boxes.length > 1 ? shares(image, column).slice(1) : shares(image, column)));
-    const scale = Math.max(...tiles, 1e-9);
-    scaleText.textContent = number(tiles.length ? scale : 0);
+    const scale = Math.max(...tiles, settings.threshold, 1e-9); // what is far below the threshold stays pale
+    scaleText.textContent = number(scale);
     place.replaceChildren(...KINDS.map(([kind, title, caption], n) => {
-      const images = of[kind].map((image) => pictured(image, column, scale));
+      const images = of[kind].map((image) => pictured(kind, image, column, scale));
       return make("section", { class: "group", "aria-labelledby": `group-${n}` },
         make("h4", { id: `group-${n}` }, title), make("p", { class: "quiet" }, caption),
         images.length ? make("div", { class: "pictures" }, ...images) : make("p", { class: "none" }, "None of this class."));
@@ -94,7 +96,7 @@ const Gallery = (root, data, labeller) => {
   }
 
   function explain(image, column, again) {
-    const entry = labeller.entry(settings, image, column), scale = Math.max(...entry.shares, 1e-9);
+    const entry = labeller.entry(settings, image, column), scale = Math.max(...entry.shares, settings.threshold, 1e-9);
     const scrolled = dialog.querySelector(".scroll")?.scrollTop ?? 0;
     const close = make("button", { type: "button", class: "plain", autofocus: true }, "Close");
     close.addEventListener("click", () => dialog.close());
@@ -108,9 +110,9 @@ const Gallery = (root, data, labeller) => {
           make("p", { class: "quiet" }, name(data.ids[image]), `, ${data.split[image]}`)), close),
       make("div", { class: "explained" },
         make("div", {},
-          shaded(image, data, { alt: data.ids[image], shares: entry.shares, scale, spoke: entry.spoke, numbers: true }),
+          shaded("dialog", image, data, { alt: data.ids[image], shares: entry.shares, scale, spoke: entry.spoke, numbers: true }),
           views(entry)),
-        make("div", {}, make("ul", { class: "why", role: "status" }, ...sentences.map((text) => make("li", {}, text))), ranked(image, column))),
+        make("div", {}, make("div", { role: "status" }, make("ul", { class: "why" }, ...sentences.map((text) => make("li", {}, text)))), ranked(image, column))),
     );
     dialog.querySelectorAll("tr[data-view]").forEach((row) => {
       const cell = dialog.querySelector(`.cell[data-view="${row.dataset.view}"]`);

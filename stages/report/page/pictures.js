@@ -18,14 +18,24 @@ const Pictures = (() => {
   /** Names with commas between them. */
   const names = (texts) => texts.flatMap((text, n) => (n ? [", ", name(text)] : [name(text)]));
 
-  /** shares: of each view, the probability of a class; scale: the one that is shaded most; spoke: the view to outline. */
-  function shaded(image, data, { alt, shares = null, scale = 1, spoke = null, numbers = false }) {
+  const kept = new Map();
+
+  /** The picture of an image in one place of the page; drawn again, it is the same element, which need not be decoded anew. */
+  function decoded(slot, image, attributes) {
+    const key = `${slot} ${image}`;
+    if (!kept.has(key)) kept.set(key, make("img", attributes));
+    kept.get(key).alt = attributes.alt;
+    return kept.get(key);
+  }
+
+  /** slot: names the place on the page. shares: of each view, the probability of a class; scale: the one that is shaded most; spoke: the view to outline. */
+  function shaded(slot, image, data, { alt, shares = null, scale = 1, spoke = null, numbers = false }) {
     const { jpeg, size, reason } = data.pictures[image] || { jpeg: "", size: [4, 3], reason: "left out, for the size of the page" };
     const ratio = size[0] / size[1];
     const frame = make("span", { class: ratio >= 4 / 3 ? "frame wide" : "frame", style: `aspect-ratio: ${size[0]} / ${size[1]}` });
     frame.append(
       jpeg
-        ? make("img", { src: `data:image/jpeg;base64,${jpeg}`, alt, width: size[0], height: size[1], decoding: "async" })
+        ? decoded(slot, image, { src: `data:image/jpeg;base64,${jpeg}`, alt, width: size[0], height: size[1] })
         : make("span", { class: "missing", role: "img", "aria-label": `${alt}: ${reason}` }, make("span", {}, `No picture: ${reason}`)),
     );
     if (shares) {
@@ -36,7 +46,7 @@ const Pictures = (() => {
         frame.append(make("span", {
           class: view === spoke ? "cell spoke" : "cell", "aria-hidden": "true", "data-view": view,
           style: `left:${left}%;top:${upper}%;width:${right - left}%;height:${lower - upper}%;--heat:${(0.6 * heat).toFixed(3)}`,
-        }, numbers && data.boxes.length < 12 ? make("span", {}, shares[view].toFixed(2)) : ""));
+        }, numbers && data.boxes.length < 12 ? make("span", {}, shares[view] > 0 && shares[view] < 0.005 ? "<0.01" : shares[view].toFixed(2)) : ""));
       }
     }
     return make("span", { class: "stage" }, frame);

@@ -1,10 +1,12 @@
 "use strict";
 // One entry of `Damp.labeller(…).entry` -> sentences that say why it is or is not labelled.
 const Reasons = (() => {
+  const LEAST = 1e-5; // of the numbers that are written out
+
   /** A score with three decimals, more where those would be 0. */
   function number(x) {
-    const size = Math.abs(x);
-    return size !== 0 && size < 0.0005 ? x.toPrecision(1) : x.toFixed(3);
+    if (x > 0 && x < LEAST) return `<${LEAST.toFixed(5)}`;
+    return x !== 0 && Math.abs(x) < 0.0005 ? x.toPrecision(2) : x.toFixed(3);
   }
 
   /** Where a tile lies, such as "lower left". */
