@@ -12,7 +12,6 @@ import pytest
 import yaml
 from axe_playwright_python.sync_playwright import Axe
 from browser import PHONE
-from explorer_page import PAGE, explorer_page
 from playwright.sync_api import Page, expect
 from test_explorer import draw_images, made
 
@@ -20,6 +19,7 @@ from aevlp.pipeline.evaluation.metrics import pseudo_label_quality
 from aevlp.pipeline.labels.damp import DampSettings, damp_codes, damp_scores
 from aevlp.pipeline.score_cache import ScoreCache
 from aevlp.stages.report.explorer import explorer_section
+from aevlp.stages.report.page import ASSETS, write_page
 from fakes import SETTINGS
 
 pytestmark = pytest.mark.browser
@@ -93,7 +93,7 @@ def test_every_code_is_that_of_python(
     cosines = drawn(random, *shape).astype(np.float16).astype(np.float32)
     observed = random.choice([-1, 0, 1], p=[0.1, 0.8, 0.1], size=(shape[0], shape[2])).astype(np.int8)
     settings = random_settings(random, 20, compat, half)
-    page.add_script_tag(path=PAGE / "damp.js")
+    page.add_script_tag(path=ASSETS / "damp.js")
     found = page.evaluate(CODES, [packed(cosines, observed), list(map(dataclasses.asdict, settings))])
     for of, codes in zip(settings, found, strict=True):
         assert np.array_equal(np.reshape(codes, observed.shape), damp_codes(cosines, observed, of)), of
@@ -109,7 +109,7 @@ def test_half_precision_is_rounded_as_numpy_does(page: Page) -> None:
             [0, 65504, 65519.9, 65520, -65520, 1e9],
         ]
     )
-    page.add_script_tag(path=PAGE / "damp.js")
+    page.add_script_tag(path=ASSETS / "damp.js")
     found = page.evaluate("(values) => values.map(Damp.half).map(String)", values.tolist())
     with np.errstate(over="ignore"):
         expected = values.astype(np.float16).astype(np.float64)
@@ -122,7 +122,7 @@ def test_the_reasons_of_an_entry_are_those_of_a_slow_loop(page: Page, views: int
     cosines = near(random, 25, views, 8).astype(np.float32)
     observed = random.choice([0, 1], p=[0.8, 0.2], size=(25, 8)).astype(np.int8)
     places = [(n, c) for n in range(25) for c in range(8)]
-    page.add_script_tag(path=PAGE / "damp.js")
+    page.add_script_tag(path=ASSETS / "damp.js")
     for settings in random_settings(random, 4, "paper", False):
         found = page.evaluate(ENTRIES, [packed(cosines, observed), dataclasses.asdict(settings), places])
         score, ranking = damp_scores(cosines, observed, settings)
@@ -156,8 +156,7 @@ def cache(tmp_path: Path) -> ScoreCache:
 
 def opened(page: Page, cache: ScoreCache, root: Path | None) -> None:
     path = cache.path.with_suffix(".html")
-    path.write_text(explorer_page(explorer_section(cache, root)), encoding="utf-8")
-    page.goto(path.as_uri())
+    page.goto(write_page(path, "Report", "of a test", [explorer_section(cache, root)]).absolute().as_uri())
     page.wait_for_selector(".explorer[data-ready]", state="attached")
 
 

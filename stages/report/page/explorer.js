@@ -23,7 +23,8 @@
 
   /** Up to which value a slider of a share goes: fine steps where the cache's own value is small. */
   const most = (value) => (value > 0 ? Math.min(1, rounded(4 * value)) : 1);
-  const coldest = Math.max(2e-5, Math.min(0.005, own.temperature / 4)) /* less is infinite in half precision */, hottest = Math.max(0.5, own.temperature * 4);
+  const coldest = Math.max(2e-5, Math.min(0.005, own.temperature / 4)); // half precision takes no less than 2e-5
+  const hottest = Math.max(0.5, own.temperature * 4);
   const share = (name) => ({ min: 0, max: most(own[name]), step: most(own[name]) / 200, value: rounded, position: (x) => x });
   const SLIDERS = {
     temperature: {
@@ -82,10 +83,10 @@
   function showFigures(now, rows) {
     const here = quality(now.codes, rows), then = quality(before.codes, rows);
     find(".figures").replaceChildren(...FIGURES.map(([key, title, form, note]) => {
-      const better = here[key] - then[key];
       return make("div", { class: "figure", "data-figure": key },
         make("dt", {}, title), make("dd", { class: "value" }, form(here[key])),
-        make("dd", { class: "quiet note" }, note), make("dd", { class: "quiet" }, Math.abs(better) < 1e-9 ? "as in the cache" : `cache: ${form(then[key])}`));
+        make("dd", { class: "quiet note" }, note),
+        make("dd", { class: "quiet" }, here[key] === then[key] ? "as in the cache" : `cache: ${form(then[key])}`));
     }));
   }
 
@@ -109,15 +110,17 @@
       removed += of.removed.length;
       touched += of.added.length + of.removed.length > 0;
     }
-    const words = (count, one, several) => `${count.toLocaleString("en")} ${count === 1 ? one : several}`;
+    const whole = (count) => count.toLocaleString("en");
+    const words = (count, one, several) => `${whole(count)} ${count === 1 ? one : several}`;
     find(".changed").textContent = entries
-      ? `${words(entries, "code differs", "codes differ")} from the cache's own: ${words(added, "positive", "positives")} added and ${removed.toLocaleString("en")} removed, in ${words(touched, "image", "images")}.`
+      ? `${words(entries, "code differs", "codes differ")} from the cache's own: ` +
+        `${words(added, "positive", "positives")} added and ${whole(removed)} removed, in ${words(touched, "image", "images")}.`
       : "Nothing differs from the cache's own constants.";
     const pictured = rows.filter((row) => data.pictures[row]).map((row) => difference(now.codes, row));
     const size = (of) => of.added.length + of.removed.length;
     const shown = pictured.filter(size).sort((a, b) => size(b) - size(a) || a.row - b.row).slice(0, MOST_CHANGED);
     find(".most-changed").hidden = !shown.length;
-    find(".most-changed .pictures").replaceChildren(...shown.map(({ row, added: more, removed: less }) => {
+    find(".most-changed .shown").replaceChildren(...shown.map(({ row, added: more, removed: less }) => {
       const button = make("button", { type: "button", class: "picture" },
         shaded("changed", row, data, { alt: data.ids[row] }),
         make("span", { class: "caption" }, changed("added: ", more, row), changed("removed: ", less, row)));
@@ -134,9 +137,9 @@
   }
 
   function showLine() {
-    const said = Object.keys(SLIDERS).map((name) => `${name}: ${settings[name]}`);
-    const ordered = ["temperature", "eta", "threshold", "top_k", "negative_ratio"].map((name) => said.find((text) => text.startsWith(`${name}:`)));
-    line.textContent = `damp: {grid: ${data.grid}, ${ordered.join(", ")}${data.halfSaid ? `, half: ${own.half}` : ""}}`;
+    const said = ["temperature", "eta", "threshold", "top_k", "negative_ratio"].map((name) => `${name}: ${settings[name]}`);
+    if (data.halfSaid) said.push(`half: ${own.half}`);
+    line.textContent = `damp: {grid: ${data.grid}, ${said.join(", ")}}`;
     copied.textContent = "";
   }
 
@@ -177,7 +180,9 @@
     });
   }
   const inSplit = (name) => data.split.slice(0, data.drawn).filter((of) => !name || of === name).length.toLocaleString("en");
-  for (const name of ["", ...data.splits]) split.append(make("option", { value: name }, `${name || "all images"} (${inSplit(name)})`));
+  for (const name of ["", ...data.splits]) {
+    split.append(make("option", { value: name }, `${name || "all images"} (${inSplit(name)})`));
+  }
   if (data.splits.includes("train")) split.value = "train"; // constants are not to be chosen by the test split
   split.addEventListener("change", update);
   find(".reset").addEventListener("click", reset);
