@@ -72,12 +72,12 @@
   const plain = (x) => x.toFixed(2);
   const FIGURES = [
     ...(data.truth === null ? [] : [
-      ["precision", "precision", percent, "of the labels added, true"],
-      ["recall", "recall", percent, "of the hidden labels, found"],
+      ["precision", "precision", percent, "of the labels added"],
+      ["recall", "recall", percent, "of the hidden labels"],
       ["f1", "F1", percent, "of precision and recall"],
     ]),
-    ["each", "positives", plain, "an image, by the method"],
-    ["found", "observed found", percent, "of the positives observed, labelled too"],
+    ["each", "positives", plain, "an image"],
+    ["found", "found", percent, "of the observed positives"],
   ];
 
   function showFigures(now, rows) {
@@ -86,7 +86,7 @@
       return make("div", { class: "figure", "data-figure": key },
         make("dt", {}, title), make("dd", { class: "value" }, form(here[key])),
         make("dd", { class: "quiet note" }, note),
-        make("dd", { class: "quiet" }, here[key] === then[key] ? "as in the cache" : `cache: ${form(then[key])}`));
+        make("dd", { class: "quiet" }, here[key] === then[key] ? "as cached" : `cached: ${form(then[key])}`));
     }));
   }
 

@@ -19,6 +19,7 @@ const Pictures = (() => {
   const names = (texts) => texts.flatMap((text, n) => (n ? [", ", name(text)] : [name(text)]));
 
   const LEFT_OUT = { jpeg: "", size: [4, 3], reason: "left out, for the size of the page" };
+  const STAGE = 4 / 3; // width over height, as the style sheet has it
   const kept = new Map();
 
   /** The picture of an image in one place of the page; drawn again, it is the same element, which need not be decoded anew. */
@@ -38,8 +39,9 @@ const Pictures = (() => {
    */
   function shaded(slot, image, data, { alt, entry = null, scale = 1, numbers = false }) {
     const { jpeg, size, reason } = data.pictures[image] ?? LEFT_OUT;
-    const ratio = size[0] / size[1];
-    const frame = make("span", { class: ratio >= 4 / 3 ? "frame broad" : "frame", style: `aspect-ratio: ${ratio}` });
+    const wide = size[0] / size[1] / STAGE, width = 100 * Math.min(1, wide), height = 100 * Math.min(1, 1 / wide);
+    const middle = `width:${width}%;height:${height}%;left:${(100 - width) / 2}%;top:${(100 - height) / 2}%`;
+    const frame = make("span", { class: "frame", style: middle });
     frame.append(
       jpeg
         ? decoded(slot, image, { src: `data:image/jpeg;base64,${jpeg}`, alt, width: size[0], height: size[1] })
