@@ -49,14 +49,16 @@ const Pictures = (() => {
     );
     if (entry) {
       const { shares, spoke, open } = entry;
+      const area = ([left, upper, right, lower]) => (right - left) * (lower - upper);
       const tiles = data.boxes.map((_, view) => view).slice(data.boxes.length > 1 ? 1 : 0);
+      const deep = Math.max(1, tiles.reduce((sum, view) => sum + area(data.boxes[view]), 0)); // how many lie over each other
       for (const view of tiles.sort((a, b) => shares[a] - shares[b])) { // the surest lies on top where views overlap
         const [left, upper, right, lower] = data.boxes[view].map((share) => 100 * share);
         const heat = Math.min(1, shares[view] / scale);
         const box = `left:${left}%;top:${upper}%;width:${right - left}%;height:${lower - upper}%`;
         frame.append(make("span", {
           class: view !== spoke ? "cell" : open ? "cell spoke" : "cell spoke closed",
-          style: `${box};--heat:${(0.6 * heat).toFixed(3)}`, "aria-hidden": "true", "data-view": view,
+          style: `${box};--heat:${((0.6 * heat) / deep).toFixed(3)}`, "aria-hidden": "true", "data-view": view,
         }, numbers && written(shares[view])));
       }
     }
