@@ -236,4 +236,4 @@ def test_names_that_look_like_markup_stay_names(tmp_path: Path) -> None:
     page = explorer_page(explorer_section(cache, None), tmp_path / "a.html")
     assert "<script>alert" not in page
     assert "\u2028" not in page
-    assert page.count("</script>") == 2  # of the data and of the programs
+    assert page.count("</script>") == 7  # of the data, and of the programs
