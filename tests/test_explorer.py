@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 import tarfile
 from collections.abc import Mapping
 from dataclasses import replace
@@ -19,7 +20,7 @@ from aevlp.stages.report import explorer, thumbnails
 from aevlp.stages.report.drawn_rows import drawn_rows
 from aevlp.stages.report.explorer import explorer_section
 from aevlp.stages.report.gallery import chosen, looked
-from aevlp.stages.report.page import write_page
+from aevlp.stages.report.page import ASSETS, write_page
 from aevlp.stages.report.section import Explorer, Section, Text
 from aevlp.stages.report.thumbnails import SIDE, Thumbnails
 from fakes import SETTINGS, blocks, random_cache
@@ -237,3 +238,10 @@ def test_names_that_look_like_markup_stay_names(tmp_path: Path) -> None:
     assert "<script>alert" not in page
     assert "\u2028" not in page
     assert page.count("</script>") == 7  # of the data, and of the programs
+
+
+def test_the_style_of_the_explorer_uses_colours_that_the_page_has() -> None:
+    styles = {name: (ASSETS / name).read_text(encoding="utf-8") for name in ("page.css", "explorer.css")}
+    declared = set(re.findall(r"(--[\w-]+):", "".join(styles.values()))) | {"--heat"}  # set on each tile
+    used = set(re.findall(r"var\((--[\w-]+)\)", styles["explorer.css"]))
+    assert used and used <= declared
