@@ -3,7 +3,7 @@
 (() => {
   const root = document.querySelector(".explorer");
   if (!root) return;
-  const { make, names, shaded } = Pictures;
+  const { make, name: named, shaded } = Pictures;
   const data = JSON.parse(root.querySelector("script[type='application/json']").textContent);
   const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   data.cosines = new Float32Array(bytes(data.cosines).buffer);
@@ -132,7 +132,7 @@
   function changed(title, columns, row) {
     const mark = (c) => (data.truth === null ? "" : data.truth[row * classes + c] === 1 ? " ✓" : " ✗");
     return columns.length > 0 && make("span", {}, make("span", { class: "quiet" }, title), ...columns.flatMap((c, n) => [
-      n ? ", " : "", ...names([data.classes[c]]), mark(c),
+      n ? ", " : "", named(data.classes[c]), mark(c),
     ]));
   }
 

@@ -15,9 +15,6 @@ const Pictures = (() => {
   /** A name of a user's, set apart so that its direction does not touch what stands beside it. */
   const name = (text) => make("bdi", {}, text);
 
-  /** Names with commas between them. */
-  const names = (texts) => texts.flatMap((text, n) => (n ? [", ", name(text)] : [name(text)]));
-
   const LEFT_OUT = { jpeg: "", size: [4, 3], reason: "left out, for the size of the page" };
   const STAGE = 4 / 3; // width over height, as the style sheet has it
   const kept = new Map();
@@ -65,5 +62,5 @@ const Pictures = (() => {
     return make("span", { class: "stage" }, frame);
   }
 
-  return { make, name, names, shaded };
+  return { make, name, shaded };
 })();
