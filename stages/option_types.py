@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -70,6 +70,7 @@ Constants = Annotated[
 Workers = Annotated[int, typer.Option(min=0, help="Processes that decode images.")]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Epochs at most; default: the recipe's.")]
 Dataset = Annotated[str | None, typer.Option(help="The data set, if it is not the one the cache names.")]
+OneSplit = Annotated[Literal["train", "val", "test"] | None, typer.Option("--split", help="Images of one split.")]
 Corrections = Annotated[
     Path | None,
     typer.Option(

@@ -9,9 +9,10 @@ from PIL import Image
 from aevlp.pipeline.manifest import load as manifests
 from aevlp.pipeline.manifest.load import load_manifest
 from aevlp.pipeline.score_cache import open_cache
+from aevlp.stages import contact_sheet
 from aevlp.stages.caches.inspect import cached_settings, codes_by_views, qualities
-from aevlp.stages.experiments import contact_sheet, demo
-from aevlp.stages.experiments.contact_sheet import Card, draw_sheet
+from aevlp.stages.contact_sheet import Card, draw_sheet
+from aevlp.stages.experiments import demo
 
 
 def test_demo_on_few_scenes(tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,8 +77,8 @@ def test_dependencies_are_what_the_code_imports_or_records_the_version_of() -> N
                 imported.add((node.module or "").partition(".")[0])
     imported -= sys.stdlib_module_names
     used = {distributions.get(name, name) for name in imported}
-    loaded_by_fsspec = {"s3fs"}
-    assert used | set(PACKAGES) | loaded_by_fsspec - {"aevlp"} == stated | {"aevlp"}
+    loaded_by_others = {"s3fs", "tensorboard"}  # by fsspec, and by torch
+    assert used | set(PACKAGES) | loaded_by_others - {"aevlp"} == stated | {"aevlp"}
 
 
 def test_the_pipeline_never_imports_a_stage() -> None:

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 
 @dataclass(frozen=True)
 class Resumed:
@@ -48,13 +50,18 @@ class Saved:
 
 @dataclass(frozen=True)
 class EpochEnded:
-    """An epoch was trained and validated. loss: the mean an image. val_map: in [0, 1]. best: whether it is the best so far."""
+    """An epoch was trained and validated. loss: the mean an image. val_map: in [0, 1]. best: whether it is the best so far.
+
+    seconds: it took, `waiting` of them for data. logits: (n, C) of the validation images, in their order.
+    """
 
     epoch: int
     loss: float
     val_map: float
     best: bool
     seconds: float
+    waiting: float
+    logits: np.ndarray
 
 
 @dataclass(frozen=True)

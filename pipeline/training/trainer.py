@@ -181,7 +181,7 @@ class Trainer:
                 if state.best:
                     self._save_best()
                 self.folder.write_metrics(state.history)
-        self._announce(EpochEnded(progress.epoch, loss, val_map, better, seconds))
+        self._announce(EpochEnded(progress.epoch, loss, val_map, better, seconds, progress.waiting, logits))
         if state.ended and progress.epoch < schedule.epochs:
             self._announce(StoppedEarly(progress.epoch))
 

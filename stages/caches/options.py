@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from ...pipeline.files.image_formats import MAX_PIXELS
 from ...pipeline.files.locations import location
 from ..declaration import Options, Place
-from ..option_types import Cache, Corrections, DataRoot, Device, Manifest, MaxPixels
+from ..option_types import Cache, Corrections, DataRoot, Device, Manifest, MaxPixels, OneSplit
 from ..stage_one.options import BatchSize, Relation, Workers
 
 NewCache = Annotated[
@@ -109,7 +109,7 @@ class SelectOptions(Options):
         Sequence[str] | Path | None,
         typer.Option(parser=str, metavar="IDS|FILE", help="Image ids with commas, or a text file of them."),
     ] = None
-    split: Annotated[Literal["train", "val", "test"] | None, typer.Option(help="Images of one split.")] = None
+    split: OneSplit = None
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from ..cache_origin import data_root
 from ..caches.inspect import MULTI_FOCUS, cached_settings, codes_by_views, qualities
 from ..caches.quality_table import show_quality
 from ..console import out, say
+from ..contact_sheet import Card, draw_sheet
 from ..declaration import takes
 from ..interrupted import keeping
 from ..made import note
@@ -29,7 +30,6 @@ from ..stage_one.pseudolabel import pseudolabel
 from ..stage_two.classifiers import classifier_inputs
 from ..stage_two.options import TrainOptions
 from ..stage_two.plan import Plan, training_data
-from .contact_sheet import Card, draw_sheet
 from .methods import Method, methods_of
 from .options import DemoOptions
 from .results import measure, show_results

@@ -1,5 +1,6 @@
 """What the commands of stage two are asked for."""
 
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -23,11 +24,13 @@ from ..option_types import (
     LearningRate,
     Manifest,
     MaxPixels,
+    OneSplit,
     Run,
     Threshold,
     Weights,
     Workers,
     folder,
+    names,
 )
 from ..places import RUNS
 
@@ -100,6 +103,14 @@ class TrainOptions(TrainingOptions):
         ),
     ] = False
     amp: Annotated[bool, typer.Option(help="Mixed precision on a GPU.")] = True
+    log: Annotated[
+        Sequence[str] | None,
+        typer.Option(
+            parser=names,
+            metavar="NAMES",
+            help="Also log to tensorboard, wandb, or both with commas: scalars, schedules, pictures of each epoch.",
+        ),
+    ] = None
     dataset: Dataset = None
     save_minutes: Annotated[
         float, typer.Option(min=0, help="Save the state this often; at every epoch's end in any case.")
@@ -158,7 +169,7 @@ class LabelsOptions(Options):
         str | None,
         typer.Option(help="What makes the labels, of aevlp losses, or aevlp calibrate's .json; default: damp."),
     ] = None
-    split: Annotated[Literal["train", "val", "test"] | None, typer.Option(help="Images of one split.")] = None
+    split: OneSplit = None
     corrections: Corrections = None
     manifest: Manifest = None
     set: Constants = None

@@ -31,6 +31,7 @@ from .narrator import Narrator
 from .options import TrainOptions
 from .plan import Plan, make_plan, precision
 from .run import AGAINST, Run
+from .run_logs import heard_by, require_logs, run_logs
 from .run_place import run_place
 from .said_constants import constants_said
 from .settings import nothing_left, recorded, resumed, settings_of
@@ -45,6 +46,7 @@ def train(options: TrainOptions) -> Run:
     SIGINT and SIGTERM end the step in flight, save the state and raise KeyboardInterrupt. Under torchrun every process calls
     this; the first one writes and speaks. Raises AevlpError where the run in `run` has other settings.
     """
+    require_logs(options.log or ())
     with joined() as processes, silent(not processes.first):
         with processes.together():
             if (done := nothing_left(options)) is not None:
@@ -104,9 +106,12 @@ def _train(plan: Plan, path: Path, processes: Processes, another: str | None = "
         with (
             Interruption("the step in flight is finished and the state saved") as interruption,
             Narrator(evaluated_by(plan.cache)) as narrator,
+            run_logs(plan, folder.path, processes.first) as logs,
         ):
             with processes.together():
-                trainer = _trainer(plan, architecture, classifier, folder, processes, interruption, narrator)
+                trainer = _trainer(
+                    plan, architecture, classifier, folder, processes, interruption, heard_by(narrator, logs)
+                )
                 if processes.first and found == "nothing":
                     folder.start(recorded(plan))
                 if processes.first:

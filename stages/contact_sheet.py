@@ -6,8 +6,8 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from ...pipeline.files.atomic_write import replacing
-from ...pipeline.images.read import read_image
+from ..pipeline.files.atomic_write import replacing
+from ..pipeline.images.read import read_image
 
 PICTURE, TEXT, GAP, COLUMNS = 192, 250, 14, 3
 INK, GREY, RIGHT, WRONG, MISSED = (25, 25, 25), (110, 110, 110), (20, 120, 50), (200, 30, 30), (190, 120, 0)
@@ -25,10 +25,17 @@ class Card:
 
 def draw_sheet(path: Path, title: str, cards: Sequence[Card]) -> None:
     """Write the cards as one PNG, in a grid under a title and a legend."""
+    drawn = sheet(title, cards)
+    with replacing(path) as temporary:
+        drawn.save(temporary, "PNG")
+
+
+def sheet(title: str, cards: Sequence[Card]) -> Image.Image:
+    """Return the cards as one RGB picture, in a grid under a title and a legend."""
     lines = -(-len(cards) // COLUMNS)
     top = 70
-    sheet = Image.new("RGB", (GAP + COLUMNS * (PICTURE + TEXT + GAP), top + lines * (PICTURE + GAP)), "white")
-    pen = ImageDraw.Draw(sheet)
+    page = Image.new("RGB", (GAP + COLUMNS * (PICTURE + TEXT + GAP), top + lines * (PICTURE + GAP)), "white")
+    pen = ImageDraw.Draw(page)
     pen.text((GAP, 12), title, INK, ImageFont.load_default(20))
     x = GAP
     for color, legend in ((RIGHT, "true"), (WRONG, "not true"), (MISSED, "true but missed")):
@@ -37,10 +44,9 @@ def draw_sheet(path: Path, title: str, cards: Sequence[Card]) -> None:
         x += 40 + int(pen.textlength(legend, ImageFont.load_default(13)))
     for n, card in enumerate(cards):
         place = (GAP + n % COLUMNS * (PICTURE + TEXT + GAP), top + n // COLUMNS * (PICTURE + GAP))
-        sheet.paste(read_image(card.path).resize((PICTURE, PICTURE), Image.Resampling.LANCZOS), place)
+        page.paste(read_image(card.path).resize((PICTURE, PICTURE), Image.Resampling.LANCZOS), place)
         _write(pen, card, place[0] + PICTURE + 8, place[1])
-    with replacing(path) as temporary:
-        sheet.save(temporary, "PNG")
+    return page
 
 
 def _write(pen: ImageDraw.ImageDraw, card: Card, left: int, y: int) -> None:
