@@ -1,7 +1,7 @@
 """A cache -> a page on this machine where a person answers what its images show; the answers are kept beside the cache."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 from ...pipeline.errors import AevlpError, counted
 from ...pipeline.labels.codes import NEGATIVE, POSITIVE, UNKNOWN
 from ...pipeline.review.answers import Answer, AnswerStore, answers_file
+from ...pipeline.review.queue import Pair, review_queue
 from ...pipeline.score_cache import open_cache
 from ...pipeline.score_cache.remote import local_place
 from ..cache_log import log_of
@@ -21,11 +22,12 @@ from ..results import Result
 from .options import ReviewOptions
 
 NEEDED = ("starlette", "uvicorn")
+COUNT = 2000  # pairs that the order holds; it is found anew as answers come in
 
 
 @dataclass(frozen=True, repr=False)
 class Review(Result):
-    """What was answered. cache: reviewed. file: with the answers. yes, no, skipped: how many hold; given: by this review alone."""
+    """What was answered. file: with the answers. yes, no, skipped: how many pairs; given: how many by this review."""
 
     cache: Path
     file: Path
@@ -57,25 +59,37 @@ def review(options: ReviewOptions) -> Review:
     """
     require_packages()
     from .desk import Desk
+    from .explained import Explainer
     from .order import Order
-    from .page import Pictures, page
+    from .pictures import Pictures
+    from .server import application
     from .serving import serve
 
     cache = open_cache(options.cache)
-    local = local_place(cache.path)
+    local, settings = local_place(cache.path), cached_settings(cache)
     root = data_root(cache, options.data_root)
     logits = None
     if options.run is not None:
         from .predictions import training_logits
 
         logits = training_logits(options.run, cache, root, options.device, options.workers, options.max_pixels)
-    with AnswerStore(answers_file(local)) as store, logged_to(log_of(local)):
+
+    def find(answered: Collection[tuple[int, int]]) -> list[Pair]:
+        return review_queue(cache, settings, answered, logits=logits, count=COUNT)
+
+    def refused(line: str) -> None:
+        with logged_to(log_of(local)):
+            say(line)
+
+    with AnswerStore(answers_file(local)) as store:
         before = len(store.current())
-        say(f"looking for the pairs of {cache.path} of which an answer helps most")
-        desk = Desk(cache, store, Order(cache, cached_settings(cache), logits))
-        if not desk.left:
+        say(f"looking for the pairs of image and class in {cache.path} of which an answer helps most")
+        desk = Desk(cache, store, Order(find))
+        if not desk.open:
             raise AevlpError(f"{cache.path}: no pair of a training image and a class is without a label or an answer")
-        serve(page(desk, Pictures(cache, root, options.max_pixels)), options.port)
+        explainer, pictures = Explainer(cache, settings, logits), Pictures(cache, root, options.max_pixels)
+        serve(lambda door: application(desk, explainer, pictures, door), options.port, refused)
+        desk.order.wait()  # it reads the cache
         return _review(cache.path, store.path, store.current(), before)
 
 
@@ -93,7 +107,8 @@ def _review(cache: Path, file: Path, answers: Iterable[Answer], before: int) -> 
 def show(result: Review) -> None:
     """Print how many answers there are, where they are, and what to do with them."""
     print_result(
-        result.file, f": {counted(result.answers, 'answer')} ({result.yes:,} yes, {result.no:,} no), {result.skipped:,} skipped"
+        result.file,
+        f": {counted(result.answers, 'answer')} ({result.yes:,} yes, {result.no:,} no), {result.skipped:,} skipped",
     )
     if result.answers:
         out.print(f"to train with them: aevlp train {result.cache} --corrections {result.file}")
