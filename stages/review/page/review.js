@@ -162,8 +162,9 @@ async function newGroup() {
     at("grid").replaceChildren();
     return;
   }
-  const wrong = group.likely === YES ? "do not show" : "do show";
-  at("many-question").replaceChildren(`Click those that ${wrong} `, named(about.classes[group.column]), ", then take all.");
+  const [is, others] = group.likely === YES ? ["with", "do not show it"] : ["without", "show it"];
+  at("many-question").replaceChildren(
+    `Likely ${is} `, named(about.classes[group.column]), `. Click those that ${others}, then take all.`);
   at("grid").replaceChildren(...group.pairs.map(card));
 }
 
@@ -174,7 +175,7 @@ function card(pair, number) {
   button.type = "button";
   frame.className = "picture";
   said.className = "said";
-  chance.textContent = `likely ${percent(pair.chance)}`;
+  chance.textContent = `${percent(pair.chance)} likely there`;
   frame.append(picture("small", pair));
   said.append(answer, chance);
   button.append(frame, said);

@@ -1,0 +1,561 @@
+"""The review's desk and its server: what is asked, what is kept, and who is refused."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+import review_page as rp
+from conftest import call
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from review_page import HOST, ORIGIN, answer_of, ask
+from starlette.testclient import TestClient
+
+import aevlp
+from aevlp.pipeline.errors import AevlpError
+from aevlp.pipeline.files.stamps import stamped_size
+from aevlp.pipeline.labels.damp import damp_codes, damp_scores
+from aevlp.pipeline.review.answers import Answer, AnswerStore
+from aevlp.pipeline.review.corrections import read_corrections
+from aevlp.pipeline.score_cache import open_cache
+from aevlp.stages.caches.inspect import cached_settings
+from aevlp.stages.review import order as orders
+from aevlp.stages.review import review as command
+from aevlp.stages.review.desk import LEASE_SECONDS, MANY, RENEW_AFTER, Given
+from aevlp.stages.review.explained import Explainer
+from aevlp.stages.review.order import Order
+from aevlp.stages.review.pictures import Pictures
+from aevlp.stages.review.progress import chance_wrong, minute
+from aevlp.stages.review.serving import bound
+
+HOSTILE = ("</script><script>alert(1)</script>", 'it\'s "quoted" & <b>bold</b>', "קול 🐈‍⬛")
+
+
+@pytest.fixture
+def review(tmp_path: Path) -> rp.Review:
+    return rp.begin(rp.make_cache(tmp_path))
+
+
+@pytest.fixture
+def client(review: rp.Review) -> TestClient:
+    return review.client()
+
+
+# Who may ask.
+
+
+def test_the_token_is_exchanged_for_a_cookie_and_leaves_the_address(review: rp.Review) -> None:
+    door = review.door()
+    client = TestClient(review.application(door), base_url=f"http://{HOST}", follow_redirects=False)
+    entered = client.get(f"/?token={door.token}")
+    assert (entered.status_code, entered.headers["location"]) == (303, "/")
+    cookie = entered.headers["set-cookie"].lower()
+    assert "httponly" in cookie and "samesite=strict" in cookie
+    page = client.get("/")
+    assert page.status_code == 200 and "<title>aevlp review" in page.text
+    assert door.token not in page.text and not review.refused
+
+
+@pytest.mark.parametrize("path", ["/", "/review.js", "/picture/large/0", "/api/review", "/nothing"])
+def test_without_the_token_nothing_is_shown(review: rp.Review, path: str) -> None:
+    reply = review.client(entered=False).get(path)
+    assert reply.status_code == 403 and "terminal" in reply.text
+    [line] = review.refused
+    assert line.startswith(f"refused GET '{path}'")
+
+
+def test_another_token_is_refused_and_not_repeated(review: rp.Review) -> None:
+    client = review.client(entered=False)
+    assert client.get("/?token=guess").status_code == 403
+    client.cookies.set(review.door().cookie, "guess")
+    assert client.get("/").status_code == 403
+    assert len(review.refused) == 2 and not any("guess" in line for line in review.refused)
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", f"evil.example:{rp.PORT}", "127.0.0.1", f"127.0.0.1:{rp.PORT + 1}", ""]
+)
+def test_another_host_is_refused(client: TestClient, review: rp.Review, host: str) -> None:
+    assert client.get("/", headers={"host": host}).status_code == 421
+    assert "Host" in review.refused[0]
+
+
+def test_localhost_is_the_same_machine(review: rp.Review) -> None:
+    door = review.door()
+    host = f"localhost:{rp.PORT}"
+    client = TestClient(review.application(door), base_url=f"http://{host}")
+    assert client.get(f"/?token={door.token}").status_code == 200
+    posted = {"json": {"tab": "one"}}
+    assert client.post("/api/next", **posted, headers={"origin": f"http://{host}"}).status_code == 200
+    assert client.post("/api/next", **posted, headers=ORIGIN).status_code == 403  # of the other name
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"origin": "http://evil.example"}, 403),
+        ({"origin": "null"}, 403),
+        ({"origin": f"https://{HOST}"}, 403),
+        ({"origin": "http://127.0.0.1:1"}, 403),
+        ({}, 403),
+        ({"sec-fetch-site": "same-site"}, 403),
+        ({"sec-fetch-site": "none"}, 403),
+        ({"sec-fetch-site": "cross-site", **ORIGIN}, 403),
+        ({"sec-fetch-site": "same-origin"}, 200),
+        (ORIGIN, 200),
+    ],
+)
+def test_only_the_page_itself_may_post(client: TestClient, review: rp.Review, headers: dict, status: int) -> None:
+    assert client.post("/api/next", json={"tab": "one"}, headers=headers).status_code == status
+    assert bool(review.refused) == (status != 200)
+
+
+def test_a_picture_is_not_for_another_page(client: TestClient) -> None:
+    assert client.get("/picture/large/0", headers={"sec-fetch-site": "same-site"}).status_code == 403
+    assert client.get("/picture/large/0", headers={"sec-fetch-site": "same-origin"}).status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
+def test_a_form_is_refused(client: TestClient, review: rp.Review, kind: str) -> None:
+    reply = client.post("/api/next", content='{"tab": "one"}', headers={**ORIGIN, "content-type": kind})
+    assert reply.status_code == 415 and review.refused
+
+
+def test_a_large_body_and_one_of_unknown_size_are_refused(client: TestClient) -> None:
+    json = {**ORIGIN, "content-type": "application/json"}
+    assert client.post("/api/next", content="x" * 70_000, headers=json).status_code == 413
+    assert client.post("/api/next", content=iter([b"{}"]), headers=json).status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/api/answer", 405),
+        ("POST", "/", 405),
+        ("DELETE", "/", 403),
+        ("GET", "/etc/passwd", 404),
+        ("GET", "/picture/raw/0", 404),
+    ],
+)
+def test_another_method_or_place_is_refused_and_logged(
+    client: TestClient, review: rp.Review, method: str, path: str, status: int
+) -> None:
+    headers = ORIGIN if method == "POST" else {}
+    assert client.request(method, path, headers=headers, json={} if method == "POST" else None).status_code == status
+    assert len(review.refused) == 1
+
+
+@pytest.mark.parametrize(
+    "body", ["", "[]", "{", '{"tab": 1}', '{"tab": "a", "answers": [{"row": 0}]}', '{"tab":"a","held":[["x",1]]}']
+)
+def test_what_is_no_request_of_the_page_is_refused(client: TestClient, review: rp.Review, body: str) -> None:
+    headers = {**ORIGIN, "content-type": "application/json"}
+    assert client.post("/api/answer", content=body, headers=headers).status_code == 400
+    assert review.refused and review.store.current() == []
+
+
+@pytest.mark.parametrize("path", ["/", "/review.css", "/api/review", "/picture/small/1", "/nothing"])
+def test_every_answer_shuts_others_out(client: TestClient, path: str) -> None:
+    headers = client.get(path).headers
+    assert "default-src 'self'" in headers["content-security-policy"]
+    assert "frame-ancestors 'none'" in headers["content-security-policy"]
+    assert headers["cache-control"] == "no-store" and headers["x-content-type-options"] == "nosniff"
+    assert "server" not in headers
+
+
+def test_control_characters_of_a_stranger_do_not_reach_the_terminal(client: TestClient, review: rp.Review) -> None:
+    client.get("/%1b[2J%0aok")
+    client.get("/", headers={"host": b"\xe9\x80vil"})
+    assert len(review.refused) == 2
+    assert all(line.isprintable() and line.isascii() for line in review.refused)
+
+
+# Pictures.
+
+
+@pytest.mark.parametrize("path", ["../secret.jpg", "images/../../secret.jpg", "{outside}/secret.jpg"])
+def test_a_path_outside_the_data_set_is_refused(tmp_path: Path, path: str) -> None:
+    review = rp.begin(rp.make_cache(tmp_path))
+    (tmp_path / "data" / "images" / "image_0000.jpg").rename(tmp_path / "secret.jpg")
+    review.cache.paths[0] = ""  # read, so that it can be changed
+    review.cache.__dict__["paths"] = review.cache.paths.astype("U500")
+    review.cache.paths[0] = path.format(outside=tmp_path)
+    reply = review.client().get("/picture/large/0")
+    assert reply.status_code == 403 and not reply.content.startswith(b"\xff\xd8")
+    [line] = review.refused
+    assert "leads out of the folder" in line
+
+
+def test_a_page_names_rows_and_no_paths(client: TestClient) -> None:
+    for name in ("-1", "30", "99999999999999999999", "images%2Fimage_0001.jpg", "..%2F..%2Fsecret", "0/99"):
+        assert client.get(f"/picture/large/{name}").status_code == 404
+
+
+def test_an_image_that_is_gone_or_broken_is_said(review: rp.Review, client: TestClient) -> None:
+    images = review.cache.path.parent / "data" / "images"
+    (images / "image_0000.jpg").unlink()
+    (images / "image_0001.jpg").write_bytes(b"no picture")
+    assert "no such file" in (gone := client.get("/picture/large/0")).text and gone.status_code == 404
+    assert "expected a picture" in client.get("/picture/small/1").text
+
+
+def test_a_view_is_its_part_of_the_image(review: rp.Review) -> None:
+    import io
+
+    from PIL import Image
+
+    pictures = Pictures(review.cache, review.cache.path.parent / "data", 10**6)
+    whole, corner = (Image.open(io.BytesIO(pictures.jpeg(3, "large", view))) for view in (0, 2))
+    assert (whole.size, corner.size) == ((64, 48), (32, 24))
+    assert corner.getpixel((16, 12))[1] > 180  # the bright corner, upper right
+    assert whole.getpixel((16, 36))[1] < 160
+
+
+# What is asked and kept.
+
+
+def test_an_answer_is_on_disk_before_the_next_pair_comes(review: rp.Review, client: TestClient) -> None:
+    pair = ask(client, "/api/next", count=1)["pairs"][0]
+    reply = ask(client, "/api/answer", answers=[answer_of(pair, -1)], count=1)
+    path = review.store.path
+    [row] = sqlite3.connect(f"file:{path}?mode=ro", uri=True).execute(
+        "SELECT image, class, answer, size, seconds FROM answer"
+    )
+    assert row == (pair["image"], pair["label"], -1, stamped_size(str(review.cache.stamps[pair["row"]])), 2.0)
+    assert reply["numbers"] == [1] and reply["progress"]["no"] == 1
+    assert (reply["pairs"][0]["row"], reply["pairs"][0]["column"]) != (pair["row"], pair["column"])
+
+
+def test_all_pairs_come_once_and_then_none(review: rp.Review, client: TestClient) -> None:
+    expected = [(pair.row, pair.column) for pair in rp.find_all(review.cache, ())]
+    seen, pairs = [], ask(client, "/api/next", count=4)["pairs"]
+    while pairs:
+        seen.append((pairs[0]["row"], pairs[0]["column"]))
+        held = [(pair["row"], pair["column"]) for pair in pairs[1:]]
+        pairs = ask(
+            client, "/api/answer", answers=[answer_of(pairs[0], (1, 0, -1)[len(seen) % 3])], held=held, count=4
+        )["pairs"]
+    assert sorted(seen) == sorted(expected) and len(set(seen)) == len(seen)
+    assert ask(client, "/api/next", count=4)["progress"]["minute"] == "Nothing is left to ask."
+
+
+def test_what_was_answered_before_a_restart_does_not_come_again(review: rp.Review, client: TestClient) -> None:
+    first = ask(client, "/api/next", count=3)["pairs"]
+    ask(client, "/api/answer", answers=[answer_of(pair, 0) for pair in first], count=0)
+    review.store.close()
+    anew = rp.begin(review.cache.path)
+    assert not {(p["row"], p["column"]) for p in first} & {(p.row, p.column) for p in anew.desk.queue("two", [], 999)}
+    assert anew.client().post("/api/next", json={"tab": "x"}, headers=ORIGIN).json()["progress"]["skipped"] == 3
+
+
+def test_two_tabs_get_other_pairs(review: rp.Review) -> None:
+    one, two = (review.desk.queue(tab, [], 4) for tab in ("one", "two"))
+    assert len(one) == len(two) == 4 and not set(one) & set(two)
+    assert review.desk.queue("one", [(p.row, p.column) for p in one], 4) == one
+
+
+def test_a_lease_ends_after_a_minute_and_the_pair_comes_again(review: rp.Review) -> None:
+    [lost] = review.desk.queue("closed", [], 1)
+    assert lost not in review.desk.queue("other", [], 5)
+    review.clock.now = LEASE_SECONDS - 1
+    assert lost not in review.desk.queue("third", [], 5)
+    review.clock.now = LEASE_SECONDS
+    assert review.desk.queue("fourth", [], 1) == [lost]
+    place = (lost.row, lost.column)
+    assert lost not in review.desk.queue("closed", [place], 3)  # another tab's by now
+
+
+def test_a_tab_that_asks_again_keeps_what_it_holds(review: rp.Review) -> None:
+    [pair] = review.desk.queue("one", [], 1)
+    for _ in range(5):
+        review.clock.now += LEASE_SECONDS - 1
+        assert review.desk.queue("one", [(pair.row, pair.column)], 1) == [pair]
+        assert pair not in review.desk.queue("two", [], 3)
+
+
+def given_of(review: rp.Review, row: int, column: int, code: int) -> Given:
+    return Given(row, column, str(review.cache.ids[row]), review.cache.classes[column], code, 1.0)
+
+
+def test_of_two_tabs_the_later_answer_holds_and_each_takes_back_its_own(review: rp.Review) -> None:
+    desk = review.desk
+    [pair] = desk.queue("one", [], 1)
+    place = (pair.row, pair.column)
+    first = desk.answer([given_of(review, *place, 1)])
+    second = desk.answer([given_of(review, *place, -1)])
+    assert desk.given[place] == -1
+    assert desk.undo(second) == [place] and desk.given[place] == 1  # the other's holds again
+    assert desk.undo(second) == []
+    assert desk.undo(first) == [place] and place not in desk.given
+    assert pair in desk.queue("one", [], 1)
+
+
+def test_undo_shows_the_pair_again(review: rp.Review, client: TestClient) -> None:
+    pairs = ask(client, "/api/next", count=2)["pairs"]
+    reply = ask(client, "/api/answer", answers=[answer_of(pairs[0], 1)], count=1)
+    back = ask(
+        client,
+        "/api/undo",
+        numbers=reply["numbers"],
+        held=[(reply["pairs"][0]["row"], reply["pairs"][0]["column"])],
+        count=2,
+    )
+    assert back["undone"] == 1 and back["pairs"][0] == pairs[0] and back["progress"]["yes"] == 0
+    assert review.store.current() == []
+
+
+def test_an_answer_that_is_sent_again_is_kept_once(review: rp.Review, client: TestClient) -> None:
+    pairs = ask(client, "/api/next", count=3)["pairs"]
+    given = [answer_of(pair, 1) for pair in pairs]
+    first = ask(client, "/api/answer", answers=given, again=True)["numbers"]  # the first did not arrive
+    assert ask(client, "/api/answer", answers=given, again=True)["numbers"] == first
+    assert len(review.store.latest(99)) == 3
+    changed = ask(client, "/api/answer", answers=[answer_of(pairs[0], -1)], again=True)["numbers"]
+    assert changed != first[:1] and len(review.store.latest(99)) == 4
+
+
+def test_an_answer_of_a_page_of_another_cache_is_refused(review: rp.Review, client: TestClient) -> None:
+    pair = ask(client, "/api/next", count=1)["pairs"][0]
+    for change in ({"image": "other.jpg"}, {"label": "cow"}, {"row": 10**6}, {"row": -1}, {"column": 3}):
+        body = {"tab": "one", "answers": [{**answer_of(pair, 1), **change}]}
+        assert client.post("/api/answer", json=body, headers=ORIGIN).status_code == 409
+    assert (
+        client.post(
+            "/api/answer",
+            json={"tab": "one", "answers": [answer_of(pair, 1), {**answer_of(pair, 1), "row": -1}]},
+            headers=ORIGIN,
+        ).status_code
+        == 409
+    )
+    assert review.store.current() == []
+
+
+def test_an_answer_that_cannot_be_written_is_said_and_does_not_count(
+    review: rp.Review, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = ask(client, "/api/next", count=1)["pairs"][0]
+
+    def full(answers: object) -> list[int]:
+        raise AevlpError("cannot write pairs.review.sqlite: database or disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(review.store, "give", full)
+        body = {"tab": "one", "answers": [answer_of(pair, 1)]}
+        reply = client.post("/api/answer", json=body, headers=ORIGIN)
+    assert reply.status_code == 500 and "disk is full" in reply.text and "disk is full" in review.refused[0]
+    assert ask(client, "/api/next", count=1)["pairs"] == [pair]
+    assert ask(client, "/api/answer", answers=[answer_of(pair, 1)], again=True)["numbers"] == [1]
+
+
+def test_several_of_one_class_have_the_same_likely_answer(review: rp.Review, client: TestClient) -> None:
+    found = ask(client, "/api/many")
+    assert 1 < len(found["pairs"]) <= MANY
+    assert {pair["column"] for pair in found["pairs"]} == {found["column"]}
+    assert {pair["chance"] >= 0.5 for pair in found["pairs"]} == {found["likely"] == 1}
+    other = ask(client, "/api/many", column=2, likely=-1)
+    assert all(pair["column"] == 2 and pair["chance"] < 0.5 for pair in other["pairs"])
+    ask(client, "/api/answer", answers=[answer_of(pair, -1) for pair in other["pairs"]])
+    assert review.store.latest(99)[0][1].label == "dog"
+    again = ask(client, "/api/many", column=2, likely=-1)["pairs"]
+    assert not {p["row"] for p in again} & {p["row"] for p in other["pairs"]}
+
+
+def test_the_order_is_found_anew_after_many_answers(review: rp.Review, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk, found = review.desk, []
+    monkeypatch.setattr(
+        desk.order, "_find", lambda answered: found.append(answered) or rp.find_all(review.cache, answered)
+    )
+    pairs = list(desk.order.pairs)
+    assert len(pairs) < RENEW_AFTER
+    for pair in pairs:
+        desk.answer([given_of(review, pair.row, pair.column, 1)])
+    assert not found
+    assert desk.renew_where_short([]) or found
+    desk.order.wait()
+    [answered] = found
+    assert answered == {(p.row, p.column) for p in pairs}
+    assert not desk.renew_where_short([]) and len(found) == 1  # nothing is new since
+
+
+def test_an_order_that_cannot_be_found_leaves_the_one_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(orders, "say", said.append)
+    order = Order(lambda answered: [rp.Pair(0, 0, 1.0, 0.5)])
+    order.renew(())
+
+    def broken(answered: object) -> list[rp.Pair]:
+        raise AevlpError("the disk is gone")
+
+    monkeypatch.setattr(order, "_find", broken)
+    order.renew_aside(())
+    order.wait()
+    assert len(order.pairs) == 1 and said == ["the order of the questions stays as it was: the disk is gone"]
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(("give", "undo", "next")), st.integers(0, 2), st.sampled_from((1, 0, -1))),
+        max_size=40,
+    )
+)
+def test_whatever_tabs_do_the_store_says_what_holds(tmp_path_factory: pytest.TempPathFactory, steps: list) -> None:
+    """What holds is the last answer of a pair that was not taken back, as a plain list of all answers has it."""
+    review = rp.begin(rp.make_cache(tmp_path_factory.mktemp("tabs"), rows=9))
+    given: list[tuple[int, tuple[int, int], int]] = []  # number, place, code, without those that were taken back
+    own: dict[int, list[int]] = {0: [], 1: [], 2: []}
+    for what, tab, code in steps:
+        review.clock.now += 25
+        if what == "give" and (pairs := review.desk.queue(str(tab), [], 1)):
+            place = (pairs[0].row, pairs[0].column)
+            numbers = review.desk.answer([given_of(review, *place, code)])
+            own[tab] += numbers
+            given.append((numbers[0], place, code))
+        elif what == "undo" and own[tab]:
+            number = own[tab].pop()
+            review.desk.undo([number])
+            given = [one for one in given if one[0] != number]
+        else:
+            review.desk.queue(str(tab), [], 2)
+    expected = {place: code for _, place, code in given}
+    assert review.desk.given == expected
+    names = {(str(review.cache.ids[r]), review.cache.classes[c]): code for (r, c), code in expected.items()}
+    assert {(a.image, a.label): a.code for a in review.store.current()} == names
+    review.store.close()
+
+
+def test_hostile_class_names_come_back_as_they_are(tmp_path: Path) -> None:
+    review = rp.begin(rp.make_cache(tmp_path, classes=HOSTILE))
+    client = review.client()
+    assert client.get("/api/review").json()["classes"] == list(HOSTILE)
+    assert "<script>alert" not in client.get("/").text
+    for pair in ask(client, "/api/next", count=12)["pairs"]:
+        ask(client, "/api/answer", answers=[answer_of(pair, 1)])
+    assert {answer.label for answer in review.store.current()} == set(HOSTILE)
+    assert {answer.label for answer in read_corrections(review.store.path).answers} == set(HOSTILE)
+
+
+# What is said.
+
+
+def test_the_reason_says_what_damp_says(review: rp.Review) -> None:
+    cache, method = review.cache, cached_settings(review.cache)
+    explainer = Explainer(cache, method)
+    for row in range(6):
+        similarity = cache.similarity([row]).mean(axis=1)
+        scores, codes = (
+            damp_scores(similarity, cache.observed[[row]], method)[0],
+            damp_codes(similarity, cache.observed[[row]], method),
+        )
+        for column in range(3):
+            known = explainer.of(row, column)
+            assert known.score == pytest.approx(float(scores[0, column])) and known.code == codes[0, column]
+            assert f"scores it {scores[0, column]:.2f}" in known.reason
+            word = {1: "pseudo-label is yes", -1: "pseudo-label is no", 0: "no pseudo-label"}[int(codes[0, column])]
+            assert word in known.reason
+            assert known.view in range(1, 5) and known.box == tuple(cache.boxes[known.view])
+
+
+def test_the_chance_that_a_label_is_wrong_and_what_a_minute_buys() -> None:
+    assert chance_wrong(0.8, 1) == pytest.approx(0.2)
+    assert chance_wrong(0.8, -1) == chance_wrong(0.8, 0) == 0.8
+    assert "about 4 labels" in minute(20, 0.2, 20) and "20 answers a minute" in minute(20, 0.2, 20)
+    assert "known after" in minute(None, 0.2, 20) and minute(5, None, 0) == "Nothing is left to ask."
+
+
+def test_the_rate_is_of_the_time_that_answers_took(review: rp.Review) -> None:
+    desk, pairs = review.desk, rp.find_all(review.cache, ())
+    assert desk.rate is None
+    for n, pair in enumerate(pairs[:10]):
+        one = given_of(review, pair.row, pair.column, 1)
+        desk.answer([Given(**{**vars(one), "seconds": 3.0 if n else 4000.0})])  # the first had a long pause
+    assert desk.rate == pytest.approx(60 * 10 / (60 + 9 * 3))
+
+
+# The command.
+
+
+def test_without_the_packages_it_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = rp.make_cache(tmp_path)
+    monkeypatch.setattr(command, "find_spec", lambda name: None)
+    assert call("review", path) == 1
+    assert capsys.readouterr().err == "error: the page needs starlette and uvicorn: pip install 'aevlp[review]'\n"
+
+
+def test_a_port_that_is_taken_gives_way_to_the_next() -> None:
+    with bound(20000) as first:
+        port = first.getsockname()[1]
+        with bound(port) as second:
+            assert second.getsockname() == ("127.0.0.1", port + 1) or second.getsockname()[1] > port
+
+
+def test_a_port_that_may_not_be_used_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    import socket
+
+    def denied(self: object, address: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(socket.socket, "bind", denied)
+    with pytest.raises(AevlpError, match="--port 80: cannot listen there: Permission denied"):
+        bound(80)
+
+
+def test_a_review_that_is_ended_says_what_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from aevlp.stages.review import serving
+
+    path = rp.make_cache(tmp_path)
+    with AnswerStore(path.with_name("pairs.review.sqlite")) as store:
+        store.give([Answer("image_0001.jpg", "cat", 1), Answer("image_0002.jpg", "cat", 0)])
+
+    class Ended:
+        def __init__(self, config: object) -> None: ...
+
+        def run(self, sockets: object) -> None:
+            with AnswerStore(path.with_name("pairs.review.sqlite")) as store:
+                store.give([Answer("image_0003.jpg", "cat", -1)])
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(serving.uvicorn, "Server", Ended)
+    assert call("review", path, "--data-root", tmp_path / "data") == 0
+    shown = capsys.readouterr()
+    assert "open http://127.0.0.1:" in shown.err and "?token=" in shown.err
+    assert "2 answers (1 yes, 1 no), 1 skipped" in shown.out
+    assert f"aevlp train {path} --corrections {path.with_name('pairs.review.sqlite')}" in shown.out
+    done = aevlp.review(path, data_root=tmp_path / "data")
+    assert (done.yes, done.no, done.skipped, done.given) == (1, 1, 1, 0)
+    assert done.to_json()["file"] == str(path.with_name("pairs.review.sqlite"))
+
+
+def test_refusals_stand_in_the_log_and_the_token_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from aevlp.stages.review import serving
+
+    path, tokens = rp.make_cache(tmp_path), []
+
+    class Asked:
+        def __init__(self, config: serving.uvicorn.Config) -> None:
+            self.client = TestClient(config.app, base_url="http://evil.example")
+
+        def run(self, sockets: object) -> None:
+            assert self.client.get("/").status_code == 421
+
+    monkeypatch.setattr(serving.uvicorn, "Server", Asked)
+    monkeypatch.setattr(serving, "say", tokens.append)
+    aevlp.review(path, data_root=tmp_path / "data")
+    log = (tmp_path / "pairs.log.txt").read_text()
+    [address] = [line.partition("token=")[2] for line in tokens if "token=" in line]
+    assert "refused GET '/': its Host is 'evil.example'" in log and address not in log
+
+
+def test_where_the_images_or_the_pairs_are_gone_it_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = rp.make_cache(tmp_path, rows=6)
+    assert call("review", path) == 1
+    assert "no folder data/fake" in capsys.readouterr().err
+    cache = open_cache(path)
+    with AnswerStore(path.with_name("pairs.review.sqlite")) as store:
+        store.give([Answer(str(cache.ids[p.row]), cache.classes[p.column], 0) for p in rp.find_all(cache, ())])
+    assert call("review", path, "--data-root", tmp_path / "data") == 1
+    assert "no pair of a training image and a class is without a label or an answer" in capsys.readouterr().err
