@@ -45,7 +45,11 @@ def find_all(cache: ScoreCache, answered: Collection[tuple[int, int]]) -> list[P
     """Return every pair of a training image and a class that is neither observed nor answered, in the order of the rows."""
     rows = np.flatnonzero((cache.split == "train") & (cache.status == "ok"))
     places = ((int(r), int(c)) for r in rows for c in np.flatnonzero(cache.observed[r] == 0))
-    return [Pair(r, c, gain=1.0, score=float((7 * r + 3 * c) % 10) / 10) for r, c in places if (r, c) not in answered]
+    return [
+        Pair(r, c, gain=1.0, chance=float((7 * r + 3 * c) % 10) / 10, wrong=0.25)
+        for r, c in places
+        if (r, c) not in answered
+    ]
 
 
 @dataclass

@@ -109,7 +109,7 @@ class Desk:
         with self._lock:
             groups: dict[tuple[int, int], list[Pair]] = {}
             for pair in self.open:
-                key = pair.column, POSITIVE if pair.score >= 0.5 else NEGATIVE
+                key = pair.column, POSITIVE if pair.chance >= 0.5 else NEGATIVE
                 if self._free((pair.row, pair.column), tab) and column in (None, key[0]) and likely in (None, key[1]):
                     groups.setdefault(key, []).append(pair)
             if not groups:
@@ -214,5 +214,5 @@ class Desk:
 
 
 def _sureness(pairs: Sequence[Pair]) -> tuple[int, float]:
-    """Return how many pairs there are, and how far their scores lie from a half."""
-    return len(pairs), sum(abs(pair.score - 0.5) for pair in pairs)
+    """Return how many pairs there are, and how far their chances lie from a half."""
+    return len(pairs), sum(abs(pair.chance - 0.5) for pair in pairs)

@@ -37,11 +37,17 @@ class _Image:
     views: np.ndarray
 
 
+def training_rows(cache: ScoreCache) -> np.ndarray:
+    """Return the numbers of the training images that could be read, which alone are asked about."""
+    return np.flatnonzero((cache.split == "train") & (cache.status == "ok"))
+
+
 class Explainer:
-    """Explains pairs of a cache. logits: (N, C) of a run, NaN where it has none; None without a run."""
+    """Explains pairs of a cache. logits: (n, C) of a run for the rows of `training_rows`; None without a run."""
 
     def __init__(self, cache: ScoreCache, settings: DampSettings, logits: np.ndarray | None = None) -> None:
         self._cache, self._settings, self._logits = cache, settings, logits
+        self._trained = training_rows(cache)
         self._image = lru_cache(ROWS_KEPT)(self._scored)
 
     def of(self, row: int, column: int) -> Explained:
@@ -52,13 +58,10 @@ class Explainer:
         score = float(image.score[column])
         code = int(image.code[column])
         said = [self._of_score(score, views, view), self._of_label(score, code)]
-        if self._logits is not None and np.isfinite(logit := float(self._logits[row, column])):
+        if self._logits is not None and row in self._trained:
+            logit = float(self._logits[np.searchsorted(self._trained, row), column])
             said.append(f"The run says {1 / (1 + np.exp(-logit)):.2f}.")
         return Explained(score, code, view, tuple(self._cache.boxes[view].tolist()), " ".join(said))
-
-    def code(self, row: int, column: int) -> int:
-        """Return the pseudo-label of a pair."""
-        return int(self._image(row).code[column])
 
     def positives(self, row: int) -> list[int]:
         """Return the classes whose pseudo-label of an image is positive, those of the highest scores first."""

@@ -12,12 +12,13 @@ from ...pipeline.training.predictor import logits_of
 from ...pipeline.training.run_folder import RunFolder
 from ..console import say
 from ..stage_two.classifiers import classifier_inputs
+from .explained import training_rows
 
 
 def training_logits(
     run: Path, cache: ScoreCache, root: Path, device: str | None, workers: int, max_pixels: int
 ) -> np.ndarray:
-    """Return the logits of a run's best weights, (N, C) float32; of rows that are not readable training images NaN.
+    """Return the logits of a run's best weights, (n, C) float32, for the cache's `training_rows`.
 
     root: the folder of the images, which a run of embeddings does not open. Raises AevlpError where the run was trained from
     another cache, or has no weights yet.
@@ -31,7 +32,4 @@ def training_logits(
     say(f"predicting the training images of {cache.path} with the best weights of {run}")
     where = find_device(device)
     inputs = classifier_inputs(architecture, cache, root, where, workers, max_pixels=max_pixels)
-    rows = np.flatnonzero((cache.split == "train") & (cache.status == "ok"))
-    logits = np.full((len(cache), len(cache.classes)), np.nan, dtype=np.float32)
-    logits[rows] = logits_of(classifier.to(where), inputs, rows, autocast(where, None))
-    return logits
+    return logits_of(classifier.to(where), inputs, training_rows(cache), autocast(where, None))

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 from ...pipeline.labels.codes import NEGATIVE, POSITIVE, UNKNOWN
 from .desk import Desk
-from .explained import Explainer
 
 AHEAD = 20  # questions that the expectation is of
 CLASSES = 40  # that are listed, those with the most answers first
@@ -28,7 +27,7 @@ class Progress:
     minute: str
 
 
-def progress(desk: Desk, explainer: Explainer) -> Progress:
+def progress(desk: Desk) -> Progress:
     """Return how far the review at a desk is."""
     given = dict(desk.given)
     codes = Counter(given.values())
@@ -37,8 +36,7 @@ def progress(desk: Desk, explainer: Explainer) -> Progress:
         {column for column, _ in of_class}, key=lambda c: (-of_class[c, POSITIVE] - of_class[c, NEGATIVE], c)
     )
     ahead = desk.open[:AHEAD]
-    chances = [chance_wrong(pair.score, explainer.code(pair.row, pair.column)) for pair in ahead]
-    wrong = sum(chances) / len(chances) if chances else None
+    wrong = sum(pair.wrong for pair in ahead) / len(ahead) if ahead else None
     rate = desk.rate
     return Progress(
         codes[POSITIVE],
@@ -49,14 +47,6 @@ def progress(desk: Desk, explainer: Explainer) -> Progress:
         wrong,
         minute(rate, wrong, len(ahead)),
     )
-
-
-def chance_wrong(score: float, code: int) -> float:
-    """Return the chance that the label used now is wrong. score: how likely the class is there.
-
-    code: the pseudo-label; a pair without one counts as a no, as most losses take it.
-    """
-    return 1 - score if code == POSITIVE else score
 
 
 def minute(rate: float | None, wrong: float | None, ahead: int) -> str:

@@ -175,7 +175,7 @@ class _Routes:
     def _state(self, found: Sequence[Pair]) -> dict[str, Any]:
         return {
             "renewing": self._desk.renew_where_short(found),
-            "progress": dataclasses.asdict(progress(self._desk, self._explainer)),
+            "progress": dataclasses.asdict(progress(self._desk)),
         }
 
     def _shown(self, pair: Pair) -> dict[str, Any]:
@@ -187,7 +187,7 @@ class _Routes:
             "column": pair.column,
             "image": str(cache.ids[pair.row]),
             "label": cache.classes[pair.column],
-            "chance": pair.score,
+            "chance": pair.chance,
             "view": known.view,
             "box": known.box,
             "reason": known.reason,
