@@ -13,7 +13,7 @@ from aevlp.pipeline.review.answers import AnswerStore
 from aevlp.pipeline.review.queue import Pair
 from aevlp.pipeline.score_cache import ScoreCache, open_cache, write_cache
 from aevlp.stages.caches.inspect import cached_settings
-from aevlp.stages.review.desk import Desk
+from aevlp.stages.review.desk import Desk, Given
 from aevlp.stages.review.explained import Explainer
 from aevlp.stages.review.gate import Door
 from aevlp.stages.review.order import Order
@@ -104,3 +104,8 @@ def ask(client: TestClient, path: str, **body: Any) -> dict[str, Any]:
 def answer_of(pair: dict[str, Any], code: int, seconds: float = 2.0) -> dict[str, Any]:
     """Return what the page sends for an answer."""
     return {**{key: pair[key] for key in ("row", "column", "image", "label")}, "answer": code, "seconds": seconds}
+
+
+def given_of(review: Review, row: int, column: int, code: int) -> Given:
+    """Return an answer about a pair of a cache."""
+    return Given(row, column, str(review.cache.ids[row]), review.cache.classes[column], code, 1.0)

@@ -281,16 +281,12 @@ def test_a_tab_that_asks_again_keeps_what_it_holds(review: rp.Review) -> None:
         assert pair not in review.desk.queue("two", [], 3)
 
 
-def given_of(review: rp.Review, row: int, column: int, code: int) -> Given:
-    return Given(row, column, str(review.cache.ids[row]), review.cache.classes[column], code, 1.0)
-
-
 def test_of_two_tabs_the_later_answer_holds_and_each_takes_back_its_own(review: rp.Review) -> None:
     desk = review.desk
     [pair] = desk.queue("one", [], 1)
     place = (pair.row, pair.column)
-    first = desk.answer([given_of(review, *place, 1)])
-    second = desk.answer([given_of(review, *place, -1)])
+    first = desk.answer([rp.given_of(review, *place, 1)])
+    second = desk.answer([rp.given_of(review, *place, -1)])
     assert desk.given[place] == -1
     assert desk.undo(second) == [place] and desk.given[place] == 1  # the other's holds again
     assert desk.undo(second) == []
@@ -371,7 +367,7 @@ def test_the_order_is_found_anew_after_many_answers(review: rp.Review, monkeypat
     pairs = list(desk.order.pairs)
     assert len(pairs) < RENEW_AFTER
     for pair in pairs:
-        desk.answer([given_of(review, pair.row, pair.column, 1)])
+        desk.answer([rp.given_of(review, pair.row, pair.column, 1)])
     assert not found
     assert desk.renew_where_short([]) or found
     desk.order.wait()
@@ -411,7 +407,7 @@ def test_whatever_tabs_do_the_store_says_what_holds(
         review.clock.now += 25
         if what == "give" and (pairs := review.desk.queue(str(tab), [], 1)):
             place = (pairs[0].row, pairs[0].column)
-            numbers = review.desk.answer([given_of(review, *place, code)])
+            numbers = review.desk.answer([rp.given_of(review, *place, code)])
             own[tab] += numbers
             given.append((numbers[0], place, code))
         elif what == "undo" and own[tab]:
@@ -466,7 +462,7 @@ def test_the_rate_is_of_the_time_that_answers_took(review: rp.Review) -> None:
     desk, pairs = review.desk, rp.find_all(review.cache, ())
     assert desk.rate is None
     for n, pair in enumerate(pairs[:10]):
-        one = given_of(review, pair.row, pair.column, 1)
+        one = rp.given_of(review, pair.row, pair.column, 1)
         desk.answer([Given(**{**vars(one), "seconds": 3.0 if n else 4000.0})])  # the first had a long pause
     assert desk.rate == pytest.approx(60 * 10 / (60 + 9 * 3))
 

@@ -76,8 +76,8 @@ function forget() {
 }
 
 function undo() {
-  if (busy || !history.length || unsent) return;
   alone(async () => {
+    if (unsent || !history.length) return;
     const reply = await ask("/api/undo", { numbers: history.at(-1), held: queue.map(place), count: ahead() });
     history.pop();
     take(reply);
