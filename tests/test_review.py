@@ -3,6 +3,7 @@
 import io
 import socket
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +27,11 @@ from aevlp.stages.caches.inspect import cached_settings
 from aevlp.stages.review import order as orders
 from aevlp.stages.review import review as command
 from aevlp.stages.review import serving
-from aevlp.stages.review.desk import LEASE_SECONDS, MANY, RENEW_AFTER, Given
-from aevlp.stages.review.explained import Explainer
+from aevlp.stages.review.desk import LEASE_SECONDS, MANY, RENEW_AFTER
+from aevlp.stages.review.explained import Explainer, training_rows
 from aevlp.stages.review.order import Order
 from aevlp.stages.review.pictures import Pictures
+from aevlp.stages.review.predictions import training_logits
 from aevlp.stages.review.progress import minute, progress
 from aevlp.stages.review.serving import bound
 
@@ -96,9 +98,8 @@ def test_localhost_is_the_same_machine(review: rp.Review) -> None:
     host = f"localhost:{rp.PORT}"
     client = TestClient(review.application(door), base_url=f"http://{host}")
     assert client.get(f"/?token={door.token}").status_code == 200
-    posted = {"json": {"tab": "one"}}
-    assert client.post("/api/next", **posted, headers={"origin": f"http://{host}"}).status_code == 200
-    assert client.post("/api/next", **posted, headers=ORIGIN).status_code == 403  # of the other name
+    assert client.post("/api/next", json={"tab": "one"}, headers={"origin": f"http://{host}"}).status_code == 200
+    assert client.post("/api/next", json={"tab": "one"}, headers=ORIGIN).status_code == 403  # of the other name
 
 
 @pytest.mark.parametrize(
@@ -177,7 +178,7 @@ def test_every_answer_shuts_others_out(client: TestClient, path: str) -> None:
 
 def test_control_characters_of_a_stranger_do_not_reach_the_terminal(client: TestClient, review: rp.Review) -> None:
     client.get("/%1b[2J%0aok")
-    client.get("/", headers={"host": b"\xe9\x80vil"})
+    client.get("/", headers=[(b"host", b"\xe9\x80vil")])
     assert len(review.refused) == 2
     assert all(line.isprintable() and line.isascii() for line in review.refused)
 
@@ -215,8 +216,8 @@ def test_a_view_is_its_part_of_the_image(review: rp.Review) -> None:
     pictures = Pictures(review.cache, review.cache.path.parent / "data", 10**6)
     whole, corner = (Image.open(io.BytesIO(pictures.jpeg(3, "large", view))) for view in (0, 2))
     assert (whole.size, corner.size) == ((64, 48), (32, 24))
-    assert corner.getpixel((16, 12))[1] > 180  # the bright corner, upper right
-    assert whole.getpixel((16, 36))[1] < 160
+    assert np.asarray(corner)[12, 16, 1] > 180  # the bright corner, upper right
+    assert np.asarray(whole)[36, 16, 1] < 160
 
 
 # What is asked and kept.
@@ -462,9 +463,25 @@ def test_the_rate_is_of_the_time_that_answers_took(review: rp.Review) -> None:
     desk, pairs = review.desk, rp.find_all(review.cache, ())
     assert desk.rate is None
     for n, pair in enumerate(pairs[:10]):
-        one = rp.given_of(review, pair.row, pair.column, 1)
-        desk.answer([Given(**{**vars(one), "seconds": 3.0 if n else 4000.0})])  # the first had a long pause
-    assert desk.rate == pytest.approx(60 * 10 / (60 + 9 * 3))
+        one = rp.given_of(review, pair.row, pair.column, 1 if n < 8 else 0)
+        desk.answer(
+            [replace(one, seconds=3.0 if n else 4000.0)]
+        )  # the first had a long pause, the last two are skipped
+    assert desk.rate == pytest.approx(60 * 8 / (60 + 9 * 3))
+
+
+def test_a_run_predicts_the_training_images_as_predict_does(cache_path: Path, run_path: Path, tmp_path: Path) -> None:
+    cache, root = open_cache(cache_path), cache_path.parent / "data"
+    logits = training_logits(run_path, cache, root, "cpu", 0, 10**8)
+    rows = training_rows(cache)
+    seen = aevlp.predict(run_path, [str(root / path) for path in cache.paths[rows]], device="cpu", workers=0)
+    expected = [[image["probabilities"][name] for name in cache.classes] for image in seen.images]
+    np.testing.assert_allclose(1 / (1 + np.exp(-logits)), expected, atol=1e-4)
+    other = open_cache(rp.make_cache(tmp_path, rows=3))
+    with pytest.raises(AevlpError, match=f"--run {run_path} was trained from another cache than"):
+        training_logits(run_path, other, root, "cpu", 0, 10**8)
+    reason = Explainer(cache, cached_settings(cache), logits).of(int(rows[4]), 1).reason
+    assert reason.endswith(f"The run says {expected[4][1]:.2f}.")
 
 
 # The command.

@@ -70,7 +70,7 @@ class Desk:
         self._leases: dict[Place, Lease] = {}
         self._asked: dict[Place, Pair] = {}
         self._since = 0  # answers since the order was found
-        self._seconds: deque[float] = deque(maxlen=RATED)
+        self._latest: deque[tuple[float, int]] = deque(maxlen=RATED)  # seconds and codes
         self.given = self._read()
         order.renew(set(self.given))
 
@@ -86,9 +86,10 @@ class Desk:
 
     @property
     def rate(self) -> float | None:
-        """Answers a minute, by the latest ones of this review; None before there are some."""
-        whole = sum(self._seconds)
-        return 60 * len(self._seconds) / whole if len(self._seconds) >= RATED // 4 and whole else None
+        """Answers a minute, by the latest of this review, None before there are some; a skipped pair took time and is none."""
+        whole = sum(seconds for seconds, _ in self._latest)
+        known = sum(code != UNKNOWN for _, code in self._latest)
+        return 60 * known / whole if len(self._latest) >= RATED // 4 and whole else None
 
     def queue(self, tab: str, held: Sequence[Place], count: int) -> list[Pair]:
         """Return the pairs that are a tab's for the next minute: those it holds, then others until there are `count`.
@@ -129,7 +130,8 @@ class Desk:
             numbers = self._there(answers) if again else None
             if numbers is None:
                 numbers = self.store.give(answers)
-                self._seconds.extend(min(one.seconds, MOST_SECONDS) for one in given if one.seconds is not None)
+                timed = ((min(one.seconds, MOST_SECONDS), one.code) for one in given if one.seconds is not None)
+                self._latest.extend(timed)
                 self._since += len(given)
             for one in given:
                 self.given[one.row, one.column] = one.code

@@ -53,12 +53,15 @@ def minute(rate: float | None, wrong: float | None, ahead: int) -> str:
     """Return in words what a further minute is expected to buy."""
     if wrong is None:
         return "Nothing is left to ask."
-    said = f"Of the next {ahead} questions, the label used now is wrong with a mean chance of {100 * wrong:.0f} %."
+    said = f"Of the next {ahead} questions, an estimated {100 * wrong:.0f} % have a wrong label now."
     if rate is None:
         return f"{said} What a minute buys is known after some answers."
-    return f"{said} At {rate:.0f} answers a minute, a further minute should correct about {_about(rate * wrong)}."
+    bought = _about(rate * wrong)
+    return (
+        f"{said} At {rate:.0f} answers a minute, a further minute should correct {bought}, while such questions last."
+    )
 
 
 def _about(labels: float) -> str:
     shown = f"{labels:.1f}" if labels < 3 else f"{labels:.0f}"
-    return f"{shown} {'label' if shown == '1.0' else 'labels'}"
+    return f"about {shown} labels"
