@@ -1,7 +1,5 @@
-"""The review's desk and its server: what is asked, what is kept, and who is refused."""
+"""The review's desk, as its page asks it: which pairs come, what is kept, what is taken back, and what is said of them."""
 
-import io
-import socket
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
@@ -9,31 +7,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 import review_page as rp
-from conftest import call
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
-from review_page import HOST, ORIGIN, answer_of, ask
+from review_page import ORIGIN, answer_of, ask
 from starlette.testclient import TestClient
 
 import aevlp
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.files.stamps import stamped_size
 from aevlp.pipeline.labels.damp import damp_codes, damp_scores
-from aevlp.pipeline.review.answers import Answer, AnswerStore
 from aevlp.pipeline.review.corrections import read_corrections
 from aevlp.pipeline.score_cache import open_cache
 from aevlp.stages.caches.inspect import cached_settings
 from aevlp.stages.review import order as orders
-from aevlp.stages.review import review as command
-from aevlp.stages.review import serving
 from aevlp.stages.review.desk import LEASE_SECONDS, MANY, RENEW_AFTER
 from aevlp.stages.review.explained import Explainer, training_rows
 from aevlp.stages.review.order import Order
-from aevlp.stages.review.pictures import Pictures
 from aevlp.stages.review.predictions import training_logits
 from aevlp.stages.review.progress import minute, progress
-from aevlp.stages.review.serving import bound
 
 HOSTILE = ("</script><script>alert(1)</script>", 'it\'s "quoted" & <b>bold</b>', "קול 🐈‍⬛")
 
@@ -52,175 +43,6 @@ def review(made: Path, tmp_path: Path) -> rp.Review:
 @pytest.fixture
 def client(review: rp.Review) -> TestClient:
     return review.client()
-
-
-# Who may ask.
-
-
-def test_the_token_is_exchanged_for_a_cookie_and_leaves_the_address(review: rp.Review) -> None:
-    door = review.door()
-    client = TestClient(review.application(door), base_url=f"http://{HOST}", follow_redirects=False)
-    entered = client.get(f"/?token={door.token}")
-    assert (entered.status_code, entered.headers["location"]) == (303, "/")
-    cookie = entered.headers["set-cookie"].lower()
-    assert "httponly" in cookie and "samesite=strict" in cookie
-    page = client.get("/")
-    assert page.status_code == 200 and "<title>aevlp review" in page.text
-    assert door.token not in page.text and not review.refused
-
-
-@pytest.mark.parametrize("path", ["/", "/review.js", "/picture/large/0", "/api/review", "/nothing"])
-def test_without_the_token_nothing_is_shown(review: rp.Review, path: str) -> None:
-    reply = review.client(entered=False).get(path)
-    assert reply.status_code == 403 and "terminal" in reply.text
-    [line] = review.refused
-    assert line.startswith(f"refused GET '{path}'")
-
-
-def test_another_token_is_refused_and_not_repeated(review: rp.Review) -> None:
-    client = review.client(entered=False)
-    assert client.get("/?token=guess").status_code == 403
-    client.cookies.set(review.door().cookie, "guess")
-    assert client.get("/").status_code == 403
-    assert len(review.refused) == 2 and not any("guess" in line for line in review.refused)
-
-
-@pytest.mark.parametrize(
-    "host", ["evil.example", f"evil.example:{rp.PORT}", "127.0.0.1", f"127.0.0.1:{rp.PORT + 1}", ""]
-)
-def test_another_host_is_refused(client: TestClient, review: rp.Review, host: str) -> None:
-    assert client.get("/", headers={"host": host}).status_code == 421
-    assert "Host" in review.refused[0]
-
-
-def test_localhost_is_the_same_machine(review: rp.Review) -> None:
-    door = review.door()
-    host = f"localhost:{rp.PORT}"
-    client = TestClient(review.application(door), base_url=f"http://{host}")
-    assert client.get(f"/?token={door.token}").status_code == 200
-    assert client.post("/api/next", json={"tab": "one"}, headers={"origin": f"http://{host}"}).status_code == 200
-    assert client.post("/api/next", json={"tab": "one"}, headers=ORIGIN).status_code == 403  # of the other name
-
-
-@pytest.mark.parametrize(
-    ("headers", "status"),
-    [
-        ({"origin": "http://evil.example"}, 403),
-        ({"origin": "null"}, 403),
-        ({"origin": f"https://{HOST}"}, 403),
-        ({"origin": "http://127.0.0.1:1"}, 403),
-        ({}, 403),
-        ({"sec-fetch-site": "same-site"}, 403),
-        ({"sec-fetch-site": "none"}, 403),
-        ({"sec-fetch-site": "cross-site", **ORIGIN}, 403),
-        ({"sec-fetch-site": "same-origin"}, 200),
-        (ORIGIN, 200),
-    ],
-)
-def test_only_the_page_itself_may_post(client: TestClient, review: rp.Review, headers: dict, status: int) -> None:
-    assert client.post("/api/next", json={"tab": "one"}, headers=headers).status_code == status
-    assert bool(review.refused) == (status != 200)
-
-
-def test_a_picture_is_not_for_another_page(client: TestClient) -> None:
-    assert client.get("/picture/large/0", headers={"sec-fetch-site": "same-site"}).status_code == 403
-    assert client.get("/picture/large/0", headers={"sec-fetch-site": "same-origin"}).status_code == 200
-
-
-@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", ""])
-def test_a_form_is_refused(client: TestClient, review: rp.Review, kind: str) -> None:
-    reply = client.post("/api/next", content='{"tab": "one"}', headers={**ORIGIN, "content-type": kind})
-    assert reply.status_code == 415 and review.refused
-
-
-def test_a_large_body_and_one_of_unknown_size_are_refused(client: TestClient) -> None:
-    json = {**ORIGIN, "content-type": "application/json"}
-    assert client.post("/api/next", content="x" * 70_000, headers=json).status_code == 413
-    assert client.post("/api/next", content=iter([b"{}"]), headers=json).status_code == 413
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "status"),
-    [
-        ("GET", "/api/answer", 405),
-        ("POST", "/", 405),
-        ("DELETE", "/", 403),
-        ("GET", "/etc/passwd", 404),
-        ("GET", "/picture/raw/0", 404),
-    ],
-)
-def test_another_method_or_place_is_refused_and_logged(
-    client: TestClient, review: rp.Review, method: str, path: str, status: int
-) -> None:
-    headers = ORIGIN if method == "POST" else {}
-    assert client.request(method, path, headers=headers, json={} if method == "POST" else None).status_code == status
-    assert len(review.refused) == 1
-
-
-BODIES = ("", "[]", "{", '{"tab": 1}', '{"tab": "a", "answers": [{"row": 0}]}', '{"tab": "a", "held": [["x", 1]]}')
-
-
-@pytest.mark.parametrize("body", BODIES)
-def test_what_is_no_request_of_the_page_is_refused(client: TestClient, review: rp.Review, body: str) -> None:
-    headers = {**ORIGIN, "content-type": "application/json"}
-    assert client.post("/api/answer", content=body, headers=headers).status_code == 400
-    assert review.refused and review.store.current() == []
-
-
-@pytest.mark.parametrize("path", ["/", "/review.css", "/api/review", "/picture/small/1", "/nothing"])
-def test_every_answer_shuts_others_out(client: TestClient, path: str) -> None:
-    headers = client.get(path).headers
-    assert "default-src 'self'" in headers["content-security-policy"]
-    assert "frame-ancestors 'none'" in headers["content-security-policy"]
-    assert headers["cache-control"] == "no-store" and headers["x-content-type-options"] == "nosniff"
-    assert "server" not in headers
-
-
-def test_control_characters_of_a_stranger_do_not_reach_the_terminal(client: TestClient, review: rp.Review) -> None:
-    client.get("/%1b[2J%0aok")
-    client.get("/", headers=[(b"host", b"\xe9\x80vil")])
-    assert len(review.refused) == 2
-    assert all(line.isprintable() and line.isascii() for line in review.refused)
-
-
-# Pictures.
-
-
-@pytest.mark.parametrize("path", ["../secret.jpg", "images/../../secret.jpg", "{outside}/secret.jpg"])
-def test_a_path_outside_the_data_set_is_refused(tmp_path: Path, path: str) -> None:
-    review = rp.begin(rp.make_cache(tmp_path, rows=3), tmp_path)
-    (tmp_path / "data" / "images" / "image_0000.jpg").rename(tmp_path / "secret.jpg")
-    vars(review.cache)["paths"] = np.array([path.format(outside=tmp_path)] * 3)
-    assert (tmp_path / "data" / review.cache.paths[0]).is_file()
-    reply = review.client().get("/picture/large/0")
-    assert reply.status_code == 403 and reply.headers["content-type"].startswith("text/plain")
-    [line] = review.refused
-    assert "leads out of the folder" in line
-
-
-def test_a_page_names_rows_and_no_paths(client: TestClient) -> None:
-    for name in ("-1", "30", "99999999999999999999", "images%2Fimage_0001.jpg", "..%2F..%2Fsecret", "0/99"):
-        assert client.get(f"/picture/large/{name}").status_code == 404
-
-
-def test_an_image_that_is_gone_or_broken_is_said(tmp_path: Path) -> None:
-    client = rp.begin(rp.make_cache(tmp_path, rows=3), tmp_path).client()
-    images = tmp_path / "data" / "images"
-    (images / "image_0000.jpg").unlink()
-    (images / "image_0001.jpg").write_bytes(b"no picture")
-    assert "no such file" in (gone := client.get("/picture/large/0")).text and gone.status_code == 404
-    assert "expected a picture" in client.get("/picture/small/1").text
-
-
-def test_a_view_is_its_part_of_the_image(review: rp.Review) -> None:
-    pictures = Pictures(review.cache, review.cache.path.parent / "data", 10**6)
-    whole, corner = (Image.open(io.BytesIO(pictures.jpeg(3, "large", view))) for view in (0, 2))
-    assert (whole.size, corner.size) == ((64, 48), (32, 24))
-    assert np.asarray(corner)[12, 16, 1] > 180  # the bright corner, upper right
-    assert np.asarray(whole)[36, 16, 1] < 160
-
-
-# What is asked and kept.
 
 
 def test_an_answer_is_on_disk_before_the_next_pair_comes(review: rp.Review, client: TestClient) -> None:
@@ -482,86 +304,3 @@ def test_a_run_predicts_the_training_images_as_predict_does(cache_path: Path, ru
         training_logits(run_path, other, root, "cpu", 0, 10**8)
     reason = Explainer(cache, cached_settings(cache), logits).of(int(rows[4]), 1).reason
     assert reason.endswith(f"The run says {expected[4][1]:.2f}.")
-
-
-# The command.
-
-
-def test_without_the_packages_it_says_what_to_install(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = rp.make_cache(tmp_path)
-    monkeypatch.setattr(command, "find_spec", lambda name: None)
-    assert call("review", path) == 1
-    assert capsys.readouterr().err == "error: the page needs starlette and uvicorn: pip install 'aevlp[review]'\n"
-
-
-def test_a_port_that_is_taken_gives_way_to_the_next() -> None:
-    with bound(20000) as first:
-        port = first.getsockname()[1]
-        with bound(port) as second:
-            assert second.getsockname() == ("127.0.0.1", port + 1) or second.getsockname()[1] > port
-
-
-def test_a_port_that_may_not_be_used_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    def denied(self: object, address: object) -> None:
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(socket.socket, "bind", denied)
-    with pytest.raises(AevlpError, match="--port 80: cannot listen there: Permission denied"):
-        bound(80)
-
-
-def test_a_review_that_is_ended_says_what_there_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = rp.make_cache(tmp_path)
-    with AnswerStore(path.with_name(rp.ANSWERS)) as store:
-        store.give([Answer("image_0001.jpg", "cat", 1), Answer("image_0002.jpg", "cat", 0)])
-
-    class Ended:
-        def __init__(self, config: object) -> None: ...
-
-        def run(self, sockets: object) -> None:
-            with AnswerStore(path.with_name(rp.ANSWERS)) as store:
-                store.give([Answer("image_0003.jpg", "cat", -1)])
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(serving.uvicorn, "Server", Ended)
-    assert call("review", path, "--data-root", tmp_path / "data") == 0
-    shown = capsys.readouterr()
-    assert "open http://127.0.0.1:" in shown.err and "?token=" in shown.err
-    assert "2 answers (1 yes, 1 no), 1 skipped" in shown.out
-    assert f"aevlp train {path} --corrections {path.with_name('pairs.review.sqlite')}" in shown.out
-    done = aevlp.review(path, data_root=tmp_path / "data")
-    assert (done.yes, done.no, done.skipped, done.given) == (1, 1, 1, 0)
-    assert done.to_json()["file"] == str(path.with_name(rp.ANSWERS))
-
-
-def test_refusals_stand_in_the_log_and_the_token_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path, tokens = rp.make_cache(tmp_path), []
-
-    class Asked:
-        def __init__(self, config: serving.uvicorn.Config) -> None:
-            self.client = TestClient(config.app, base_url="http://evil.example")
-
-        def run(self, sockets: object) -> None:
-            assert self.client.get("/").status_code == 421
-
-    monkeypatch.setattr(serving.uvicorn, "Server", Asked)
-    monkeypatch.setattr(serving, "say", tokens.append)
-    aevlp.review(path, data_root=tmp_path / "data")
-    log = (tmp_path / "pairs.log.txt").read_text()
-    [address] = [line.partition("token=")[2] for line in tokens if "token=" in line]
-    assert "refused GET '/': its Host is 'evil.example'" in log and address not in log
-
-
-def test_where_the_images_or_the_pairs_are_gone_it_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = rp.make_cache(tmp_path, rows=6)
-    assert call("review", path) == 1
-    assert "no folder data/fake" in capsys.readouterr().err
-    cache = open_cache(path)
-    with AnswerStore(path.with_name(rp.ANSWERS)) as store:
-        store.give([Answer(str(cache.ids[p.row]), cache.classes[p.column], 0) for p in rp.find_all(cache, ())])
-    assert call("review", path, "--data-root", tmp_path / "data") == 1
-    assert "no pair of a training image and a class is without a label or an answer" in capsys.readouterr().err
