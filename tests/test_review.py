@@ -4,7 +4,6 @@ import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import review_page as rp
 from hypothesis import HealthCheck, given, settings
@@ -12,18 +11,15 @@ from hypothesis import strategies as st
 from review_page import ORIGIN, answer_of, ask
 from starlette.testclient import TestClient
 
-import aevlp
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.files.stamps import stamped_size
 from aevlp.pipeline.labels.damp import damp_codes, damp_scores
 from aevlp.pipeline.review.corrections import read_corrections
-from aevlp.pipeline.score_cache import open_cache
 from aevlp.stages.caches.inspect import cached_settings
 from aevlp.stages.review import order as orders
 from aevlp.stages.review.desk import LEASE_SECONDS, MANY, RENEW_AFTER
-from aevlp.stages.review.explained import Explainer, training_rows
+from aevlp.stages.review.explained import Explainer
 from aevlp.stages.review.order import Order
-from aevlp.stages.review.predictions import training_logits
 from aevlp.stages.review.progress import minute, progress
 
 HOSTILE = ("</script><script>alert(1)</script>", 'it\'s "quoted" & <b>bold</b>', "קול 🐈‍⬛")
@@ -290,17 +286,3 @@ def test_the_rate_is_of_the_time_that_answers_took(review: rp.Review) -> None:
             [replace(one, seconds=3.0 if n else 4000.0)]
         )  # the first had a long pause, the last two are skipped
     assert desk.rate == pytest.approx(60 * 8 / (60 + 9 * 3))
-
-
-def test_a_run_predicts_the_training_images_as_predict_does(cache_path: Path, run_path: Path, tmp_path: Path) -> None:
-    cache, root = open_cache(cache_path), cache_path.parent / "data"
-    logits = training_logits(run_path, cache, root, "cpu", 0, 10**8)
-    rows = training_rows(cache)
-    seen = aevlp.predict(run_path, [str(root / path) for path in cache.paths[rows]], device="cpu", workers=0)
-    expected = [[image["probabilities"][name] for name in cache.classes] for image in seen.images]
-    np.testing.assert_allclose(1 / (1 + np.exp(-logits)), expected, atol=1e-4)
-    other = open_cache(rp.make_cache(tmp_path, rows=3))
-    with pytest.raises(AevlpError, match=f"--run {run_path} was trained from another cache than"):
-        training_logits(run_path, other, root, "cpu", 0, 10**8)
-    reason = Explainer(cache, cached_settings(cache), logits).of(int(rows[4]), 1).reason
-    assert reason.endswith(f"The run says {expected[4][1]:.2f}.")

@@ -1,8 +1,9 @@
-"""aevlp review as a command and a function: ports, what it says at its end, what is missing, a run whose predictions take part."""
+"""aevlp review as a command and a function: ports, what it says at its end, what is missing, a run that takes part."""
 
 import socket
 from pathlib import Path
 
+import numpy as np
 import pytest
 import review_page as rp
 from conftest import call
@@ -12,8 +13,11 @@ import aevlp
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.review.answers import Answer, AnswerStore
 from aevlp.pipeline.score_cache import open_cache
+from aevlp.stages.caches.inspect import cached_settings
 from aevlp.stages.review import review as command
 from aevlp.stages.review import serving
+from aevlp.stages.review.explained import Explainer, training_rows
+from aevlp.stages.review.predictions import training_logits
 from aevlp.stages.review.serving import bound
 
 
@@ -95,3 +99,17 @@ def test_where_the_images_or_the_pairs_are_gone_it_is_said(tmp_path: Path, capsy
         store.give([Answer(str(cache.ids[p.row]), cache.classes[p.column], 0) for p in rp.find_all(cache, ())])
     assert call("review", path, "--data-root", tmp_path / "data") == 1
     assert "no pair of a training image and a class is without a label or an answer" in capsys.readouterr().err
+
+
+def test_a_run_predicts_the_training_images_as_predict_does(cache_path: Path, run_path: Path, tmp_path: Path) -> None:
+    cache, root = open_cache(cache_path), cache_path.parent / "data"
+    logits = training_logits(run_path, cache, root, "cpu", 0, 10**8)
+    rows = training_rows(cache)
+    seen = aevlp.predict(run_path, [str(root / path) for path in cache.paths[rows]], device="cpu", workers=0)
+    expected = [[image["probabilities"][name] for name in cache.classes] for image in seen.images]
+    np.testing.assert_allclose(1 / (1 + np.exp(-logits)), expected, atol=1e-4)
+    other = open_cache(rp.make_cache(tmp_path, rows=3))
+    with pytest.raises(AevlpError, match=f"--run {run_path} was trained from another cache than"):
+        training_logits(run_path, other, root, "cpu", 0, 10**8)
+    reason = Explainer(cache, cached_settings(cache), logits).of(int(rows[4]), 1).reason
+    assert reason.endswith(f"The run says {expected[4][1]:.2f}.")
