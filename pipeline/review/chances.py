@@ -13,9 +13,9 @@ PRIOR = 10.0  # observed positives that what all classes have in common weighs a
 class Chances:
     """How likely a class is there, by its score; fitted to the observed positives of n images.
 
-    Of a class, P(there | score) = frequency * p(score | there) / p(score) by Bayes' rule. The scores of its observed positives stand
-    for those of all its positives, as if which of them are observed were chance (Elkan and Noto, KDD 2008); they are counted in
-    bins of ranks, shrunk towards the bins of all classes together, and made to rise with the score.
+    Of a class, P(there | score) = frequency * p(score | there) / p(score) by Bayes' rule. The scores of its observed positives
+    stand for those of all its positives, as if which of them are observed were chance (Elkan and Noto, KDD 2008); they are
+    counted in bins of ranks, shrunk towards the bins of all classes together, and made to rise with the score.
     """
 
     def __init__(self, scores: np.ndarray, observed: np.ndarray, positives: float) -> None:
@@ -29,7 +29,7 @@ class Chances:
         order = -np.sort(-scores, axis=0)
         self._limits = order[ends[1:] - 1]  # (bins, C), the lowest score of each bin
         counts = np.stack([self._counts(scores[:, c], observed[:, c] == POSITIVE, c) for c in range(classes)], axis=1)
-        common = counts.sum(axis=1) + sizes[::1] / images  # no bin is impossible
+        common = counts.sum(axis=1) + sizes / images  # no bin is impossible
         of_class = counts.sum(axis=0)
         share = (counts + PRIOR * (common / common.sum())[:, None]) / (of_class + PRIOR)
         frequency = positives * (of_class + 1) / (of_class + 1).sum()

@@ -21,8 +21,8 @@ KEPT = 8  # candidates a pair that is wanted, from which those that are alike ar
 class Pair:
     """A question: does the image of a row show the class of a column?
 
-    gain: what an answer is expected to help, in no unit, higher first. chance: how likely the class is there; wrong: how likely it
-    is that the label which a training uses now, a pseudo-label or none, is wrong; both in [0, 1].
+    gain: what an answer is expected to help, in no unit, higher first. chance: how likely the class is there; wrong: how likely
+    it is that the label which a training uses now, a pseudo-label or none, is wrong; both in [0, 1].
     """
 
     row: int
