@@ -44,6 +44,7 @@ from .stages.report.report import report
 from .stages.review.review import Review, review
 from .stages.stage_one.pseudolabel import pseudolabel
 from .stages.stage_two.evaluate import Evaluation, evaluate
+from .stages.stage_two.label_table import LabelTable, labels
 from .stages.stage_two.list_losses import LossList, losses
 from .stages.stage_two.list_runs import RunList, runs
 from .stages.stage_two.predict import Predictions, predict
@@ -64,6 +65,7 @@ __all__ = [
     "Evaluation",
     "ImageTable",
     "Known",
+    "LabelTable",
     "Labels",
     "LossList",
     "Manifest",
@@ -103,6 +105,7 @@ __all__ = [
     "gpr_schedule",
     "image_graph",
     "inspect",
+    "labels",
     "load_images",
     "load_manifest",
     "loss_names",

@@ -21,6 +21,7 @@ from ..source_options import SourceOptions
 from ..stage_one.options import PseudolabelOptions
 from ..stage_two.options import (
     EvaluateOptions,
+    LabelsOptions,
     LossesOptions,
     PredictOptions,
     RunsOptions,
@@ -111,6 +112,13 @@ COMMANDS = (
         LOOK,
         "aevlp review cache/voc.h5",
         json=True,
+    ),
+    Command(
+        "labels",
+        "stage_two.label_table:labels",
+        LabelsOptions,
+        LOOK,
+        "aevlp labels cache/scenes2.h5 --to labels.csv",
     ),
     Command(
         "losses",

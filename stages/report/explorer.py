@@ -35,7 +35,8 @@ CHUNK = 32  # thumbnails between two looks at how many bytes they have
 class Sample:
     """The images that are embedded, as places in `Looked.rows`. places: those drawn, in order, then others of the gallery.
 
-    drawn: how many of them were drawn. gallery: a class's column, with the places of each kind of picture.
+    drawn: how many of them were drawn. gallery: a class's column, the most frequent first, with the places of each kind of
+    picture.
     """
 
     places: np.ndarray
@@ -69,7 +70,7 @@ def _sample(of: Looked, images: int, thumbnails: Thumbnails, paths: np.ndarray, 
     gallery: dict[int, dict[str, list[int]]] = {}
     pictured: set[int] = set()
     classes = of.by_frequency.tolist()
-    a_kind = min(4, max(2, GALLERY // (4 * len(classes))))
+    a_kind = min(4, max(2, GALLERY // (4 * len(classes))), max(1, room // 4))
     for column in classes:
         kinds = chosen(of, column, a_kind)
         together = pictured | {place for places in kinds.values() for place in places}
@@ -83,7 +84,7 @@ def _sample(of: Looked, images: int, thumbnails: Thumbnails, paths: np.ndarray, 
         order = np.random.default_rng(derive(seed, "images of a report")).permutation(len(of.rows))
         drawn = np.sort(order[: max(1, images - len(pictured))])
     others = np.array(sorted(pictured - set(drawn.tolist())), dtype=np.int64)
-    return Sample(np.concatenate([drawn, others]), len(drawn), dict(sorted(gallery.items())))
+    return Sample(np.concatenate([drawn, others]), len(drawn), gallery)
 
 
 def _data(cache: ScoreCache, of: Looked, sample: Sample) -> dict[str, Any]:
@@ -91,13 +92,13 @@ def _data(cache: ScoreCache, of: Looked, sample: Sample) -> dict[str, Any]:
     rows = of.rows[sample.places]
     cosines = np.empty((len(rows), cache.header.views, len(cache.classes)), dtype="<f4")
     order = np.argsort(rows)
-    place_of_row = {row: n for row, n in zip(rows[order].tolist(), order.tolist(), strict=True)}
+    place_of_row = dict(zip(rows[order].tolist(), order.tolist(), strict=True))
     for numbers, values in cache.views(rows[order]):
         cosines[[place_of_row[row] for row in numbers.tolist()]] = values
     index = {place: n for n, place in enumerate(sample.places.tolist())}
     gallery = [
         {"class": column, **{kind: [index[place] for place in places] for kind, places in kinds.items()}}
-        for column, kinds in sample.gallery.items()
+        for column, kinds in sorted(sample.gallery.items())
     ]
     method = dataclasses.asdict(cached_settings(cache))
     grid = views_of(cache.provenance).recorded
@@ -115,6 +116,7 @@ def _data(cache: ScoreCache, of: Looked, sample: Sample) -> dict[str, Any]:
         "observed": _encoded(of.observed[sample.places]),
         "truth": None if of.truth is None else _encoded(of.truth[sample.places]),
         "gallery": gallery,
+        "first": next(iter(sample.gallery)),
     }
 
 
@@ -147,8 +149,8 @@ def _said(cache: ScoreCache, of: Looked, sample: Sample) -> Sequence[str]:
         ]
     if len(sample.gallery) < len(cache.classes):
         said.append(
-            f"The gallery has the most frequent {counted(len(sample.gallery), 'class', 'classes')} of {len(cache.classes):,}, for "
-            f"the size of the page."
+            f"The gallery has the most frequent {counted(len(sample.gallery), 'class', 'classes')} of {len(cache.classes):,}, "
+            f"for the size of the page."
         )
     if len(of.rows) < scored:
         said.append(f"Its pictures were chosen from {counted(len(of.rows), 'image')}, drawn in blocks.")

@@ -11,6 +11,7 @@ from ...pipeline.files.locations import location
 from ..declaration import AlsoOption, Options, Place
 from ..option_types import (
     Backbone,
+    Cache,
     Constants,
     Corrections,
     DataRoot,
@@ -141,6 +142,26 @@ class PredictOptions(Options):
     device: Device = None
     workers: Workers = 2
     max_pixels: MaxPixels = MAX_PIXELS
+
+
+@dataclass(frozen=True)
+class LabelsOptions(Options):
+    """Write the labels of a cache, observed and pseudo-labels, for use elsewhere: nothing is trained."""
+
+    cache: Cache
+    _: KW_ONLY
+    to: Annotated[
+        Path | None, typer.Option(help="A .csv, .jsonl or .parquet file; default: the first few are printed.")
+    ] = None
+    rows: Annotated[Literal["label", "image"], typer.Option(help="A row for each label, or for each image.")] = "label"
+    policy: Annotated[
+        str | None,
+        typer.Option(help="What makes the labels, of aevlp losses, or aevlp calibrate's .json; default: damp."),
+    ] = None
+    split: Annotated[Literal["train", "val", "test"] | None, typer.Option(help="Images of one split.")] = None
+    corrections: Corrections = None
+    manifest: Manifest = None
+    set: Constants = None
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 (() => {
   const root = document.querySelector(".explorer");
   if (!root) return;
-  const { make, names, shaded } = Pictures;
+  const { make, name: named, shaded } = Pictures;
   const data = JSON.parse(root.querySelector("script[type='application/json']").textContent);
   const bytes = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
   data.cosines = new Float32Array(bytes(data.cosines).buffer);
@@ -23,7 +23,8 @@
 
   /** Up to which value a slider of a share goes: fine steps where the cache's own value is small. */
   const most = (value) => (value > 0 ? Math.min(1, rounded(4 * value)) : 1);
-  const coldest = Math.min(0.005, own.temperature / 4), hottest = Math.max(0.5, own.temperature * 4);
+  const coldest = Math.max(2e-5, Math.min(0.005, own.temperature / 4)); // half precision takes no less than 2e-5
+  const hottest = Math.max(0.5, own.temperature * 4);
   const share = (name) => ({ min: 0, max: most(own[name]), step: most(own[name]) / 200, value: rounded, position: (x) => x });
   const SLIDERS = {
     temperature: {
@@ -36,7 +37,6 @@
     eta: share("eta"),
     negative_ratio: { min: 0, max: 1, step: 0.01, value: rounded, position: (x) => x },
   };
-  SLIDERS.top_k.max = Math.max(SLIDERS.top_k.max, 1);
 
   /** Which of the images that were drawn are in the chosen split. */
   function counted() {
@@ -68,25 +68,25 @@
     };
   }
 
-  const percent = (x) => `${(100 * x).toFixed(1)} %`;
+  const percent = (x) => `${(100 * x).toFixed(1)}\u00a0%`;
   const plain = (x) => x.toFixed(2);
   const FIGURES = [
     ...(data.truth === null ? [] : [
-      ["precision", "precision", percent, "of the labels added, true"],
-      ["recall", "recall", percent, "of the hidden labels, found"],
+      ["precision", "precision", percent, "of the labels added"],
+      ["recall", "recall", percent, "of the hidden labels"],
       ["f1", "F1", percent, "of precision and recall"],
     ]),
-    ["each", "positives an image", plain, "by the method"],
-    ["found", "observed labels found", percent, "of the observed positives, labelled too"],
+    ["each", "positives", plain, "an image"],
+    ["found", "found", percent, "of the observed positives"],
   ];
 
   function showFigures(now, rows) {
     const here = quality(now.codes, rows), then = quality(before.codes, rows);
     find(".figures").replaceChildren(...FIGURES.map(([key, title, form, note]) => {
-      const better = here[key] - then[key];
       return make("div", { class: "figure", "data-figure": key },
         make("dt", {}, title), make("dd", { class: "value" }, form(here[key])),
-        make("dd", { class: "quiet note" }, note), make("dd", { class: "quiet" }, Math.abs(better) < 1e-9 ? "as in the cache" : `cache: ${form(then[key])}`));
+        make("dd", { class: "quiet note" }, note),
+        make("dd", { class: "quiet" }, here[key] === then[key] ? "as cached" : `cached: ${form(then[key])}`));
     }));
   }
 
@@ -110,17 +110,19 @@
       removed += of.removed.length;
       touched += of.added.length + of.removed.length > 0;
     }
-    const words = (count, one, several) => `${count.toLocaleString("en")} ${count === 1 ? one : several}`;
+    const whole = (count) => count.toLocaleString("en");
+    const words = (count, one, several) => `${whole(count)} ${count === 1 ? one : several}`;
     find(".changed").textContent = entries
-      ? `${words(entries, "code differs", "codes differ")} from the cache's own: ${words(added, "positive", "positives")} added and ${removed.toLocaleString("en")} removed, in ${words(touched, "image", "images")}.`
+      ? `${words(entries, "code differs", "codes differ")} from the cache's own: ` +
+        `${words(added, "positive", "positives")} added and ${whole(removed)} removed, in ${words(touched, "image", "images")}.`
       : "Nothing differs from the cache's own constants.";
-    const pictured = rows.filter((row) => data.pictures[row]?.jpeg || !images).map((row) => difference(now.codes, row));
+    const pictured = rows.filter((row) => data.pictures[row]).map((row) => difference(now.codes, row));
     const size = (of) => of.added.length + of.removed.length;
     const shown = pictured.filter(size).sort((a, b) => size(b) - size(a) || a.row - b.row).slice(0, MOST_CHANGED);
     find(".most-changed").hidden = !shown.length;
-    find(".most-changed .pictures").replaceChildren(...shown.map(({ row, added: more, removed: less }) => {
+    find(".most-changed .shown").replaceChildren(...shown.map(({ row, added: more, removed: less }) => {
       const button = make("button", { type: "button", class: "picture" },
-        shaded(row, data, { alt: data.ids[row] }),
+        shaded("changed", row, data, { alt: data.ids[row] }),
         make("span", { class: "caption" }, changed("added: ", more, row), changed("removed: ", less, row)));
       button.addEventListener("click", () => gallery.open(row, [...more, ...less][0]));
       return button;
@@ -130,14 +132,14 @@
   function changed(title, columns, row) {
     const mark = (c) => (data.truth === null ? "" : data.truth[row * classes + c] === 1 ? " ✓" : " ✗");
     return columns.length > 0 && make("span", {}, make("span", { class: "quiet" }, title), ...columns.flatMap((c, n) => [
-      n ? ", " : "", ...names([data.classes[c]]), mark(c),
+      n ? ", " : "", named(data.classes[c]), mark(c),
     ]));
   }
 
   function showLine() {
-    const said = Object.keys(SLIDERS).map((name) => `${name}: ${settings[name]}`);
-    const ordered = ["temperature", "eta", "threshold", "top_k", "negative_ratio"].map((name) => said.find((text) => text.startsWith(`${name}:`)));
-    line.textContent = `damp: {grid: ${data.grid}, ${ordered.join(", ")}${data.halfSaid ? `, half: ${own.half}` : ""}}`;
+    const said = ["temperature", "eta", "threshold", "top_k", "negative_ratio"].map((name) => `${name}: ${settings[name]}`);
+    if (data.halfSaid) said.push(`half: ${own.half}`);
+    line.textContent = `damp: {grid: ${data.grid}, ${said.join(", ")}}`;
     copied.textContent = "";
   }
 
@@ -177,7 +179,10 @@
       update();
     });
   }
-  for (const name of data.splits) split.append(make("option", { value: name }, name));
+  const inSplit = (name) => data.split.slice(0, data.drawn).filter((of) => !name || of === name).length.toLocaleString("en");
+  for (const name of ["", ...data.splits]) {
+    split.append(make("option", { value: name }, `${name || "all images"} (${inSplit(name)})`));
+  }
   if (data.splits.includes("train")) split.value = "train"; // constants are not to be chosen by the test split
   split.addEventListener("change", update);
   find(".reset").addEventListener("click", reset);

@@ -20,10 +20,13 @@ const Gallery = (root, data, labeller) => {
     ["different", "Two policies differ", "The whole image alone labels these differently than the whole image with its tiles."],
   ];
 
-  for (const { class: column } of data.gallery) select.append(make("option", { value: column }, data.classes[column]));
+  for (const { class: column } of data.gallery) {
+    select.append(make("option", { value: column, selected: column === data.first }, data.classes[column]));
+  }
 
   const code = (image, column) => labels.codes[image * classes + column];
   const word = (value) => ({ 1: "positive", 0: "not labelled", "-1": "negative" })[value];
+  const colour = (value) => ({ 1: "is-positive", "-1": "is-negative" })[value] ?? null;
   const truthOf = (image, column) => (data.truth ? data.truth[image * classes + column] : null);
   const shares = (image, column) => {
     const known = labeller.probabilities(settings, image);
@@ -37,14 +40,14 @@ const Gallery = (root, data, labeller) => {
     return truth === null ? seen : `${seen}, ${truth ? "true" : "not true"}`;
   }
 
-  function pictured(image, column, scale) {
+  function pictured(kind, image, column, scale) {
     const entry = labeller.entry(settings, image, column), now = code(image, column);
     const button = make("button", { type: "button", class: "picture" },
-      shaded(image, data, {
-        alt: `${data.ids[image]}, its tiles shaded by ${data.classes[column]}`, shares: entry.shares, scale, spoke: entry.spoke,
+      shaded(kind, image, data, {
+        alt: `${data.ids[image]}, its tiles shaded by ${data.classes[column]}`, entry, scale,
       }),
       make("span", { class: "caption" },
-        make("span", { class: `code ${now > 0 ? "is-positive" : now < 0 ? "is-negative" : ""}` }, `${word(now)}, ${number(entry.score)}`),
+        make("span", { class: `code ${colour(now) ?? ""}` }, `${word(now)}, ${number(entry.score)}`),
         make("span", { class: "quiet" }, known(image, column))),
     );
     button.addEventListener("click", () => open(image, column));
@@ -55,23 +58,25 @@ const Gallery = (root, data, labeller) => {
     const column = Number(select.value), of = data.gallery.find((one) => one.class === column);
     const wanted = KINDS.flatMap(([kind]) => of[kind]);
     const tiles = wanted.flatMap((image) => (data.boxes.length > 1 ? shares(image, column).slice(1) : shares(image, column)));
-    const scale = Math.max(...tiles, 1e-9);
-    scaleText.textContent = number(tiles.length ? scale : 0);
+    const scale = Math.max(...tiles, settings.threshold, 1e-9); // what is far below the threshold stays pale
+    scaleText.textContent = number(scale);
     place.replaceChildren(...KINDS.map(([kind, title, caption], n) => {
-      const images = of[kind].map((image) => pictured(image, column, scale));
+      const images = of[kind].map((image) => pictured(kind, image, column, scale));
       return make("section", { class: "group", "aria-labelledby": `group-${n}` },
         make("h4", { id: `group-${n}` }, title), make("p", { class: "quiet" }, caption),
-        images.length ? make("div", { class: "pictures" }, ...images) : make("p", { class: "none" }, "None of this class."));
+        images.length ? make("div", { class: "shown" }, ...images) : make("p", { class: "none" }, "None of this class."));
     }));
   }
 
+  const heads = (...texts) => make("thead", {}, make("tr", {}, ...texts.map((text) => make("th", { scope: "col" }, text))));
+
   function views(entry) {
     const row = (share, view) => make("tr", { class: view === entry.spoke ? "spoke" : null, "data-view": view },
-      make("th", { scope: "row" }, view ? Reasons.tile(view, data.boxes) : "whole image", view === entry.spoke && make("b", {}, " spoke")),
+      make("th", { scope: "row" }, view ? Reasons.tile(view, data.boxes) : "whole image",
+        view === entry.spoke && make("b", {}, entry.open ? " spoke" : " counts")),
       make("td", {}, number(entry.cosines[view])), make("td", {}, number(share)));
     return make("table", {},
-      make("caption", {}, "View by view"),
-      make("thead", {}, make("tr", {}, ...["view", "cosine", "probability"].map((text) => make("th", { scope: "col" }, text)))),
+      make("caption", {}, "View by view"), heads("view", "cosine", "probability"),
       make("tbody", {}, ...entry.shares.map(row)));
   }
 
@@ -84,17 +89,18 @@ const Gallery = (root, data, labeller) => {
       button.addEventListener("click", () => explain(image, c, true));
       return make("tr", { class: c === column ? "chosen" : null, "aria-current": c === column ? "true" : null },
         make("th", { scope: "row" }, button), make("td", {}, number(score(c))),
-        make("td", { class: now > 0 ? "is-positive" : now < 0 ? "is-negative" : null }, word(now)),
+        make("td", { class: colour(now) }, word(now)),
         make("td", { class: "quiet" }, known(image, c)));
     };
     const table = make("table", {},
-      make("thead", {}, make("tr", {}, ...["class", "score", "pseudo-label", "known"].map((text) => make("th", { scope: "col" }, text)))),
+      heads("class", "score", "pseudo-label", "known"),
       make("tbody", {}, ...order.map(row)));
-    return make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Every class of this image, by score" }, table);
+    const label = "Every class of this image, by score";
+    return make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, table);
   }
 
   function explain(image, column, again) {
-    const entry = labeller.entry(settings, image, column), scale = Math.max(...entry.shares, 1e-9);
+    const entry = labeller.entry(settings, image, column), scale = Math.max(...entry.shares, settings.threshold, 1e-9);
     const scrolled = dialog.querySelector(".scroll")?.scrollTop ?? 0;
     const close = make("button", { type: "button", class: "plain", autofocus: true }, "Close");
     close.addEventListener("click", () => dialog.close());
@@ -103,14 +109,16 @@ const Gallery = (root, data, labeller) => {
       Reasons.ofLabels(data.observed[image * classes + column], truthOf(image, column)),
     ];
     dialog.replaceChildren(
-      make("header", {},
+      make("div", { class: "head" },
         make("div", {}, make("h3", { id: "explained" }, name(data.classes[column])),
           make("p", { class: "quiet" }, name(data.ids[image]), `, ${data.split[image]}`)), close),
       make("div", { class: "explained" },
         make("div", {},
-          shaded(image, data, { alt: data.ids[image], shares: entry.shares, scale, spoke: entry.spoke, numbers: true }),
+          shaded("dialog", image, data, { alt: data.ids[image], entry, scale, numbers: data.boxes.length < 12 }),
           views(entry)),
-        make("div", {}, make("ul", { class: "why", role: "status" }, ...sentences.map((text) => make("li", {}, text))), ranked(image, column))),
+        make("div", {},
+          make("div", { role: "status" }, make("ul", { class: "why" }, ...sentences.map((text) => make("li", {}, text)))),
+          ranked(image, column))),
     );
     dialog.querySelectorAll("tr[data-view]").forEach((row) => {
       const cell = dialog.querySelector(`.cell[data-view="${row.dataset.view}"]`);

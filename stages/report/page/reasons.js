@@ -1,10 +1,12 @@
 "use strict";
 // One entry of `Damp.labeller(…).entry` -> sentences that say why it is or is not labelled.
 const Reasons = (() => {
+  const LEAST = 1e-5; // of the numbers that are written out
+
   /** A score with three decimals, more where those would be 0. */
   function number(x) {
-    const size = Math.abs(x);
-    return size !== 0 && size < 0.0005 ? x.toPrecision(1) : x.toFixed(3);
+    if (x > 0 && x < LEAST) return `<${LEAST.toFixed(5)}`;
+    return x !== 0 && Math.abs(x) < 0.0005 ? x.toPrecision(2) : x.toFixed(3);
   }
 
   /** Where a tile lies, such as "lower left". */
@@ -23,9 +25,11 @@ const Reasons = (() => {
     const limit = number(entry.limit);
     const whose = entry.limit === entry.sureness ? `${limit}, how sure CLIP is of what is observed here` : limit;
     const mean = `The score is the mean of ${number(entry.whole)} in the whole image and ${number(entry.local)} in `;
+    const spoke = tile(entry.spoke, boxes);
+    const highest = number(entry.highest);
     return entry.open
-      ? `The gate is open: ${tile(entry.spoke, boxes)} scores ${number(entry.highest)}, above ${whose}, so the highest tile counts. ${mean}that tile.`
-      : `The gate is closed: no tile scores above ${whose}, so the lowest tile counts. ${mean}${tile(entry.spoke, boxes)}.`;
+      ? `The gate is open: ${spoke} scores ${highest}, above ${whose}, so the highest tile counts. ${mean}that tile.`
+      : `The gate is closed: no tile scores above ${whose}, so the lowest tile counts. ${mean}${spoke}.`;
   }
 
   /** Why the code is what it is; settings: those that the sliders have. */
@@ -33,20 +37,22 @@ const Reasons = (() => {
     const score = number(entry.score), threshold = number(entry.threshold), most = settings.top_k;
     if (entry.score !== entry.score) return "Not labelled: the image was not scored.";
     const positive = entry.reached && !entry.outside;
-    const lowest = `among the lowest ${entry.negatives} classes by the mean of the whole image and its tiles (number ${entry.negativeRank} from below)`;
+    const lowest =
+      `number ${entry.negativeRank} of the lowest ${entry.negatives} classes, by the mean of the whole image and its tiles`;
     if (entry.negative && settings.compat === "paper") {
-      return positive ? `Negative: it reaches the threshold, but is ${lowest}, which counts more.` : `Negative: it is ${lowest}.`;
+      return positive ? `Negative: it reaches the threshold, but is ${lowest}; that counts more.` : `Negative: it is ${lowest}.`;
     }
     if (entry.negative && positive) return `Not labelled: it reaches the threshold, but is ${lowest}.`;
     if (!entry.reached) return `Not labelled: below the threshold: ${score}, ${number(entry.short)} short of ${threshold}.`;
-    if (entry.outside) return `Not labelled: outside the top ${most}: ${score} reaches the threshold ${threshold}, but is number ${entry.rank} in the image.`;
-    return `Positive: ${score} reaches the threshold ${threshold}, and is number ${entry.rank} of at most ${most} in the image.`;
+    const reaches = `${score} reaches the threshold ${threshold}`;
+    if (entry.outside) return `Not labelled: outside the top ${most}: ${reaches}, but is number ${entry.rank} in the image.`;
+    return `Positive: ${reaches}, and is number ${entry.rank} of at most ${most} in the image.`;
   }
 
   /** What is known of it apart from the method; observed: its code; truth: 0 or 1, null where not known. */
   function ofLabels(observed, truth) {
     const seen = { 1: "positive", 0: "nothing", "-1": "negative" }[observed];
-    const known = truth === null ? "" : truth === 1 ? " In truth the image shows the class." : " In truth the image does not show the class.";
+    const known = truth === null ? "" : ` In truth the image ${truth === 1 ? "shows" : "does not show"} the class.`;
     return `Observed: ${seen}${observed ? ", which counts more than any pseudo-label" : ""}.${known}`;
   }
 
