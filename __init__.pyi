@@ -41,6 +41,7 @@ from .stages.experiments.reproduce import Reproduction, reproduce
 from .stages.experiments.sweep import Sweep, sweep
 from .stages.journey.run import run
 from .stages.report.report import report
+from .stages.review.review import Review, review
 from .stages.stage_one.pseudolabel import pseudolabel
 from .stages.stage_two.evaluate import Evaluation, evaluate
 from .stages.stage_two.label_table import LabelTable, labels
@@ -71,6 +72,7 @@ __all__ = [
     "Predictions",
     "PseudoLabelQuality",
     "Reproduction",
+    "Review",
     "Run",
     "RunList",
     "ScoreCache",
@@ -124,6 +126,7 @@ __all__ = [
     "reproduce",
     "rescore",
     "retry",
+    "review",
     "run",
     "runs",
     "select",

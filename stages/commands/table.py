@@ -16,6 +16,7 @@ from ..data.options import CheckOptions, DatasetsOptions
 from ..experiments.options import CalibrateOptions, CompareOptions, DemoOptions, ReproduceOptions, SweepOptions
 from ..journey.options import RunOptions
 from ..report.options import ReportOptions
+from ..review.options import ReviewOptions
 from ..source_options import SourceOptions
 from ..stage_one.options import PseudolabelOptions
 from ..stage_two.options import (
@@ -103,6 +104,14 @@ COMMANDS = (
         ReportOptions,
         LOOK,
         "aevlp report cache/scenes2.h5",
+    ),
+    Command(
+        "review",
+        "review.review:review",
+        ReviewOptions,
+        LOOK,
+        "aevlp review cache/voc.h5",
+        json=True,
     ),
     Command(
         "labels",
