@@ -12,7 +12,7 @@ from ...pipeline.review.corrections import CorrectedCache
 from ...pipeline.score_cache import ScoreCache
 from ...pipeline.score_cache.provenance import simulation_of, views_of
 from ..cache_origin import dataset_of
-from .cache_charts import agreement, co_occurrence, histogram, positives_an_image, precision_recall, stability
+from .cache_charts import agreement, co_occurrence, histogram, positives_an_image, stability, whole_beside_tiles
 from .expected_quality import expected_quality
 from .section import Column, Facts, Section, Table, Text
 from .statistics import Statistics, label_quality, negatives, statistics
@@ -34,7 +34,7 @@ def cache_sections(cache: ScoreCache, seed: int = 0) -> list[Section]:
         Section(
             "scores",
             "Scores and labels",
-            [*precision_recall(cache, of), histogram(of), positives_an_image(of, _expected(cache))],
+            [whole_beside_tiles(of), histogram(of), positives_an_image(of, _expected(cache))],
         ),
         Section(
             "views",
