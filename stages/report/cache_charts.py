@@ -96,7 +96,7 @@ def histogram(of: Statistics) -> Chart:
             "not known": observed == UNKNOWN,
         }
         what = "what was observed and what is not known"
-    edges = np.linspace(0, 1, BINS + 1)
+    edges = np.linspace(0, min(1.0, 1.05 * max(float(score.max()), of.settings.threshold)), BINS + 1)
     counts = {name: np.histogram(score[where], edges)[0] for name, where in kinds.items() if where.any()}
 
     def draw(axes: Sequence["Axes"]) -> None:
@@ -106,7 +106,7 @@ def histogram(of: Statistics) -> Chart:
         plot.axvline(
             of.settings.threshold, color=colour(6), linestyle=":", label=f"threshold {of.settings.threshold:g}"
         )
-        plot.set(xlabel="score", ylabel="entries", yscale="log", xlim=(0, 1))
+        plot.set(xlabel="score", ylabel="entries", yscale="log", xlim=(0, edges[-1]))
         plot.yaxis.set_major_formatter("{x:,.0f}")
         plot.grid(True)
         plot.legend()
@@ -156,17 +156,19 @@ def co_occurrence(cache: ScoreCache, of: Statistics) -> list[Chart]:
         matrices["truth"] = together(of.of.truth[:, some])
     names = [cache.classes[c] for c in some]
 
+    for values in matrices.values():
+        np.fill_diagonal(values, np.nan)
+    brightest = max(
+        0.01, *(float(np.nanmax(values)) for values in matrices.values())
+    )  # one scale, to be compared by eye
+
     def draw(axes: Sequence["Axes"]) -> None:
         for number, (plot, (title, values)) in enumerate(zip(axes, matrices.items(), strict=True)):
-            shown = values.copy()
-            np.fill_diagonal(shown, np.nan)
-            image = plot.imshow(
-                100 * shown, cmap="cividis", vmin=0, vmax=100 * max(np.nanmax(shown), 1e-9), aspect="auto"
-            )
+            image = plot.imshow(100 * values, cmap="cividis", vmin=0, vmax=100 * brightest, aspect="auto")
             plot.set_title(title)
             plot.set_xticks(range(len(names)), names, rotation=90, fontsize=_font(names))
             plot.set_yticks(range(len(names)), names if not number else [""] * len(names), fontsize=_font(names))
-            plot.figure.colorbar(image, ax=plot, shrink=0.8)
+        axes[0].figure.colorbar(image, ax=list(axes), shrink=0.8, label="%")
 
     height = 2.2 + 0.14 * len(names)
     caption = (
@@ -198,7 +200,7 @@ def agreement(cache: ScoreCache, of: Statistics) -> list[Chart | Text]:
         classes.barh(rows, whole, color=colour(0), label="whole image too")
         classes.barh(rows, tiles, left=whole, color=colour(1), label="tiles alone")
         classes.set_yticks(rows, names, fontsize=_font(names))
-        classes.set(xlabel="pseudo-positives")
+        classes.set(xlabel="pseudo-positives", ylim=(-1, len(names)))
         classes.legend()
 
     caption = (
