@@ -3,6 +3,7 @@
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ from aevlp.stages.report.statistics import statistics
 from fakes import random_cache
 
 
-def written(path: Path, *, truth: bool = True, **kinds: int) -> ScoreCache:
+def written(path: Path, *, truth: bool = True, **kinds: Any) -> ScoreCache:
     header, content = random_cache(**kinds)
     content.split = ["train"] * len(content)
     write_cache(path, replace(header, has_truth=truth), [content if truth else replace(content, truth=None)])
@@ -70,7 +71,7 @@ def test_without_the_truth_the_curves_are_of_observed_positives(tmp_path: Path) 
         if known[scores >= least].any()
     }
     line = plot.get_lines()[0]
-    found = {(round(float(x), 9), round(float(y), 6)) for x, y in zip(*line.get_data(), strict=True)}
+    found = {(round(x, 9), round(y, 6)) for x, y in np.asarray(line.get_xydata()).tolist()}
     assert line.get_label() == "whole image" and found == slow
 
 
@@ -109,7 +110,7 @@ def test_positives_an_image_are_those_of_a_slow_loop(tmp_path: Path) -> None:
     used = [sum(observed[n, c] == 1 or (observed[n, c] == 0 and codes[n, c] == 1) for c in range(5)) for n in ok]
     lines = {str(line.get_label()).partition(",")[0]: line for line in plot.get_lines()}
     for name, counts in (("with pseudo-labels", used), ("true", [int((truth[n] == 1).sum()) for n in ok])):
-        places, shares = lines[name].get_data()
+        places, shares = np.asarray(lines[name].get_xydata()).T
         assert np.allclose(shares, [100 * np.mean([count == place for count in counts]) for place in places])
     assert lines["expected"].get_xdata()[0] == 2.5  # type: ignore[index]
 
@@ -143,7 +144,7 @@ def test_a_large_cache_is_looked_at_in_blocks_and_says_so(tmp_path: Path, monkey
         ({"grid": 2, "flips": 1}, "seen whole and in 4 tiles of a grid of 2 by 2;"),
     ],
 )
-def test_what_an_image_was_seen_in_is_said_in_words(tmp_path: Path, kinds: dict[str, int], said: str) -> None:
+def test_what_an_image_was_seen_in_is_said_in_words(tmp_path: Path, kinds: dict[str, Any], said: str) -> None:
     text = cache_sections(written(tmp_path / "x.h5", **kinds))[0].blocks[0]
     assert isinstance(text, Text) and said in text.paragraphs[0]
 

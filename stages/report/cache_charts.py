@@ -164,11 +164,11 @@ def co_occurrence(cache: ScoreCache, of: Statistics) -> list[Chart]:
 
     def draw(axes: Sequence["Axes"]) -> None:
         for number, (plot, (title, values)) in enumerate(zip(axes, matrices.items(), strict=True)):
-            image = plot.imshow(100 * values, cmap="cividis", vmin=0, vmax=100 * brightest, aspect="auto")
+            plot.imshow(100 * values, cmap="cividis", vmin=0, vmax=100 * brightest, aspect="auto")
             plot.set_title(title)
             plot.set_xticks(range(len(names)), names, rotation=90, fontsize=_font(names))
             plot.set_yticks(range(len(names)), names if not number else [""] * len(names), fontsize=_font(names))
-        axes[0].figure.colorbar(image, ax=list(axes), shrink=0.8, label="%")
+        axes[0].figure.colorbar(axes[0].images[0], ax=list(axes), shrink=0.8, label="%")
 
     height = 2.2 + 0.14 * len(names)
     caption = (
