@@ -185,6 +185,17 @@ def test_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert children["aevlp pseudolabel"] > 0 and children["aevlp train, linear"] == 0
 
 
+@pytest.mark.process
+@pytest.mark.slow
+def test_report_of_a_million(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, script = tmp_path / "figures.json", str(BENCHMARKS / "report_of_a_million.py")
+    toy = ["--rows", "1500", "--classes", "3", "--pictures", "4", "--folder", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", [script, *toy, "--json", str(path)])
+    import_module("report_of_a_million").main()
+    [row] = json.loads(path.read_text())["rows"]
+    assert row["seconds"] > 0 and 0.1 < row["page_MB"] < 15 and row["peak_GB"] > 0.1
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_gpu_its_benchmark_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["gpu.py"])

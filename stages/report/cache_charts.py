@@ -5,45 +5,82 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...pipeline.evaluation.teachers import teacher_map
 from ...pipeline.labels.codes import NEGATIVE, POSITIVE, UNKNOWN
 from ...pipeline.score_cache import ScoreCache
 from .charts import colour, dashes
 from .section import Chart, Table, Text
 from .section import Column as TableColumn
-from .statistics import DRAWS, Statistics, class_precision, curve, together
+from .statistics import DRAWS, Statistics, curve, together
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 CLASSES = 40  # that a chart has room for
 BINS = 40
+SCORES = (
+    "Whole image: its cosines; multi-focus: DAMP's scores of all views. No observed label is read, as of images that nobody "
+    "labelled."
+)
 
 
-def precision_recall(cache: ScoreCache, of: Statistics) -> list[Chart | Text]:
-    """Return precision against recall of the whole image's scores beside those of all views; only where truth is known."""
-    truth = of.of.truth
-    if truth is None or not (truth == 1).any():
-        return [Text(["Precision-recall curves need the full truth, which is not known."])]
+def whole_beside_tiles(of: Statistics) -> Chart | Text:
+    """Return how good the scores of the whole image are beside those of all views, by what is known to say so."""
+    truth, observed = of.of.truth, of.of.observed
+    if truth is not None and (truth == 1).any():
+        return precision_recall(of, truth)
+    if (observed == POSITIVE).any():
+        return found_by_labels(of)
+    return Text(
+        ["Whole image and multi-focus cannot be compared: neither the full truth nor an observed positive is known."]
+    )
+
+
+def precision_recall(of: Statistics, truth: np.ndarray) -> Chart:
+    """Return precision against recall of each teacher's scores, all entries in one ranking. truth: (n, C) 0/1."""
     lines = []
-    for number, (name, scores) in enumerate((("multi-focus", of.of.score), ("whole image", of.of.whole_score))):
-        recall, precision = curve(scores.ravel(), (truth == 1).ravel())
-        label = f"{name}, mAP {100 * class_precision(scores, truth).mean():.1f} %"
-        lines.append((number, label, recall, precision))
+    for name, scores in of.teachers.items():
+        label = f"{name}, mAP {100 * teacher_map(scores, truth):.1f} %"
+        lines.append((label, *curve(scores.ravel(), (truth == 1).ravel())))
 
     def draw(axes: Sequence["Axes"]) -> None:
         [plot] = axes
-        for number, label, recall, precision in lines:
+        for number, (label, recall, precision) in enumerate(lines):
             plot.plot(recall, precision, color=colour(number), linestyle=dashes(number), label=label)
         plot.set(xlabel="recall", ylabel="precision", xlim=(0, 1), ylim=(0, 1.02))
         plot.grid(True)
-        plot.legend(loc="lower left")
+        plot.legend(loc="best")
 
     caption = (
-        "Precision against recall of the scores, all entries in one ranking; further to the upper right is better. "
-        "What the tiles add is the area between the lines. The scores are those that the labels are made of: an "
-        "observed label opens DAMP's gate."
+        f"Precision against recall of CLIP's scores, all entries in one ranking; further to the upper right is better. {SCORES} "
+        f"mAP is the mean over classes."
     )
-    return [Chart("precision-recall", "Whole image beside multi-focus", caption, draw)]
+    return Chart("precision-recall", "Whole image beside multi-focus", caption, draw)
+
+
+def found_by_labels(of: Statistics) -> Chart:
+    """Return, for each teacher, what share of the observed positives is found with how many labels an image."""
+    known = of.of.observed == POSITIVE
+    lines = []
+    for name, scores in of.teachers.items():
+        found, observed_share = curve(scores.ravel(), known.ravel())
+        some = observed_share > 0  # the highest scores may all be of what nobody observed
+        lines.append((name, (found * known.sum() / len(known))[some] / observed_share[some], found[some]))
+
+    def draw(axes: Sequence["Axes"]) -> None:
+        [plot] = axes
+        for number, (label, labels, found) in enumerate(lines):
+            plot.plot(labels, 100 * found, color=colour(number), linestyle=dashes(number), label=label)
+        plot.set(xlabel="labels an image", ylabel="observed positives found (%)", xscale="log", ylim=(0, 102))
+        plot.xaxis.set_major_formatter("{x:g}")
+        plot.grid(True)
+        plot.legend(loc="best")
+
+    caption = (
+        f"The full truth is not known, so precision is not: here is what share of the observed positives is among the highest "
+        f"scores, against how many labels an image those are. Higher at the same number of labels is better. {SCORES}"
+    )
+    return Chart("found", "Whole image beside multi-focus", caption, draw)
 
 
 def histogram(of: Statistics) -> Chart:
@@ -59,7 +96,7 @@ def histogram(of: Statistics) -> Chart:
             "not known": observed == UNKNOWN,
         }
         what = "what was observed and what is not known"
-    edges = np.linspace(0, 1, BINS + 1)
+    edges = np.linspace(0, min(1.0, 1.05 * max(float(score.max()), of.settings.threshold)), BINS + 1)
     counts = {name: np.histogram(score[where], edges)[0] for name, where in kinds.items() if where.any()}
 
     def draw(axes: Sequence["Axes"]) -> None:
@@ -69,7 +106,7 @@ def histogram(of: Statistics) -> Chart:
         plot.axvline(
             of.settings.threshold, color=colour(6), linestyle=":", label=f"threshold {of.settings.threshold:g}"
         )
-        plot.set(xlabel="score", ylabel="entries", yscale="log", xlim=(0, 1))
+        plot.set(xlabel="score", ylabel="entries", yscale="log", xlim=(0, edges[-1]))
         plot.yaxis.set_major_formatter("{x:,.0f}")
         plot.grid(True)
         plot.legend()
@@ -119,17 +156,19 @@ def co_occurrence(cache: ScoreCache, of: Statistics) -> list[Chart]:
         matrices["truth"] = together(of.of.truth[:, some])
     names = [cache.classes[c] for c in some]
 
+    for values in matrices.values():
+        np.fill_diagonal(values, np.nan)
+    brightest = max(
+        0.01, *(float(np.nanmax(values)) for values in matrices.values())
+    )  # one scale, to be compared by eye
+
     def draw(axes: Sequence["Axes"]) -> None:
         for number, (plot, (title, values)) in enumerate(zip(axes, matrices.items(), strict=True)):
-            shown = values.copy()
-            np.fill_diagonal(shown, np.nan)
-            image = plot.imshow(
-                100 * shown, cmap="cividis", vmin=0, vmax=100 * max(np.nanmax(shown), 1e-9), aspect="auto"
-            )
+            plot.imshow(100 * values, cmap="cividis", vmin=0, vmax=100 * brightest, aspect="auto")
             plot.set_title(title)
             plot.set_xticks(range(len(names)), names, rotation=90, fontsize=_font(names))
             plot.set_yticks(range(len(names)), names if not number else [""] * len(names), fontsize=_font(names))
-            plot.figure.colorbar(image, ax=plot, shrink=0.8)
+        axes[0].figure.colorbar(axes[0].images[0], ax=list(axes), shrink=0.8, label="%")
 
     height = 2.2 + 0.14 * len(names)
     caption = (
@@ -161,7 +200,7 @@ def agreement(cache: ScoreCache, of: Statistics) -> list[Chart | Text]:
         classes.barh(rows, whole, color=colour(0), label="whole image too")
         classes.barh(rows, tiles, left=whole, color=colour(1), label="tiles alone")
         classes.set_yticks(rows, names, fontsize=_font(names))
-        classes.set(xlabel="pseudo-positives")
+        classes.set(xlabel="pseudo-positives", ylim=(-1, len(names)))
         classes.legend()
 
     caption = (

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from ...pipeline.errors import AevlpError, counted
+from ...pipeline.images.schemes import GRID
 from ...pipeline.labels.codes import NEGATIVE, POSITIVE
 from ...pipeline.labels.observation import NONE
 from ...pipeline.labels.observation import written as written_regime
@@ -12,7 +13,7 @@ from ...pipeline.review.corrections import CorrectedCache
 from ...pipeline.score_cache import ScoreCache
 from ...pipeline.score_cache.provenance import simulation_of, views_of
 from ..cache_origin import dataset_of
-from .cache_charts import agreement, co_occurrence, histogram, positives_an_image, precision_recall, stability
+from .cache_charts import agreement, co_occurrence, histogram, positives_an_image, stability, whole_beside_tiles
 from .expected_quality import expected_quality
 from .section import Column, Facts, Section, Table, Text
 from .statistics import Statistics, label_quality, negatives, statistics
@@ -34,7 +35,7 @@ def cache_sections(cache: ScoreCache, seed: int = 0) -> list[Section]:
         Section(
             "scores",
             "Scores and labels",
-            [*precision_recall(cache, of), histogram(of), positives_an_image(of, _expected(cache))],
+            [whole_beside_tiles(of), histogram(of), positives_an_image(of, _expected(cache))],
         ),
         Section(
             "views",
@@ -46,16 +47,14 @@ def cache_sections(cache: ScoreCache, seed: int = 0) -> list[Section]:
 
 def _made(cache: ScoreCache) -> list[str]:
     """Return what made a cache, in plain words."""
-    made, header = cache.provenance, cache.header
+    made = cache.provenance
     scored = int((cache.status == "ok").sum())
     failed = len(cache) - scored
     splits = ", ".join(f"{int((cache.split == name).sum()):,} {name}" for name in dict.fromkeys(cache.split.tolist()))
-    views = counted(header.views, "view")
-    flips = " and their mirror images" if header.flips > 1 else ""
     said = [
         f"{counted(len(cache), 'image')} of {made['dataset']['name']} ({splits}) and "
-        f"{counted(len(cache.classes), 'class', 'classes')}. {made['clip']['model']} compared {views} of each image{flips} with "
-        f"{counted(len(cache.prompts), 'prompt')}, one a class; the views are {views_of(made)}."
+        f"{counted(len(cache.classes), 'class', 'classes')}. Each image was seen {_seen(cache)}; {made['clip']['model']} "
+        f"compared that with {counted(len(cache.prompts), 'prompt')}, one a class."
     ]
     method = made["method"]
     said.append(
@@ -75,6 +74,14 @@ def _made(cache: ScoreCache) -> list[str]:
     return said
 
 
+def _seen(cache: ScoreCache) -> str:
+    """Return the views of an image, in plain words."""
+    tiles, scheme = cache.header.views - 1, views_of(cache.provenance)
+    where = f"of a grid of {scheme.recorded} by {scheme.recorded}" if scheme.name == GRID else f"by {scheme}"
+    parts = f"whole and in {counted(tiles, 'tile')} {where}" if tiles else "whole, without tiles"
+    return f"{parts}, plain and mirrored" if cache.header.flips > 1 else parts
+
+
 def _facts(cache: ScoreCache) -> list[Facts]:
     made = cache.provenance
     values = {
@@ -84,6 +91,7 @@ def _facts(cache: ScoreCache) -> list[Facts]:
         "constants": _listed(made["method"]),
         "text graph": _listed(made.get("text_graph", "none")),
         "pixels": f"{made['resize']}, decoded by {made.get('decoder', 'pillow')}",
+        "views": str(views_of(made)),
         "stored": f"{cache.header.stores}s, {cache.header.storage}",
         "data": f"{made['dataset']['name']}, fingerprint {made['dataset']['fingerprint'][:16]}…",
         "cache": f"fingerprint {cache.fingerprint[:16]}…",

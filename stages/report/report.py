@@ -1,10 +1,11 @@
 """A cache, a run, a comparison or a sweep -> one page beside it, made of what the Python API returns for each."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from ...pipeline.errors import AevlpError
+from ...pipeline.errors import AevlpError, counted
 from ...pipeline.files.atomic_write import replacing
 from ...pipeline.files.locations import RemotePath, location
 from ...pipeline.review.corrections import corrected, read_corrections
@@ -29,13 +30,16 @@ from .trained_from import cache_of
 
 
 @dataclass(frozen=True)
-class Made:
-    """A page to be: its place, its title and what stands below that, its sections; and a table for a paper, if there is one."""
+class Page:
+    """A page to be: its place, its title and what stands below that; and a table for a paper, if there is one.
 
-    page: Path
+    sections: makes them, which takes a while.
+    """
+
+    place: Path
     title: str
     subtitle: str
-    sections: Sequence[Section]
+    sections: Callable[[], list[Section]]
     latex: str | None = None
 
 
@@ -46,28 +50,29 @@ def report(options: ReportOptions) -> Path:
     cache/voc.h5 -> cache/voc.report.html, a run or a comparison -> report.html in its folder, sweep.json -> sweep.report.html.
     A run's page has the sections of its cache too, where that is there. Raises AevlpError where `source` is none of these.
     """
-    for wanted in (options.figures and options.figures / "chart.svg", options.latex):
+    page = _page(options)
+    if options.latex is not None and page.latex is None:
+        raise AevlpError(f"--latex writes the table of a comparison, and {options.source} is none: leave it out")
+    for wanted in (page.place, options.figures and options.figures / "chart.svg", options.latex):
         if wanted is not None:
             check_folder(wanted)
-    made = _made(options)
-    if options.latex is not None and made.latex is None:
-        raise AevlpError(f"--latex writes the table of a comparison, and {options.source} is none: leave it out")
-    write_page(made.page, made.title, made.subtitle, made.sections)
+    sections = page.sections()
+    write_page(page.place, page.title, page.subtitle, sections)
     if options.figures is not None:
-        say(f"{options.figures}: {write_figures(made.sections, options.figures):,} charts, each as .svg and .pdf")
-    if options.latex is not None and made.latex is not None:
+        say(f"{options.figures}: {write_figures(sections, options.figures):,} charts, each as .svg and .pdf")
+    if options.latex is not None and page.latex is not None:
         with replacing(options.latex) as temporary:
-            temporary.write_text(made.latex, encoding="utf-8")
+            temporary.write_text(page.latex, encoding="utf-8")
         say(f"{options.latex}: the table as LaTeX")
-    return made.page
+    return page.place
 
 
-def show(page: Path) -> None:
+def show(place: Path) -> None:
     """Print where the page is."""
-    print_result(page, ": open it in a browser")
+    print_result(place, ": open it in a browser")
 
 
-def _made(options: ReportOptions) -> Made:
+def _page(options: ReportOptions) -> Page:
     source = options.source
     if source.suffix in CONTAINERS:
         return _of_cache(source, options)
@@ -77,34 +82,55 @@ def _made(options: ReportOptions) -> Made:
     if (folder / RESULTS).is_file():
         comparison = open_comparison(folder)
         about = f"{len(comparison.record['methods'])} methods on {comparison.record['cache']}"
-        table = comparison_table(comparison)
-        return Made(folder / "report.html", f"Comparison {folder.name}", about, comparison_sections(comparison), table)
+        return Page(
+            folder / "report.html",
+            f"Comparison {folder.absolute().name}",
+            about,
+            partial(comparison_sections, comparison),
+            comparison_table(comparison),
+        )
     if source.suffix == ".json":
         sweep = open_sweep(source)
         about = f"{sweep.record['settings']:,} settings of {sweep.record['cache']}"
-        return Made(source.with_suffix(".report.html"), f"Sweep {source.stem}", about, sweep_sections(sweep))
+        place = source.with_suffix(".report.html")
+        return Page(place, f"Sweep {source.stem}", about, partial(sweep_sections, sweep))
     raise AevlpError(
-        f"{source} is no cache (.h5 or .parquet), no folder of a run or a comparison, and no .json file of aevlp sweep --output"
+        f"{source} is no cache (.h5 or .parquet), no folder of a run or a comparison, and no .json file of aevlp sweep "
+        f"--output{_advice(source)}"
     )
 
 
-def _of_cache(path: Path, options: ReportOptions) -> Made:
+def _advice(source: Path) -> str:
+    """Return what else to name, where that can be told."""
+    if source.suffix == ".csv":
+        return f": of a sweep write {source.with_suffix('.json').name} instead, which says what is recommended too"
+    runs = sorted(file.parent for file in source.glob("*/settings.json"))
+    return f": it holds runs, name one of them, as {runs[0]}" if runs else ""
+
+
+def _of_cache(path: Path, options: ReportOptions) -> Page:
     cache = open_cache(path)
     if options.corrections is not None:
         cache = corrected(cache, read_corrections(options.corrections))
     place = Path(path.name) if isinstance(path, RemotePath) else path
-    about = f"{path}, {len(cache):,} images"
-    page = place.with_suffix(".report.html")
-    return Made(page, f"Cache {path.stem}", about, _cache_and_pictures(cache, options))
+    return Page(
+        place.with_suffix(".report.html"),
+        f"Cache {path.stem}",
+        f"{path}, {counted(len(cache), 'image')}",
+        partial(_cache_and_pictures, cache, options),
+    )
 
 
-def _of_run(path: Path, options: ReportOptions) -> Made:
+def _of_run(path: Path, options: ReportOptions) -> Page:
     run = Run(path)
+    return Page(path / "report.html", f"Run {path.absolute().name}", f"{path}", partial(_run_and_cache, run, options))
+
+
+def _run_and_cache(run: Run, options: ReportOptions) -> list[Section]:
     cache, absent = cache_of(run)
     without = [Section("cache", "The cache", [Text([absent])])]
     about_cache = without if cache is None else _cache_and_pictures(cache, options)
-    sections = [*run_sections(run, cache, options.data_root), *about_cache]
-    return Made(path / "report.html", f"Run {path.absolute().name}", f"{path}", sections)
+    return [*run_sections(run, cache, options.data_root), *about_cache]
 
 
 def _cache_and_pictures(cache: ScoreCache, options: ReportOptions) -> list[Section]:

@@ -1,13 +1,15 @@
 """A cache -> what a report says of its scores, labels and views, over all of a small cache and blocks of rows of a large one."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 
 import numpy as np
 
 from ...pipeline.evaluation.metrics import average_precision
+from ...pipeline.evaluation.teachers import TeacherScores
 from ...pipeline.labels.codes import NEGATIVE, POSITIVE, UNKNOWN, effective
 from ...pipeline.labels.damp import DampSettings, damp_codes
+from ...pipeline.policies import create_policy
 from ...pipeline.score_cache import ScoreCache
 from ..caches.inspect import cached_settings
 from .drawn_rows import drawn_rows
@@ -23,14 +25,16 @@ CURVE = 200  # points of a curve
 class Statistics:
     """of: scores and codes of the rows that were looked at, n of `images` scored ones. Shares are in [0, 1].
 
-    settings: the constants of the cache. whole, tiles: (C,) int64, pseudo-positives that the whole image alone has too, and those
-    that only the tiles bring. agreement: (V - 1,) how often each tile's most likely class is the whole image's.
+    settings: the constants of the cache. teachers: scores (n, C) of CLIP without training by the name of each teacher, as `aevlp
+    inspect` measures them: no observed label is read. whole, tiles: (C,) int64, pseudo-positives that the whole image alone has
+    too, and those that only the tiles bring. agreement: (V - 1,) how often each tile's most likely class is the whole image's.
     changes: (C,) how often a code changes over `DRAWS` draws of flips, of the rows in `redrawn`; None with a single flip.
     """
 
     of: Looked
     images: int
     settings: DampSettings
+    teachers: dict[str, np.ndarray]
     whole: np.ndarray
     tiles: np.ndarray
     agreement: np.ndarray
@@ -60,14 +64,16 @@ def statistics(cache: ScoreCache, seed: int = 0) -> Statistics:
     rows = drawn_rows(cache, min(LOOKED, max(1024, NUMBERS // a_row)), seed)
     of = looked(cache, rows, settings)
     positive, whole = of.code == POSITIVE, of.whole_code == POSITIVE
+    teachers, agreement = _of_views(cache, rows, settings)
     few = rows if len(rows) <= 10_000 else rows[:10_000]
     return Statistics(
         of,
         int((cache.status == "ok").sum()),
         settings,
+        teachers,
         (positive & whole).sum(axis=0),
         (positive & ~whole).sum(axis=0),
-        _agreement(cache, rows),
+        agreement,
         _changes(cache, few, settings) if cache.header.flips > 1 and len(rows) else None,
         len(few),
     )
@@ -113,12 +119,16 @@ def together(labels: np.ndarray) -> np.ndarray:
     return both / np.maximum(np.diag(both)[:, None], 1)
 
 
-def _agreement(cache: ScoreCache, rows: np.ndarray) -> np.ndarray:
+def _of_views(cache: ScoreCache, rows: np.ndarray, settings: DampSettings) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Return the teachers' scores, and how often each tile's first class is the whole image's; cosines are read once."""
+    scores = TeacherScores(cache, rows, [create_policy("damp", **asdict(settings))])
     agree = np.zeros(cache.header.views - 1)
-    for _, cosines in cache.views(rows):
+    for numbers, cosines in cache.views(rows):
+        scores(numbers, cosines)
         first = cosines.argmax(axis=2)
         agree += (first[:, 1:] == first[:, :1]).sum(axis=0)
-    return agree / max(1, len(rows))
+    [teachers] = scores.found
+    return teachers, agree / max(1, len(rows))
 
 
 def _changes(cache: ScoreCache, rows: np.ndarray, settings: DampSettings) -> np.ndarray:

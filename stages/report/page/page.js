@@ -24,3 +24,6 @@ for (const button of document.querySelectorAll("thead button")) {
     table.tBodies[0].append(...rows.map((entry) => entry.row));
   });
 }
+
+// What is folded away is printed too.
+addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((part) => { part.open = true; }));
