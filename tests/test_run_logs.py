@@ -34,7 +34,7 @@ def test_tensorboard_has_the_figures_schedules_and_pictures(cache_path: Path, tm
         assert np.allclose([value for _, value in logged], [line[key] for line in run.history], atol=0.01)
     assert run.test_map is not None and np.isclose(scalars(path, "test/map")[0][1], run.test_map)
     loss = run.settings["loss"]
-    expected = [gpr_schedule(epoch, 2, loss["linear_init"], loss["beta"], loss["alpha"])[2] for epoch in (1, 2)]
+    expected = [gpr_schedule(epoch, 2, loss["linear_init"])[2] for epoch in (1, 2)]
     assert np.allclose([value for _, value in scalars(path, "schedule/mu")], expected)
     pictures = read(path).Images("val/pictures")
     assert [picture.step for picture in pictures] == [1, 2]

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
-from xml.etree.ElementTree import Element, TreeBuilder
-from xml.parsers.expat import ExpatError, ParserCreate
+from xml.etree.ElementTree import Element
+from xml.parsers.expat import ExpatError
 
+from ..files.safe_xml import parsed_xml
 from .faults import DataError
 
 _YES, _NO = {"1", "true", "yes"}, {"", "0", "false", "no", "unspecified"}
@@ -35,7 +36,7 @@ class Annotation:
 def read_annotation(path: Path) -> Annotation:
     """Return what an XML file says; DataError for one that cannot be read, declares entities or is of another form."""
     try:
-        root = _parsed(path.read_bytes())
+        root = parsed_xml(path.read_bytes())
         if root.tag.lower() != "annotation":
             raise ValueError(f"its outermost element is <{root.tag}>, expected <annotation>")
         things = [_thing(element) for element in root.findall("object") if not _flag(element, "deleted")]
@@ -44,21 +45,6 @@ def read_annotation(path: Path) -> Annotation:
         raise DataError("bad row", f"cannot read the boxes in {path}: {found}") from error
     name = PureWindowsPath((root.findtext("filename") or "").strip()).name  # of either kind of slash
     return Annotation(name or None, things)
-
-
-def _parsed(content: bytes) -> Element:
-    builder, parser = TreeBuilder(), ParserCreate()
-    parser.StartElementHandler = builder.start
-    parser.EndElementHandler = builder.end
-    parser.CharacterDataHandler = builder.data
-    parser.EntityDeclHandler = _refuse_entity  # a few lines of them may stand for gigabytes
-    parser.buffer_text = True
-    parser.Parse(content, True)
-    return builder.close()
-
-
-def _refuse_entity(name: str, *_: object) -> None:
-    raise ValueError(f"it declares the entity {name!r}, which an annotation does not need: remove its DOCTYPE")
 
 
 def _thing(element: Element) -> Thing:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from heapq import heappop, heappush
 
 import numpy as np
 
@@ -14,7 +15,8 @@ from .chances import Chances
 MOST = 40_000  # images that chances are fitted to
 ALIKE = 0.95  # cosine of two images from which on they are near-duplicates
 APART = 12  # pairs that stand between two of near-duplicates
-KEPT = 8  # candidates a pair that is wanted, from which those that are alike are put back
+KEPT = 8  # candidates for each pair that is wanted
+HALF = 5  # answers about a class after which another one of it helps half as much
 
 
 @dataclass(frozen=True)
@@ -43,10 +45,10 @@ def review_queue(
 ) -> list[Pair]:
     """Return up to `count` pairs of training images and classes that nobody observed or answered, the most helpful first.
 
-    An answer helps as much as it is likely to change what a training learns from: the chance that the label of now is wrong, times
-    the class's rarity, as every class counts alike in the mAP and a label of a rare one is a larger share of it, times 2 where
-    multi-focus and the whole image alone label differently, or a classifier contradicts the label. Pairs of near-duplicates, by
-    the images' embeddings, do not follow each other. The truth is never read.
+    An answer helps by the chance that the label of now is wrong, times the class's rarity, as every class counts alike in the mAP
+    and a label of a rare one is a larger share of it, times 2 where multi-focus and the whole image alone label differently or a
+    classifier contradicts the label, and less the more answers about the class there are before it: it is halved after `HALF`.
+    Pairs of near-duplicates, by the images' embeddings, do not follow each other. The truth is never read.
 
     settings: of DAMP, whose labels a training uses. answered: rows and columns. positives: how many classes an image shows; None
     for as many as observed and pseudo-labels together. logits: (n, C) of a classifier for the training images that are "ok", by
@@ -56,8 +58,9 @@ def review_queue(
     if not len(rows):
         return []
     chances, rarity = _fitted(cache, rows, settings, positives)
-    candidates: list[np.ndarray] = []  # of each block the best: row, column, gain, chance, wrong
-    done = set(answered)
+    done = np.array(sorted(answered), dtype=np.int64).reshape(-1, 2)
+    a_class = max(2 * APART, KEPT * count // len(cache.classes))
+    best = np.empty((0, 5))  # row, column, gain, chance, wrong
     for numbers, score, code, whole_code in _scored(cache, rows, settings):
         chance = chances(score)
         positive = code == POSITIVE
@@ -66,19 +69,14 @@ def review_queue(
         if logits is not None:
             differ |= (logits[np.searchsorted(rows, numbers)] > 0) != positive
         gain = wrong * rarity * (1 + differ)
-        gain[cache.labels("observed", numbers) != UNKNOWN] = -1
-        best = np.argsort(-gain, axis=None, kind="stable")[: KEPT * count + len(done)]
-        places = np.unravel_index(best, gain.shape)
+        gain[cache.labels("observed", numbers) != UNKNOWN] = 0
+        here = done[np.isin(done[:, 0], numbers)]
+        gain[np.searchsorted(numbers, here[:, 0]), here[:, 1]] = 0
+        places = np.nonzero(gain > np.maximum(0, -np.sort(-gain, axis=0)[a_class]) if len(gain) > a_class else gain > 0)
         found = np.column_stack([numbers[places[0]], places[1], gain[places], chance[places], wrong[places]])
-        candidates.append(found[found[:, 2] > 0])
-        if sum(map(len, candidates)) > 4 * KEPT * count + len(done):
-            candidates = [_best(candidates, KEPT * count + len(done))]
-    pairs = [
-        Pair(int(row), int(column), float(gain), float(chance), float(wrong))
-        for row, column, gain, chance, wrong in _best(candidates, KEPT * count + len(done)).tolist()
-        if (int(row), int(column)) not in done
-    ]
-    return list(_apart(cache, pairs[: KEPT * count], count))
+        best = _best_of_each_class(np.concatenate([best, found]), a_class)
+    asked = np.bincount(done[:, 1], minlength=len(cache.classes))
+    return list(_in_turn(cache, best, asked, count))
 
 
 def _fitted(
@@ -107,26 +105,58 @@ def _scored(
         yield numbers, final, codes_from_scores(final, ranking, settings), codes_from_scores(*whole, settings)
 
 
-def _best(candidates: list[np.ndarray], count: int) -> np.ndarray:
-    """Return the candidates (m, 5) of highest gain; of equal ones the first row, then the first column."""
-    together = np.concatenate([np.empty((0, 5)), *candidates])
-    return together[np.lexsort((together[:, 1], together[:, 0], -together[:, 2]))[:count]]
+def _best_of_each_class(candidates: np.ndarray, count: int) -> np.ndarray:
+    """Return the candidates (m, 5) of highest gain of each class, by class and gain; of equal ones the first row."""
+    ordered = candidates[np.lexsort((candidates[:, 0], -candidates[:, 2], candidates[:, 1]))]
+    first = np.searchsorted(ordered[:, 1], ordered[:, 1])  # of each one's class
+    return ordered[np.arange(len(ordered)) - first < count]
 
 
-def _apart(cache: ScoreCache, pairs: list[Pair], count: int) -> Iterator[Pair]:
-    """Yield up to `count` pairs by their gain; one of an image that is like one of the last few waits until they are past."""
-    rows = np.unique([pair.row for pair in pairs]).astype(np.int64)
+def _in_turn(cache: ScoreCache, best: np.ndarray, asked: np.ndarray, count: int) -> Iterator[Pair]:
+    """Yield up to `count` pairs by their gain, which falls with the answers about their class; near-duplicates wait.
+
+    best: of `_best_of_each_class`. asked: (C,) answers about each class so far.
+    """
+    rows = np.unique(best[:, 0]).astype(np.int64)
     embedding = image_embedding(cache, rows) if len(rows) else np.empty((0, 1), np.float32)
-    place = {row: n for n, row in enumerate(rows.tolist())}
-    waiting = list(pairs)
+    ends = np.searchsorted(best[:, 1], np.arange(len(asked)), side="right")
+    next_of = np.searchsorted(best[:, 1], np.arange(len(asked)))
+    asked = asked.copy()
+    waiting: list[
+        tuple[float, int]
+    ] = []  # the gain, negative, and the place in `best` of one candidate a class, or more
+
+    def take_up(column: int) -> None:
+        if (place := int(next_of[column])) < ends[column]:
+            next_of[column] += 1
+            heappush(waiting, (-best[place, 2], place))
+
+    for column in range(len(asked)):
+        take_up(column)
     last: list[int] = []
-    for _ in range(min(count, len(pairs))):
-        recent = embedding[last[-APART:]]
-        pick = 0
-        for n, pair in enumerate(waiting[: 4 * APART]):
-            if not len(recent) or (recent @ embedding[place[pair.row]]).max() < ALIKE:
-                pick = n
-                break
-        pair = waiting.pop(pick)
-        last.append(place[pair.row])
-        yield pair
+    while waiting and count > 0:
+        passed = []
+        chosen = None
+        while waiting and chosen is None and len(passed) < 4 * APART:
+            gain, place = heappop(waiting)
+            column = int(best[place, 1])
+            now = -best[place, 2] / (1 + asked[column] / HALF)
+            if now > gain:  # it fell since it was put there
+                heappush(waiting, (now, place))
+                continue
+            image = int(np.searchsorted(rows, best[place, 0]))
+            if last and (embedding[last[-APART:]] @ embedding[image]).max() >= ALIKE:
+                passed.append((gain, place))
+                take_up(column)
+                continue
+            chosen = place
+        if chosen is None:
+            chosen = passed.pop(0)[1]
+        for held in passed:
+            heappush(waiting, held)
+        row, column, gain, chance, wrong = best[chosen].tolist()
+        yield Pair(int(row), int(column), gain / (1 + asked[int(column)] / HALF), chance, wrong)
+        last.append(int(np.searchsorted(rows, row)))
+        asked[int(column)] += 1
+        count -= 1
+        take_up(int(column))

@@ -2,7 +2,7 @@
 
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -24,6 +24,18 @@ class ReviewOptions(Options):
     port: Annotated[
         int, typer.Option(min=1, max=65535, help="Where the page is; the next free one where this is taken.")
     ] = 8765
+    export: Annotated[
+        Literal["label-studio", "cvat", "fiftyone", "csv"] | None,
+        typer.Option(help="Instead of the page, write the first pairs of the order for another tool."),
+    ] = None
+    to: Annotated[Path | None, typer.Option(help="Where --export writes; default: beside the cache.")] = None
+    count: Annotated[int, typer.Option(min=1, help="How many pairs --export writes.")] = 500
+    answers: Annotated[
+        Path | None,
+        typer.Option(
+            "--import", metavar="FILE", help="Instead of the page, take the answers that such a tool gave back."
+        ),
+    ] = None
     data_root: DataRoot = None
     device: Device = None
     workers: Workers = 2
