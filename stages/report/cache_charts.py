@@ -137,6 +137,7 @@ def positives_an_image(of: Statistics, expected: float | None) -> Chart:
             )  # fmt: skip
         if expected is not None:
             plot.axvline(expected, color=colour(6), linestyle=":", label=f"expected, {expected:g} an image")
+        plot.xaxis.get_major_locator().set_params(integer=True)
         plot.set(xlabel="positives an image", ylabel="images (%)", ylim=(0, None))
         plot.grid(True)
         plot.legend()
