@@ -7,17 +7,14 @@ out. The images are hard links to generated pictures. `aevlp report` runs as on 
 """
 
 import argparse
-import os
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from generated import class_names, pictures, repeated
 from measuring import Bench, new_file, positive, run
+from memory import peak_of
 
 from aevlp.pipeline.labels.damp import DampSettings, codes_from_scores, damp_scores
 from aevlp.pipeline.labels.observation import NONE
@@ -100,17 +97,6 @@ def blocks(rows: int, classes: int) -> Iterator[CacheRows]:
         )
 
 
-def reported(cache: Path) -> tuple[float, float, int]:
-    """Run `aevlp report` and return its seconds, those of its processors, and its peak of memory in bytes."""
-    started = time.monotonic()
-    process = subprocess.Popen([sys.executable, "-m", "aevlp.stages", "report", str(cache)], stdout=subprocess.DEVNULL)
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.monotonic() - started
-    if status:
-        raise SystemExit(f"aevlp report failed: exit status {os.waitstatus_to_exitcode(status)}")
-    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=positive, default=1_000_000)
@@ -121,12 +107,12 @@ def main() -> None:
     given = parser.parse_args()
     bench = Bench("report", f"of {given.rows:,} images and {given.classes:,} classes")
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
-        root, cache = Path(folder) / "images", Path(folder) / "million.h5"
+        root, cache = Path(folder).absolute() / "images", Path(folder) / "million.h5"
         repeated(root, pictures(Path(folder) / "files", given.pictures), given.rows)
         write_cache(cache, header(given.rows, given.classes, root), blocks(given.rows, given.classes))
-        seconds, busy, peak = reported(cache)
+        own, _, seconds = peak_of(["report", str(cache.absolute())], Path(folder))
         size = cache.with_suffix(".report.html").stat().st_size
-        bench.row("aevlp report", seconds=seconds, CPU_seconds=busy, page_MB=size / 1e6, peak_GB=peak / 1e9)
+        bench.row("aevlp report", seconds=seconds, page_MB=size / 1e6, peak_MB=own)
         bench.note(f"the cache has {cache.stat().st_size / 1e9:.2f} GB")
     for what, found, most, unit in (("page", size, MOST_BYTES, "bytes"), ("report", seconds, MOST_SECONDS, "seconds")):
         bench.floor(

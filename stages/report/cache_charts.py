@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.ticker import MaxNLocator
 
 from ...pipeline.evaluation.teachers import teacher_map
 from ...pipeline.labels.codes import NEGATIVE, POSITIVE, UNKNOWN
@@ -137,6 +138,7 @@ def positives_an_image(of: Statistics, expected: float | None) -> Chart:
             )  # fmt: skip
         if expected is not None:
             plot.axvline(expected, color=colour(6), linestyle=":", label=f"expected, {expected:g} an image")
+        plot.xaxis.set_major_locator(MaxNLocator(integer=True))
         plot.set(xlabel="positives an image", ylabel="images (%)", ylim=(0, None))
         plot.grid(True)
         plot.legend()
