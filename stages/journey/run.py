@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...pipeline.clip.libraries import config_of
+from ...pipeline.errors import AevlpError
 from ...pipeline.files.locations import location
 from ...pipeline.losses import entry
 from ...pipeline.manifest.formats import DatasetSpec
@@ -14,10 +15,11 @@ from ...pipeline.runtime.device import find_device
 from ...pipeline.runtime.ranks import this_rank
 from ...pipeline.score_cache import ScoreCache
 from ..caches.sentences import make_if_read
-from ..console import out
+from ..console import out, say
 from ..declaration import takes
 from ..interrupted import keeping
 from ..made import note
+from ..report.report import REPORT, report
 from ..results import Result
 from ..stage_one.options import PseudolabelOptions
 from ..stage_one.plan import ScoringPlan
@@ -44,6 +46,7 @@ class NothingTrained(Result):
 
     cache: Path
     reason: str
+    report: Path | None = None
 
     @property
     def failed(self) -> str:
@@ -56,7 +59,7 @@ class NothingTrained(Result):
 
     def to_json(self) -> dict[str, Any]:
         """Return the summary as JSON has it."""
-        return {"cache": str(self.cache), "reason": self.reason}
+        return {"cache": str(self.cache), "reason": self.reason, "report": self.report and str(self.report)}
 
 
 @takes(RunOptions)
@@ -89,9 +92,22 @@ def run(options: RunOptions) -> Run | NothingTrained:
     make_if_read(cache, options.policy, options.device)
     try:
         with keeping(f"{cache.path} is kept; the same command resumes"):
-            return train(**_training(cache, options))
+            trained = train(**_training(cache, options))
     except NothingToLearn as nothing:
-        return NothingTrained(cache.path, str(nothing))
+        return NothingTrained(cache.path, str(nothing), _reported(cache.path))
+    _reported(trained.folder)
+    return trained
+
+
+def _reported(source: Path) -> Path | None:
+    """Write the page of a run or a cache, in the first process alone; that it cannot be written costs no training."""
+    if not this_rank().first:
+        return None
+    try:
+        return report(source)
+    except AevlpError as error:
+        say(f"no report was written: {error}")
+        return None
 
 
 def show(result: Run | NothingTrained) -> None:
@@ -100,9 +116,13 @@ def show(result: Run | NothingTrained) -> None:
         return
     if isinstance(result, NothingTrained):
         out.print(f"{result.cache}: scored; nothing was trained, as there is neither a label nor a pseudo-label")
+        if result.report is not None:
+            out.print(f"a page to look at: {result.report}")
         out.print(f"next: aevlp inspect {result.cache} · the same command with a table of labels as SOURCE")
         return
     show_training(result)
+    if (page := result.folder / REPORT).exists():
+        out.print(f"a page to look at: {page}")
     cache = result.settings["cache"]
     compare = (
         "" if result.test_map is None else f" · aevlp compare {_shown(cache)} --losses an,gr,gpr"

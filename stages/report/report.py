@@ -28,6 +28,8 @@ from .section import Section, Text
 from .sweep_sections import sweep_sections
 from .trained_from import cache_of
 
+REPORT = "report.html"  # in the folder of a run or a comparison
+
 
 @dataclass(frozen=True)
 class Page:
@@ -83,7 +85,7 @@ def _page(options: ReportOptions) -> Page:
         comparison = open_comparison(folder)
         about = f"{len(comparison.record['methods'])} methods on {comparison.record['cache']}"
         return Page(
-            folder / "report.html",
+            folder / REPORT,
             f"Comparison {folder.absolute().name}",
             about,
             partial(comparison_sections, comparison),
@@ -123,7 +125,7 @@ def _of_cache(path: Path, options: ReportOptions) -> Page:
 
 def _of_run(path: Path, options: ReportOptions) -> Page:
     run = Run(path)
-    return Page(path / "report.html", f"Run {path.absolute().name}", f"{path}", partial(_run_and_cache, run, options))
+    return Page(path / REPORT, f"Run {path.absolute().name}", f"{path}", partial(_run_and_cache, run, options))
 
 
 def _run_and_cache(run: Run, options: ReportOptions) -> list[Section]:

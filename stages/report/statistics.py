@@ -104,8 +104,8 @@ def label_quality(
     codes: np.ndarray, observed: np.ndarray, truth: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return precision, recall and F1 (C,) of pseudo-positives on what nobody observed; NaN where nothing counts."""
-    free = observed == UNKNOWN
-    claimed, present = (codes == POSITIVE) & free, (truth == 1) & (observed != POSITIVE)
+    free = observed != POSITIVE  # as `pseudo_label_quality` counts
+    claimed, present = (codes == POSITIVE) & free, (truth == 1) & free
     hits = (claimed & present).sum(axis=0)
     with np.errstate(invalid="ignore"):
         precision, recall = hits / claimed.sum(axis=0), hits / present.sum(axis=0)

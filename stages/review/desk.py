@@ -16,7 +16,8 @@ from ...pipeline.labels.codes import NEGATIVE, POSITIVE, UNKNOWN
 from ...pipeline.review.answers import Answer, AnswerStore
 from ...pipeline.review.queue import Pair
 from ...pipeline.score_cache import ScoreCache
-from .order import Order, Place
+from .order import Order
+from .placed import Place, placed
 
 LEASE_SECONDS = 60.0
 RENEW_AFTER = 50  # answers, after which the order is found anew
@@ -201,18 +202,10 @@ class Desk:
     def _read(self) -> dict[Place, int]:
         """Return the answers that hold, by row and column; those about images and classes that the cache has not are passed."""
         answers = self.store.current()
-        return {place: answer.code for place, answer in self._placed(answers)}
+        return {place: answer.code for place, answer in placed(self.cache, answers)}
 
     def _places(self, answers: Sequence[Answer]) -> Iterable[Place]:
-        return (place for place, _ in self._placed(answers))
-
-    def _placed(self, answers: Sequence[Answer]) -> Iterable[tuple[Place, Answer]]:
-        named = {answer.image for answer in answers}
-        rows = {name: row for row, name in enumerate(self.cache.ids.tolist()) if name in named} if named else {}
-        columns = {name: column for column, name in enumerate(self.cache.classes)}
-        for answer in answers:
-            if answer.image in rows and answer.label in columns:
-                yield (rows[answer.image], columns[answer.label]), answer
+        return (place for place, _ in placed(self.cache, answers))
 
 
 def _sureness(pairs: Sequence[Pair]) -> tuple[int, float]:

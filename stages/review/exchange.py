@@ -1,6 +1,6 @@
 """Pairs that are to be answered -> a file for a tool that labels images, and its answers back."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -67,13 +67,6 @@ def sheets_of(cache: ScoreCache, pairs: Sequence[Pair]) -> list[Sheet]:
         )
         for row, classes in asked.items()
     ]
-
-
-def places_of(cache: ScoreCache, answers: Iterable[Answer]) -> list[tuple[int, int]]:
-    """Return the rows and columns of answers; those about other images or classes than the cache has are passed over."""
-    row_of = {name: row for row, name in enumerate(cache.ids.tolist())}
-    column_of = {name: column for column, name in enumerate(cache.classes)}
-    return [(row_of[a.image], column_of[a.label]) for a in answers if a.image in row_of and a.label in column_of]
 
 
 def default_place(cache: Path, name: str) -> Path:

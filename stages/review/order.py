@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Sequence
 from ...pipeline.errors import AevlpError
 from ...pipeline.review.queue import Pair
 from ..console import say
+from .placed import Place
 
-Place = tuple[int, int]  # of a pair: row, column
 Find = Callable[[Collection[Place]], Sequence[Pair]]
 
 

@@ -20,8 +20,9 @@ from ..console import logged_to, out, print_result, say
 from ..declaration import takes
 from ..new_files import check_unused
 from ..results import Result
-from .exchange import default_place, places_of, read_answers, sheets_of, write_sheets
+from .exchange import default_place, read_answers, sheets_of, write_sheets
 from .options import ReviewOptions
+from .placed import placed
 
 NEEDED = ("starlette", "uvicorn")
 COUNT = 2000  # pairs that the order holds; it is found anew as answers come in
@@ -136,7 +137,7 @@ def _exported(
     answered: list[tuple[int, int]] = []
     if answers_file(local).exists():
         with AnswerStore(answers_file(local)) as store:
-            answered = places_of(cache, store.current())
+            answered = [place for place, _ in placed(cache, store.current())]
     pairs = find(answered, options.count)
     if not pairs:
         raise AevlpError(f"{cache.path}: no pair of a training image and a class is without a label or an answer")
