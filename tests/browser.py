@@ -18,13 +18,10 @@ DESKTOP, PHONE = (1280, 800), (390, 844)
 
 
 def chromium_program() -> str:
-    """Return the path of Chromium: $CHROMIUM, or what the PATH has; a failure that says what to install where there is none."""
+    """Return the path of Chromium: $CHROMIUM, or what the PATH has; where there is none the test is skipped, and says why."""
     found = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
     if found is None:
-        pytest.fail(
-            "no Chromium, which the tests of pages need: install it (Debian: apt install chromium), or name one in $CHROMIUM",
-            pytrace=False,
-        )
+        pytest.skip("no Chromium: install it (Debian: apt install chromium), or name one in $CHROMIUM")
     return found
 
 
