@@ -16,7 +16,10 @@ from PIL import Image
 import aevlp
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.labels.codes import effective
+from aevlp.pipeline.manifest.load import checked_manifest
 from aevlp.pipeline.score_cache import ScoreCache, open_cache, write_cache
+from aevlp.pipeline.sources.look import look
+from aevlp.pipeline.sources.understood import Given, Understood
 from fakes import random_cache
 
 CLASSES = [
@@ -29,6 +32,10 @@ CLASSES = [
     "none",
     "a|b",
     "yes",
+    "[1 2]",
+    '["cat", "dog"]',
+    "{'a': 1}",
+    ";|,/\t~^¦",
 ]
 
 
@@ -39,9 +46,10 @@ def with_images(folder: Path, classes: list[str], rows: int = 12, truth: bool = 
     for number, path in enumerate(content.paths):
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (8, 8), (number, 0, 0)).save(root / path)
-    listed = "\n".join(f"    - {json.dumps(name)}" for name in classes)
+    listed = "\n".join(f"    - {json.dumps(name, ensure_ascii=False)}" for name in classes)
     (folder / "m.yaml").write_text(
-        f"datasets:\n  photos:\n    format: table\n    table: t.csv\n    root: photos\n    classes:\n{listed}\n    damp: {{}}\n"
+        "datasets:\n  photos:\n    title: Photos\n    format: table\n    table: t.csv\n    root: photos\n"
+        f"    classes:\n{listed}\n    damp: {{}}\n"
     )
     data = {**header.provenance["dataset"], "name": "photos", "root": str(root), "manifest": str(folder / "m.yaml")}
     header = replace(header, classes=tuple(classes), has_truth=truth, provenance={**header.provenance, "dataset": data})
@@ -82,7 +90,6 @@ def test_labels_come_back_as_they_were_written(
 ) -> None:
     folder = tmp_path_factory.mktemp("labels")
     cache = with_images(folder, classes, seed=seed)
-    (folder / "out").mkdir()
     table = aevlp.labels(cache, to=folder / "out" / f"l{suffix}", rows=rows, set=CONSTANTS)
     spec = aevlp.load_manifest(table.manifest)["l"]
     images = aevlp.load_images(spec, spec.default_root())
@@ -97,6 +104,71 @@ def test_labels_come_back_as_they_were_written(
     assert {path: str(images.split[row]) for row, path in enumerate(images.relative_paths())} == {
         path: split[path] for path in read
     }
+
+
+@settings(max_examples=12, deadline=None)
+@given(
+    classes=st.lists(st.sampled_from(CLASSES), min_size=2, max_size=6, unique=True),
+    suffix=st.sampled_from([".csv", ".jsonl", ".parquet"]),
+    rows=st.sampled_from(["label", "image"]),
+    seed=st.integers(0, 99),
+)
+def test_without_its_manifest_no_label_is_misread(
+    tmp_path_factory: pytest.TempPathFactory, classes: list[str], suffix: str, rows: str, seed: int
+) -> None:
+    folder = tmp_path_factory.mktemp("labels")
+    cache = with_images(folder, classes, seed=seed)
+    table = aevlp.labels(cache, to=folder / "photos" / f"l{suffix}", rows=rows, set=CONSTANTS)
+    assert table.output is not None
+    try:
+        understood = look(table.output)
+    except AevlpError:  # as of a class named "none", which only a list of classes makes one
+        return
+    assert read_again(understood) == expected(cache)
+
+
+@pytest.mark.parametrize("rows", ["label", "image"])
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+def test_a_table_alone_is_read_as_observed_labels(tmp_path: Path, suffix: str, rows: str) -> None:
+    classes = ["cat, big", "dog", "bird; blue"]
+    cache = with_images(tmp_path, classes)
+    table = aevlp.labels(cache, to=tmp_path / "photos" / f"l{suffix}", rows=rows, set=CONSTANTS)
+    assert table.output is not None
+    understood = look(table.output)
+    assert read_again(understood) == expected(cache) and understood.entry["labels"] == "observed"
+    assert "written by aevlp labels" in understood.lines[0]
+    named = look(table.output, Given(classes=(*classes, "nobody")))  # a class that no image has
+    assert named.entry["classes"] == [*classes, "nobody"] and read_again(named) == expected(cache)
+
+
+def test_a_table_with_another_column_is_asked_about(tmp_path: Path) -> None:
+    cache = with_images(tmp_path, ["a", "b", "c"])
+    table = aevlp.labels(cache, to=tmp_path / "photos" / "l.csv", set=CONSTANTS)
+    assert table.output is not None
+    text = table.output.read_text()
+    table.output.write_text(text.replace("observed", "somebody"))
+    with pytest.raises(AevlpError, match="the column score may say"):
+        look(table.output)
+
+
+def read_again(understood: Understood) -> dict[str, set[str]]:
+    """Return the observed labels of each image by its path, read by an entry that was made of a table."""
+    manifest = {"datasets": {understood.name: understood.entry}}
+    spec = checked_manifest(manifest, understood.root / "m.yaml")[understood.name]
+    images = aevlp.load_images(spec, understood.root)
+    return {
+        path: {images.classes[c] for c in np.flatnonzero(images.observed[row] == 1)}
+        for row, path in enumerate(images.relative_paths())
+    }
+
+
+def test_images_that_moved_are_named_where_they_are(tmp_path: Path) -> None:
+    cache = with_images(tmp_path, ["a", "b", "c"])
+    (tmp_path / "photos").rename(tmp_path / "moved")
+    table = aevlp.labels(cache, to=tmp_path / "l.csv", data_root=tmp_path / "moved", set=CONSTANTS)
+    spec = aevlp.load_manifest(table.manifest)["l"]
+    assert spec.default_root() == tmp_path / "moved"
+    assert all(path.is_file() for path in aevlp.load_images(spec, spec.default_root()).paths)
 
 
 def test_sources_scores_and_images_without_labels(tmp_path: Path) -> None:

@@ -18,6 +18,10 @@ from .places import are_files, place_of
 from .separators import between, separator_of
 from .table_cells import cells_of, form_of
 from .understood import Draft, Given
+from .written_labels import COLUMNS, RowOf, reading_keys, rows_of
+
+# Keys of which any says that a table is not to be taken for one of `aevlp labels`.
+_OF_COLUMNS = {"image_column", "label_column", "label_columns", "label_form"}
 
 
 def draft_of_table(files: Mapping[str | None, Path], given: Given) -> Draft:
@@ -30,7 +34,8 @@ def draft_of_table(files: Mapping[str | None, Path], given: Given) -> Draft:
     form = forms[first]
     cells, rows = _joined([cells_of(path, form) for path, form in forms.items()])
     where = ", ".join(str(path) for path in files.values())
-    image = _stated("image_column", cells, given, where)
+    written = None if _OF_COLUMNS & set(given.keys) or None not in files else rows_of(cells)
+    image = COLUMNS[written][0] if written else _stated("image_column", cells, given, where)
     image = image or columns.image_column(cells, partial(are_files, first), where)
     names = [str(value).strip() for value in cells[image] if word(value) not in BLANK]
     place = place_of(first, names, given.keys.get("images"))
@@ -44,9 +49,9 @@ def draft_of_table(files: Mapping[str | None, Path], given: Given) -> Draft:
     split = _split_column(cells, image, given, where, of_files=None not in files)
     if split:
         entry["split_column"] = split
-    said, labels = _labels(cells, {image, split or ""}, given, where, rows)
+    said, labels = _written(cells, written) if written else _labels(cells, {image, split or ""}, given, where, rows)
     entry |= labels
-    numbered = _numbered(cells, labels.get("label_column"), given, where)
+    numbered = written is None and _numbered(cells, labels.get("label_column"), given, where)
     what = f"a table, {where}: images named in the column {image}{_in(place.images)}, {said}"
     splits = f"the column {split}" if split else None if None in files else "the names of the files"
     return Draft(entry, place.root, what, splits, numbered=numbered)
@@ -71,6 +76,15 @@ def _split_column(cells: Cells, image: str, given: Given, where: str, of_files: 
         name = given.keys["split_column"]
         return name and columns.stated_split(name, cells, where)
     return None if of_files else columns.split_column(cells, {image}, where)
+
+
+def _written(cells: Cells, of: RowOf) -> tuple[str, dict[str, Any]]:
+    """Return what is said of the labels of `aevlp labels`, and the keys that read them."""
+    keys = reading_keys(of, (cell for cell in cells[COLUMNS[of][1]] if isinstance(cell, str)))
+    return (
+        f"written by aevlp labels, a row {'a label' if of == 'label' else 'an image'}: all are taken as observed",
+        keys,
+    )
 
 
 def _labels(cells: Cells, taken: set[str], given: Given, where: str, rows: Sequence[str]) -> tuple[str, dict[str, Any]]:

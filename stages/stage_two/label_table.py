@@ -1,8 +1,6 @@
-"""A cache and a policy -> a table of labels, for people who want nothing else, with the manifest that reads it again."""
+"""A cache and a policy -> a table of labels, for people who want nothing else."""
 
-import csv
 import json
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -10,38 +8,35 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from ...pipeline.errors import AevlpError, counted
-from ...pipeline.files.atomic_write import replacing
+from ...pipeline.files.locations import RemotePath
 from ...pipeline.labels.codes import POSITIVE, UNKNOWN, effective
 from ...pipeline.losses import entry
 from ...pipeline.method_names import set_constants
 from ...pipeline.policies.labelling import label
 from ...pipeline.review.corrections import CorrectedCache, corrected, read_corrections
 from ...pipeline.score_cache import ScoreCache, open_whole_cache
+from ...pipeline.sources.written_labels import COLUMNS, CORRECTED, OBSERVED, PSEUDO, RowOf
 from ..cache_origin import data_root, dataset_of
 from ..console import out, print_result, say
 from ..declaration import takes
 from ..new_files import check_unused
 from ..results import Table
 from .asked_methods import asked_policy, check_used
+from .label_files import SUFFIXES, write_labels, write_manifest
 from .labels_plan import policy_of
 from .options import LabelsOptions
-
-OBSERVED, PSEUDO, CORRECTED = "observed", "pseudo", "corrected"
-SUFFIXES = (".csv", ".jsonl", ".parquet")
-SEPARATORS = (";", "|", ",", "/", "\t", "~", "^", "¦")
-A_WRITE = 50_000  # rows
 
 
 @dataclass(frozen=True, repr=False)
 class LabelTable(Table):
     """Positive labels, a row for each, or a row an image; images without any have one without a label.
 
-    cache: that they are of. places, columns: (n,) numbers of the images' rows and of the classes, -1 for no label.
+    cache: that they are of. places, columns_of: (n,) numbers of the images' rows and of the classes, -1 for no label.
     scores: (n,) float32, of the policy, in [0, 1]. sources: (n,) "observed", "pseudo" or "corrected". of: "label" or "image".
-    left_out: images that could not be scored. output, manifest: the file, and what reads it again, where one was written.
+    left_out: images that could not be scored. output, manifest: the file, and what reads it again, where one was written; of
+    images in a store there is no manifest.
     """
 
     cache: ScoreCache
@@ -49,15 +44,14 @@ class LabelTable(Table):
     columns_of: np.ndarray
     scores: np.ndarray
     sources: np.ndarray
-    of: str = "label"
+    of: RowOf = "label"
     left_out: int = 0
     output: Path | None = None
     manifest: Path | None = None
 
     @property
     def columns(self) -> Sequence[str]:
-        of_each = ("label", "score", "source") if self.of == "label" else ("labels", "scores", "sources")
-        return ("image", *of_each, "split")
+        return COLUMNS[self.of]
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -133,8 +127,11 @@ def labels(options: LabelsOptions) -> LabelTable:
     table = replace(table, left_out=int(of_split.sum()) - len(rows))
     if target is None or manifest is None:
         return table
-    _write(table, target)
-    _write_manifest(table, target, manifest, data_root(cache, None, needed=False), spec.title or spec.name)
+    root = data_root(cache, options.data_root, needed=False)
+    write_labels(table.each(), table.of, cache.classes, target)
+    if isinstance(root, RemotePath):  # and a manifest's table has to be where its images are
+        return replace(table, output=target)
+    write_manifest(table.of, cache.classes, target, manifest, root, spec.title)
     return replace(table, output=target, manifest=manifest)
 
 
@@ -150,12 +147,15 @@ def show(table: LabelTable) -> None:
         out.print(said)
     else:
         print_result(table.output, f": {said}")
-        out.print(f"read it again: aevlp run {table.manifest}")
+        if table.manifest is None:
+            say("its images are in a store: to read it again, copy them to a folder, and name that as --data-root")
+        else:
+            out.print(f"read it again: aevlp run {table.manifest}")
     if table.left_out:
         say(f"{counted(table.left_out, 'image')} that could not be scored are left out")
 
 
-def _table(cache: ScoreCache, rows: np.ndarray, codes: np.ndarray, scores: np.ndarray, of: str) -> LabelTable:
+def _table(cache: ScoreCache, rows: np.ndarray, codes: np.ndarray, scores: np.ndarray, of: RowOf) -> LabelTable:
     observed = cache.observed[rows]
     places, columns = np.nonzero(effective(observed, codes) == POSITIVE)
     source = np.where(observed[places, columns] == UNKNOWN, PSEUDO, OBSERVED).astype("<U9")
@@ -176,68 +176,3 @@ def _table(cache: ScoreCache, rows: np.ndarray, codes: np.ndarray, scores: np.nd
         np.concatenate([source, np.full(len(without), "")])[order],
         of,
     )
-
-
-def _write(table: LabelTable, path: Path) -> None:
-    with replacing(path) as temporary:
-        if path.suffix == ".parquet":
-            _write_parquet(table, temporary)
-            return
-        with temporary.open("w", encoding="utf-8", newline="") as file:
-            if path.suffix == ".jsonl":
-                file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in table.each())
-                return
-            writer = csv.writer(file)
-            writer.writerow(table.columns)
-            for row in table.each():
-                writer.writerow([_cell(value) for value in row.values()])
-
-
-def _write_parquet(table: LabelTable, path: Path) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    kinds = {
-        "image": pa.string(),
-        "label": pa.string(),
-        "score": pa.float64(),
-        "source": pa.string(),
-        "split": pa.string(),
-    }
-    kinds |= {"labels": pa.list_(pa.string()), "scores": pa.list_(pa.float64()), "sources": pa.list_(pa.string())}
-    schema = pa.schema([(name, kinds[name]) for name in table.columns])
-    rows = table.each()
-    with pq.ParquetWriter(path, schema) as writer:
-        while some := list(islice(rows, A_WRITE)):
-            writer.write_table(pa.Table.from_pylist(some, schema))
-
-
-def _cell(value: Any) -> Any:
-    """Return a value of a CSV: a list as JSON writes it, which holds any name."""
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
-
-
-def _write_manifest(table: LabelTable, path: Path, manifest: Path, root: Path, title: str) -> None:
-    """Write the entry by which the file is read again: its classes, which column is which, and the folder of the images."""
-    root = Path(os.path.abspath(root))  # noqa: PTH100, resolve() would follow links
-    names = "".join(table.cache.classes)
-    content = {
-        "title": f"Labels of {title}",
-        "format": "table",
-        "root": os.path.relpath(root, manifest.absolute().parent),
-        "table": os.path.relpath(path.absolute(), root),
-        "image_column": "image",
-        "label_column": table.columns[1],
-        "split_column": "split",
-        "labels": "observed",
-        "label_form": "names",
-        "classes": list(table.cache.classes),
-    }
-    if table.of == "label":
-        content |= {"rows": "label", "confidence_column": None}
-        content["label_separator"] = next((sign for sign in SEPARATORS if sign not in names), SEPARATORS[0])
-    text = yaml.safe_dump({"datasets": {path.stem: content}}, sort_keys=False, allow_unicode=True, width=120)
-    with replacing(manifest) as temporary:
-        temporary.write_text(
-            f"# Reads {path.name}, written by aevlp labels: aevlp run {manifest.name}\n{text}", encoding="utf-8"
-        )

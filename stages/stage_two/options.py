@@ -172,6 +172,7 @@ class LabelsOptions(Options):
     split: OneSplit = None
     corrections: Corrections = None
     manifest: Manifest = None
+    data_root: DataRoot = None
     set: Constants = None
 
 
