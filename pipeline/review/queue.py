@@ -58,15 +58,16 @@ def review_queue(
 ) -> list[Pair]:
     """Return up to `count` pairs of training images and classes that nobody observed or answered, the most helpful first.
 
-    An answer helps as much as it is expected to raise the F1 of the labels that a training learns from, each class counting alike:
-    the chance that the label of now is wrong, times what it is worth to put one of the class right (`worth`). The chance is of all
-    that speaks for a class: DAMP's score, the tile nearest to it, and the classifier, which is to say that the label is doubted
-    where they contradict it. Pairs of one image, or of near-duplicates by the images' embeddings, do not follow each other while
-    there are others. The truth is never read; equal arguments, equal pairs.
+    An answer helps as much as it is expected to raise the F1 of the labels that a training learns from, each class counting
+    alike: the chance that the label of now is wrong, times what it is worth to put one of the class right (`worth`). The chance
+    is of all that speaks for a class: DAMP's score, the tile nearest to it, and the classifier, so that a label is doubted where
+    they contradict it. Pairs of one image, or of near-duplicates by the images' embeddings, do not follow each other while there
+    are others. The truth is never read; equal arguments, equal pairs.
 
-    settings: of DAMP, whose labels a training uses. answered: rows and columns. positives: how many classes an image shows; None
-    for as many as are observed and pseudo-labels together. logits: (n, C) of a classifier for the training images that are "ok",
-    by ascending row. Memory beyond a block of scores and the logits does not grow with the images.
+    cache: with its own observed labels; answers in their place would be no random choice of positives, as chances take them to
+    be. settings: of DAMP, whose labels a training uses. answered: rows and columns. positives: how many classes an image shows;
+    None for as many as are observed and pseudo-labels together. logits: (n, C) of a classifier for the training images that are
+    "ok", by ascending row. count: at least 0. Memory beyond a block of scores and the logits does not grow with the images.
     Raises AevlpError where the logits are not of this shape.
     """
     rows = np.flatnonzero((cache.split == "train") & (cache.status == "ok"))
@@ -78,18 +79,21 @@ def review_queue(
         return []
     evidence, chances, each = _fitted(cache, rows, settings, positives, logits)
     done = np.array(sorted(answered), dtype=np.int64).reshape(-1, 2)
-    best = np.empty((0, 5))  # row, column, gain, chance, wrong
+    best, least = np.empty((0, 5)), -1.0  # row, column, gain, chance, wrong; the gain that a pair must exceed
     for block in _blocks(cache, rows, settings, logits, rows):
         chance = chances(evidence(block.parts))
         wrong = np.where(block.positive, 1 - chance, chance)
         gain = wrong * np.where(block.positive, each.removed, each.found)
-        free = block.observed == UNKNOWN
+        free = (block.observed == UNKNOWN) & (gain > least)  # of equals the first stay
         known = done[slice(*np.searchsorted(done[:, 0], (block.rows[0], block.rows[-1] + 1)))]
         known = known[np.isin(known[:, 0], block.rows)]
         free[np.searchsorted(block.rows, known[:, 0]), known[:, 1]] = False
         place, column = np.nonzero(free)
         found = (block.rows[place], column, gain[free], chance[free], wrong[free])
-        best = _best(np.concatenate([best, np.column_stack(found)]), KEPT * count)
+        if len(place):
+            best = _best(np.concatenate([best, np.column_stack(found)]), KEPT * count)
+        if len(best) == KEPT * count:
+            least = best[-1, 2]
     pairs = [Pair(int(row), int(column), *map(float, rest)) for row, column, *rest in best.tolist()]
     return list(_apart(cache, pairs, count))
 

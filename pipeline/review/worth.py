@@ -21,9 +21,9 @@ def worth(positive: np.ndarray, chance: np.ndarray, images: int) -> Worth:
 
     positive: (n, C) bool, labels that are used. chance: (n, C), how likely each class is there; n > 0.
 
-    Of a class, F1 = 2 T / (L + P), of L labels, P positives and T labels that are right. A label found adds 1 to T and L, a false
-    one removed takes 1 from L, so that F1 rises by (2 - F1) / (L + P) and by F1 / (L + P). So a label counts for more the rarer its
-    class is, as in the mAP, but not where so many labels of the class are wrong that a few answers change little.
+    Of a class, F1 = 2 T / (L + P), of L labels, P positives and T labels that are right. A label found adds 1 to T and L, a
+    false one removed takes 1 from L, so that F1 rises by (2 - F1) / (L + P) and by F1 / (L + P). So a label counts for more the
+    rarer its class is, as in the mAP, but not where so many labels of the class are wrong that a few answers change little.
     """
     scale = images / len(positive)
     labels, positives = scale * positive.sum(axis=0), scale * chance.sum(axis=0)
