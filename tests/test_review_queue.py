@@ -113,11 +113,11 @@ def test_gain_is_the_chance_of_a_wrong_label_times_what_f1_rises_by(cache: Score
             used = (observed or codes[row, pair.column]) == 1
             labels, positives, right = labels + used, positives + there, right + used * there
 
-        def f1(more: float, right: float = right, labels: float = labels, positives: float = positives) -> float:
-            return 2 * (right + max(more, 0)) / (labels + positives + more)
-
         used = codes[pair.row, pair.column] == 1
-        rise = (f1(-step if used else step) - f1(0)) / step / classes
+        change = -step if used else step  # of the labels: a false one less, or a right one more
+        f1 = 2 * right / (labels + positives)
+        changed = 2 * (right + max(change, 0)) / (labels + positives + change)
+        rise = (changed - f1) / step / classes
         assert pair.wrong == (1 - pair.chance if used else pair.chance)
         assert pair.gain == pytest.approx(pair.wrong * rise, rel=1e-4, abs=1e-12)
 
