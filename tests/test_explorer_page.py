@@ -22,7 +22,7 @@ from aevlp.stages.report.explorer import explorer_section
 from aevlp.stages.report.page import ASSETS, write_page
 from fakes import SETTINGS
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 DECODE = "(text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)).buffer"
 LABELLER = f"""(cosines, observed, images, views, classes) => {{
   const decoded = {DECODE};

@@ -76,12 +76,14 @@ def test_odd_caches_have_a_page_too(tmp_path: Path, kinds: dict) -> None:
     assert found.sections[0] == "cache" and found.asked == []
 
 
+@pytest.mark.slow
 def test_two_thousand_classes(tmp_path: Path) -> None:
     page = report(hostile_cache(tmp_path, classes=2000, rows=12))
     assert "of the 40 most frequent of 2,000 classes" in page.read_text()
     assert page.stat().st_size < 15_000_000
 
 
+@pytest.mark.slow
 def test_a_run_a_comparison_and_a_sweep(cache_path: Path, tmp_path: Path) -> None:
     run = stage_two(cache_path, tmp_path / "run", backbone="linear", epochs=2)
     found = Page(report(run))
@@ -100,6 +102,7 @@ def test_a_run_a_comparison_and_a_sweep(cache_path: Path, tmp_path: Path) -> Non
         aevlp.report(aevlp.sweep(cache_path))
 
 
+@pytest.mark.slow
 def test_a_run_without_its_cache_or_test_split_says_so(cache_path: Path, tmp_path: Path) -> None:
     run = stage_two(cache_path, tmp_path / "run", backbone="linear", epochs=1)
     settings = json.loads((run / "settings.json").read_text())

@@ -8,7 +8,7 @@ from playwright.sync_api import Page
 from aevlp.stages.report.page import write_page
 from aevlp.stages.report.section import Column, Facts, Section, Table
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 NAMES, SHARES = ["pear", "apple", "<b>fig</b>", "zebra 10", "zebra 9"], [10.5, None, 9.25, 100.0, -1.0]
 
