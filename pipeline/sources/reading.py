@@ -103,7 +103,8 @@ def _require_sane(draft: Draft, spec: DatasetSpec, images: ImageTable, given: Gi
     if not draft.labelled:
         return
     unused = [name for name, count in zip(images.classes, _present(images).sum(axis=0), strict=True) if not count]
-    if unused and given.classes is not None and not draft.numbered and getattr(spec, "labels", None) != "observed":
+    said = {**draft.entry, **given.keys}.get("labels")
+    if unused and given.classes is not None and not draft.numbered and said != "observed":
         raise _unused(draft, spec, unused, left=len(images.classes) - len(unused))
 
 
