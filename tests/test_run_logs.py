@@ -12,7 +12,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from aevlp.pipeline.errors import AevlpError
 from aevlp.pipeline.losses.schedules import gpr_schedule
+from aevlp.pipeline.training.events import EpochEnded, Event
 from aevlp.stages.stage_two import run_logs
+from aevlp.stages.stage_two.narrator import Narrator
 from aevlp.stages.stage_two.run import open_run
 
 
@@ -32,6 +34,8 @@ def test_tensorboard_has_the_figures_schedules_and_pictures(cache_path: Path, tm
         logged = scalars(path, name)
         assert [step for step, _ in logged] == [1, 2]
         assert np.allclose([value for _, value in logged], [line[key] for line in run.history], atol=0.01)
+    lr = pytest.approx(run.settings["recipe"]["lr"])
+    assert scalars(path, "train/lr") == [(1, lr), (2, lr)]
     assert run.test_map is not None and np.isclose(scalars(path, "test/map")[0][1], run.test_map)
     loss = run.settings["loss"]
     expected = [gpr_schedule(epoch, 2, loss["linear_init"])[2] for epoch in (1, 2)]
@@ -57,6 +61,38 @@ def test_a_resumed_run_goes_on_in_its_log(cache_path: Path, tmp_path: Path, monk
             stage_two(cache_path, tmp_path / "run", **options)
     stage_two(cache_path, tmp_path / "run", **options)
     assert [step for step, _ in scalars(tmp_path / "run", "train/loss")] == [1, 2, 3]
+
+
+def test_a_log_asked_for_at_a_resume_has_the_epochs_before(
+    cache_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"backbone": "linear", "epochs": 3}
+    with monkeypatch.context() as patched:
+        patched.setattr(Narrator, "__call__", interrupts_after_two)
+        with pytest.raises(KeyboardInterrupt):
+            stage_two(cache_path, tmp_path / "run", **options)
+    path = stage_two(cache_path, tmp_path / "run", **options, log=["tensorboard"])
+    logged = scalars(path, "val/map")
+    assert [step for step, _ in logged] == [1, 2, 3]
+    assert np.allclose([value for _, value in logged], [line["val_map"] for line in open_run(path).history])
+    assert [step for step, _ in scalars(path, "schedule/mu")] == [1, 2, 3]
+
+
+def interrupts_after_two(self: Narrator, event: Event) -> None:
+    if isinstance(event, EpochEnded) and event.epoch == 2:
+        raise KeyboardInterrupt
+
+
+def test_pictures_that_cannot_be_made_are_said_once(
+    cache_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def gone(plan, logits) -> None:
+        raise AevlpError("no image a.png")
+
+    monkeypatch.setattr(run_logs, "picture_grid", gone)
+    path = stage_two(cache_path, tmp_path / "run", backbone="linear", epochs=2, log=["tensorboard"])
+    assert [step for step, _ in scalars(path, "train/loss")] == [1, 2]
+    assert capsys.readouterr().err.count("no pictures are logged: no image a.png") == 1
 
 
 def test_logging_changes_no_number_and_is_no_setting(cache_path: Path, tmp_path: Path) -> None:
@@ -86,6 +122,15 @@ def test_what_cannot_be_logged_to_is_said_before_training(
         stage_two(cache_path, tmp_path / "run", backbone="linear", log=["mlflow"])
     monkeypatch.setattr(run_logs, "find_spec", lambda name: None)
     with pytest.raises(AevlpError, match=r"pip install 'aevlp\[wandb\]'"):
+        stage_two(cache_path, tmp_path / "run", backbone="linear", log=["wandb"])
+    assert not (tmp_path / "run").exists()
+
+
+def test_wandb_never_asks_for_a_login(cache_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", FakeWandb())
+    monkeypatch.setattr(run_logs, "find_spec", lambda name: True)
+    monkeypatch.setenv("WANDB_MODE", "online")
+    with pytest.raises(AevlpError, match="run wandb login, or set WANDB_MODE=offline"):
         stage_two(cache_path, tmp_path / "run", backbone="linear", log=["wandb"])
     assert not (tmp_path / "run").exists()
 

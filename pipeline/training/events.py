@@ -52,7 +52,8 @@ class Saved:
 class EpochEnded:
     """An epoch was trained and validated. loss: the mean an image. val_map: in [0, 1]. best: whether it is the best so far.
 
-    seconds: it took, `waiting` of them for data. logits: (n, C) of the validation images, in their order.
+    seconds: it took, `waiting` of them for data. lr: of the backbone in the last step; the head's is `head_lr_factor` times that.
+    logits: (n, C) of the validation images, in their order.
     """
 
     epoch: int
@@ -61,6 +62,7 @@ class EpochEnded:
     best: bool
     seconds: float
     waiting: float
+    lr: float
     logits: np.ndarray
 
 

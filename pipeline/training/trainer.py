@@ -162,17 +162,15 @@ class Trainer:
         state.best = better or progress.epoch == 1
         if state.ended and labels is not None:
             self.added = added_labels([(labels.codes, self.cache.observed[self.train.rows])])
-        seconds = round(time.monotonic() - started, 2)
-        state.history.append(
-            {
-                "epoch": progress.epoch,
-                "loss": loss,
-                "val_map": val_map,
-                "best": better,
-                "seconds": seconds,
-                "waiting": round(progress.waiting, 2),
-            }
-        )
+        measured: dict[str, Any] = {
+            "epoch": progress.epoch,
+            "loss": loss,
+            "val_map": val_map,
+            "best": better,
+            "seconds": round(time.monotonic() - started, 2),
+            "waiting": round(progress.waiting, 2),
+        }
+        state.history.append(measured)
         state.progress = Progress(progress.epoch + 1)
         self._save()
         # After the state: whatever is killed from here on, a resumed run writes both again from what the state says.
@@ -181,7 +179,7 @@ class Trainer:
                 if state.best:
                     self._save_best()
                 self.folder.write_metrics(state.history)
-        self._announce(EpochEnded(progress.epoch, loss, val_map, better, seconds, progress.waiting, logits))
+        self._announce(EpochEnded(**measured, lr=state.optimizer.param_groups[0]["lr"], logits=logits))
         if state.ended and progress.epoch < schedule.epochs:
             self._announce(StoppedEarly(progress.epoch))
 

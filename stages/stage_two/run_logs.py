@@ -3,8 +3,9 @@
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,8 +15,10 @@ import numpy as np
 from PIL import Image
 
 from ...pipeline.errors import AevlpError, in_one_line, unknown_name
+from ...pipeline.files.atomic_write import replacing
 from ...pipeline.runtime.seeding import derive
 from ...pipeline.training.events import Announce, EpochEnded, Event, Finished, Resumed
+from ...pipeline.training.run_folder import RunFolder
 from ..console import say
 from ..contact_sheet import Card, sheet
 from .loss_schedules import loss_schedules
@@ -23,10 +26,23 @@ from .plan import Plan
 from .settings import settings_of
 
 PICTURES = 12  # validation images, the same in every epoch
+# What a log calls the figures of an epoch, by their names in metrics.jsonl and in the event.
+FIGURES = {
+    "loss": "train/loss",
+    "lr": "train/lr",
+    "val_map": "val/map",
+    "seconds": "time/seconds",
+    "waiting": "time/waiting",
+}
 
 
 class Log(Protocol):
-    """A place for figures. epoch: by which they are ordered, one that is logged again replaces what it was."""
+    """A place for figures. epoch: by which they are ordered, one that is logged again replaces what it was.
+
+    new: whether nothing of the run was logged there before.
+    """
+
+    new: bool
 
     def scalars(self, values: dict[str, float], epoch: int) -> None: ...
     def picture(self, name: str, picture: Image.Image, epoch: int) -> None: ...
@@ -40,7 +56,9 @@ class TensorBoard:
         """first_epoch: what an earlier start logged from there on is dropped."""
         from torch.utils.tensorboard import SummaryWriter
 
-        self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=first_epoch if first_epoch > 1 else None)
+        place = folder / "tensorboard"
+        self.new = not place.exists()
+        self._writer = SummaryWriter(str(place), purge_step=first_epoch if first_epoch > 1 else None)
         self._writer.add_text("settings", f"```\n{json.dumps(settings, indent=1, ensure_ascii=False)}\n```")
 
     def scalars(self, values: dict[str, float], epoch: int) -> None:
@@ -59,7 +77,7 @@ class TensorBoard:
 class WeightsAndBiases:
     """A run of W&B, of which the id is kept in the run folder, so that a resumed training goes on in it.
 
-    Offline, without a question, where nobody is logged in and WANDB_MODE does not say otherwise: `wandb sync` sends it later.
+    Offline, without a question, where nobody is logged in or no server answers, and WANDB_MODE does not say otherwise.
     """
 
     def __init__(self, folder: Path, settings: dict[str, Any], first_epoch: int) -> None:
@@ -68,10 +86,16 @@ class WeightsAndBiases:
         mode = os.environ.get("WANDB_MODE")
         if mode is None and not _logged_in():
             mode = "offline"
-            say(f"nobody is logged in to W&B: logging offline into {folder / 'wandb'}; wandb sync sends it later")
+            say(
+                f"nobody is logged in to W&B, or it does not answer: logging offline into {folder / 'wandb'}; wandb sync "
+                f"sends it later"
+            )
         kept = folder / "wandb-id.txt"
-        name = kept.read_text(encoding="utf-8").strip() if kept.exists() else uuid4().hex
-        kept.write_text(name, encoding="utf-8")
+        self.new = not kept.exists()
+        if self.new:
+            with replacing(kept) as temporary:
+                temporary.write_text(uuid4().hex, encoding="utf-8")
+        name = kept.read_text(encoding="utf-8").strip()
         self._wandb = wandb
         self._run = wandb.init(
             project="aevlp",
@@ -97,7 +121,7 @@ class WeightsAndBiases:
 def _logged_in() -> bool:
     import wandb
 
-    with suppress(Exception):  # of a key that is none
+    with suppress(Exception):  # of a key that is none, and of a server that does not answer
         return bool(wandb.login(prompt=False))
     return False
 
@@ -106,12 +130,17 @@ LOGS: dict[str, Callable[[Path, dict[str, Any], int], Log]] = {"tensorboard": Te
 
 
 def require_logs(names: Sequence[str]) -> None:
-    """Raise AevlpError for a log that there is not, and one whose package is not installed."""
+    """Raise AevlpError for a log that there is not, one without its package, and W&B where it would ask for a login."""
     for name in names:
         if name not in LOGS:
             raise AevlpError(f"--log: {unknown_name('log', name, LOGS)}")
         if find_spec(name) is None:
             raise AevlpError(f"--log {name} needs the package {name}: pip install 'aevlp[{name}]'")
+    if "wandb" in names and os.environ.get("WANDB_MODE") == "online" and not _logged_in():
+        raise AevlpError(
+            "--log wandb: WANDB_MODE is online, and nobody is logged in to W&B, or it does not answer: run wandb login, or set "
+            "WANDB_MODE=offline"
+        )
 
 
 @contextmanager
@@ -142,24 +171,25 @@ class RunLogs:
         self._waiting = list(dict.fromkeys(names))  # opened with the first figures, when the run folder is there
         self._logs: dict[str, Log] = {}
         self._first_epoch = 1
-        self._schedules: dict[str, list[float]] | None = None
+        self._last_epoch = 0
+        self._pictured = True
 
     def __call__(self, event: Event) -> None:
         if not (self._waiting or self._logs):
             return
         match event:
             case Resumed(epoch):
-                self._first_epoch = epoch
+                self._first_epoch, self._last_epoch = epoch, epoch - 1
             case EpochEnded():
                 self._open()
-                values = self._values(event)
+                self._last_epoch = event.epoch
+                values = self._values(event.epoch, vars(event))
                 self._each(lambda log: log.scalars(values, event.epoch))
-                if self._logs:
+                if self._logs and self._pictured:
                     self._pictures(event)
             case Finished(_, _, test_map) if test_map is not None:
                 self._open()
-                last = {"test/map": test_map}
-                self._each(lambda log: log.scalars(last, self._plan.recipe["epochs"]))
+                self._each(lambda log: log.scalars({"test/map": test_map}, self._last_epoch))
 
     def close(self) -> None:
         """End what was begun."""
@@ -167,33 +197,36 @@ class RunLogs:
         self._logs.clear()
 
     def _open(self) -> None:
+        """Open what is not open yet; one that is new is told of the epochs before, which were trained without it."""
         settings = settings_of(self._plan) if self._waiting else {}
         for name in self._waiting:
             with self._left_where_it_fails(name):
-                self._logs[name] = LOGS[name](self._folder, settings, self._first_epoch)
+                log = self._logs[name] = LOGS[name](self._folder, settings, self._first_epoch)
+                for line in RunFolder(self._folder).metrics() if log.new else []:
+                    if line.get("epoch", self._first_epoch) < self._first_epoch:
+                        log.scalars(self._values(line["epoch"], line), line["epoch"])
         self._waiting = []
 
-    def _values(self, event: EpochEnded) -> dict[str, float]:
-        values = {
-            "train/loss": event.loss,
-            "val/map": event.val_map,
-            "time/seconds": event.seconds,
-            "time/waiting": event.waiting,
-        }
-        if self._schedules is None:
-            plan = self._plan
-            try:
-                found = loss_schedules(plan.loss_name, len(plan.cache.classes), plan.constants, plan.recipe["epochs"])
-            except AevlpError:  # of a loss that needs more than constants
-                found = {}
-            self._schedules = found
-        values |= {f"schedule/{name}": of[event.epoch - 1] for name, of in self._schedules.items()}
+    def _values(self, epoch: int, measured: Mapping[str, Any]) -> dict[str, float]:
+        """Return the figures of an epoch; measured: by the names in `FIGURES`."""
+        values = {name: measured[key] for key, name in FIGURES.items() if key in measured}
+        values |= {f"schedule/{name}": of[epoch - 1] for name, of in self._schedules.items()}
         return {name: value for name, value in values.items() if math.isfinite(value)}
+
+    @cached_property
+    def _schedules(self) -> dict[str, list[float]]:
+        plan = self._plan
+        try:
+            return loss_schedules(plan.loss_name, len(plan.cache.classes), plan.constants, plan.recipe["epochs"])
+        except AevlpError:  # of a loss that needs more than constants
+            return {}
 
     def _pictures(self, event: EpochEnded) -> None:
         try:
             grid = picture_grid(self._plan, event.logits)
-        except (AevlpError, OSError):  # images that are not there any more, as of a linear classifier
+        except (AevlpError, OSError) as error:  # a linear classifier is trained without its images
+            self._pictured = False
+            say(f"no pictures are logged: {in_one_line(error, 200)}")
             return
         self._each(lambda log: log.picture("val/pictures", grid, event.epoch))
 
