@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browser import DESKTOP, PHONE, chromium, watched  # noqa: F401
+from browser import DESKTOP, PHONE, watched
 from playwright.sync_api import Browser
 
 import aevlp
@@ -49,7 +49,7 @@ def test_a_report_opens_without_a_fault(
     pages: dict[str, Path],
     name: str,
     size: tuple[int, int],
-    scheme: Any,  # noqa: F811
+    scheme: Any,
 ) -> None:
     page = chromium.new_page(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
     faults = watched(page)
