@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 from xml.parsers.expat import ExpatError
 
-from PIL import Image
-
 from ...pipeline.errors import AevlpError
 from ...pipeline.files.atomic_write import replacing
 from ...pipeline.files.safe_xml import parsed_xml
+from ...pipeline.images.read import read_image
 from ...pipeline.labels.codes import NEGATIVE, POSITIVE
 
 if TYPE_CHECKING:
@@ -36,8 +35,7 @@ def write(sheets: Sequence["Sheet"], classes: Sequence[str], root: Path, path: P
         _attribute(attributes, "answer", "select", "yes", ["yes", "no", ASKED], mutable=True)
         _attribute(attributes, "chance", "text", "", [""], mutable=False)
     for number, sheet in enumerate(sheets):
-        with Image.open(root / sheet.path) as opened:
-            width, height = opened.size
+        width, height = read_image(root / sheet.path).size
         size = {"width": str(width), "height": str(height)}
         image = ElementTree.SubElement(top, "image", {"id": str(number), "name": sheet.path, **size})
         for name, chance in sheet.asked.items():
