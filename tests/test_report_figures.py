@@ -157,14 +157,16 @@ def test_schedules_are_those_of_the_loss() -> None:
 
 
 def test_latex_escapes_names() -> None:
-    row = {"loss": "my_loss:A&B", "policy": "50%", "mean": 0.5, "interval": None, "baseline": True, "differs": False}
+    plain = {"loss": "my_loss:A&B", "policy": "50%", "mean": 0.5, "baseline": True, "differs": False, "oracle": False}
+    row = {**plain, "interval": None, "interval_reason": "too few positives, 2 classes below 5"}
     record = {
         "teachers": [{"title": "CLIP, x#1", "mean": 0.25, "interval": [0.2, 0.3]}],
         "methods": [
             row,
             {**row, "baseline": False, "difference": -0.1, "difference_interval": [-0.2, -0.05], "differs": True},
+            {**row, "policy": None, "baseline": False, "difference": 0.0, "difference_interval": None, "oracle": True},
         ],
-        "intervals": {"level": 0.95},
+        "intervals": {"level": 0.95, "method": "jack_knife"},
         "seeds": 2,
         "dataset": "a_b",
         "baseline": "my_loss:A&B",
@@ -173,3 +175,7 @@ def test_latex_escapes_names() -> None:
     assert r"my\_loss:A\&B & 50\% & 50.00 & -- & baseline & -- \\" in table
     assert r"my\_loss:A\&B & 50\% & 50.00 & -- & $-10.00$$^*$ & [$-20.00$, $-5.00$] \\" in table
     assert r"CLIP, x\#1 & -- & 25.00 & [$20.00$, $30.00$] & -- & -- \\" in table
+    assert r"my\_loss:A\&B & --, full labels & 50.00 & -- & $+0.00$ & -- \\" in table
+    [caption] = [line for line in table.splitlines() if line.startswith("\\caption")]
+    assert r"on a\_b, mean of 2 seeds, with 95\,\% intervals (jack\_knife)" in caption
+    assert "does not hold 0; no interval: too few positives, 2 classes below 5." in caption

@@ -38,8 +38,9 @@ class GeneralizedRobust:
         self.set_epoch(1, max(8, linear_init + 1))
 
     def set_epoch(self, epoch: int, epochs: int) -> None:
-        self.schedule = gpr_schedule(epoch, epochs, self.linear_init, self.beta, self.alpha)
+        self.w, self.b, self.mu, self.sigma = gpr_schedule(epoch, epochs, self.linear_init, self.beta, self.alpha)
 
     def __call__(self, logits: Tensor, targets: Targets) -> Tensor:
         logits = wide(logits, targets.observed)
-        return gpr_entries(logits, targets.observed, None, self.schedule, (self.q2, self.q3), (1, 0), 1).mean()
+        schedule = self.w, self.b, self.mu, self.sigma
+        return gpr_entries(logits, targets.observed, None, schedule, (self.q2, self.q3), (1, 0), 1).mean()

@@ -73,7 +73,6 @@ def found_by_labels(of: Statistics) -> Chart:
         for number, (label, labels, found) in enumerate(lines):
             plot.plot(labels, 100 * found, color=colour(number), linestyle=dashes(number), label=label)
         plot.set(xlabel="labels an image", ylabel="observed positives found (%)", xscale="log", ylim=(0, 102))
-        plot.xaxis.set_major_formatter("{x:g}")
         plot.grid(True)
         plot.legend(loc="best")
 
@@ -108,7 +107,6 @@ def histogram(of: Statistics) -> Chart:
             of.settings.threshold, color=colour(6), linestyle=":", label=f"threshold {of.settings.threshold:g}"
         )
         plot.set(xlabel="score", ylabel="entries", yscale="log", xlim=(0, edges[-1]))
-        plot.yaxis.set_major_formatter("{x:,.0f}")
         plot.grid(True)
         plot.legend()
 

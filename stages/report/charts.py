@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
 
 from ...pipeline.files.atomic_write import replacing
 from .section import Chart
@@ -80,14 +81,12 @@ def svg(chart: Chart) -> str:
     _rename_ids(root, chart.name)
     for name in ("width", "height", "version"):
         root.attrib.pop(name, None)
+    _follow_the_page(root)
     root.set("role", "img")
     root.set("aria-label", f"{chart.title}. {chart.caption}")
     ElementTree.register_namespace("", SVG)
     ElementTree.register_namespace("xlink", XLINK)
-    written = ElementTree.tostring(root, encoding="unicode")
-    for number, of in enumerate(SERIES, 1):
-        written = written.replace(of, f"var(--series-{number})")
-    return written.replace(INK, "currentColor").replace(FAINT, "var(--line)")
+    return ElementTree.tostring(root, encoding="unicode")
 
 
 def save(chart: Chart, folder: Path) -> list[Path]:
@@ -112,15 +111,28 @@ def _drawn(chart: Chart) -> Figure:
     for each in axes:
         if not each.has_data():
             each.set_axis_off()
+        for axis in (each.xaxis, each.yaxis):
+            if axis.get_scale() == "log":
+                axis.set_major_formatter(_PlainNumbers())
+                axis.set_minor_formatter(_PlainNumbers())
     return figure
+
+
+class _PlainNumbers(LogFormatter):
+    """Writes 20 where matplotlib's own formatter of a logarithmic axis writes the formula of 2 times 10."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        return f"{x:,.10g}" if super().__call__(x, pos) else ""
 
 
 @contextmanager
 def _styled() -> Iterator[None]:
-    """Draw in the report's style; of a letter that no font here has, the reader's browser knows more."""
+    """Draw in the report's style, whatever the user's own is; of a letter that no font here has, a browser knows more."""
     fonts = [logging.getLogger(f"matplotlib.{name}") for name in ("font_manager", "mathtext", "backends.backend_pdf")]
     levels = [logger.level for logger in fonts]
-    with matplotlib.rc_context(rc=_STYLE), warnings.catch_warnings():
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_STYLE)
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         for logger in fonts:
             logger.setLevel(logging.ERROR)
@@ -129,6 +141,17 @@ def _styled() -> Iterator[None]:
         finally:
             for logger, level in zip(fonts, levels, strict=True):
                 logger.setLevel(level)
+
+
+def _follow_the_page(root: ElementTree.Element) -> None:
+    """Give what is drawn the page's colours; a text that reads as one of them stays as it is."""
+    colours = {of: f"var(--series-{number})" for number, of in enumerate(SERIES, 1)}
+    colours |= {INK: "currentColor", FAINT: "var(--line)"}
+    for element in root.iter():
+        if style := element.get("style"):
+            for own, of_page in colours.items():
+                style = style.replace(own, of_page)
+            element.set("style", style)
 
 
 def _rename_ids(root: ElementTree.Element, name: str) -> None:

@@ -198,6 +198,7 @@ def _curves(comparison: Comparison, names: Sequence[str]) -> list[Block]:
     columns = min(4, len(shown))
     rows = -(-len(shown) // columns)
     top = max(value for _, found in shown for of in found for value in of)
+    longest = max(len(of) for _, found in shown for of in found)
 
     def draw(axes: Sequence["Axes"]) -> None:
         for plot, (name, found) in zip(axes, shown, strict=False):
@@ -209,7 +210,7 @@ def _curves(comparison: Comparison, names: Sequence[str]) -> list[Block]:
             mean = np.mean([of[:shortest] for of in found], axis=0)
             plot.plot(range(1, shortest + 1), 100 * mean, color=colour(1), linestyle=dashes(0), linewidth=2)
             plot.set_title(name)
-            plot.set_ylim(0, 100 * top * 1.05)
+            plot.set(xlim=(0.5, longest + 0.5), ylim=(0, 100 * top * 1.05))
             plot.grid(True)
             plot.xaxis.set_major_locator(MaxNLocator(integer=True))
 

@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ...pipeline.errors import counted
 from ..experiments.compare import Comparison
+from ..experiments.results import why_none
 
 ESCAPED = {
     "\\": r"\textbackslash{}",
@@ -26,15 +28,14 @@ def comparison_table(comparison: Comparison) -> str:
     record = comparison.record
     rows = [
         *([_name(row["title"]), "--", *_map(row), "--", "--"] for row in record["teachers"]),
-        *(
-            [_name(row["loss"]), _name(row["policy"] or "--"), *_map(row), *_difference(row)]
-            for row in record["methods"]
-        ),
+        *([_name(row["loss"]), _labels(row), *_map(row), *_difference(row)] for row in record["methods"]),
     ]
     level = f"{100 * record['intervals']['level']:g}"
     caption = (
-        f"Test mAP (\\%) on {_name(record['dataset'])}, mean of {record['seeds']} seeds, with {level}\\,\\% intervals; "
-        f"differences are paired with {_name(record['baseline'])}, $^*$ where the interval does not hold 0."
+        f"Test mAP (\\%) on {_name(record['dataset'])}, mean of {counted(record['seeds'], 'seed')}, with {level}\\,\\% intervals "
+        f"({_name(record['intervals']['method'])}) that allow for the choice of test images and of seeds; differences are "
+        f"paired with {_name(record['baseline'])}, $^*$ where the interval does not hold 0"
+        f"{_name(why_none([*record['teachers'], *record['methods']]))}."
     )
     header = ["Loss", "Labels", "mAP", f"{level}\\,\\% interval", "Difference", f"{level}\\,\\% interval"]
     lines = [
@@ -60,6 +61,10 @@ def _row(cells: Sequence[str]) -> str:
 
 def _name(text: str) -> str:
     return "".join(ESCAPED.get(character, character) for character in text)
+
+
+def _labels(row: Mapping[str, Any]) -> str:
+    return f"{_name(row['policy'] or '--')}{', full labels' * bool(row['oracle'])}"
 
 
 def _map(row: Mapping[str, Any]) -> list[str]:

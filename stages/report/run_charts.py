@@ -32,7 +32,7 @@ def curves(run: Run) -> Chart:
         if teacher is not None and split == "val":
             val.axhline(100 * teacher, color=colour(2), linestyle="--", label="CLIP without training")
         val.set(xlabel="epoch", title="validation mAP (%)")
-        val.legend(loc="lower right")
+        val.legend()
         for plot in axes:
             plot.grid(True)
             plot.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -93,7 +93,6 @@ def calibration(probabilities: np.ndarray, positive: np.ndarray) -> Chart:
         plot.legend(loc="upper left")
         sizes.bar((np.arange(BINS) + 0.5) / BINS, count, width=0.09, color=colour(0))
         sizes.set(xlabel="predicted probability", ylabel="entries", yscale="log", xlim=(0, 1))
-        sizes.yaxis.set_major_formatter("{x:,.0f}")
 
     caption = (
         f"Left: of all entries with about this probability, how many are there; on the dotted line a probability means "

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...pipeline.errors import AevlpError
-from ...pipeline.evaluation.intervals import Interval, judge, map_interval
+from ...pipeline.evaluation.intervals import Interval, NoInterval, judge, map_interval
 from ...pipeline.evaluation.teachers import MULTI_FOCUS, teacher_scores
 from ...pipeline.policies import create_policy
 from ...pipeline.score_cache import ScoreCache
@@ -29,7 +29,7 @@ def class_blocks(
     rows: (n,) of the test images in the cache. logits: (n, C). positive: (n, C) bool, by what they are judged.
     """
     precision, counts = class_precision(logits, positive), positive.sum(axis=0)
-    intervals = [_interval(logits[:, [c]], positive[:, [c]]) for c in range(len(cache.classes))]
+    intervals = [map_interval(judge([logits[:, [c]]], positive[:, [c]])) for c in range(len(cache.classes))]
     teacher = _teacher(run, cache, rows, positive)
     columns = [
         Column("class", cache.classes),
@@ -45,7 +45,7 @@ def class_blocks(
             Column(
                 "CLIP's AP", [100 * float(v) if of else None for v, of in zip(teacher, counts, strict=True)], "{:.1f}"
             ),
-            Column("added", [float(v) if of else None for v, of in zip(gain, counts, strict=True)], "{:+.1f}"),
+            Column("added", [float(v) if of else None for v, of in zip(gain, counts, strict=True)], "{:+z.1f}"),
         ]
     caption = "Average precision of each class on the test images, in percent. A class without a positive has none."
     return [_chart(cache, precision, counts, intervals, teacher), Table(caption, columns)]
@@ -55,7 +55,7 @@ def _chart(
     cache: ScoreCache,
     precision: np.ndarray,
     counts: np.ndarray,
-    intervals: Sequence[Interval | None],
+    intervals: Sequence[Interval | NoInterval],
     teacher: np.ndarray | None,
 ) -> Chart:
     some = np.flatnonzero(counts)
@@ -67,7 +67,7 @@ def _chart(
     def draw(axes: Sequence["Axes"]) -> None:
         [plot] = axes
         for place, c in enumerate(some):
-            if (of := intervals[c]) is not None:
+            if isinstance(of := intervals[c], Interval):
                 plot.plot((100 * of.low, 100 * of.high), (place, place), color=colour(0), linewidth=2, alpha=0.45)
         plot.plot(100 * precision[some], places, "o", color=colour(0), label="this run, with 95 % interval")
         if teacher is not None:
@@ -81,23 +81,18 @@ def _chart(
 
     left = f" The {CLASSES} most frequent classes are shown." if (counts > 0).sum() > CLASSES else ""
     caption = (
-        f"Average precision of each class on the test images, the best at the top; where a class has fewer than five "
-        f"positives there is no interval.{left}"
+        f"Average precision of each class on the test images, the best at the top. A class without an interval has too few "
+        f"positives or too few mistakes for an honest one.{left}"
     )
     return Chart(
         "classes", "Each class, beside CLIP without training", caption, draw, (7, 1.4 + 0.22 * max(1, len(some)))
     )
 
 
-def _interval(scores: np.ndarray, positive: np.ndarray) -> Interval | None:
-    if not positive.any():
-        return None
-    found = map_interval(judge([scores], positive))
-    return found if isinstance(found, Interval) else None
-
-
-def _written(interval: Interval | None) -> str:
-    return "-" if interval is None else f"{100 * interval.low:.1f} to {100 * interval.high:.1f}"
+def _written(interval: Interval | NoInterval) -> str:
+    return (
+        interval.what if isinstance(interval, NoInterval) else f"{100 * interval.low:.1f} to {100 * interval.high:.1f}"
+    )
 
 
 def _teacher(run: Run, cache: ScoreCache, rows: np.ndarray, positive: np.ndarray) -> np.ndarray | None:

@@ -55,7 +55,8 @@ def _picture(
     top = np.argsort(-probabilities, kind="stable")[: max(3, len(there))]
     said = ", ".join(f"{cache.classes[c]} {probabilities[c]:.2f}" for c in top)
     [thumbnail] = thumbnails.of([str(cache.paths[row])])
-    lines = [f"shows: {', '.join(there)}", f"predicted: {said}"]
+    known = "shows" if cache.truth is not None else "observed"
+    lines = [f"{known}: {', '.join(there)}", f"predicted: {said}"]
     if thumbnail.reason:
         lines.append(thumbnail.reason)
-    return Picture(thumbnail.jpeg, f"{cache.ids[row]}, which shows {', '.join(there)}", lines)
+    return Picture(thumbnail.jpeg, f"{cache.ids[row]}, {known}: {', '.join(there)}", lines)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.special import expit
 
 from ...pipeline.errors import AevlpError, counted
 from ...pipeline.files.locations import location
@@ -26,7 +27,7 @@ def run_sections(run: Run, cache: ScoreCache | None, root: Path | None) -> list[
     """
     return [
         Section("run", "The run", [Text(_said(run)), *_facts(run)]),
-        Section("training", "Training", _training(run)),
+        Section("training", "Training", _training(run, cache)),
         Section("quality", "How good it is", _quality(run, cache, root)),
     ]
 
@@ -85,34 +86,35 @@ def _texts(values: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _training(run: Run) -> list[Block]:
+def _training(run: Run, cache: ScoreCache | None) -> list[Block]:
     if not run.history:
         return [Text(["No epoch has ended yet."])]
     blocks: list[Block] = [curves(run)]
-    loss = run.settings["loss"]
+    constants = dict(run.settings["loss"])
+    loss = constants.pop("name")
     try:
-        changing = loss_schedules(
-            loss["name"], len(RunFolder(run.folder).load_best()[2]["classes"]),
-            {name: value for name, value in loss.items() if name != "name"}, run.settings["recipe"]["epochs"],
-        )  # fmt: skip
+        classes = RunFolder(run.folder).load_best()[2]["classes"] if cache is None else cache.classes
+        changing = loss_schedules(loss, len(classes), constants, run.settings["recipe"]["epochs"])
     except AevlpError:  # of a loss that needs more than constants, or whose file is gone
         changing = {}
     if changing:
-        blocks.append(schedules(loss["name"], changing))
+        blocks.append(schedules(loss, changing))
     return [*blocks, spent(run)]
 
 
 def _quality(run: Run, cache: ScoreCache | None, root: Path | None) -> list[Block]:
     folder = RunFolder(run.folder)
     if not folder.test_file.exists():
-        reason = "it is not finished" if not run.finished else "its cache has no test split"
+        reason = "its cache has no test split" if run.finished else "it is not finished"
+        if run.test_map is not None:
+            reason = f"{folder.test_file.name} was deleted"
         return [Text([f"This run has no predictions of a test split: {reason}."])]
     if cache is None:
-        return [Text(["Its cache is gone, and with it the labels of the test images: see below."])]
+        return [Text(["The labels of its test images were in its cache, which cannot be read: see below."])]
     rows, logits = folder.load_test()
     truth = (cache.observed if cache.truth is None else cache.truth)[rows]
     positive = truth == 1
-    probabilities = 1 / (1 + np.exp(-logits.astype(np.float64)))
+    probabilities = expit(logits.astype(np.float64))
     blocks = class_blocks(run, cache, rows, logits, positive)
     if not positive.any():
         return [*blocks, Text(["No test image has a positive, so that nothing more can be measured."])]

@@ -30,16 +30,19 @@ def sweep_sections(sweep: Sweep) -> list[Section]:
 
 def _recommended(record: Mapping[str, Any], known: bool) -> list[Block]:
     choice, images = record["recommended"], record["images"]
-    own = next((row for row in record["results"] if row["own"]), None)
+    same = [row for row in record["results"] if (row["views"], row["policy"]) == (choice["views"], choice["policy"])]
+    own = next(row for row in same if row["own"])
     said = [
         f"{counted(record['settings'], 'setting')} were measured on {images.get('train', 0):,} training and "
         f"{images['val']:,} validation images. The choice is by {record['criterion']}; figures of the test split choose nothing."
     ]
     name, scale, form = ("F1", 100, ".1f") if known else ("estimate", 1, ".3f")
-    better = f", instead of {scale * own['merit']:{form}} with the manifest's own setting" if own is not None else ""
-    said.append(
-        f"Recommended: {choice['policy']} with {choice['views']}, {name} {scale * choice['merit']:{form}}{better}."
-    )
+    reached = f"{choice['policy']} with {choice['views']}, {name} {scale * choice['merit']:{form}}"
+    if choice["own"] and not choice["changes"]:
+        said.append(f"Recommended: the manifest's own setting, {reached}: there is nothing to change.")
+    else:
+        instead = f"instead of {scale * own['merit']:{form}} with the manifest's own setting of that policy"
+        said.append(f"Recommended: {reached}, {instead}.")
     return [Text(said), Facts("The line for the manifest", {"line": choice["line"]})]
 
 
@@ -120,12 +123,14 @@ def _constants(record: Mapping[str, Any], known: bool) -> list[Block]:
     scale, what = (100, "F1 (%)") if known else (1, "estimate")
     columns = min(3, len(varied))
     rows = -(-len(varied) // columns)
+    reached = [scale * merit for of in varied.values() for merit in of.values()]
+    room = 0.05 * (max(reached) - min(reached)) or scale / 100
 
     def draw(axes: Sequence["Axes"]) -> None:
         for plot, (name, of) in zip(axes, varied.items(), strict=False):
             plot.plot(sorted(of), [scale * of[value] for value in sorted(of)], color=colour(0), marker="o")
             plot.axvline(record["recommended"]["constants"][name], color=colour(1), linestyle=":")
-            plot.set(title=name, ylabel=what)
+            plot.set(title=name, ylabel=what, ylim=(min(reached) - room, max(reached) + room))
             plot.grid(True)
 
     caption = (
