@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
+import matplotlib
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,7 +15,7 @@ from sklearn.metrics import f1_score, precision_recall_curve
 
 from aevlp.pipeline.score_cache import open_cache, write_cache
 from aevlp.stages.experiments.compare import Comparison
-from aevlp.stages.report.charts import colour, save, svg
+from aevlp.stages.report.charts import FAINT, INK, SERIES, colour, save, svg
 from aevlp.stages.report.latex import comparison_table
 from aevlp.stages.report.run_charts import THRESHOLDS, f1_curves, reliability
 from aevlp.stages.report.section import Chart
@@ -136,6 +138,36 @@ def test_what_a_chart_refers_to_is_in_it_under_its_own_name() -> None:
     assert len(ids) == len(set(ids))  # on one page
 
 
+def texts_of(chart: Chart) -> list[str]:
+    root = ElementTree.fromstring(svg(chart))
+    return ["".join(element.itertext()) for element in root.iter("{http://www.w3.org/2000/svg}text")]
+
+
+def test_a_name_that_reads_as_a_colour_is_drawn_as_it_is() -> None:
+    names = [SERIES[0], INK, FAINT]
+    assert set(names) <= set(texts_of(drawing(names, SERIES[1])))
+    label = ElementTree.fromstring(svg(drawing(names, SERIES[1]))).get("aria-label")
+    assert label == f"{SERIES[1]}. what one sees"
+
+
+def test_the_users_own_style_of_matplotlib_changes_no_chart() -> None:
+    plain = svg(drawing(["a"]))
+    theirs: dict[Any, Any] = {"text.usetex": True, "font.size": 30, "axes.grid": True, "axes.labelsize": 30}
+    with matplotlib.rc_context(theirs):
+        assert svg(drawing(["a"])) == plain
+        assert matplotlib.rcParams["text.usetex"] and matplotlib.rcParams["font.size"] == 30  # theirs again
+
+
+@pytest.mark.parametrize(("values", "tick"), [([1, 6], "4"), ([12, 28], "20"), ([1, 2_000_000], "1,000,000")])
+def test_ticks_of_a_logarithmic_axis_are_plain_numbers(values: list[int], tick: str) -> None:
+    def draw(axes) -> None:
+        axes[0].bar([0, 1], values)
+        axes[0].set(yscale="log")
+
+    found = texts_of(Chart("c", "t", "c", draw))
+    assert tick in found and not [text for text in found if "$" in text]
+
+
 def test_saved_charts_are_files_for_a_paper(tmp_path: Path) -> None:
     vector, document = save(drawing(["a"]), tmp_path)
     assert ElementTree.parse(vector).getroot().tag.endswith("svg") and "currentColor" not in vector.read_text()
@@ -148,11 +180,13 @@ def test_schedules_are_those_of_the_loss() -> None:
     from aevlp import gpr_schedule
 
     beta, alpha = (0, 10, -2, -8), (0.5, 2, 0.8, 0.5)
-    found = loss_schedules("gpr", 4, {"beta": beta, "alpha": alpha, "expected_positives": 2.0}, 6)
     expected = [gpr_schedule(epoch, 6, 0, beta, alpha) for epoch in range(1, 7)]
-    assert {name: tuple(values) for name, values in found.items()} == dict(
-        zip(("w", "b", "mu", "sigma"), zip(*expected, strict=True), strict=True)
-    )
+    for loss, constants in (("gpr", {"expected_positives": 2.0}), ("gr", {})):
+        found = loss_schedules(loss, 4, {"beta": beta, "alpha": alpha, **constants}, 6)
+        assert {name: tuple(values) for name, values in found.items()} == dict(
+            zip(("w", "b", "mu", "sigma"), zip(*expected, strict=True), strict=True)
+        )
+    assert np.allclose(loss_schedules("ll-r", 4, {}, 3)["clean_rate"], [1, 0.998, 0.996])
     assert loss_schedules("an", 4, {}, 6) == {}
 
 

@@ -49,6 +49,8 @@ def test_each_shape_becomes_a_classifier_and_its_manifest_gives_the_cache_again(
     cache = next(Path("cache").glob("*.h5"))
     assert labels_in(cache) == shapes.put_in(shape, given)
     assert "40 images, 4 classes" in said.err and "aevlp predict runs/" in said.out
+    [page] = Path("runs").glob("*/report.html")
+    assert f"a page to look at: {page}" in said.out and 'id="quality"' in page.read_text()
     made = cache.read_bytes()
     assert call("run", cache.with_suffix(".yaml"), "--backbone", "linear", "--epochs", 1, "--workers", 0) == 0
     assert "nothing to do" in capsys.readouterr().err
@@ -123,9 +125,24 @@ def test_where_no_image_gets_a_pseudo_label_a_run_fails_and_keeps_its_scores(
     said = capsys.readouterr()
     assert said.err.count("error: ") == 1 and "--set global.threshold=0.2" in said.err
     assert "cache/pets.h5: scored; nothing was trained" in said.out
+    assert "a page to look at: cache/pets.report.html" in said.out and Path("cache/pets.report.html").exists()
     assert call(*asked, "vlpl[threshold=1.0]") == 1
     said = capsys.readouterr().err
     assert "is there already" in said and said.count("gives none of those") == 1
+
+
+@pytest.mark.slow
+def test_a_report_that_cannot_be_written_costs_no_training(here: Path, capsys: pytest.CaptureFixture) -> None:
+    shapes.LABELLED["class_folders"](here / "pets", shapes.labels())
+    assert call("run", "pets", *FAST) == 0
+    page = next(Path("runs").glob("*/report.html"))
+    page.unlink()
+    page.mkdir()  # where a page should go
+    capsys.readouterr()
+    assert call("run", "pets", *FAST) == 0
+    said = capsys.readouterr()
+    assert said.err.count("no report was written") == 1 and "is a folder" in said.err
+    assert "a page to look at" not in said.out and "Traceback" not in said.err
 
 
 def training_without_labels(folder: Path, threshold: float) -> tuple[object, ...]:

@@ -121,7 +121,7 @@ def show(result: Run | NothingTrained) -> None:
         out.print(f"next: aevlp inspect {result.cache} · the same command with a table of labels as SOURCE")
         return
     show_training(result)
-    if (page := result.folder / REPORT).exists():
+    if (page := result.folder / REPORT).is_file():
         out.print(f"a page to look at: {page}")
     cache = result.settings["cache"]
     compare = (

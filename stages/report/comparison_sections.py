@@ -187,11 +187,10 @@ def _curves(comparison: Comparison, names: Sequence[str]) -> list[Block]:
         gone += len(row["runs"]) - len(found)
         if found:
             shown.append((name, found))
-    said: list[Block] = (
-        [Text([f"{counted(gone, 'run')} of the comparison are not there any more: they have no curve."])]
-        if gone
-        else []
-    )
+    said: list[Block] = []
+    if gone:
+        have = "is not there any more: it has" if gone == 1 else "are not there any more: they have"
+        said.append(Text([f"{counted(gone, 'run')} of the comparison {have} no curve."]))
     shown = shown[:MOST]
     if not shown:
         return said
