@@ -26,17 +26,16 @@ from rich.table import Table
 import aevlp
 from aevlp.pipeline.evaluation.intervals import Judged, difference_interval, judge
 from aevlp.pipeline.files.atomic_write import replacing
+from aevlp.pipeline.files.image_formats import MAX_PIXELS
 from aevlp.pipeline.labels.codes import NEGATIVE, POSITIVE, UNKNOWN, effective
 from aevlp.pipeline.review.answer_table import answer_table
 from aevlp.pipeline.review.answers import Answer
 from aevlp.pipeline.review.queue import review_queue
 from aevlp.pipeline.score_cache import ScoreCache, open_cache
-from aevlp.pipeline.training.loop import autocast
-from aevlp.pipeline.training.predictor import logits_of
 from aevlp.pipeline.training.run_folder import RunFolder
 from aevlp.stages.cache_origin import data_root
 from aevlp.stages.caches.inspect import cached_settings
-from aevlp.stages.stage_two.classifiers import classifier_inputs
+from aevlp.stages.review.predictions import training_logits
 
 NONE, RANDOM, QUEUE, WITH_RUN = "no answers", "at random", "by the queue", "by the queue, with a run"
 Pairs = Sequence[tuple[int, int]]
@@ -49,15 +48,8 @@ def asked(cache: ScoreCache, way: str, seed: int, count: int, run: Path, root: P
         places = np.argwhere(cache.observed[rows] == UNKNOWN)
         drawn = np.random.default_rng(seed).choice(len(places), count, replace=False)
         return [(int(rows[row]), int(column)) for row, column in places[drawn]]
-    logits = predicted(cache, rows, run, root) if way == WITH_RUN else None
+    logits = training_logits(run, cache, root, "cpu", 1, MAX_PIXELS) if way == WITH_RUN else None
     return [(pair.row, pair.column) for pair in review_queue(cache, cached_settings(cache), logits=logits, count=count)]
-
-
-def predicted(cache: ScoreCache, rows: np.ndarray, run: Path, root: Path) -> np.ndarray:
-    """Return the logits (n, C) of a run's best weights."""
-    classifier, architecture, _ = RunFolder(run).load_best()
-    inputs = classifier_inputs(architecture, cache, root, torch.device("cpu"), workers=1)
-    return logits_of(classifier, inputs, rows, autocast(torch.device("cpu"), None))
 
 
 def write_answers(cache: ScoreCache, pairs: Pairs, path: Path) -> None:
