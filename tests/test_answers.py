@@ -130,6 +130,14 @@ def test_a_table_that_is_none_is_refused(tmp_path: Path, text: str, said: str) -
         read_answer_table(path)
 
 
+@pytest.mark.parametrize("sign", [";", "\t"])
+def test_a_table_as_spreadsheets_of_other_languages_write_it(tmp_path: Path, sign: str) -> None:
+    path = tmp_path / "answers.csv"
+    rows = [["image", "class", "chance", "answer"], ["a, b.jpg", "cat", "0,5", "yes"], ["c.jpg", "dog", "0,1", ""]]
+    path.write_text("\ufeff" + "".join(sign.join(row) + "\r\n" for row in rows), encoding="utf-8")
+    assert [(a.image, a.label, a.code) for a in read_answer_table(path)] == [("a, b.jpg", "cat", 1)]
+
+
 def test_words_and_empty_cells(tmp_path: Path) -> None:
     path = tmp_path / "answers.csv"
     rows = zip(string.ascii_lowercase, ("yes", " NO", "Y", "n", "1", "-1", "skip", ""), strict=False)

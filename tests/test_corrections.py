@@ -59,7 +59,9 @@ def test_what_is_answered_is_observed_and_all_else_as_it_was(tmp_path: Path) -> 
     assert found.answers_of(np.arange(30)) == (
         "2 labels answered in review: 1 present, 1 absent, 1 of them against what was observed"
     )
-    assert found.answers_of(np.arange(2)) == "1 label answered in review: 1 present, 0 absent"
+    assert found.answers_of(np.arange(2)) == (
+        "1 label answered in review: 1 present, 0 absent; 1 answer about images held out to validate or test by"
+    )
 
 
 def test_pseudo_labels_are_made_with_the_answers(tmp_path: Path) -> None:

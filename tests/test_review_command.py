@@ -72,6 +72,22 @@ def test_a_review_that_is_ended_says_what_there_is(
     assert done.to_json()["file"] == str(path.with_name(rp.ANSWERS))
 
 
+def test_a_second_review_of_one_cache_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = rp.make_cache(tmp_path)
+
+    class Second:
+        def __init__(self, config: object) -> None: ...
+
+        def run(self, sockets: object) -> None:
+            with pytest.raises(AevlpError, match=r"another aevlp review of .*pairs\.h5 is open"):
+                aevlp.review(path, data_root=tmp_path / "data")
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(serving.uvicorn, "Server", Second)
+    assert aevlp.review(path, data_root=tmp_path / "data").given == 0
+    assert aevlp.review(path, data_root=tmp_path / "data", export="csv").pairs > 0  # which asks nobody
+
+
 def test_refusals_stand_in_the_log_and_the_token_does_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, tokens = rp.make_cache(tmp_path), []
 

@@ -10,6 +10,7 @@ from ..labels.codes import NEGATIVE, POSITIVE, UNKNOWN
 from .answers import Answer
 
 COLUMNS = ("image", "class", "answer", "size")
+DELIMITERS = (",", ";", "\t")
 WORDS = {POSITIVE: "yes", NEGATIVE: "no", UNKNOWN: "skip"}
 CODES = {
     **{word: code for code, word in WORDS.items()},
@@ -35,7 +36,10 @@ def read_answer_table(path: Path) -> list[Answer]:
     found: dict[tuple[str, str], Answer] = {}
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
+            header = file.readline()
+            file.seek(0)
+            delimiter = max(DELIMITERS, key=header.count)  # of spreadsheets in other languages
+            reader = csv.DictReader(file, delimiter=delimiter)
             missing = [name for name in COLUMNS[:3] if name not in (reader.fieldnames or ())]
             if missing:
                 raise AevlpError(

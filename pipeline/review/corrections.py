@@ -121,8 +121,12 @@ class CorrectedCache(ScoreCache):
         return came if came.any() else (self.observed == POSITIVE).any(axis=1)
 
     def answers_of(self, rows: np.ndarray) -> str:
-        """Return how many answers are about images (n,), in words, and how many turn an observed label round."""
+        """Return how many answers are about images (n,), in words, and how many turn an observed label round.
+
+        And how many are about other images, as those that a training holds out to validate by.
+        """
         here = np.isin(self.answered_rows, rows)
+        others = len(here) - int(here.sum())
         answered = self.answered[here]
         before = self.uncorrected.observed[self.answered_rows[here], self.answered_columns[here]]
         turned = int(((before != UNKNOWN) & (before != answered)).sum())
@@ -130,6 +134,7 @@ class CorrectedCache(ScoreCache):
         return (
             f"{counted(len(answered), 'label')} answered in review: {present:,} present, {len(answered) - present:,} absent"
             f"{f', {turned:,} of them against what was observed' * bool(turned)}"
+            f"{'; ' + counted(others, 'answer') + ' about images held out to validate or test by' if others else ''}"
         )
 
     def labels(self, name: str, rows: Any) -> np.ndarray:

@@ -19,6 +19,7 @@ from ...pipeline.evaluation.intervals import (
 )
 from ...pipeline.losses import entry
 from ...pipeline.method_names import file_name, parsed
+from ...pipeline.review.corrections import CorrectedCache
 from ...pipeline.runtime.provenance import versions
 from ...pipeline.score_cache import ScoreCache
 from ...pipeline.training.run_folder import RunFolder
@@ -106,6 +107,8 @@ def compare(options: CompareOptions) -> Comparison:
             f"{cache.path} has no test split to evaluate trainings by: aevlp train {cache.path} trains one"
         )
     say(f"comparing on {cache.path}, methods: {len(methods)}, seeds: {options.seeds}")
+    if isinstance(cache, CorrectedCache):
+        say(f"all are trained with {cache.answers_of(data.train.rows)}")
     backbone = options.backbone or spec.recipe.backbone
     folder = options.runs or RUNS / f"compare-{options.cache.stem}-{file_name(backbone)}"
     plans, left_out = _plans(replace(common, set=None), methods, data)

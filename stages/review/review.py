@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...pipeline.errors import AevlpError, counted
+from ...pipeline.files.locks import locked
 from ...pipeline.labels.codes import NEGATIVE, POSITIVE, UNKNOWN
 from ...pipeline.review.answers import Answer, AnswerStore, answers_file
 from ...pipeline.review.queue import Pair, review_queue
@@ -115,7 +116,11 @@ def review(options: ReviewOptions) -> Review | Exported:
         with logged_to(log_of(local)):
             say(line)
 
-    with AnswerStore(answers_file(local)) as store:
+    open_elsewhere = (
+        f"another aevlp review of {cache.path} is open, which would ask the same questions: open its address in another tab, or "
+        f"end it with Ctrl-C"
+    )
+    with locked(answers_file(local), 2, open_elsewhere), AnswerStore(answers_file(local)) as store:
         before = len(store.current())
         say(f"looking for the pairs of image and class in {cache.path} of which an answer helps most")
         desk = Desk(cache, store, Order(find))

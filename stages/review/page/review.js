@@ -233,9 +233,10 @@ const zoom = () => { if (queue.length && queue[0].view) { zoomed = !zoomed; draw
 
 function pressed(event) {
   if (event.repeat || event.ctrlKey || event.metaKey || event.altKey || event.target.closest("select, summary")) return;
-  const work = event.key === "u" ? undo : many()
-    ? { Enter: event.target.closest("button:not(#grid button)") ? null : takeAll }[event.key]
-    : { y: () => answerOne(YES), n: () => answerOne(NO), s: () => answerOne(SKIPPED), z: zoom }[event.key];
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key; // also with Caps Lock
+  const work = key === "u" ? undo : many()
+    ? { Enter: event.target.closest("button:not(#grid button)") ? null : takeAll }[key]
+    : { y: () => answerOne(YES), n: () => answerOne(NO), s: () => answerOne(SKIPPED), z: zoom }[key];
   if (work) { event.preventDefault(); work(); }
 }
 
