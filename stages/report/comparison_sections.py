@@ -243,4 +243,5 @@ def _cost(record: Mapping[str, Any], names: Sequence[str]) -> Chart:
         plot.grid(True)
 
     caption = f"What a training costs against what it reaches: the upper left is cheap and good.{_left_out(record)}"
-    return Chart("cost", "Cost against mAP", caption, draw)
+    height = max(3.4, 1.4 + 0.16 * len(rows))  # room for the names
+    return Chart("cost", "Cost against mAP", caption, draw, (7, height))
