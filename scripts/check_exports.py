@@ -8,6 +8,7 @@ Needs label-studio-sdk, fiftyone and datumaro for the file of each; FiftyOne's r
 import json
 import sys
 import tempfile
+import zipfile
 from pathlib import Path
 
 
@@ -28,9 +29,9 @@ def label_studio(path: Path) -> str:
 
 def fifty_one(path: Path) -> str:
     """Return how many samples and questions FiftyOne's importer reads."""
-    from fiftyone.utils.data.importers import LegacyFiftyOneDatasetImporter
+    from fiftyone.utils.data.importers import FiftyOneDatasetImporter, _handle_legacy_formats
 
-    importer = LegacyFiftyOneDatasetImporter(str(path))
+    importer = _handle_legacy_formats(FiftyOneDatasetImporter(str(path)))
     importer.setup()
     samples = list(importer)
     return f"{len(samples)} samples, {sum(len(sample['questions'].classifications) for sample in samples)} questions"
@@ -42,6 +43,8 @@ def cvat(path: Path) -> str:
 
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "annotations.xml").write_bytes(path.read_bytes())
+        with zipfile.ZipFile(path.with_suffix(".images.zip")) as images:  # the reader asks for them
+            images.extractall(Path(folder) / "images")
         items = list(Dataset.import_from(folder, "cvat"))
     return f"{len(items)} images, {sum(len(item.annotations) for item in items)} tags"
 

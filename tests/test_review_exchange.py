@@ -2,6 +2,7 @@
 
 import csv
 import json
+import zipfile
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -41,7 +42,7 @@ def asked_in(path: Path, name: str, cache: ScoreCache) -> list[tuple[str, str]]:
 def answered(path: Path, name: str, said: Said, cache: ScoreCache) -> Path:
     """Return what a tool gives back, where a person said this of the pairs; of an image all pairs are answered, or none."""
     id_of = dict(zip(cache.paths.tolist(), cache.ids.tolist(), strict=True))
-    back = path.with_name(f"back{'' if name == 'fiftyone' else FORMATS[name][1][FORMATS[name][1].rindex('.') :]}")
+    back = path.with_name(f"back{'' if name == 'fiftyone' else Path(FORMATS[name].ending).suffix}")
     if name == "label-studio":
         tasks = []
         for number, task in enumerate(json.loads(path.read_text())):
@@ -112,7 +113,13 @@ def test_what_goes_out_comes_back_equal(
         assert {(of.image, of.label): of.code for of in store.current()} == known
         assert found.to_json()["given"] == len(known)
     assert review(cache, answers=back).to_json()["given"] == 0  # known already
-    again = review(cache, export=name, to=folder / f"again{FORMATS[name][1]}", count=99)
+    asks = (cache.split == "train") & (cache.status == "ok")
+    open_pairs = {(str(cache.ids[row]), classes[c]) for row, c in np.argwhere((cache.observed == 0) & asks[:, None])}
+    if not open_pairs - set(known):
+        with pytest.raises(AevlpError, match="no pair of a training image"):
+            review(cache, export=name, to=folder / f"again{FORMATS[name].ending}", count=99)
+        return
+    again = review(cache, export=name, to=folder / f"again{FORMATS[name].ending}", count=99)
     assert isinstance(again, Exported)
     assert not set(asked_in(again.file, name, cache)) & set(known)
 
@@ -129,7 +136,15 @@ def test_a_class_that_was_not_asked_is_an_answer_only_where_it_was_chosen(tmp_pa
     ]
     full, small = tmp_path / "full.json", tmp_path / "min.json"
     full.write_text(json.dumps(tasks))
-    small.write_text(json.dumps([{**data, "id": 1, "classes": {"choices": ["a", "d"]}}]))  # JSON_MIN
+    one = {**data, "id": 1, "annotator": 1, "annotation_id": 1, "lead_time": None}  # as JSON_MIN has it
+    none = {
+        **data,
+        "aevlp_image": str(cache.ids[2]),
+        "id": 3,
+        "annotator": None,
+        "annotation_id": None,
+    }  # nobody annotated it
+    small.write_text(json.dumps([{**one, "classes": {"choices": ["a", "d"]}}, none]))
     for file in (full, small):
         answers, name = read_answers(file, cache)
         assert name == "label-studio"
@@ -145,7 +160,7 @@ def test_label_studios_interface_has_each_class_and_predictions_fit_it(tmp_path:
     assert [choice.get("value") for choice in choices] == CLASSES[:5] and choices.get("choice") == "multiple"
     image = next(view.iter("Image"))
     for task in json.loads(out.file.read_text()):
-        assert task["data"][str(image.get("value")).removeprefix("$")].startswith("/data/local-files/?d=images/")
+        assert task["data"][str(image.get("value")).removeprefix("$")].startswith("/data/local-files/?d=photos/images/")
         [prediction] = task["predictions"]
         [result] = prediction["result"]
         assert (result["from_name"], result["to_name"]) == (choices.get("name"), image.get("name"))
@@ -156,10 +171,20 @@ def test_label_studios_interface_has_each_class_and_predictions_fit_it(tmp_path:
     ("name", "content", "said"),
     [
         ("gone.json", None, "no file"),
-        ("a.json", "{", "cannot read"),
-        ("a.json", "{}", "is no export of Label Studio"),
+        ("a.json", "", "is empty"),
+        ("a.json", '[{"id": 7, "da', "cannot read .* as JSON"),
+        ("a.json", "[" * 99_999, "cannot read .* as JSON"),
+        ("a.json", "[]", "holds no answer"),
+        ("a.json", "{}", "found an empty object"),
+        ("a.json", '{"images": [], "annotations": [], "categories": []}', "looks like annotations of COCO"),
+        ("a.json", '{"samples": [{"filepath": "x.jpg"}]}', "sample 1: it was not written by"),
+        ("a.json", '{"samples": 7}', "whose samples.json has a list of samples"),
         ("a.json", '[{"id": 7, "data": {"image": "x"}, "annotations": []}]', "task 7: it was not written by"),
-        ("a.xml", "<annotation/>", "is no export of CVAT"),
+        ("a.xml", "<annotation/>", "looks like an annotation of PASCAL VOC"),
+        ("a.xml", "<annotations><track/></annotations>", "looks like CVAT for video"),
+        ("a.xml", "<annotations><image", "cannot read"),
+        ("a.xml", "", "cannot read"),
+        ("a.zip", "PK", "cannot read"),
         ("a.xml", '<!DOCTYPE a [<!ENTITY b "b">]><annotations>&b;</annotations>', "declares the entity"),
         (
             "a.xml",
@@ -190,6 +215,50 @@ def test_two_annotators_that_disagree_are_named(tmp_path: Path) -> None:
         review(cache, answers=tmp_path / "a.json")
 
 
+def test_what_label_studio_cannot_say_is_no_answer(tmp_path: Path) -> None:
+    """Without a choice anywhere JSON_MIN is the same for another control, and other regions say nothing of classes."""
+    cache = with_images(tmp_path, ["a", "b"])
+    data = {"aevlp_image": str(cache.ids[0]), "aevlp_asked": ["a"], "aevlp_size": None}
+    (tmp_path / "min.json").write_text(json.dumps([{**data, "id": 1, "annotation_id": 1, "renamed": "a"}]))
+    with pytest.raises(AevlpError, match="JSON_MIN does not say whether none was made: export as JSON"):
+        review(cache, answers=tmp_path / "min.json")
+    box = {"type": "rectanglelabels", "value": {"rectanglelabels": ["a"], "x": 1}}
+    (tmp_path / "a.json").write_text(json.dumps([{"id": 4, "data": data, "annotations": [{"result": [box]}]}]))
+    with pytest.raises(AevlpError, match="task 4: expected an annotation of choices, found rectanglelabels"):
+        review(cache, answers=tmp_path / "a.json")
+
+
+def test_what_cvat_gives_back_is_a_zip(tmp_path: Path) -> None:
+    cache = with_images(tmp_path, ["a", "b", "c"])
+    image = f'<image id="0" name="{cache.paths[0]}"><tag label="b" source="manual"/></image>'
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("annotations.xml", f"<annotations>{image}</annotations>")
+    answers, name = read_answers(tmp_path / "a.zip", cache)
+    assert name == "cvat" and [(of.image, of.label, of.code) for of in answers] == [(cache.ids[0], "b", 1)]
+    with zipfile.ZipFile(tmp_path / "b.zip", "w") as archive:
+        archive.writestr("train.txt", "")
+    with pytest.raises(AevlpError, match=r"there is no annotations\.xml in it"):
+        read_answers(tmp_path / "b.zip", cache)
+
+
+def test_a_task_of_cvat_can_be_made_of_what_stands_beside_the_annotations(tmp_path: Path) -> None:
+    cache = with_images(tmp_path, CLASSES[:4])
+    out = review(cache, export="cvat", count=5)
+    assert isinstance(out, Exported)
+    labels = json.loads(out.file.with_suffix(".labels.json").read_text())
+    assert [label["name"] for label in labels] == CLASSES[:4] and {label["type"] for label in labels} == {"tag"}
+    values = {a["name"]: a["values"] for label in labels for a in label["attributes"]}
+    images = list(ElementTree.parse(out.file).getroot().iter("image"))
+    with zipfile.ZipFile(out.file.with_suffix(".images.zip")) as archive:
+        assert sorted(archive.namelist()) == sorted(str(image.get("name")) for image in images)
+        for name in archive.namelist():
+            assert archive.read(name) == (tmp_path / "photos" / name).read_bytes()
+    for image in images:
+        for tag in image.iter("tag"):
+            said = {str(of.get("name")): of.text for of in tag.iter("attribute")}
+            assert said.keys() == values.keys() and said["answer"] in values["answer"]
+
+
 def test_images_that_a_tool_cannot_open_and_options_that_contradict(
     tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
@@ -205,3 +274,26 @@ def test_images_that_a_tool_cannot_open_and_options_that_contradict(
     assert call("review", cache.path, "--export", "csv", "--import", "x.csv") == 1
     assert call("review", cache.path, "--to", "x.csv") == 1
     assert "say --export too" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "to", "there", "said"),
+    [
+        ("label-studio", "a.xml", "", r"expected a name that ends in \.json"),
+        ("cvat", "a", "", r"expected a name that ends in \.xml"),
+        ("csv", "a.tsv", "", r"expected a name that ends in \.csv"),
+        ("fiftyone", "a.json", "", "expected a name for a folder"),
+        ("label-studio", "a.json", "a.xml", r"a\.xml is there already"),
+        ("cvat", "a.xml", "a.images.zip", r"a\.images\.zip is there already"),
+    ],
+)
+def test_a_place_that_would_not_be_read_again_or_is_taken_is_refused(
+    tmp_path: Path, name: str, to: str, there: str, said: str
+) -> None:
+    cache = with_images(tmp_path, ["a", "b", "c"])
+    if there:
+        (tmp_path / there).write_text("mine")
+    with pytest.raises(AevlpError, match=said):
+        review(cache, export=name, to=tmp_path / to)
+    assert not (tmp_path / to).exists()
+    assert not there or (tmp_path / there).read_text() == "mine"

@@ -3,17 +3,14 @@
 import csv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ...pipeline.files.atomic_write import replacing
-
-if TYPE_CHECKING:
-    from .exchange import Sheet
+from .sheet import Sheet
 
 COLUMNS = ("image", "class", "answer", "chance", "observed", "split", "path", "size")
 
 
-def write(sheets: Sequence["Sheet"], classes: Sequence[str], root: Path, path: Path) -> None:
+def write(sheets: Sequence[Sheet], classes: Sequence[str], root: Path, path: Path) -> None:
     """Write the table that `read_answer_table` reads; answers are yes, no or skip."""
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)

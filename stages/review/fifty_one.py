@@ -1,62 +1,77 @@
-"""Sheets <-> FiftyOne: a folder that `fo.Dataset.from_dir` reads as LegacyFiftyOneDataset and writes as that again.
+"""Sheets <-> FiftyOne: a folder that `fo.Dataset.from_dir` reads as FiftyOneDataset, and what it writes as that.
 
 Each class that is asked is a Classification of the field `questions`; a tag `yes` or `no` on it, as the App sets, is its answer.
+The folder has the plain form of before FiftyOne 0.8, which FiftyOne still tells by its metadata having no version: the form of
+today is the content of its database, and differs from release to release.
 """
 
 import json
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import msgspec
 
 from ...pipeline.errors import AevlpError
 from ...pipeline.files.atomic_write import replacing
 from ...pipeline.labels.codes import NEGATIVE, POSITIVE
-
-if TYPE_CHECKING:
-    from .exchange import Returned, Sheet
+from .sheet import Returned, Sheet
 
 ANSWERS = {"yes": POSITIVE, "no": NEGATIVE}
 FIELD, KNOWN = "questions", "observed"
+SAMPLES = "samples.json"
 
 
-def write(sheets: Sequence["Sheet"], classes: Sequence[str], root: Path, path: Path) -> None:
+class _Classification(msgspec.Struct):
+    label: str | None = None
+    tags: list[str] = []
+
+
+class _Classifications(msgspec.Struct):
+    classifications: list[_Classification] = []
+
+
+class _Sample(msgspec.Struct):
+    aevlp_image: str
+    aevlp_size: int | None = None
+    questions: _Classifications | None = None
+
+
+def write(sheets: Sequence[Sheet], classes: Sequence[str], root: Path, path: Path) -> None:
     """Write the folder: samples.json and metadata.json; the images stay where they are."""
-    from .exchange import as_json
-
-    def labels(found: dict[str, float | None]) -> dict[str, Any]:
-        of_each = [
-            {"_cls": "Classification", "tags": [], "label": name, **({} if chance is None else {"confidence": chance})}
-            for name, chance in found.items()
-        ]
-        return {"_cls": "Classifications", "classifications": of_each}
-
     samples = [
         {
-            "filepath": os.path.abspath(root / sheet.path),  # noqa: PTH100, resolve() would follow links
+            "filepath": str(root / sheet.path),
             "tags": [sheet.split],
-            FIELD: labels({**sheet.asked}),
-            KNOWN: labels(dict.fromkeys(sheet.known)),
-            **as_json(sheet),
+            FIELD: _labels(sheet.asked),
+            KNOWN: _labels(dict.fromkeys(sheet.known)),
+            **sheet.carried,
         }
         for sheet in sheets
     ]
     about = {"name": path.stem, "media_type": "image", "info": {"classes": list(classes)}}
     with replacing(path) as temporary:
         temporary.mkdir()
-        for name, content in (("samples.json", {"samples": samples}), ("metadata.json", about)):
+        for name, content in ((SAMPLES, {"samples": samples}), ("metadata.json", about)):
             (temporary / name).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
 
 
-def read(path: Path) -> list["Returned"]:
-    """Return what the tags of the questions say; those without a tag are passed over."""
-    from .exchange import Returned
+def _labels(found: Mapping[str, float | None]) -> dict[str, Any]:
+    of_each = [
+        {"_cls": "Classification", "tags": [], "label": name, **({} if chance is None else {"confidence": chance})}
+        for name, chance in found.items()
+    ]
+    return {"_cls": "Classifications", "classifications": of_each}
 
-    file = path / "samples.json" if path.is_dir() else path
-    try:
-        samples = json.loads(file.read_text(encoding="utf-8"))["samples"]
-    except (OSError, ValueError, LookupError, TypeError) as error:
-        raise AevlpError(f"{path} is no folder of FiftyOne with a samples.json: {error}") from error
+
+def read(content: Any, path: Path) -> list[Returned]:
+    """Return what the tags of the questions say; those without a tag `yes` or `no` are passed over.
+
+    content: of the file of samples in `path`, which errors name. Raises AevlpError where it is no data set of such samples.
+    """
+    samples = content.get("samples") if isinstance(content, dict) else None
+    if not isinstance(samples, list):
+        raise AevlpError(f"{path}: expected a data set of FiftyOne, whose {SAMPLES} has a list of samples")
     found = []
     for number, sample in enumerate(samples, 1):
         where = f"sample {number}"
@@ -64,13 +79,22 @@ def read(path: Path) -> list["Returned"]:
             raise AevlpError(
                 f"{path}, {where}: it was not written by aevlp review --export fiftyone, its image is not known"
             )
-        answers: dict[str, int] = {}
-        for one in (sample.get(FIELD) or {}).get("classifications", []):
-            said = {ANSWERS[tag] for tag in one.get("tags", []) if tag in ANSWERS}
-            if len(said) > 1:
-                raise AevlpError(f"{path}, {where}: {one['label']} is tagged yes and no: settle it there")
-            if said:
-                answers[one["label"]] = said.pop()
-        if answers:
-            found.append(Returned(str(sample["aevlp_image"]), None, sample.get("aevlp_size"), answers, where))
+        try:
+            known = msgspec.convert(sample, _Sample)
+        except msgspec.ValidationError as error:
+            raise AevlpError(f"{path}, {where}: {error}: export it from FiftyOne again") from error
+        asked = known.questions.classifications if known.questions else []
+        if answers := _answers(asked, f"{path}, {where}"):
+            found.append(Returned(known.aevlp_image, None, known.aevlp_size, answers, where))
     return found
+
+
+def _answers(asked: list[_Classification], where: str) -> dict[str, int]:
+    answers: dict[str, int] = {}
+    for one in asked:
+        for code in {ANSWERS[tag] for tag in one.tags if tag in ANSWERS}:
+            if one.label is None:
+                raise AevlpError(f"{where}: an answer without a label")
+            if answers.setdefault(one.label, code) != code:
+                raise AevlpError(f"{where}: {one.label} is tagged yes and no: settle it there")
+    return answers

@@ -1,5 +1,6 @@
 """A cache -> a page on this machine where a person answers what its images show; the answers are kept beside the cache."""
 
+import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
@@ -19,9 +20,8 @@ from ..cache_origin import data_root
 from ..caches.inspect import cached_settings
 from ..console import logged_to, out, print_result, say
 from ..declaration import takes
-from ..new_files import check_unused
 from ..results import Result
-from .exchange import default_place, read_answers, sheets_of, write_sheets
+from .exchange import FORMATS, place_for, read_answers, sheets_of, write_sheets
 from .options import ReviewOptions
 from .placed import placed
 
@@ -137,8 +137,7 @@ def _exported(
 ) -> Exported:
     """Write the first pairs that have no answer."""
     assert options.export is not None
-    target = options.to or default_place(local, options.export)
-    check_unused(target)
+    target = place_for(options.export, options.to, local)
     answered: list[tuple[int, int]] = []
     if answers_file(local).exists():
         with AnswerStore(answers_file(local)) as store:
@@ -180,11 +179,13 @@ def _review(cache: Path, file: Path, answers: Iterable[Answer], before: int) -> 
 
 
 NEXT = {
-    "label-studio": "in Label Studio: the labelling interface is {file.stem}.xml beside it; serve the images with "
-    "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true and LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={root}; export as JSON",
-    "cvat": "in CVAT: a task of the images in {root} with the labels of this file, then upload it as CVAT for images 1.1",
-    "fiftyone": "in FiftyOne: fo.Dataset.from_dir('{file}', dataset_type=fo.types.LegacyFiftyOneDataset); tag questions yes or "
-    "no, and export as that again",
+    "label-studio": "in Label Studio: the labelling interface is {beside[0]}; for the images start it with "
+    "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true and LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT={root.parent}, and add the local "
+    "storage {root} to the project, without a sync; export as JSON",
+    "cvat": "in CVAT: make a task with the labels of {beside[0]} (Raw) and the images of {beside[1]}, upload {file} to it as "
+    "CVAT 1.1, and set the answer of each tag; export as CVAT for images 1.1",
+    "fiftyone": "in FiftyOne: fo.Dataset.from_dir({file!r}, dataset_type=fo.types.FiftyOneDataset); tag questions yes or no, and "
+    "export as that again, with export_media=False",
     "csv": "fill in the column answer with yes, no or skip",
 }
 
@@ -193,7 +194,9 @@ def show(result: Review | Exported) -> None:
     """Print how many answers there are, where they are, and what to do with them."""
     if isinstance(result, Exported):
         print_result(result.file, f": {counted(result.pairs, 'pair')} of {counted(result.images, 'image')}")
-        out.print(NEXT[result.format].format(file=result.file, root=result.root), markup=False)
+        beside = FORMATS[result.format].files(result.file)[1:]
+        root = Path(os.path.abspath(result.root))  # noqa: PTH100, resolve() would follow links
+        out.print(NEXT[result.format].format(file=str(result.file), beside=beside, root=root), markup=False)
         out.print(f"then: aevlp review {result.cache} --import FILE")
         return
     print_result(
