@@ -106,6 +106,8 @@ def main() -> None:
     parser.add_argument("--json", type=new_file, help="write the figures here")
     given = parser.parse_args()
     bench = Bench("report", f"of {given.rows:,} images and {given.classes:,} classes")
+    if given.folder is not None:
+        given.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         root, cache = Path(folder).absolute() / "images", Path(folder) / "million.h5"
         repeated(root, pictures(Path(folder) / "files", given.pictures), given.rows)

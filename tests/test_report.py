@@ -163,3 +163,22 @@ def test_the_corrections_are_in_the_figures(cache_path: Path, tmp_path: Path) ->
     answers = tmp_path / "a.csv"
     answers.write_text(f"image,class,answer\n{cache.ids[row]},{cache.classes[column]},yes\n")
     assert "1 label answered in review: 1 present" in report(cache_path, corrections=answers).read_text()
+
+
+def test_a_folder_of_images_that_is_none_is_refused_and_the_page_stays(tmp_path: Path) -> None:
+    path = hostile_cache(tmp_path)
+    page = report(path)
+    before = page.read_bytes()
+    with pytest.raises(AevlpError, match="no such folder"):
+        report(path, data_root=tmp_path / "nowhere")
+    assert page.read_bytes() == before
+
+
+def test_labels_that_are_complete_are_said_to_be(tmp_path: Path) -> None:
+    header, content = random_cache(rows=24)
+    assert content.truth is not None
+    content.observed = content.truth.copy()
+    write_cache(tmp_path / "x.h5", header, [content])
+    said = "taken for all that they show"
+    assert said in report(tmp_path / "x.h5").read_text()
+    assert said not in report(hostile_cache(tmp_path)).read_text()

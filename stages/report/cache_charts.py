@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 CLASSES = 40  # that a chart has room for
+LONGEST = 30  # letters of a class's name in a chart
 BINS = 40
 SCORES = (
     "Whole image: its cosines; multi-focus: DAMP's scores of all views. No observed label is read, as of images that nobody "
@@ -142,7 +143,10 @@ def positives_an_image(of: Statistics, expected: float | None) -> Chart:
         plot.legend()
 
     said = "" if expected is None else " The dotted line is what the manifest expects."
-    caption = f"How many classes images are labelled with. Pseudo-labels are good where their line is near the true one.{said}"
+    caption = "How many classes images are labelled with."
+    if "true" in kinds:
+        caption += " Pseudo-labels are good where their line is near the true one."
+    caption += said
     return Chart("positives", "Positives an image", caption, draw)
 
 
@@ -154,7 +158,7 @@ def co_occurrence(cache: ScoreCache, of: Statistics) -> list[Chart]:
     matrices = {"labels": together(of.used[:, some])}
     if of.of.truth is not None:
         matrices["truth"] = together(of.of.truth[:, some])
-    names = [cache.classes[c] for c in some]
+    names = [_short(cache.classes[c]) for c in some]
 
     for values in matrices.values():
         np.fill_diagonal(values, np.nan)
@@ -170,13 +174,16 @@ def co_occurrence(cache: ScoreCache, of: Statistics) -> list[Chart]:
             plot.set_yticks(range(len(names)), names if not number else [""] * len(names), fontsize=_font(names))
         axes[0].figure.colorbar(axes[0].images[0], ax=list(axes), shrink=0.8, label="%")
 
-    height = 2.2 + 0.14 * len(names)
+    longest = max(map(len, names))
+    height = max(1.8, 0.14 * len(names) + 0.9) + 0.075 * longest  # the names below it take room too
     caption = (
-        f"Of the images with the class of a row, the percentage that has the class of a column too{said}. Left by the labels "
-        f"that a training sees"
+        f"Of the images with the class of a row, the percentage that has the class of a column too{said}, by the labels that a "
+        f"training sees"
     )
     if len(matrices) > 1:
-        caption += ", right by the truth: a cell that is much brighter left than right is a pair that CLIP confuses"
+        caption += (
+            " on the left and by the truth on the right: a pair that is much brighter left is one that CLIP confuses"
+        )
     caption += "."
     size = (3.6 * len(matrices) + 1.2, height)
     return [Chart("together", "Classes that stand together", caption, draw, size, (1, len(matrices)))]
@@ -187,7 +194,7 @@ def agreement(cache: ScoreCache, of: Statistics) -> list[Chart | Text]:
     if cache.header.views < 2:
         return [Text(["Each image has a single view: there are no tiles that could agree or differ."])]
     some, said = _some(of)
-    names, whole, tiles = [cache.classes[c] for c in some], of.whole[some], of.tiles[some]
+    names, whole, tiles = [_short(cache.classes[c]) for c in some], of.whole[some], of.tiles[some]
 
     def draw(axes: Sequence["Axes"]) -> None:
         views, classes = axes
@@ -232,6 +239,11 @@ def _some(of: Statistics) -> tuple[np.ndarray, str]:
     every = of.of.by_frequency
     said = f", of the {CLASSES} most frequent of {len(every):,} classes" if len(every) > CLASSES else ""
     return np.sort(every[:CLASSES]), said
+
+
+def _short(name: str) -> str:
+    """Return a class's name as a chart has room for it."""
+    return name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…"
 
 
 def _font(names: Sequence[str]) -> float:

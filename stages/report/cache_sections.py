@@ -6,6 +6,7 @@ import numpy as np
 
 from ...pipeline.errors import AevlpError, counted
 from ...pipeline.images.schemes import GRID
+from ...pipeline.labels.added import may_show_more
 from ...pipeline.labels.codes import NEGATIVE, POSITIVE
 from ...pipeline.labels.observation import NONE
 from ...pipeline.labels.observation import written as written_regime
@@ -62,6 +63,11 @@ def _made(cache: ScoreCache) -> list[str]:
         f"a positive has a score of at least {method['threshold']:g}, no image has more than {method['top_k']}, and the "
         f"{100 * method['negative_ratio']:g} % of classes that rank lowest are negatives."
     )
+    if not may_show_more(cache.truth, cache.observed):
+        said.append(
+            "The labels of these images are taken for all that they show, and they are trained on as given: there is no positive "
+            "to add, and nothing is hidden that precision and recall could be of."
+        )
     if (simulation := simulation_of(made)) != NONE:
         said.append(f"Labels were hidden to study the method: {written_regime(simulation)}.")
     if cache.truth is None:

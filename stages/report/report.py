@@ -52,6 +52,8 @@ def report(options: ReportOptions) -> Path:
     cache/voc.h5 -> cache/voc.report.html, a run or a comparison -> report.html in its folder, sweep.json -> sweep.report.html.
     A run's page has the sections of its cache too, where that is there. Raises AevlpError where `source` is none of these.
     """
+    if options.data_root is not None and not options.data_root.is_dir():
+        raise AevlpError(f"--data-root {options.data_root}: no such folder; leave it out for a page without pictures")
     page = _page(options)
     if options.latex is not None and page.latex is None:
         raise AevlpError(f"--latex writes the table of a comparison, and {options.source} is none: leave it out")

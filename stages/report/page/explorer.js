@@ -64,12 +64,14 @@
     const precision = ratio(hits, positives), recall = ratio(hits, hidden);
     return {
       precision, recall, f1: precision + recall ? (2 * precision * recall) / (precision + recall) : 0,
-      found: ratio(found, observed), each: ratio(all, rows.length), positives, hidden,
+      found: ratio(found, observed), each: ratio(all, rows.length), positives, hidden, observed,
     };
   }
 
   const percent = (x) => `${(100 * x).toFixed(1)}\u00a0%`;
   const plain = (x) => x.toFixed(2);
+  const OF = { precision: "positives", recall: "hidden", f1: "positives", found: "observed" }; // without any there is no figure
+  const shownAs = (key, form, of) => (OF[key] && !of[OF[key]] ? "-" : form(of[key]));
   const FIGURES = [
     ...(data.truth === null ? [] : [
       ["precision", "precision", percent, "of the labels added"],
@@ -84,9 +86,9 @@
     const here = quality(now.codes, rows), then = quality(before.codes, rows);
     find(".figures").replaceChildren(...FIGURES.map(([key, title, form, note]) => {
       return make("div", { class: "figure", "data-figure": key },
-        make("dt", {}, title), make("dd", { class: "value" }, form(here[key])),
+        make("dt", {}, title), make("dd", { class: "value" }, shownAs(key, form, here)),
         make("dd", { class: "quiet note" }, note),
-        make("dd", { class: "quiet" }, here[key] === then[key] ? "as cached" : `cached: ${form(then[key])}`));
+        make("dd", { class: "quiet" }, here[key] === then[key] ? "as cached" : `cached: ${shownAs(key, form, then)}`));
     }));
   }
 
