@@ -78,13 +78,16 @@ CONSTANTS = [
 ]
 
 
-@settings(max_examples=12, deadline=None)
-@given(
+TABLES = given(
     classes=st.lists(st.sampled_from(CLASSES), min_size=2, max_size=6, unique=True),
     suffix=st.sampled_from([".csv", ".jsonl", ".parquet"]),
     rows=st.sampled_from(["label", "image"]),
     seed=st.integers(0, 99),
 )
+
+
+@settings(max_examples=12, deadline=None)
+@TABLES
 def test_labels_come_back_as_they_were_written(
     tmp_path_factory: pytest.TempPathFactory, classes: list[str], suffix: str, rows: str, seed: int
 ) -> None:
@@ -107,12 +110,7 @@ def test_labels_come_back_as_they_were_written(
 
 
 @settings(max_examples=12, deadline=None)
-@given(
-    classes=st.lists(st.sampled_from(CLASSES), min_size=2, max_size=6, unique=True),
-    suffix=st.sampled_from([".csv", ".jsonl", ".parquet"]),
-    rows=st.sampled_from(["label", "image"]),
-    seed=st.integers(0, 99),
-)
+@TABLES
 def test_without_its_manifest_no_label_is_misread(
     tmp_path_factory: pytest.TempPathFactory, classes: list[str], suffix: str, rows: str, seed: int
 ) -> None:

@@ -25,6 +25,7 @@ from aevlp.stages.report.cache_charts import (
     whole_beside_tiles,
 )
 from aevlp.stages.report.cache_sections import cache_sections
+from aevlp.stages.report.drawn_rows import drawn_rows
 from aevlp.stages.report.report import report
 from aevlp.stages.report.section import Chart, Text
 from aevlp.stages.report.statistics import statistics
@@ -191,3 +192,12 @@ def test_a_failed_page_leaves_the_earlier_one(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(AevlpError, match="No space left"):
         report(tmp_path / "it's a cache.h5")
     assert page.read_bytes() == before and len(list(tmp_path.iterdir())) == 2
+
+
+def test_of_a_large_cache_a_block_with_scored_images_is_drawn(tmp_path: Path) -> None:
+    header, content = random_cache(rows=4 * ROWS_A_BLOCK, classes=3, grid=1, bad=0)
+    for row in range(3 * ROWS_A_BLOCK):
+        content.status[row] = "missing"
+    write_cache(tmp_path / "x.h5", header, [content])
+    rows = drawn_rows(open_cache(tmp_path / "x.h5"), ROWS_A_BLOCK)
+    assert rows.tolist() == list(range(3 * ROWS_A_BLOCK, 4 * ROWS_A_BLOCK))

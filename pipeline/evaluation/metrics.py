@@ -19,6 +19,11 @@ def average_precision(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return np.array([_one_class(scores[:, c], positive[:, c]) for c in range(scores.shape[1])])
 
 
+def precision_of_each(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Return `average_precision`, of which one class at a time is held in double precision: for many images and classes."""
+    return np.array([average_precision(scores[:, [c]], truth[:, [c]])[0] for c in range(scores.shape[1])])
+
+
 def mean_average_precision(scores: np.ndarray, truth: np.ndarray) -> float:
     """Return the unweighted mean of `average_precision` over all classes, those without positives included."""
     return float(average_precision(scores, truth).mean())

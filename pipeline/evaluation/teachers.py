@@ -13,7 +13,7 @@ from ..policies import Policy
 from ..policies.interface import VIEWS
 from ..policies.labelling import block_scores, set_scores, view_blocks
 from ..score_cache import ScoreCache
-from .metrics import average_precision
+from .metrics import precision_of_each
 
 WHOLE_IMAGE, MULTI_FOCUS, SIGMOID = "whole image", "multi-focus", "sigmoid"
 FEW = 64  # images that show whether a policy scores at all
@@ -124,4 +124,4 @@ def has_scores(cache: ScoreCache, rows: np.ndarray, policy: Policy) -> bool:
 
 def teacher_map(scores: np.ndarray, truth: np.ndarray) -> float:
     """Return `mean_average_precision` of scores (n, C), of which one class at a time is held in double precision."""
-    return float(np.mean([average_precision(scores[:, [c]], truth[:, [c]])[0] for c in range(scores.shape[1])]))
+    return float(precision_of_each(scores, truth).mean())

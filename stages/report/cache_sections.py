@@ -17,7 +17,7 @@ from ..cache_origin import dataset_of
 from .cache_charts import agreement, co_occurrence, histogram, positives_an_image, stability, whole_beside_tiles
 from .expected_quality import expected_quality
 from .section import Column, Facts, Section, Table, Text
-from .statistics import Statistics, label_quality, negatives, statistics
+from .statistics import Statistics, label_quality, statistics
 
 
 def cache_sections(cache: ScoreCache, seed: int = 0) -> list[Section]:
@@ -122,7 +122,7 @@ def _class_table(cache: ScoreCache, of: Statistics) -> list[Table | Text]:
         Column("observed +", (observed == POSITIVE).sum(axis=0).tolist(), "{:,}", "observed positives"),
         Column("observed -", (observed == NEGATIVE).sum(axis=0).tolist(), "{:,}", "observed negatives"),
         Column("pseudo +", (pseudo == POSITIVE).sum(axis=0).tolist(), "{:,}", "positives that DAMP adds"),
-        Column("pseudo -", negatives(pseudo).tolist(), "{:,}", "negatives that DAMP adds"),
+        Column("pseudo -", (pseudo == NEGATIVE).sum(axis=0).tolist(), "{:,}", "negatives that DAMP adds"),
     ]
     if truth is not None:
         precision, recall, f1 = label_quality(of.of.code, observed, truth)

@@ -10,11 +10,14 @@ from ...pipeline.score_cache.schema import ROWS_A_BLOCK
 def drawn_rows(cache: ScoreCache, most: int, seed: int = 0) -> np.ndarray:
     """Return ascending row numbers (n,) int64 of scored images, all where the cache has no more than `most` rows.
 
-    Of a larger cache whole blocks of rows are drawn by `seed`, at least one: they are read far faster than single rows.
+    Of a larger cache whole blocks of rows are drawn by `seed`, at least one: they are read far faster than single rows. A block
+    without a scored image is none of them.
     """
-    blocks = np.arange(cache.blocks)
+    blocks = np.unique(np.flatnonzero(cache.status == "ok") // ROWS_A_BLOCK)
     if len(cache) > most:
         random = np.random.default_rng(derive(seed, "blocks of a report"))
         blocks = np.sort(random.permutation(blocks)[: max(1, most // ROWS_A_BLOCK)])
-    rows = np.concatenate([np.arange(n * ROWS_A_BLOCK, min((n + 1) * ROWS_A_BLOCK, len(cache))) for n in blocks])
+    first = np.array(blocks, dtype=np.int64)[:, None] * ROWS_A_BLOCK
+    rows = (first + np.arange(ROWS_A_BLOCK)).ravel()
+    rows = rows[rows < len(cache)]
     return rows[cache.status[rows] == "ok"]

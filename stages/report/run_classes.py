@@ -7,13 +7,13 @@ import numpy as np
 
 from ...pipeline.errors import AevlpError
 from ...pipeline.evaluation.intervals import Interval, NoInterval, judge, map_interval
+from ...pipeline.evaluation.metrics import precision_of_each
 from ...pipeline.evaluation.teachers import MULTI_FOCUS, teacher_scores
 from ...pipeline.policies import create_policy
 from ...pipeline.score_cache import ScoreCache
 from ..stage_two.run import Run
 from .charts import colour
 from .section import Block, Chart, Column, Table
-from .statistics import class_precision
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,7 +28,7 @@ def class_blocks(
 
     rows: (n,) of the test images in the cache. logits: (n, C). positive: (n, C) bool, by what they are judged.
     """
-    precision, counts = class_precision(logits, positive), positive.sum(axis=0)
+    precision, counts = precision_of_each(logits, positive), positive.sum(axis=0)
     intervals = [map_interval(judge([logits[:, [c]]], positive[:, [c]])) for c in range(len(cache.classes))]
     teacher = _teacher(run, cache, rows, positive)
     columns = [
@@ -105,4 +105,4 @@ def _teacher(run: Run, cache: ScoreCache, rows: np.ndarray, positive: np.ndarray
         [scores] = teacher_scores(cache, rows[order], [create_policy(said["name"], **said["constants"])])
     except AevlpError:  # of a policy whose file is gone
         return None
-    return class_precision(scores[MULTI_FOCUS], positive[order])
+    return precision_of_each(scores[MULTI_FOCUS], positive[order])

@@ -5,9 +5,8 @@ from functools import cached_property
 
 import numpy as np
 
-from ...pipeline.evaluation.metrics import average_precision
 from ...pipeline.evaluation.teachers import TeacherScores
-from ...pipeline.labels.codes import NEGATIVE, POSITIVE, UNKNOWN, effective
+from ...pipeline.labels.codes import POSITIVE, UNKNOWN, effective
 from ...pipeline.labels.damp import DampSettings, damp_codes
 from ...pipeline.policies import create_policy
 from ...pipeline.score_cache import ScoreCache
@@ -95,11 +94,6 @@ def curve(scores: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndar
     return recall, precision
 
 
-def class_precision(scores: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Return `average_precision` (C,), of which one class at a time is held in double precision."""
-    return np.array([average_precision(scores[:, [c]], truth[:, [c]])[0] for c in range(scores.shape[1])])
-
-
 def label_quality(
     codes: np.ndarray, observed: np.ndarray, truth: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -144,8 +138,3 @@ def _changes(cache: ScoreCache, rows: np.ndarray, settings: DampSettings) -> np.
             here = np.searchsorted(rows, numbers)
             changed += (damp_codes(cosines, observed[here], settings) != still[here]).sum(axis=0)
     return changed / (DRAWS * len(rows))
-
-
-def negatives(codes: np.ndarray) -> np.ndarray:
-    """Return how many negatives each class has, (C,)."""
-    return (codes == NEGATIVE).sum(axis=0)

@@ -29,7 +29,7 @@ class ReviewOptions(Options):
         typer.Option(help="Instead of the page, write the first pairs of the order for another tool."),
     ] = None
     to: Annotated[Path | None, typer.Option(help="Where --export writes; default: beside the cache.")] = None
-    count: Annotated[int, typer.Option(min=1, help="How many pairs --export writes.")] = 500
+    count: Annotated[int | None, typer.Option(min=1, help="How many pairs --export writes; default: 500.")] = None
     answers: Annotated[
         Path | None,
         typer.Option(

@@ -26,6 +26,7 @@ from .options import ReviewOptions
 from .placed import placed
 
 NEEDED = ("starlette", "uvicorn")
+EXPORTED = 500  # pairs that go to another tool
 COUNT = 2000  # pairs that the order holds; it is found anew as answers come in
 
 
@@ -84,8 +85,9 @@ def review(options: ReviewOptions) -> Review | Exported:
     """
     if options.export is not None and options.answers is not None:
         raise AevlpError("--export writes pairs and --import takes answers: one at a time")
-    if options.to is not None and options.export is None:
-        raise AevlpError("--to says where --export writes: say --export too")
+    for flag, given in (("--to", options.to), ("--count", options.count)):
+        if given is not None and options.export is None:
+            raise AevlpError(f"{flag} is of what --export writes: say --export too")
     cache = open_cache(options.cache)
     local, settings = local_place(cache.path), cached_settings(cache)
     if options.answers is not None:
@@ -142,7 +144,7 @@ def _exported(
     if answers_file(local).exists():
         with AnswerStore(answers_file(local)) as store:
             answered = [place for place, _ in placed(cache, store.current())]
-    pairs = find(answered, options.count)
+    pairs = find(answered, options.count or EXPORTED)
     if not pairs:
         raise AevlpError(f"{cache.path}: no pair of a training image and a class is without a label or an answer")
     sheets = sheets_of(cache, pairs)
