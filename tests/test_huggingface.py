@@ -210,7 +210,7 @@ def test_numbers_without_names_need_the_manifests_classes(tmp_path: Path, metada
     write(tmp_path / "a.parquet", in_rows(b"x", b"y"), [[0, 2], [1]], metadata)
     images = load_images(spec(tmp_path, classes=("a", "b", "c")), tmp_path)
     assert in_order(images) == [{"a", "c"}, {"b"}]
-    assert "row 0: the class number 0 has no name: list `classes` in the manifest" in refuse(tmp_path)
+    assert "row 0: the class number 0 has no name: list the names under `classes`, in order" in refuse(tmp_path)
 
 
 @pytest.mark.parametrize(

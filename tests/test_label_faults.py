@@ -422,7 +422,7 @@ def test_a_word_for_no_label_stands_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("cells", [["0", "2"], [0, 2], [[0], [2]], ["0;2", "1"], [0.0, float("nan")], ["1.0", "2.0"]])
 def test_class_numbers_need_names(tmp_path: Path, cells: list) -> None:
-    assert "has no name: list `classes`" in refused(tmp_path, cells)
+    assert "has no name: list the names under `classes`" in refused(tmp_path, cells)
 
 
 def test_classes_that_are_numbers(tmp_path: Path) -> None:

@@ -272,9 +272,9 @@ def test_images_that_a_tool_cannot_open_and_options_that_contradict(
     assert call("review", cache.path, "--export", "csv") == 1  # it is there
     assert "is there already" in capsys.readouterr().err
     assert call("review", cache.path, "--export", "csv", "--import", "x.csv") == 1
-    for option in (("--to", "x.csv"), ("--count", 5)):
-        assert call("review", cache.path, *option) == 1
-    assert "say --export too" in capsys.readouterr().err
+    for option, value in (("--to", "x.csv"), ("--count", 5)):
+        assert call("review", cache.path, option, value) == 1
+        assert f"{option} is of what --export writes: say --export too" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

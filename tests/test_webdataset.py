@@ -329,7 +329,7 @@ def test_an_unknown_class_is_reported_and_the_image_kept(tmp_path: Path, labels:
 def test_a_class_number_needs_names(tmp_path: Path, extension: str, content: str) -> None:
     write_shard(tmp_path / "a.tar", {"1.jpg": b"x", f"1.{extension}": content})
     found = refuse(tmp_path, label_extension=extension)
-    assert "the class number 3 has no name: list `classes` in the manifest" in found
+    assert "the class number 3 has no name: list the names under `classes`, in order" in found
 
 
 def test_shards_without_a_sample_or_a_label_say_so(tmp_path: Path) -> None:

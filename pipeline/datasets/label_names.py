@@ -138,7 +138,7 @@ class _Reader:
 
     def _take_number(self, item: Item, value: int | float, found: _Found, where: str) -> None:
         if self.classes is None:
-            raise AevlpError(f"{where}: the class number {value} has no name: list `classes` in the manifest")
+            raise AevlpError(f"{where}: the class number {value} has no name: list the names under `classes`, in order")
         if isinstance(value, float) and not value.is_integer():
             found.faults.append(("bad row", f"expected class names or numbers, found {str(item)!r}"))
         elif self.numerals and self.keys.label_form is None and not self.same_numerals:

@@ -17,7 +17,6 @@ def drawn_rows(cache: ScoreCache, most: int, seed: int = 0) -> np.ndarray:
     if len(cache) > most:
         random = np.random.default_rng(derive(seed, "blocks of a report"))
         blocks = np.sort(random.permutation(blocks)[: max(1, most // ROWS_A_BLOCK)])
-    first = np.array(blocks, dtype=np.int64)[:, None] * ROWS_A_BLOCK
-    rows = (first + np.arange(ROWS_A_BLOCK)).ravel()
+    rows = (blocks[:, None] * ROWS_A_BLOCK + np.arange(ROWS_A_BLOCK)).ravel()
     rows = rows[rows < len(cache)]
     return rows[cache.status[rows] == "ok"]

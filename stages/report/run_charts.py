@@ -90,7 +90,7 @@ def calibration(probabilities: np.ndarray, positive: np.ndarray) -> Chart:
         plot.plot(mean[filled], share[filled], color=colour(0), marker="o", label="this run")
         plot.set(xlabel="predicted probability", ylabel="share that is there", xlim=(0, 1), ylim=(0, 1))
         plot.grid(True)
-        plot.legend(loc="upper left")
+        plot.legend()
         sizes.bar((np.arange(BINS) + 0.5) / BINS, count, width=0.09, color=colour(0))
         sizes.set(xlabel="predicted probability", ylabel="entries", yscale="log", xlim=(0, 1))
 
