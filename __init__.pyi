@@ -40,6 +40,7 @@ from .stages.experiments.demo import Demo, demo
 from .stages.experiments.reproduce import Reproduction, reproduce
 from .stages.experiments.sweep import Sweep, sweep
 from .stages.journey.run import run
+from .stages.prediction.predict import Predictions, predict
 from .stages.report.report import report
 from .stages.review.review import Review, review
 from .stages.stage_one.pseudolabel import pseudolabel
@@ -47,7 +48,6 @@ from .stages.stage_two.evaluate import Evaluation, evaluate
 from .stages.stage_two.label_table import LabelTable, labels
 from .stages.stage_two.list_losses import LossList, losses
 from .stages.stage_two.list_runs import RunList, runs
-from .stages.stage_two.predict import Predictions, predict
 from .stages.stage_two.run import Run, open_run
 from .stages.stage_two.train import train
 

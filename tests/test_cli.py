@@ -16,7 +16,7 @@ from PIL import Image
 
 from aevlp.pipeline.evaluation.metrics import pseudo_label_quality
 from aevlp.pipeline.score_cache import open_cache, write_cache
-from aevlp.stages.stage_two import predict
+from aevlp.stages.prediction import predict
 
 
 def test_both_stages_and_every_reading_command(tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch) -> None:

@@ -19,7 +19,7 @@ from aevlp.pipeline.files.file_reading import HIDDEN, KINDS, NO_PICTURE, NOT_TEX
 from aevlp.pipeline.files.image_formats import ENDINGS
 from aevlp.pipeline.files.tar_files import tar_members
 from aevlp.pipeline.manifest.load import load_manifest
-from aevlp.stages.stage_two import predict
+from aevlp.stages.prediction import predict
 
 SAVED = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif", "BMP": ".bmp", "TIFF": ".tif", "AVIF": ".avif",
          "JPEG2000": ".jp2", "PPM": ".ppm", "MPO": ".mpo"}  # fmt: skip

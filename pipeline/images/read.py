@@ -3,7 +3,7 @@
 import io
 import warnings
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -17,6 +17,13 @@ from . import decoders
 from .image_opening import opened
 from .levels import eight_bit
 from .upright import orientation_of, turned
+
+
+class Unreadable(NamedTuple):
+    """What is wrong with an image. status: the word for it, as in `ImageError`. reason: a line."""
+
+    status: str
+    reason: str
 
 
 def read_image(

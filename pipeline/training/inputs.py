@@ -6,7 +6,7 @@ Both kinds have one method, `batches(rows, sizes, mirrored)`, which yields the r
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from ..files.image_formats import MAX_PIXELS
 from ..files.stamps import stamp
 from ..images.decoders import fastest
 from ..images.image_cache import ImageCache
-from ..images.read import read_pixels
+from ..images.read import Unreadable, read_pixels
 from ..images.resizing import EXACT, resized_image
 from ..images.worker_loading import handed_over, loader
 from .strong_views import changed_strongly
@@ -70,7 +70,7 @@ class PixelInputs:
         resize: str = EXACT,
         cached: ImageCache | None = None,
         max_pixels: int = MAX_PIXELS,
-        unreadable: dict[int, "Unreadable"] | None = None,
+        unreadable: dict[int, Unreadable] | None = None,
     ) -> None:
         """names: (N,) str, paths below `root`. resize: as for `resized_image`. cached: of the same images.
 
@@ -108,7 +108,7 @@ class PixelInputs:
     def strong(self, rows: np.ndarray, chance: np.ndarray) -> Callable[[np.ndarray, Tensor], Tensor]:
         return lambda places, inputs: changed_strongly(inputs, self._scaling, chance[places])
 
-    def _take(self, faults: "list[tuple[int, Unreadable]]") -> None:
+    def _take(self, faults: list[tuple[int, Unreadable]]) -> None:
         if faults and self._unreadable is None:
             raise AevlpError(f"an image that was scored cannot be read any more: {faults[0][1].reason}")
         if self._unreadable is not None:
@@ -166,13 +166,6 @@ def sent(values: np.ndarray, device: torch.device) -> Tensor:
     """Return an array as a tensor on the device, without waiting for what that is at work on."""
     tensor = torch.from_numpy(values)
     return tensor.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else tensor.to(device)
-
-
-class Unreadable(NamedTuple):
-    """What is wrong with an image. status: the word for it, as in `ImageError`. reason: a line."""
-
-    status: str
-    reason: str
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from ..caches.options import (
 from ..data.options import CheckOptions, DatasetsOptions
 from ..experiments.options import CalibrateOptions, CompareOptions, DemoOptions, ReproduceOptions, SweepOptions
 from ..journey.options import RunOptions
+from ..prediction.options import PredictOptions
 from ..report.options import ReportOptions
 from ..review.options import ReviewOptions
 from ..source_options import SourceOptions
@@ -23,7 +24,6 @@ from ..stage_two.options import (
     EvaluateOptions,
     LabelsOptions,
     LossesOptions,
-    PredictOptions,
     RunsOptions,
     TrainingOptions,
     TrainOptions,
@@ -77,7 +77,7 @@ COMMANDS = (
     ),
     Command(
         "predict",
-        "stage_two.predict:predict",
+        "prediction.predict:predict",
         PredictOptions,
         FIRST,
         "aevlp predict runs/voc-gpr-resnet50.tv_in1k-seed0 new/",

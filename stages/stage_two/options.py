@@ -142,20 +142,6 @@ class EvaluateOptions(Options):
 
 
 @dataclass(frozen=True)
-class PredictOptions(Options):
-    """Label new images with a trained classifier."""
-
-    run: Run
-    images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Files, folders or quoted glob patterns.")]
-    _: KW_ONLY
-    output: Annotated[Path | None, typer.Option(help="A .csv, .json or .parquet file; default: a table.")] = None
-    threshold: Threshold = 0.5
-    device: Device = None
-    workers: Workers = 2
-    max_pixels: MaxPixels = MAX_PIXELS
-
-
-@dataclass(frozen=True)
 class LabelsOptions(Options):
     """Write the labels of a cache, observed and pseudo-labels, for use elsewhere: nothing is trained."""
 

@@ -10,8 +10,8 @@ from ...pipeline.training.run_folder import RunFolder
 from ..results import Result
 
 if TYPE_CHECKING:
+    from ..prediction.predict import Predictions
     from .evaluate import Evaluation
-    from .predict import Predictions
 
 
 # What figures are against -> what is said of it.
@@ -111,7 +111,7 @@ class Run(Result):
 
     def predict(self, images: str | Path | Sequence[str | Path], **options: Any) -> "Predictions":
         """Return `aevlp.predict` of this run."""
-        from .predict import predict
+        from ..prediction.predict import predict
 
         given = [images] if isinstance(images, str | Path) else images
         return predict(self.folder, [str(image) for image in given], **options)

@@ -1,0 +1,1 @@
+"""A run -> a file or a folder that others load: ONNX, torch.export, Hugging Face, OpenVINO."""

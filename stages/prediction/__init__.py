@@ -1,0 +1,1 @@
+"""A classifier, of a run or of an exported file, and new images -> labels with probabilities."""

@@ -1,0 +1,69 @@
+"""What labels images: the classifier of a run, or an exported model file."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from ...pipeline.evaluation.decision import Decision
+from ...pipeline.files.image_formats import MAX_PIXELS
+from ...pipeline.images.read import Unreadable
+
+ONNX = ".onnx"
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Some images, in order. rows: (n,) int64, the numbers of those that could be read. logits: (n, C) float32, theirs.
+
+    unreadable: the numbers of the others -> what is wrong with each.
+    """
+
+    rows: np.ndarray
+    logits: np.ndarray
+    unreadable: dict[int, Unreadable] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Running:
+    """How images are read and a model computes. device: as asked for, None for the best there is. workers: that decode images."""
+
+    device: str | None = None
+    workers: int = 2
+    max_pixels: int = MAX_PIXELS
+
+
+class Model(Protocol):
+    """A classifier and all that is needed to label images with it.
+
+    place: where it was found. sha256: of the file of its weights. classes: their names, in the order of its logits.
+    """
+
+    place: Path
+    sha256: str
+    classes: list[str]
+    decision: Decision
+
+    def scored(self, images: np.ndarray) -> Iterator[Scored]:
+        """Yield the logits of images batch by batch, each exactly once, in order; images: (N,) str of paths for `read_pixels`."""
+        ...
+
+    def close(self) -> None:
+        """End its workers; it can be used no more."""
+        ...
+
+
+def open_model(place: Path, running: Running) -> Model:
+    """Return the model in a run's folder or an exported .onnx file; torch is loaded for a run alone.
+
+    Raises AevlpError where there is none, and where it is damaged or not of aevlp.
+    """
+    if place.suffix == ONNX:
+        from .onnx_model import OnnxModel
+
+        return OnnxModel(place, running)
+    from .run_model import RunModel
+
+    return RunModel(place, running)

@@ -1,0 +1,86 @@
+"""The classifier of a run, as a model that labels images."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from ...pipeline.clip.image_tower import features_of
+from ...pipeline.files.stamps import content_sha256
+from ...pipeline.images.read import Unreadable
+from ...pipeline.manifest.formats import PACKAGED
+from ...pipeline.runtime.device import find_device
+from ...pipeline.training.classifier import Architecture
+from ...pipeline.training.decided import decision_of
+from ...pipeline.training.inputs import PixelInputs
+from ...pipeline.training.loop import autocast, predict_logits
+from ...pipeline.training.run_folder import RunFolder
+from ..cache_origin import scoring_encoder
+from .model import Running, Scored
+
+
+class OfPixels(nn.Module):
+    """A classifier of embeddings, with the tower that makes them."""
+
+    def __init__(self, tower: nn.Module, classifier: nn.Module) -> None:
+        super().__init__()
+        self.tower, self.classifier = tower, classifier
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.classifier(functional.normalize(self.tower(pixels).float(), dim=-1))
+
+
+def pixel_classifier(folder: RunFolder) -> tuple[nn.Module, Architecture, dict[str, Any]]:
+    """Return a run's classifier of normalised pixels (B, 3, S, S) -> logits (B, C), its architecture, and its description.
+
+    Raises AevlpError where the folder is no run, or has lost what it needs.
+    """
+    classifier, architecture, description = folder.load_best()
+    if architecture.backbone != "linear":
+        return classifier, architecture, description
+    return OfPixels(_tower(folder, description), classifier).eval(), architecture, description
+
+
+class RunModel:
+    """A `Model`: the best weights of a run."""
+
+    def __init__(self, place: Path, running: Running) -> None:
+        folder = RunFolder(place)
+        self.place, self.running = place, running
+        self.classifier, self.architecture, self.description = pixel_classifier(folder)
+        self.sha256 = content_sha256(folder.best_file)
+        self.classes: list[str] = self.description["classes"]
+        self.decision = decision_of(self.description, folder.best_file)
+        self.device = find_device(running.device)
+        self.classifier.to(self.device)
+
+    def scored(self, images: np.ndarray) -> Iterator[Scored]:
+        """Yield what `Model.scored` says."""
+        of, unreadable = self.architecture, dict[int, Unreadable]()
+        inputs = PixelInputs(
+            Path(), images, of.size, of.upright, of.mean, of.std, self.device, self.running.workers, of.resize,
+            max_pixels=self.running.max_pixels, unreadable=unreadable,
+        )  # fmt: skip
+        for rows, pixels in inputs.batches(np.arange(len(images)), inputs.evaluation_batch):
+            logits = predict_logits(self.classifier, [(rows, pixels)], autocast(self.device, None))
+            faults = dict(unreadable)
+            unreadable.clear()
+            yield Scored(rows, logits, faults)
+        if unreadable:
+            yield Scored(np.empty(0, np.int64), np.empty((0, len(self.classes)), np.float32), dict(unreadable))
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def _tower(folder: RunFolder, description: dict[str, Any]) -> nn.Module:
+    """Return what makes the embeddings that a linear classifier reads: the run's own tower, or that of the scoring model."""
+    visual = folder.load_tower()
+    if visual is None:  # of an earlier version, or trained where the scoring model was not
+        manifests = Path(description["manifest"] or PACKAGED).parent
+        visual = scoring_encoder(description, manifests, torch.device("cpu")).model.visual
+    return features_of(visual)
