@@ -45,8 +45,13 @@ def _provenance(run: Run, folder: RunFolder, description: dict[str, Any]) -> dic
         "run": run.folder.absolute().name,
         "weights_sha256": content_sha256(folder.best_file),
         "cache_fingerprint": description["cache_fingerprint"],
-        "scoring_model": {name: description["clip"][name] for name in ("model", "weights")},
+        "scoring_model": {name: _name(description["clip"][name]) for name in ("model", "weights")},
         "settings": {name: value for name, value in run.settings.items() if name not in NOT_COMPARED},
         "metrics": {**figures, "evaluated_by": run.evaluated_by},
         "exported_with": versions(),
     }
+
+
+def _name(text: str) -> str:
+    """Return a name as it is, and of a file its own alone."""
+    return Path(text).name if Path(text).is_absolute() else text

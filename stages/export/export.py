@@ -89,6 +89,7 @@ def _check(options: ExportOptions, made: Format, target: Path) -> None:
         raise AevlpError("--preprocessing is not for --to hf: timm and transformers resize and normalise by its config")
     if options.quantize and options.to not in ("onnx", "openvino"):
         raise AevlpError(f"--quantize {options.quantize} is for --to onnx and openvino, not {options.to}")
-    packages = (*made.packages, *(("nncf",) if options.quantize and options.to == "openvino" else ()))
-    if absent := [name for name in packages if find_spec(name) is None]:
+    if absent := [name for name in made.packages if find_spec(name) is None]:
         raise AevlpError(f"--to {options.to} needs {' and '.join(absent)}: pip install 'aevlp[{made.extra}]'")
+    if options.quantize and options.to == "openvino" and find_spec("nncf") is None:
+        raise AevlpError("--quantize of --to openvino needs nncf: pip install 'aevlp[int8]'")

@@ -27,14 +27,14 @@ def converted(subject: Deployable) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         between = Path(folder) / "model.onnx"
         onnx_file.write(subject, between)
-        return openvino.convert_model(between)
+        return openvino.Core().read_model(between)  # convert_model would report that it was used
 
 
 def save(model: Any, about: About, path: Path) -> None:
     """Write an OpenVINO model as a folder, with what it says of itself in its rt_info."""
     for key, text in about.to_metadata().items():
         model.set_rt_info(text, key.split("."))
-    path.mkdir()
+    path.mkdir(exist_ok=True)
     openvino.save_model(model, path / XML, compress_to_fp16=False)
 
 

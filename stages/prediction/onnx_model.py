@@ -2,23 +2,17 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-from ...pipeline.errors import AevlpError, ImageError, in_one_line
-from ...pipeline.files.locations import location
+from ...pipeline.errors import AevlpError, in_one_line
 from ...pipeline.files.stamps import content_sha256
-from ...pipeline.images.decoders import PILLOW
-from ...pipeline.images.read import Unreadable, read_pixels
-from ...pipeline.images.views import view_bytes, view_pixels
 from .exported import About
 from .model import Running, Scored
+from .reading import read_batches
 
-BATCH = 32
 LOGITS = "logits"
 
 
@@ -45,40 +39,15 @@ class OnnxModel:
 
     def scored(self, images: np.ndarray) -> Iterator[Scored]:
         """Yield what `Model.scored` says; while one batch is computed the next is read."""
-        rows = iter(range(len(images)))
-        starting = iter(
-            lambda: [(row, self._readers.submit(self._read, images[row])) for row in islice(rows, BATCH)], []
-        )
-        waiting = next(starting, None)
-        while waiting:
-            following = next(starting, None)
-            read = [(row, future.result()) for row, future in waiting]
-            faults = {row: pixels for row, pixels in read if isinstance(pixels, Unreadable)}
-            good = [(row, pixels) for row, pixels in read if not isinstance(pixels, Unreadable)]
-            yield Scored(np.array([row for row, _ in good], np.int64), self.logits([p for _, p in good]), faults)
-            waiting = following
-
-    def logits(self, pixels: list[np.ndarray]) -> np.ndarray:
-        """Return the logits (n, C) float32 of inputs as `_read` gives them."""
-        if not pixels:
-            return np.empty((0, len(self.classes)), np.float32)
-        return self._session.run([LOGITS], {self._name: np.stack(pixels)})[0]
+        for read in read_batches(images, self.input, self._readers, self.running.max_pixels):
+            logits = np.empty((0, len(self.classes)), np.float32)
+            if len(read.rows):
+                logits = self._session.run([LOGITS], {self._name: read.inputs})[0]
+            yield Scored(read.rows, logits, read.unreadable)
 
     def close(self) -> None:
         """End the threads that read images."""
         self._readers.shutdown(cancel_futures=True)
-
-    def _read(self, image: str) -> np.ndarray | Unreadable:
-        """Return an image as the model takes it, (3, S, S) float32 or (S, S, 3) uint8, or what is wrong with it."""
-        fed = self.input
-        try:
-            found = Image.fromarray(read_pixels(location(image), fed.upright, PILLOW, self.running.max_pixels))
-        except ImageError as error:
-            return Unreadable(error.status, str(error))
-        whole = (0, 0, *found.size)
-        if fed.preprocessing:
-            return view_bytes(found, whole, fed.size)
-        return view_pixels(found, whole, fed.size, False, fed.mean, fed.std)
 
     def _check_outputs(self) -> None:
         outputs = {output.name: output.shape for output in self._session.get_outputs()}
