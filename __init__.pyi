@@ -39,6 +39,7 @@ from .stages.experiments.compare import Comparison, compare
 from .stages.experiments.demo import Demo, demo
 from .stages.experiments.reproduce import Reproduction, reproduce
 from .stages.experiments.sweep import Sweep, sweep
+from .stages.export.export import export
 from .stages.journey.run import run
 from .stages.prediction.predict import Predictions, predict
 from .stages.report.report import report
@@ -101,6 +102,7 @@ __all__ = [
     "demo",
     "diff",
     "evaluate",
+    "export",
     "gcn_residual",
     "gpr_schedule",
     "image_graph",

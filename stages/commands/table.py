@@ -14,6 +14,7 @@ from ..caches.options import (
 )
 from ..data.options import CheckOptions, DatasetsOptions
 from ..experiments.options import CalibrateOptions, CompareOptions, DemoOptions, ReproduceOptions, SweepOptions
+from ..export.options import ExportOptions
 from ..journey.options import RunOptions
 from ..prediction.options import PredictOptions
 from ..report.options import ReportOptions
@@ -82,6 +83,13 @@ COMMANDS = (
         FIRST,
         "aevlp predict runs/voc-gpr-resnet50.tv_in1k-seed0 new/",
         json=True,
+    ),
+    Command(
+        "export",
+        "export.export:export",
+        ExportOptions,
+        FIRST,
+        "aevlp export runs/voc-gpr-resnet50.tv_in1k-seed0 --to onnx",
     ),
     Command(
         "demo",
