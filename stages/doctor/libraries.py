@@ -122,18 +122,17 @@ def mismatch(torch: str, torchvision: str) -> str:
 
 
 def _mend(name: str) -> str:
-    if name == "torchvision":
-        try:
-            torch = version("torch")
-        except PackageNotFoundError:
-            return "pip install torch torchvision"
-        public, build = torch.partition("+")[::2]
-        numbers = _numbers(torch)
-        index = f" --index-url https://download.pytorch.org/whl/{build}" if build else ""
-        if numbers[:1] == (2,):
-            return f"pip install torch=={public} 'torchvision==0.{numbers[1] + 15}.*'{index}"
-        return f"pip install -U torch torchvision{index}"
-    return f"pip install --force-reinstall --no-deps {name}"
+    """Return the line that installs a library again; torch and torchvision go together, with what they need."""
+    if name not in ("torch", "torchvision"):
+        return f"pip install --force-reinstall --no-deps {name}"
+    try:
+        torch, build = version("torch").partition("+")[::2]
+    except PackageNotFoundError:
+        return "pip install torch torchvision"
+    index = f" --index-url https://download.pytorch.org/whl/{build}" if build else ""
+    numbers = _numbers(torch)
+    pair = f"torch=={torch} 'torchvision==0.{numbers[1] + 15}.*'" if numbers[:1] == (2,) else "-U torch torchvision"
+    return f"pip install {'--force-reinstall ' if name == 'torch' else ''}{pair}{index}"
 
 
 def _numbers(text: str) -> tuple[int, ...]:
