@@ -34,6 +34,7 @@ from .stages.caches.update import append, retry
 from .stages.caches.verify import CacheFaults, verify
 from .stages.data.check import CheckReport, check
 from .stages.data.datasets import DatasetList, datasets
+from .stages.doctor.doctor import Doctor, doctor
 from .stages.experiments.calibrate import Calibration, calibrate
 from .stages.experiments.compare import Comparison, compare
 from .stages.experiments.demo import Demo, demo
@@ -63,6 +64,7 @@ __all__ = [
     "DampSettings",
     "DatasetList",
     "Demo",
+    "Doctor",
     "Evaluation",
     "ImageTable",
     "Known",
@@ -101,6 +103,7 @@ __all__ = [
     "datasets",
     "demo",
     "diff",
+    "doctor",
     "evaluate",
     "export",
     "gcn_residual",

@@ -13,6 +13,7 @@ from ..caches.options import (
     VerifyOptions,
 )
 from ..data.options import CheckOptions, DatasetsOptions
+from ..doctor.options import DoctorOptions
 from ..experiments.options import CalibrateOptions, CompareOptions, DemoOptions, ReproduceOptions, SweepOptions
 from ..export.options import ExportOptions
 from ..journey.options import RunOptions
@@ -97,6 +98,14 @@ COMMANDS = (
         DemoOptions,
         FIRST,
         "aevlp demo",
+    ),
+    Command(
+        "doctor",
+        "doctor.doctor:doctor",
+        DoctorOptions,
+        FIRST,
+        "aevlp doctor",
+        json=True,
     ),
     Command(
         "inspect",
