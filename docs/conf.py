@@ -9,8 +9,8 @@ from typing import Any
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-import command_reference
-import python_reference
+import command_reference  # noqa: E402  beside this file
+import python_reference  # noqa: E402
 
 project = "aevlp"
 author = "the authors of aevlp"
