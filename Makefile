@@ -7,10 +7,17 @@ BIN := $(VENV)/bin
 # The models of the tests are tiny: threads of their own would only wait for each other.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: demo test test-slow test-all lint format clean
+.PHONY: demo docs docs-links test test-slow test-all lint format clean
 
 demo: $(VENV)/installed
 	$(BIN)/aevlp demo
+
+docs: $(VENV)/installed-docs
+	$(BIN)/python -m sphinx -b html -n -W --keep-going docs build/docs
+
+# Asks every other host that a page leads to.
+docs-links: $(VENV)/installed-docs
+	$(BIN)/python -m sphinx -b linkcheck -n docs build/links
 
 test: $(VENV)/installed-dev lint
 	$(PYTEST) -m "not slow and not gpu"
@@ -41,6 +48,10 @@ $(VENV)/installed: $(VENV)/bin/python pyproject.toml
 	$(BIN)/python -m pip install --quiet -e .
 	touch $@
 
+$(VENV)/installed-docs: $(VENV)/bin/python pyproject.toml
+	$(BIN)/python -m pip install --quiet -e '.[docs]'
+	touch $@ $(VENV)/installed
+
 $(VENV)/installed-dev: $(VENV)/bin/python pyproject.toml
 	$(BIN)/python -m pip install --quiet -e '.[dev]'
-	touch $@ $(VENV)/installed
+	touch $@ $(VENV)/installed $(VENV)/installed-docs

@@ -105,7 +105,9 @@ class Declared:
             return self.name
         if isinstance(self.info, ArgumentInfo) and self.also is None:
             return self.info.metavar or self.name.upper()
-        named = [text for text in getattr(self.info, "param_decls", None) or () if text.startswith("--")]
+        # In an annotation Typer takes what would be the default for the first name.
+        names = (getattr(self.info, "default", None), *(getattr(self.info, "param_decls", None) or ()))
+        named = [text for text in names if isinstance(text, str) and text.startswith("--")]
         return named[0].partition("/")[0] if named else f"--{self.name.replace('_', '-')}"
 
     def checked(self, value: Any) -> Any:

@@ -402,16 +402,16 @@ def test_a_selected_cache_has_the_fingerprint_of_what_it_holds(blocks: Path, tmp
 
 
 @pytest.mark.parametrize("stores", STORES)
-def test_the_examples_of_the_readme_run(
+def test_the_examples_of_the_page_about_the_format_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stores: str
 ) -> None:
     """Cosines as they are, embeddings after a word for them has been put in."""
-    readme = Path(__file__).parents[1] / "cache" / "README.md"
-    examples = [part.split("```")[0] for part in readme.read_text(encoding="utf-8").split("```python\n")[1:]]
+    page = Path(__file__).parents[1] / "docs" / "cache_format.md"
+    examples = [part.split("```")[0] for part in page.read_text(encoding="utf-8").split("```python\n")[1:]]
     assert len(examples) == 2
     monkeypatch.chdir(tmp_path)
     for suffix, example in zip(("h5", "parquet"), examples, strict=True):
-        _, content = written(Path("cache") / f"scenes.{suffix}", rows=11, classes=5, stores=stores)
+        _, content = written(Path("cache") / f"scenes2.{suffix}", rows=11, classes=5, stores=stores)
         if stores == "embedding":
             example = example.replace("similarity", "view_embedding").replace('len(header["classes"]))\ncos', "4)\ncos")
             example = example.replace("reshape(shape[0], shape[3])", "reshape(-1, 5)")

@@ -48,7 +48,7 @@ def test_the_walk_through_adds_a_loss_without_touching_the_project(tmp_path: Pat
         "PIP_NO_INDEX": "1",
         "OMP_NUM_THREADS": "1",
     }
-    commands = [line for block in blocks_of(text, "") for line in block.splitlines()]
+    commands = [line for block in blocks_of(text, "bash") for line in block.splitlines()]
     assert len(commands) == 5
     said = {}
     for line in commands:

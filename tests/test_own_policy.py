@@ -40,7 +40,7 @@ def trained(cache: Path, *more: object) -> int:
 def test_the_walk_through_adds_a_policy_without_touching_the_project(tmp_path: Path, cache_path: Path) -> None:
     blocks = FENCED.findall(DOCS.read_text(encoding="utf-8"))
     (source,) = [body for kind, body in blocks if kind == "python"]
-    (commands,) = [body.splitlines() for kind, body in blocks if not kind]
+    (commands,) = [body.splitlines() for kind, body in blocks if kind == "bash"]
     (tmp_path / "cache").mkdir()
     shutil.copy(cache_path, tmp_path / "cache" / "scenes2.h5")
     (tmp_path / "my_policies.py").write_text(source)

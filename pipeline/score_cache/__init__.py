@@ -1,4 +1,4 @@
-"""The cache of scores: one .h5 file or one .parquet folder, the same object to its readers. cache/README.md describes it."""
+"""The cache of scores: one .h5 file or one .parquet folder, the same object to its readers. docs/cache_format.md describes it."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
