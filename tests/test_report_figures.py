@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import f1_score, precision_recall_curve
 
+from aevlp.pipeline.evaluation.metrics import reliability
 from aevlp.pipeline.score_cache import open_cache, write_cache
 from aevlp.stages.experiments.compare import Comparison
 from aevlp.stages.report.charts import FAINT, INK, SERIES, colour, save, svg
 from aevlp.stages.report.latex import comparison_table
-from aevlp.stages.report.run_charts import THRESHOLDS, f1_curves, reliability
+from aevlp.stages.report.run_charts import THRESHOLDS, f1_curves
 from aevlp.stages.report.section import Chart
 from aevlp.stages.report.statistics import DRAWS, curve, label_quality, statistics, together
 from aevlp.stages.stage_two.loss_schedules import loss_schedules

@@ -27,9 +27,9 @@ class Quality:
 def quality_on_test(run: Run, cache: ScoreCache | None, decision: Decision) -> Quality | None:
     """Return how good a run is on its test split; None where it has none, or its labels are gone with its cache."""
     folder = RunFolder(run.folder)
-    if cache is None or not folder.test_file.exists():
+    if cache is None or not folder.logits_files["test"].exists():
         return None
-    rows, logits = folder.load_test()
+    rows, logits = folder.load_logits()
     truth = (cache.observed if cache.truth is None else cache.truth)[rows]
     judged = judge([logits], truth)
     labels = f1_scores(decision.labels(decision.probabilities(logits)), truth)
