@@ -17,6 +17,7 @@ author = "the authors of aevlp"
 release = version = installed("aevlp")
 
 extensions = ["myst_nb", "sphinx.ext.autodoc"]
+exclude_patterns = ["**.ipynb_checkpoints"]
 nitpicky = True  # every reference must lead somewhere
 smartquotes = False  # quotes in docstrings are those of code
 
