@@ -34,11 +34,13 @@ from .stages.caches.update import append, retry
 from .stages.caches.verify import CacheFaults, verify
 from .stages.data.check import CheckReport, check
 from .stages.data.datasets import DatasetList, datasets
+from .stages.doctor.doctor import Doctor, doctor
 from .stages.experiments.calibrate import Calibration, calibrate
 from .stages.experiments.compare import Comparison, compare
 from .stages.experiments.demo import Demo, demo
 from .stages.experiments.reproduce import Reproduction, reproduce
 from .stages.experiments.sweep import Sweep, sweep
+from .stages.export.export import export
 from .stages.journey.run import run
 from .stages.prediction.predict import Predictions, predict
 from .stages.report.report import report
@@ -62,6 +64,7 @@ __all__ = [
     "DampSettings",
     "DatasetList",
     "Demo",
+    "Doctor",
     "Evaluation",
     "ImageTable",
     "Known",
@@ -100,7 +103,9 @@ __all__ = [
     "datasets",
     "demo",
     "diff",
+    "doctor",
     "evaluate",
+    "export",
     "gcn_residual",
     "gpr_schedule",
     "image_graph",

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from ..pipeline.errors import AevlpError
+from ..pipeline.evaluation.threshold_rules import parsed as parsed_rule
 from ..pipeline.files.locations import location
 from ..pipeline.manifest.pixel_statistics import parsed
 from ..pipeline.method_names import split_names
@@ -79,7 +81,12 @@ Corrections = Annotated[
         help="Answers of aevlp review, or a .csv with image, class, answer: observed labels in the place of the cache's.",
     ),
 ]
-Threshold = Annotated[float, typer.Option(min=0, max=1, help="Least probability of a label.")]
+Threshold = Annotated[
+    float | None,
+    typer.Option(
+        min=0, max=1, help="Least probability of a label, for every class; default: the model's own thresholds."
+    ),
+]
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 
 
@@ -92,6 +99,23 @@ def pixels(text: str) -> int:
     return number
 
 
+def threshold_rule(text: str) -> str:
+    """Return what thresholds are chosen for, in its usual words; typer.BadParameter for another text."""
+    try:
+        return str(parsed_rule(text))
+    except AevlpError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+ThresholdFor = Annotated[
+    str,
+    typer.Option(
+        "--threshold-for",
+        parser=threshold_rule,
+        metavar="RULE",
+        help="What each class's threshold is chosen for: f1, f2, precision=0.9, recall=0.9, or a number for all.",
+    ),
+]
 MaxPixels = Annotated[
     int,
     typer.Option(

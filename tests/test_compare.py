@@ -118,7 +118,7 @@ def test_the_figures_are_those_of_the_runs(here: Path, capsys: pytest.CaptureFix
             settings = run.settings()
             assert (settings["loss"]["name"], settings["seed"]) == (loss, seed)
             assert (settings["policy"] or {}).get("name") == policy
-        scores = [run.load_test() for run in runs]
+        scores = [run.load_logits() for run in runs]
         truth = cache.truth[scores[0][0]]  # the same rows for all
         logits[loss, policy] = [values for _, values in scores]
         with np.errstate(all="ignore"):
@@ -369,7 +369,7 @@ def test_an_interrupted_comparison_is_gone_on_with(
     compared(cache_path, "an,wan", "--epochs", 2, "--seeds", 1, "--runs", "parts")
     assert "1 of 2 trainings are finished already" in capsys.readouterr().err
     for name in ("an-seed0", "wan-seed0"):
-        whole, parts = (RunFolder(here / runs / name).load_test() for runs in ("whole", "parts"))
+        whole, parts = (RunFolder(here / runs / name).load_logits() for runs in ("whole", "parts"))
         np.testing.assert_array_equal(whole[1], parts[1])
 
 
@@ -519,7 +519,7 @@ def test_several_processes_train_what_one_does(here: Path, cache_path: Path, cap
     train_at_once(two, 2, told.append)
     assert sorted(str(run_of(plan).path) for plan in told) == sorted(str(run_of(plan).path) for plan in two)
     for alone, beside in zip(one, two, strict=True):
-        np.testing.assert_array_equal(run_of(alone).load_test()[1], run_of(beside).load_test()[1])
+        np.testing.assert_array_equal(run_of(alone).load_logits()[1], run_of(beside).load_logits()[1])
     assert capfd.readouterr() == ("", "")
 
 
@@ -554,7 +554,7 @@ def test_a_signal_ends_all_processes_with_their_states_saved(here: Path, cache_p
     train_at_once(parts, 1)
     train_at_once(whole, 1)
     for one, other in zip(whole, parts, strict=True):
-        np.testing.assert_array_equal(run_of(one).load_test()[1], run_of(other).load_test()[1])
+        np.testing.assert_array_equal(run_of(one).load_logits()[1], run_of(other).load_logits()[1])
 
 
 @pytest.mark.process

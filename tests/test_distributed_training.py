@@ -66,7 +66,7 @@ def assert_alike(found: Path, expected: Path) -> None:
             assert a.get(key) == b.get(key)
         for key in ("loss", "val_map", "test_map"):
             assert a.get(key) == pytest.approx(b.get(key), abs=1e-6)
-    (rows, logits), (expected_rows, expected_logits) = (RunFolder(run).load_test() for run in (found, expected))
+    (rows, logits), (expected_rows, expected_logits) = (RunFolder(run).load_logits() for run in (found, expected))
     np.testing.assert_array_equal(rows, expected_rows)
     np.testing.assert_allclose(logits, expected_logits, atol=2e-5)
 

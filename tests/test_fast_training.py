@@ -351,6 +351,6 @@ def test_a_compiled_classifier_learns_the_same(cache_path: Path, tmp_path: Path)
     assert list(plain.state_dict()) == list(compiled.state_dict())
     for key, value in plain.state_dict().items():
         torch.testing.assert_close(value, compiled.state_dict()[key], atol=1e-5, rtol=0)
-    np.testing.assert_allclose(runs[0].load_test()[1], runs[1].load_test()[1], atol=1e-5)
+    np.testing.assert_allclose(runs[0].load_logits()[1], runs[1].load_logits()[1], atol=1e-5)
     with pytest.raises(AevlpError, match="was started differently"):
         stage_two(cache_path, tmp_path / "True", backbone="linear", epochs=2)

@@ -155,7 +155,7 @@ def test_a_loss_of_other_views_goes_on_as_if_it_had_never_stopped(
     monkeypatch.setattr(trainer, "train_epoch", real)
     parts = RunFolder(stage_two(tiles, tmp_path / "parts", loss=named, resume=True, **options))
     assert [line["loss"] for line in parts.metrics()[:-1]] == [line["loss"] for line in whole.metrics()[:-1]]
-    assert (whole.load_test()[1] == parts.load_test()[1]).all()
+    assert (whole.load_logits()[1] == parts.load_logits()[1]).all()
 
 
 @pytest.mark.parametrize("loss", READERS)

@@ -56,7 +56,7 @@ def run_on(cache: ScoreCache, metrics: Sequence[dict], logits: np.ndarray | None
     folder.start({**said, **settings})
     folder.write_metrics(list(metrics))
     if logits is not None:
-        folder.save_test(test_rows(cache), logits)
+        folder.save_logits("test", test_rows(cache), logits)
     return Run(folder.path)
 
 

@@ -45,7 +45,7 @@ def test_every_loss_and_seed_is_trained_and_judged(here: Path, capsys: pytest.Ca
             run = RunFolder(here / "runs" / "reproduce-blocks" / f"{name}-seed{seed}")
             settings = run.settings()
             assert (settings["loss"]["name"], settings["seed"]) == (name, seed)
-            rows, logits = run.load_test()
+            rows, logits = run.load_logits()
             assert (cache.split[rows] == "test").all() and len(rows) == 4
             assert cache.truth is not None
             truth = cache.truth[rows]
@@ -102,7 +102,7 @@ def test_an_interrupted_run_is_gone_on_with(here: Path, monkeypatch: pytest.Monk
     assert call("reproduce", *arguments("gpr", 1), "--runs", "parts") == 130
     monkeypatch.setattr(trainer, "train_epoch", trained)
     assert call("reproduce", *arguments("gpr", 1), "--runs", "parts") == 0
-    whole, parts = (RunFolder(here / name / "gpr-seed0").load_test() for name in ("whole", "parts"))
+    whole, parts = (RunFolder(here / name / "gpr-seed0").load_logits() for name in ("whole", "parts"))
     np.testing.assert_array_equal(whole[1], parts[1])
 
 
@@ -223,10 +223,10 @@ def test_mistakes(
 
 
 def test_an_unfinished_run_has_no_test_logits(run_path: Path, tmp_path: Path) -> None:
-    rows, logits = RunFolder(run_path).load_test()
+    rows, logits = RunFolder(run_path).load_logits()
     assert logits.shape == (len(rows), 3)
     with pytest.raises(AevlpError, match="its training is not finished"):
-        RunFolder(tmp_path).load_test()
+        RunFolder(tmp_path).load_logits()
 
 
 @pytest.mark.process

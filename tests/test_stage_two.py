@@ -19,7 +19,8 @@ from aevlp.pipeline.training import run_folder, trainer
 from aevlp.pipeline.training.run_folder import RunFolder
 from aevlp.pipeline.training.splits import splits
 from aevlp.stages.commands import app as cli
-from aevlp.stages.stage_two import evaluate, predict, train
+from aevlp.stages.prediction import predict
+from aevlp.stages.stage_two import evaluate, train
 from aevlp.stages.stage_two.classifiers import classifier_inputs
 from aevlp.stages.stage_two.options import TrainOptions
 from aevlp.stages.stage_two.plan import make_plan
@@ -499,7 +500,7 @@ def test_a_run_goes_on_with_a_cache_that_has_moved(
 ) -> None:
     whole = stage_two(cache_path, tmp_path / "whole", backbone="linear")
     with monkeypatch.context() as patch:
-        patch.setattr(RunFolder, "save_test", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(RunFolder, "save_logits", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             stage_two(cache_path, tmp_path / "run", backbone="linear")
     shutil.copy(cache_path, tmp_path / "moved.h5")

@@ -350,7 +350,7 @@ def test_teachers_have_rows_and_methods_a_paired_difference(compared: tuple[Path
         assert isinstance(interval, Interval) and row["interval"] == pytest.approx([interval.low, interval.high])
     for row in record["methods"]:
         assert row["teacher"] == ("CLIP, vlpl" if row["loss"] == "vlpl" else "CLIP, multi-focus")
-        mine = judge([RunFolder(Path(run)).load_test()[1] for run in row["runs"]], truth)
+        mine = judge([RunFolder(Path(run)).load_logits()[1] for run in row["runs"]], truth)
         teacher = judged[row["teacher"]]
         interval = difference_interval(mine, repeated(teacher, 2))
         assert isinstance(interval, Interval)
@@ -504,7 +504,7 @@ def test_evaluate_says_what_a_run_adds_to_them(
             assert row["difference"] == pytest.approx(found["map"] - row["map"])
             if split == "train":
                 continue
-            mine = judge([RunFolder(run).load_test()[1]], part.truth)
+            mine = judge([RunFolder(run).load_logits()[1]], part.truth)
             for key, interval in (
                 ("map_interval", map_interval(judged)),
                 ("difference_interval", difference_interval(mine, judged)),

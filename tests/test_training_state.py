@@ -96,7 +96,7 @@ def content(run: Path) -> dict[str, Any]:
         "files": sorted(file.name for file in run.iterdir() if file not in folder.state_files()[:-1]),
         "metrics": [{key: value for key, value in line.items() if key not in TIMES} for line in folder.metrics()],
         "best": folder.best_file.read_bytes(),
-        "test": folder.test_file.read_bytes(),
+        "test": folder.logits_files["test"].read_bytes(),
         "state": plain(state),
     }
 
@@ -210,7 +210,7 @@ def test_a_signal_in_a_judgement_ends_it_and_a_resumed_run_repeats_it(
     assert content(trained(cache_path, tmp_path / "run", resume=True)) == whole
 
 
-OPERATIONS = [(name, n) for name in ("save_state", "save_best", "write_metrics") for n in (1, 2)] + [("save_test", 1)]
+OPERATIONS = [(name, n) for name in ("save_state", "save_best", "write_metrics") for n in (1, 2)] + [("save_logits", 1)]
 
 
 @pytest.mark.parametrize("after", [False, True])

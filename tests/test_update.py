@@ -349,7 +349,7 @@ def test_training_goes_on_without_what_is_gone(
     held = "1 image" if len(gone) == 1 else f"{len(gone)} images"
     assert f"holds {held} that blocks does not list any more, first '{gone[0]}': left out" in said
     cache = open_cache(path)
-    rows, _ = RunFolder(run).load_test()
+    rows, _ = RunFolder(run).load_logits()
     assert cache.ids[rows].tolist() == [name for name in cache.ids[cache.split == "test"].tolist() if name not in gone]
     trained = make_plan(TrainOptions(path, loss="an", epochs=1))
     everyone = splits(cache, trained.recipe["val_fraction"])

@@ -186,6 +186,19 @@ def _one_class(scores: np.ndarray, positive: np.ndarray) -> float:
     return float((np.diff(hits, prepend=0) * precision).sum() / hits[-1])
 
 
+def reliability(probabilities: np.ndarray, truth: np.ndarray, bins: int = 15) -> dict[str, float]:
+    """Return how far probabilities (N, C) in [0, 1] can be believed, over all entries, as "brier" and "error".
+
+    brier: the mean of (probability - truth)². error: the expected calibration error, the mean over entries of how far the share
+    of positives is from the mean probability in their bin, of `bins` equally wide ones (Naeini et al., AAAI 2015).
+    """
+    scores, positive = checked(probabilities, truth)
+    flat, there = scores.ravel(), positive.ravel()
+    of_bin = np.minimum((flat * bins).astype(np.int64), bins - 1)
+    gap = np.bincount(of_bin, weights=flat - there, minlength=bins)
+    return {"brier": float(np.square(flat - there).mean()), "error": float(np.abs(gap).sum() / len(flat))}
+
+
 @dataclass(frozen=True)
 class PseudoLabelQuality:
     """How good pseudo-labels are where no positive was observed; a ratio without any entry is 0.

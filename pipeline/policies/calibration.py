@@ -13,6 +13,7 @@ from .. import policies
 from ..errors import AevlpError
 from ..files.atomic_write import replacing
 from ..labels.codes import POSITIVE
+from ..labels.cuts import cuts
 from ..runtime.seeding import derive
 from ..score_cache import ScoreCache
 from .labelling import view_blocks
@@ -232,11 +233,5 @@ def read_policy_file(path: Path) -> dict[str, Any]:
 
 
 def _best_threshold(scores: np.ndarray, positive: np.ndarray) -> float:
-    order = np.argsort(-scores, kind="stable")
-    ordered = scores[order].astype(np.float64)
-    last = np.append(np.flatnonzero(np.diff(ordered)), len(ordered) - 1)  # of each run of equal scores
-    hits = np.cumsum(positive[order])[last]
-    best = int(np.argmax(2 * hits / (last + 1 + positive.sum())))  # F1; the first of equals has the highest score
-    if best == len(last) - 1:
-        return float(ordered[-1])
-    return float((ordered[last[best]] + ordered[last[best + 1]]) / 2)
+    at, reached, hits = cuts(scores, positive)
+    return float(at[np.argmax(2 * hits / (reached + positive.sum()))])  # F1; the first of equals is the highest

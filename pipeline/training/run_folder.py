@@ -18,12 +18,15 @@ import torch
 
 from ..clip.libraries import image_tower
 from ..errors import AevlpError, Notice, in_one_line
+from ..evaluation.decision import Decision
 from ..files.atomic_write import replacing
 from ..files.locks import locked
 from ..method_names import current
 from ..runtime.provenance import difference
+from . import kept_logits
 from .checkpoint import load_description, load_tensors, load_tree, save_tensors, save_tree
 from .classifier import Architecture, Classifier, build
+from .decided import DECISION, decision_of
 from .not_a_run import no_run, require_run
 from .setting_flags import with_flag
 
@@ -50,7 +53,7 @@ class RunFolder:
         self.settings_file = path / "settings.json"
         self.metrics_file = path / "metrics.jsonl"
         self.best_file = path / "best.safetensors"
-        self.test_file = path / "test.safetensors"
+        self.logits_files = {split: path / f"{split}.safetensors" for split in ("val", "test")}  # of the best weights
         self.corrections_file = path / "corrections.csv"  # the answers that its observed labels were corrected by
         self.tower_file = path / "tower.safetensors"
         self.log_file = path / "log.txt"
@@ -68,7 +71,7 @@ class RunFolder:
         self._remove_unfinished()
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             raise AevlpError(f"{self.path} is there already and is no training run: choose another folder for runs")
-        self._write_settings(settings)
+        self.write_settings(settings)
 
     def remove_if_nothing_is_saved(self) -> None:
         """Remove what `start` made where no state was saved: a failed first epoch leaves nothing that blocks the next try."""
@@ -98,6 +101,11 @@ class RunFolder:
             policy["name"] = current(policy["name"])
         return settings
 
+    def write_settings(self, settings: dict[str, Any]) -> None:
+        """Replace settings.json."""
+        with replacing(self.settings_file) as temporary:
+            temporary.write_text(json.dumps(settings, indent=1, ensure_ascii=False), encoding="utf-8")
+
     def found(
         self, settings: dict[str, Any], another: str | None = "--run DIR"
     ) -> Literal["nothing", "unfinished", "finished"]:
@@ -113,7 +121,7 @@ class RunFolder:
         settings: kept in the place of equal ones, as the cache may have moved. AevlpError where no state can be read.
         """
         if settings != self.settings():
-            self._write_settings(settings)
+            self.write_settings(settings)
         self._remove_unfinished()
         state = self.latest_state()
         if state is not None:
@@ -208,24 +216,13 @@ class RunFolder:
         for file in (*files[last:], *files[: max(0, last - STATES_KEPT)]):
             file.unlink()
 
-    def save_test(self, rows: np.ndarray, logits: np.ndarray) -> None:
-        """Keep what the best weights say of the test split: rows of the cache (n,) and logits (n, C)."""
-        save_tensors(self.test_file, {"rows": torch.from_numpy(rows), "logits": torch.from_numpy(logits)}, {})
+    def save_logits(self, split: Literal["val", "test"], rows: np.ndarray, logits: np.ndarray) -> None:
+        """Keep what the best weights say of a split: rows of the cache (n,) and logits (n, C)."""
+        kept_logits.save(self.logits_files[split], rows, logits)
 
-    def load_test(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return what `save_test` kept; AevlpError where nothing is."""
-        if not self.test_file.exists():
-            raise AevlpError(
-                f"{self.path}: no {self.test_file.name} in it: its training is not finished, or the file was deleted; delete the "
-                f"folder to train it anew"
-            )
-        try:
-            tensors, _ = load_tensors(self.test_file)
-        except AevlpError as error:
-            raise AevlpError(f"{error}; delete the folder {self.path} to train it anew") from error
-        if not {"rows", "logits"} <= set(tensors):
-            raise AevlpError(f"{self.test_file} holds no logits of a test split")
-        return tensors["rows"].numpy(), tensors["logits"].numpy()
+    def load_logits(self, split: Literal["val", "test"] = "test") -> tuple[np.ndarray, np.ndarray]:
+        """Return what `save_logits` kept of a split; AevlpError where nothing is."""
+        return kept_logits.load(self.logits_files[split])
 
     def save_best(self, classifier: Classifier, architecture: Architecture, classes: list[str], about: dict) -> None:
         """Replace the best weights; classes and preprocessing go into the same file."""
@@ -247,6 +244,16 @@ class RunFolder:
         except RuntimeError as error:
             raise AevlpError(f"{self.best_file}: its weights do not fit the architecture it names: {error}") from error
         return classifier.eval(), architecture, description
+
+    def decision(self) -> Decision:
+        """Return how the best weights label; at a threshold of 0.5 where that was not chosen; AevlpError where it is damaged."""
+        return decision_of(load_description(self.best_file), self.best_file)
+
+    def save_decision(self, decision: Decision) -> None:
+        """Store beside the best weights how they label; equal decisions leave the file as it is."""
+        tensors, description = load_tensors(self.best_file)
+        if description.get(DECISION) != (chosen := decision.to_json()):
+            save_tensors(self.best_file, tensors, {**description, DECISION: chosen})
 
     def save_tower(self, visual: torch.nn.Module, clip_config: dict, quick_gelu: bool, weights_sha256: str) -> None:
         """Keep the scoring model's image tower, which makes the embeddings that a linear classifier reads.
@@ -286,10 +293,6 @@ class RunFolder:
         except (LookupError, RuntimeError) as error:
             raise AevlpError(f"{self.tower_file} holds no image tower: {in_one_line(error, 160)}") from error
         return visual.eval().requires_grad_(False)
-
-    def _write_settings(self, settings: dict[str, Any]) -> None:
-        with replacing(self.settings_file) as temporary:
-            temporary.write_text(json.dumps(settings, indent=1, ensure_ascii=False), encoding="utf-8")
 
     def _remove_unfinished(self) -> None:
         """Remove what a killed process had begun to write."""

@@ -1,6 +1,7 @@
 """A cache -> the rows that are trained on, validated on and tested on, and the labels they are evaluated by."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -17,7 +18,7 @@ class Split:
     truth: np.ndarray
 
 
-def evaluated_by(cache: ScoreCache) -> str:
+def evaluated_by(cache: ScoreCache) -> Literal["truth", "observed", "pseudo-labels"]:
     """Return what the labels of its splits are: "truth", "observed" where that is not known, "pseudo-labels" where none is."""
     if cache.truth is not None:
         return "truth"

@@ -221,7 +221,7 @@ class Trainer:
         self._announce(Saved(progress.epoch, progress.steps))
 
     def _finish(self) -> None:
-        """Evaluate the best weights on the test split, once."""
+        """Evaluate the best weights on the validation and the test split, once."""
         folder, best, test_map = self.folder, self.state.best_epoch, None
         with self.processes.together():
             classifier, _, about = folder.load_best()
@@ -233,15 +233,17 @@ class Trainer:
         measured = {"best_epoch": best["epoch"]}
         if (by := evaluated_by(self.cache)) != "truth":
             measured["evaluated_by"] = by
-        logits = None
+        classifier.to(self.device)
+        logits = {"val": self._logits(classifier, self.val, "val")}
         if len(self.test.rows):
-            logits = self._logits(classifier.to(self.device), self.test, "test")
-            test_map = mean_average_precision(logits, self.test.truth)
+            logits["test"] = self._logits(classifier, self.test, "test")
+            test_map = mean_average_precision(logits["test"], self.test.truth)
             measured = {"test_map": test_map, **measured}
         with self.processes.together():
             if self.processes.first:
-                if logits is not None:
-                    folder.save_test(self.test.rows, logits)
+                folder.save_logits("val", self.val.rows, logits["val"])
+                if "test" in logits:
+                    folder.save_logits("test", self.test.rows, logits["test"])
                 folder.write_metrics([*self.state.history, measured])
         self._announce(Finished(best["epoch"], best["val_map"], test_map))
 

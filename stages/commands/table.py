@@ -13,7 +13,9 @@ from ..caches.options import (
     VerifyOptions,
 )
 from ..data.options import CheckOptions, DatasetsOptions
+from ..doctor.options import DoctorOptions
 from ..experiments.options import CalibrateOptions, CompareOptions, DemoOptions, ReproduceOptions, SweepOptions
+from ..export.options import ExportOptions
 from ..journey.options import RunOptions
 from ..prediction.options import PredictOptions
 from ..report.options import ReportOptions
@@ -84,11 +86,26 @@ COMMANDS = (
         json=True,
     ),
     Command(
+        "export",
+        "export.export:export",
+        ExportOptions,
+        FIRST,
+        "aevlp export runs/voc-gpr-resnet50.tv_in1k-seed0 --to onnx",
+    ),
+    Command(
         "demo",
         "experiments.demo:demo",
         DemoOptions,
         FIRST,
         "aevlp demo",
+    ),
+    Command(
+        "doctor",
+        "doctor.doctor:doctor",
+        DoctorOptions,
+        FIRST,
+        "aevlp doctor",
+        json=True,
     ),
     Command(
         "inspect",

@@ -121,7 +121,7 @@ def runs_on_equal_terms(folder: Path, name: str, seeds: int, settings: Mapping[s
         changed = difference(_terms(settings), _terms(run.settings()))
         if changed:
             raise AevlpError(f"{run.path} was trained differently (this comparison has {changed})")
-        run.load_test()
+        run.load_logits()
     return runs
 
 

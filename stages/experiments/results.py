@@ -18,7 +18,7 @@ from ..console import out
 
 def scores_on_test(cache: ScoreCache, runs: Sequence[Path]) -> tuple[list[np.ndarray], np.ndarray]:
     """Return each finished run's logits (n, C) on the test split, and the labels (n, C) that they are judged by."""
-    rows, logits = zip(*(RunFolder(path).load_test() for path in runs), strict=True)
+    rows, logits = zip(*(RunFolder(path).load_logits() for path in runs), strict=True)
     labels = cache.observed if cache.truth is None else cache.truth
     return list(logits), labels[rows[0]]
 

@@ -19,7 +19,7 @@ class PredictOptions(Options):
     images: Annotated[list[str], typer.Argument(metavar="IMAGE...", help="Files, folders or quoted glob patterns.")]
     _: KW_ONLY
     output: Annotated[Path | None, typer.Option(help="A .csv, .json or .parquet file; default: a table.")] = None
-    threshold: Threshold = 0.5
+    threshold: Threshold = None
     device: Device = None
     workers: Workers = 2
     max_pixels: MaxPixels = MAX_PIXELS

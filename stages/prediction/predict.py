@@ -19,6 +19,7 @@ from ...pipeline.files.atomic_write import replacing
 from ...pipeline.files.file_reading import find_pictures, kinds_counted
 from ...pipeline.manifest.formats import PACKAGED
 from ...pipeline.runtime.device import find_device
+from ...pipeline.training.decided import decision_of
 from ...pipeline.training.inputs import PixelInputs, Unreadable
 from ...pipeline.training.loop import Batches, autocast, predict_logits
 from ...pipeline.training.run_folder import RunFolder
@@ -80,6 +81,7 @@ def predict(options: PredictOptions) -> Predictions:
     device = find_device(options.device)
     say(f"labelling {counted(len(files), 'image')} with the best weights of {options.run}")
     classifier, architecture, description = folder.load_best()
+    decision = decision_of(description, folder.best_file)
     if architecture.backbone == "linear":
         classifier = _OfPixels(_tower(folder, description), classifier)
     unreadable: dict[int, Unreadable] = {}
@@ -101,15 +103,17 @@ def predict(options: PredictOptions) -> Predictions:
         raise AevlpError(f"none of the {len(files):,} images can be read, first {unreadable[0].reason}")
     images = []
     for row, file in enumerate(files):
-        fault, probabilities = unreadable.get(row), None
+        fault, probabilities, labels = unreadable.get(row), None, list[str]()
         if fault is None:
-            values = 1 / (1 + np.exp(-next(logits).astype(np.float64)))
-            probabilities = dict(zip(description["classes"], values.tolist(), strict=True))
+            values = decision.probabilities(next(logits)[None])
+            labelled = decision.labels(values, options.threshold)[0]
+            probabilities = dict(zip(description["classes"], values[0].tolist(), strict=True))
+            labels = [c for c, there in zip(description["classes"], labelled, strict=True) if there]
         images.append(
             {
                 "image": str(file),
                 "status": "ok" if fault is None else fault.status,
-                "labels": [c for c, p in (probabilities or {}).items() if p >= options.threshold],
+                "labels": labels,
                 "probabilities": probabilities,
                 "reason": "" if fault is None else fault.reason,
             }

@@ -104,14 +104,14 @@ def _training(run: Run, cache: ScoreCache | None) -> list[Block]:
 
 def _quality(run: Run, cache: ScoreCache | None, root: Path | None) -> list[Block]:
     folder = RunFolder(run.folder)
-    if not folder.test_file.exists():
+    if not folder.logits_files["test"].exists():
         reason = "its cache has no test split" if run.finished else "it is not finished"
         if run.test_map is not None:
-            reason = f"{folder.test_file.name} was deleted"
+            reason = f"{folder.logits_files['test'].name} was deleted"
         return [Text([f"This run has no predictions of a test split: {reason}."])]
     if cache is None:
         return [Text(["The labels of its test images were in its cache, which cannot be read: see below."])]
-    rows, logits = folder.load_test()
+    rows, logits = folder.load_logits()
     truth = (cache.observed if cache.truth is None else cache.truth)[rows]
     positive = truth == 1
     probabilities = expit(logits.astype(np.float64))

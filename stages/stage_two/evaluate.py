@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 
 from ...pipeline.errors import AevlpError, counted
+from ...pipeline.evaluation.decision import HALF, Decision, undecided
 from ...pipeline.evaluation.intervals import (
     LEVEL,
     Interval,
@@ -23,8 +23,8 @@ from ...pipeline.evaluation.metrics import (
     average_precision,
     f1_scores,
     micro_average_precision,
-    predicted_at_threshold,
     predicted_top_k,
+    reliability,
     top_k_quality,
 )
 from ...pipeline.files.locations import location
@@ -55,10 +55,11 @@ class Evaluation(Table):
     """How good a run's best weights are on a split; every figure is a fraction. A row a class.
 
     evaluated_by: "truth", or "observed" labels where the full truth is not known. map_interval: level, low, high, and why there
-    are none. at_threshold, top_k: precision, recall and F1 of labels of that probability, or that are the highest of an image.
-    at_k: of the k highest of an image. teachers: where the truth is known, CLIP without training on the same images, by whose
-    score, its mAP, and what this run adds to it, with paired intervals. classes: average_precision, positives, precision, recall
-    and f1 of each.
+    are none. at_threshold, at_half, top_k: precision, recall and F1 of the labels that reach the thresholds, of those of an
+    uncalibrated probability of 0.5, and of the highest of an image. at_k: of the k highest of an image. calibration: the Brier
+    score and the expected calibration error of probabilities, before and after it. teachers: where the truth is known, CLIP
+    without training on the same images, by whose score, its mAP, and what this run adds to it, with paired intervals. classes:
+    average_precision, positives, threshold, precision, recall and f1 of each.
     """
 
     run: str
@@ -69,6 +70,8 @@ class Evaluation(Table):
     map_interval: dict[str, Any]
     micro_map: float
     at_threshold: dict[str, Any]
+    at_half: dict[str, Any]
+    calibration: dict[str, Any]
     top_k: dict[str, Any]
     at_k: dict[str, Any]
     classes: dict[str, dict[str, Any]]
@@ -89,7 +92,9 @@ class Evaluation(Table):
 
 @takes(EvaluateOptions)
 def evaluate(options: EvaluateOptions) -> Evaluation:
-    """Return every metric of a run's best weights on "train", "val" or "test"; labels are probabilities >= `threshold`.
+    """Return every metric of a run's best weights on "train", "val" or "test".
+
+    Labels are calibrated probabilities that reach the run's own thresholds, or `threshold`.
 
     Raises AevlpError where the cache is gone or another one, and where the images are, unless the run reads embeddings alone.
     """
@@ -127,7 +132,7 @@ def evaluate(options: EvaluateOptions) -> Evaluation:
         options.split,
         len(part.rows),
         "observed" if cache.truth is None else "truth",
-        **measure(logits, part.truth, cache.classes, options.threshold, judged),
+        **measure(logits, part.truth, cache.classes, folder.decision(), options.threshold, judged),
         teachers=[] if cache.truth is None else _teachers(cache, part, settings, judged),
     )
 
@@ -159,28 +164,39 @@ def _teachers(cache: ScoreCache, split: Split, settings: Mapping[str, Any], judg
 
 
 def measure(
-    logits: np.ndarray, truth: np.ndarray, classes: list[str], threshold: float, judged: Judged | None = None
+    logits: np.ndarray,
+    truth: np.ndarray,
+    classes: list[str],
+    decision: Decision,
+    threshold: float | None = None,
+    judged: Judged | None = None,
 ) -> dict[str, Any]:
     """Return every metric of logits (N, C) against `truth` (N, C), as fractions, ready for JSON.
 
-    judged: what `judge` says of both, where it is known already.
+    decision: how logits become labels; threshold: one for every class in the place of its own. judged: what `judge` says of
+    logits and truth, where it is known already.
     """
     precision, positives = average_precision(logits, truth), (truth == 1).sum(axis=0)
     interval = map_interval(judged or judge([logits], truth))
-    probabilities = torch.from_numpy(logits).double().sigmoid().numpy()
-    labels = f1_scores(predicted_at_threshold(probabilities, threshold), truth)
+    probabilities, plain = decision.probabilities(logits), undecided(len(classes)).probabilities(logits)
+    labels = f1_scores(decision.labels(probabilities, threshold), truth)
+    thresholds = decision.thresholds if threshold is None else np.full(len(classes), threshold)
+    rule = decision.about["rule"] if threshold is None else f"{threshold:g}"
     top = min(TOP, len(classes))
     return {
         "map": float(precision.mean()),
         "map_interval": {"level": LEVEL, **_ends(interval)},
         "micro_map": micro_average_precision(logits, truth),
-        "at_threshold": {"threshold": threshold, **_of_all_classes(labels)},
+        "at_threshold": {"rule": rule, **_of_all_classes(labels)},
+        "at_half": _of_all_classes(f1_scores(plain >= HALF, truth)),
+        "calibration": {"before": reliability(plain, truth), "after": reliability(probabilities, truth)},
         "top_k": {"k": top, **_of_all_classes(f1_scores(predicted_top_k(logits, top), truth))},
         "at_k": {str(k): dataclasses.asdict(top_k_quality(logits, truth, k)) for k in KS if k <= len(classes)},
         "classes": {
             name: {
                 "average_precision": float(precision[c]),
                 "positives": int(positives[c]),
+                "threshold": float(thresholds[c]),
                 "precision": float(labels.precision[c]),
                 "recall": float(labels.recall[c]),
                 "f1": float(labels.f1[c]),
@@ -208,15 +224,19 @@ def show(result: Evaluation) -> None:
             name,
             f"{c['positives']:,}",
             percent(c["average_precision"]) + ("" if c["positives"] else " (no positive)"),
+            f"{c['threshold']:.2f}",
             *(percent(c[key]) for key in ("precision", "recall", "f1")),
         )
         for name, c in result.classes.items()
     ]
-    header = ("class", "positives", "AP", "precision", "recall", "F1")
-    title = f"{result.run} on {result.split} (%), labels at probability {threshold['threshold']:g}"
-    print_table(title, header, classes, right=range(1, 6))
+    header = ("class", "positives", "AP", "threshold", "precision", "recall", "F1")
+    print_table(f"{result.run} on {result.split} (%)", header, classes, right=range(1, 7))
 
-    kinds = {f"probability ≥ {threshold['threshold']:g}": threshold, f"highest {top['k']} an image": top}
+    kinds = {
+        f"thresholds ({threshold['rule']})": threshold,
+        "0.5, not calibrated": result.at_half,
+        f"highest {top['k']} an image": top,
+    }
     overall, mean = ("overall_precision", "overall_recall", "overall_f1"), ("mean_precision", "mean_recall")
     keys = (*overall, *mean, "f1_of_means", "mean_f1")
     rows = [(name, *(percent(scores[key]) for key in keys)) for name, scores in kinds.items()]
@@ -228,6 +248,11 @@ def show(result: Evaluation) -> None:
         "The k highest of an image (%)", ("k", "precision", "recall", "images with a hit"), rows, right=range(4)
     )
 
+    before, after = result.calibration["before"], result.calibration["after"]
+    out.print(
+        f"probabilities: Brier score {before['brier']:.4f}, calibrated {after['brier']:.4f}; expected calibration error "
+        f"{percent(before['error'])} %, calibrated {percent(after['error'])} %"
+    )
     _show_teachers(result.teachers)
     observed = result.evaluated_by == "observed"
     against = " against observed labels, the full truth is not known" if observed else ""

@@ -37,7 +37,7 @@ class Narrator:
         match event:
             case Resumed(epoch, step, trained):
                 where = f"in epoch {epoch} after step {step}" if step else f"with epoch {epoch}"
-                say("every epoch is trained, the test split is left" if trained else f"resuming {where}")
+                say("every epoch is trained, the best weights are left to evaluate" if trained else f"resuming {where}")
             case EpochBegun(epoch, epochs, images, done):
                 self._bar = progress_bar(Rate("images"))
                 self._bar.start()

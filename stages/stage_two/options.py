@@ -27,6 +27,7 @@ from ..option_types import (
     OneSplit,
     Run,
     Threshold,
+    ThresholdFor,
     Weights,
     Workers,
     folder,
@@ -111,6 +112,7 @@ class TrainOptions(TrainingOptions):
             help="Also log to tensorboard, wandb, or both with commas: scalars, schedules, pictures of each epoch.",
         ),
     ] = None
+    threshold_for: ThresholdFor = "f1"
     dataset: Dataset = None
     save_minutes: Annotated[
         float, typer.Option(min=0, help="Save the state this often; at every epoch's end in any case.")
@@ -134,7 +136,7 @@ class EvaluateOptions(Options):
     cache: Annotated[
         Path | None, typer.Option(parser=location, metavar="PATH|URL", help="The cache, if it has moved.")
     ] = None
-    threshold: Threshold = 0.5
+    threshold: Threshold = None
     data_root: DataRoot = None
     device: Device = None
     workers: Workers = 2

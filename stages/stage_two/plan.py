@@ -9,6 +9,8 @@ import torch
 
 from ...pipeline import policies
 from ...pipeline.errors import AevlpError
+from ...pipeline.evaluation.decide import require_rule
+from ...pipeline.evaluation.threshold_rules import parsed as parsed_rule
 from ...pipeline.labels.codes import POSITIVE
 from ...pipeline.losses import LossEntry, create_loss, entry
 from ...pipeline.losses.foreign import is_named
@@ -20,7 +22,7 @@ from ...pipeline.runtime.device import mixed_precision
 from ...pipeline.runtime.ranks import this_rank
 from ...pipeline.score_cache import ScoreCache, open_whole_cache
 from ...pipeline.training.distributed import own_device
-from ...pipeline.training.splits import Split, has_known_label, splits
+from ...pipeline.training.splits import Split, evaluated_by, has_known_label, splits
 from ...pipeline.training.strong_views import has_tiles
 from ..cache_origin import data_root, dataset_of
 from ..console import say
@@ -163,6 +165,7 @@ def make_plan(options: TrainOptions, data: TrainingData | None = None) -> Plan:
             f"--store embedding and a --grid above 1, or train another --backbone"
         )
     require_relation(asked.name, cache, spec.manifest_path.parent)
+    require_rule(parsed_rule(options.threshold_for), evaluated_by(cache), spec.expected_positives)
     compat = cache.provenance["method"]["compat"]
     given = loss_constants(spec, asked.name, recipe["linear_init"], compat, asked.constants)
     given |= positives_counted(cache, spec, options, policy, data.train, given)

@@ -25,6 +25,7 @@ from ..declaration import takes
 from ..interrupted import keeping
 from .beside_teacher import against_teacher, with_teacher
 from .classifiers import classifier_inputs, new_classifier
+from .decided import store_decision
 from .kept_corrections import keep_corrections
 from .label_relation import relation_of
 from .narrator import Narrator
@@ -94,6 +95,10 @@ def _train(plan: Plan, path: Path, processes: Processes, another: str | None = "
         found = processes.said_by_first(found)
         if found == "finished":
             say(f"{folder.path} is finished already")
+            with processes.together():
+                if processes.first:
+                    with folder.alone():
+                        store_decision(plan, folder)
             return folder.path
         saved = None
         with processes.together():
@@ -194,6 +199,7 @@ def _conclude(plan: Plan, folder: RunFolder, added: AddedLabels | None) -> None:
             say(
                 f"{counted(len(empty), 'class has', 'classes have')} no positive in the {name} split and 0 in its mAP: {names}"
             )
+    store_decision(plan, folder)
     if text := against_teacher(plan, Run(folder.path)):
         say(text)
     lacks = keep_tower(plan, folder)

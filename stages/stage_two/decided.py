@@ -1,0 +1,69 @@
+"""The end of a training: its validation part chooses calibration and thresholds, which are stored beside the best weights."""
+
+import numpy as np
+
+from ...pipeline.errors import counted
+from ...pipeline.evaluation.decide import decide
+from ...pipeline.evaluation.decision import Decision
+from ...pipeline.evaluation.threshold_rules import SHRUNK_BY, parsed
+from ...pipeline.training.run_folder import RunFolder
+from ...pipeline.training.splits import evaluated_by
+from ..console import say
+from .plan import Plan
+
+
+def store_decision(plan: Plan, folder: RunFolder) -> None:
+    """Choose by the validation logits of a finished run what its options ask for, store it, and say it.
+
+    Nothing is done where that is stored already. A run of an earlier version, which kept no such logits, is left as it is, with a
+    note.
+    """
+    asked = plan.options.threshold_for
+    if folder.decision().about.get("evaluated_by") and folder.decision().about["rule"] == asked:
+        return
+    if not folder.logits_files["val"].exists():
+        say(f"{folder.path} is of an earlier version, which chose no thresholds: it labels at probability 0.5")
+        return
+    rows, logits = folder.load_logits("val")
+    assert (rows == plan.val.rows).all(), "the settings of a run fix its splits"
+    decision = decide(
+        logits,
+        plan.val.truth,
+        parsed(asked),
+        evaluated_by(plan.cache),
+        plan.spec.expected_positives,
+        plan.options.seed,
+    )
+    folder.save_decision(decision)
+    settings = folder.settings()
+    if settings.get("options", {}).get("threshold_for", asked) != asked:  # which a resumed run asks for
+        folder.write_settings({**settings, "options": {**settings["options"], "threshold_for": asked}})
+    for line in said(decision):
+        say(line)
+
+
+def said(decision: Decision) -> list[str]:
+    """Return what a person should know of the thresholds and the calibration, in lines."""
+    about, thresholds = decision.about, decision.thresholds
+    counts = np.array(about["positives"])
+    by = {"truth": "", "observed": ", estimated from observed labels"}.get(
+        about["evaluated_by"], f", by {about['evaluated_by']}"
+    )
+    lines = [
+        f"thresholds for {about['rule']}, from {counted(about['images'], 'validation image')}{by}: {thresholds.min():.2f} to "
+        f"{thresholds.max():.2f}"
+    ]
+    few, none = int(((counts > 0) & (counts < SHRUNK_BY)).sum()), int((counts == 0).sum())
+    if few:
+        lines[0] += (
+            f"; near the common one where a class has fewer than {SHRUNK_BY} positives there, as {few:,} of them"
+        )
+    if none:
+        lines[0] += f"; the common one where it has none, as {none:,}"
+    methods = about["method"]
+    if about["evaluated_by"] == "observed":
+        lines.append("probabilities are not calibrated: observed labels alone would make them too low")
+    elif set(methods) != {"none"}:
+        kinds = [f"{methods.count(kind)} by {kind}" for kind in ("temperature", "isotonic") if kind in methods]
+        lines.append(f"probabilities are calibrated on the same images, class by class: {', '.join(kinds)}")
+    return lines
