@@ -90,7 +90,12 @@ def told(app: Any, what: str, name: str, of: Any, settings: Any, lines: list[str
 
 
 def signed(app: Any, what: str, name: str, of: Any, settings: Any, shown: str | None, returns: str | None) -> Any:
-    """Return the signature of a function that a command calls without the types, which stand with its options."""
+    """Return the signature of a function that a command calls without the types, which stand with its options.
+
+    A class that pydantic reads from a file has none: nobody makes one by hand.
+    """
+    if what == "class" and hasattr(of, "model_fields"):
+        return "", None
     if what != "function" or name.removeprefix("aevlp.") not in CALLED:
         return None
     signature = inspect.signature(of)
