@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
 from sphinx.util.inspect import stringify_signature
 from sphinx.util.typing import stringify_annotation
 
@@ -84,8 +85,9 @@ def told(app: Any, what: str, name: str, of: Any, settings: Any, lines: list[str
         said = getattr(one.info, "help", None) or {"progress": "Whether notes and progress are shown."}.get(
             one.name, ""
         )
-        lines.append(f":param {one.name}: {as_rst(said.replace(chr(92) + '[', '['))}")
-        lines.append(f":type {one.name}: {stringify_annotation(one.plain, 'smart')}")
+        if said:
+            lines.append(f":param {one.name}: {as_rst(said.replace(chr(92) + '[', '['))}")
+            lines.append(f":type {one.name}: {stringify_annotation(one.plain, 'smart')}")
     lines.append("")
 
 
@@ -101,6 +103,13 @@ def signed(app: Any, what: str, name: str, of: Any, settings: Any, shown: str | 
     signature = inspect.signature(of)
     bare = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in signature.parameters.values()]
     return stringify_signature(signature.replace(parameters=bare), show_return_annotation=False), returns
+
+
+def dashed(app: Any, domain: str, kind: str, content: Any) -> None:
+    """Put a dash between an option and its help, where Sphinx leaves two hyphens to typography."""
+    for text in list(content.findall(nodes.Text)):
+        if text == " -- ":
+            text.parent.replace(text, nodes.Text(" – "))  # noqa: RUF001
 
 
 def led(app: Any, env: Any, node: Any, shown: Any) -> Any:
@@ -123,4 +132,5 @@ def setup(app: Any) -> None:
     app.connect("source-read", fill)
     app.connect("autodoc-process-docstring", told)
     app.connect("autodoc-process-signature", signed)
+    app.connect("object-description-transform", dashed)
     app.connect("missing-reference", led)
