@@ -29,6 +29,7 @@ nb_ipywidgets_js: dict[str, Any] = {}  # they would be fetched from elsewhere
 
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True  # as they are written, not the address of a function
 python_use_unqualified_type_names = True
 toc_object_entries_show_parents = "hide"
 

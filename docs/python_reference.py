@@ -39,7 +39,7 @@ def functions(panel: str) -> str:
     modules = [f"stages.{module}" for module, title in BY_MODULE.items() if title == panel]
     if panel == OTHERS:
         modules = [m for m in names if m.startswith("stages.") and m.removeprefix("stages.") not in BY_MODULE]
-    return "\n\n".join(_entry(name) for module in modules for name in sorted(names[module], key=str.istitle))
+    return "\n\n".join(_entry(name) for module in modules for name in sorted(names[module], key=_is_class))
 
 
 def wings() -> str:
@@ -59,12 +59,16 @@ def _map() -> ast.Module:
     return ast.parse((ROOT / "pipeline" / "__init__.py").read_text(encoding="utf-8"))
 
 
+def _is_class(name: str) -> bool:
+    return isinstance(getattr(aevlp, name), type)
+
+
 def _entry(name: str) -> str:
     of = getattr(aevlp, name)
-    if not isinstance(of, type):
+    if not _is_class(name):
         return f"```{{eval-rst}}\n.. autofunction:: aevlp.{name}\n```"
     bases = "\n   :show-inheritance:" if of.__bases__ != (object,) else ""
-    return f"```{{eval-rst}}\n.. autoclass:: aevlp.{name}\n   :members:{bases}\n```"
+    return f"```{{eval-rst}}\n.. autoclass:: aevlp.{name}\n   :members:\n   :exclude-members: model_config{bases}\n```"
 
 
 def as_rst(line: str) -> str:
