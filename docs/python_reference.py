@@ -112,7 +112,7 @@ def signed(app: Any, what: str, name: str, of: Any, settings: Any, shown: str | 
 def dashed(app: Any, domain: str, kind: str, content: Any) -> None:
     """Put a dash between an option and its help, where Sphinx leaves two hyphens to typography."""
     for text in list(content.findall(nodes.Text)):
-        if text == " -- ":
+        if text.astext() == " -- ":
             text.parent.replace(text, nodes.Text(" – "))  # noqa: RUF001
 
 

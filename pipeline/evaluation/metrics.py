@@ -1,7 +1,6 @@
 """Scores, labels or label codes, and truth -> average precision, precision, recall and F1. All in float64, in [0, 1]."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
@@ -187,7 +186,8 @@ def _one_class(scores: np.ndarray, positive: np.ndarray) -> float:
     return float((np.diff(hits, prepend=0) * precision).sum() / hits[-1])
 
 
-class Reliability(NamedTuple):
+@dataclass(frozen=True)
+class Reliability:
     """Bins of equal width of probabilities, as (bins,) arrays: share of positives, mean probability, count; empty ones are NaN.
 
     error: the expected calibration error, the mean over entries of |share - mean| of their bin (Guo et al., ICML 2017).
