@@ -10,7 +10,7 @@ from ...pipeline.training.run_folder import RunFolder
 from ..results import Result
 
 if TYPE_CHECKING:
-    from ..prediction.predict import Predictions
+    from ..prediction.predictions import Predictions
     from .evaluate import Evaluation
 
 
