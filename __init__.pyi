@@ -45,6 +45,7 @@ from .stages.journey.run import run
 from .stages.prediction.predict import predict
 from .stages.prediction.predictions import Predictions
 from .stages.prediction.predictor import Predictor
+from .stages.prediction.sharding import PredictedShards
 from .stages.report.report import report
 from .stages.review.review import Review, review
 from .stages.stage_one.pseudolabel import pseudolabel
@@ -74,6 +75,7 @@ __all__ = [
     "Labels",
     "LossList",
     "Manifest",
+    "PredictedShards",
     "Predictions",
     "Predictor",
     "PseudoLabelQuality",

@@ -2,7 +2,7 @@
 
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -25,7 +25,11 @@ class PredictOptions(Options):
         ),
     ]
     _: KW_ONLY
-    output: Annotated[Path | None, typer.Option(help="A .csv, .json or .parquet file; default: a table.")] = None
+    output: Annotated[Path | None, typer.Option(help="A .csv, .json or .parquet file, or a folder for shards.")] = None
+    shard_images: Annotated[int, typer.Option(min=1, help="Images in each .parquet file of a folder.")] = 10_000
+    write: Annotated[
+        Literal["probabilities", "labels"], typer.Option(help="Into a folder: probabilities too, or labels alone.")
+    ] = "probabilities"
     threshold: Threshold = None
     device: Device = None
     workers: Workers = 2

@@ -6,32 +6,44 @@ from typing import Any
 
 from ...pipeline.errors import AevlpError, counted
 from ...pipeline.files.atomic_write import replacing
-from ..console import Rate, out, print_table, progress_bar, say
+from ...pipeline.runtime.ranks import this_rank
+from ..console import Rate, let_speak, out, print_table, progress_bar, say
 from ..declaration import takes
-from ..new_files import check_unused
+from ..new_files import check_folder, check_unused
 from .image_names import find_images
 from .model import ONNX, Model, Running, open_model
 from .options import PredictOptions
 from .predictions import SUFFIXES, Predictions, labelled, names_array, require_some, write_predictions
+from .sharding import PredictedShards, label_in_shards, say_shards
 
 
 @takes(PredictOptions)
-def predict(options: PredictOptions) -> Predictions:
+def predict(options: PredictOptions) -> Predictions | PredictedShards:
     """Return the labels of every image, and write them where `output` says; one that cannot be read costs no other.
 
+    An output without a suffix is a folder of Parquet shards: what is there of them is kept, and what they came to is returned.
     Raises AevlpError where nothing is found by a name, and where none of the images can be read.
     """
-    output = options.output
-    if output is not None and output.suffix not in SUFFIXES:
-        raise AevlpError(f"--output {output}: expected a .csv, .json or .parquet file")
+    output, rank = options.output, this_rank()
+    let_speak(rank)
+    in_shards = output is not None and not output.suffix
+    if output is not None and not in_shards and output.suffix not in SUFFIXES:
+        raise AevlpError(f"--output {output}: expected a .csv, .json or .parquet file, or a folder for shards")
     if output is not None:
-        check_unused(output)
+        (check_folder if in_shards else check_unused)(output)
+    if options.write == "labels" and not in_shards:
+        raise AevlpError("--write labels is for shards: pass a folder as --output")
+    if rank.of > 1 and not in_shards:
+        raise AevlpError(f"{rank.of} processes share shards alone: pass a folder as --output")
     check_model(options.run, options.images)
     names = [str(file) for file in find_images(options.images)]
     what = options.run if options.run.suffix == ONNX else f"the best weights of {options.run}"
     say(f"labelling {counted(len(names), 'image')} with {what}")
-    model = open_model(options.run, Running(options.device, options.workers, options.max_pixels))
+    device = f"cuda:{rank.local}" if rank.of > 1 and options.device == "cuda" else options.device
+    model = open_model(options.run, Running(device, options.workers, options.max_pixels))
     try:
+        if output is not None and in_shards:
+            return label_in_shards(model, names, output, options, rank)
         images = _labelled(model, names, options.threshold)
     finally:
         model.close()
@@ -43,8 +55,11 @@ def predict(options: PredictOptions) -> Predictions:
     return found
 
 
-def show(found: Predictions) -> None:
-    """Print a table of the labels, unless they are in a file, and what could not be read."""
+def show(found: Predictions | PredictedShards) -> None:
+    """Print a table of the labels, unless they are in a file or a folder, and what could not be read."""
+    if isinstance(found, PredictedShards):
+        say_shards(found)
+        return
     if found.output is None:
         print_table("Predicted labels", ("image", "labels"), list(_lines(found.images)))
         out.print(f"{counted(found.labelled, 'image')} labelled")
