@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -14,6 +14,21 @@ from ..pipeline.manifest.pixel_statistics import parsed
 from ..pipeline.method_names import split_names
 from .declaration import Place
 
+ASKED = "What SOURCE does not show"
+ImageColumn = Annotated[str | None, typer.Option(help="The column that names images.", rich_help_panel=ASKED)]
+Keys = Annotated[
+    list[str] | dict[str, Any] | None,
+    typer.Option(
+        "--key",
+        metavar="'KEY: VALUE'",
+        help="Any other key of the manifest entry that is made of SOURCE, as YAML; or several.",
+        rich_help_panel=ASKED,
+    ),
+]
+OfManifest = Annotated[
+    str | None,
+    typer.Option("--dataset", help="A data set of the manifest, instead of SOURCE, or one of several in it."),
+]
 Manifest = Annotated[
     list[Path] | None,
     typer.Option("--manifest", help="A manifest of your own, or several; default: the packaged one."),

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from .declaration import Options
-from .option_types import DataRoot, Manifest
+from .option_types import ASKED, DataRoot, ImageColumn, Keys, Manifest, OfManifest
 
 Source = Annotated[
     str | Path | None,
@@ -20,7 +20,6 @@ Source = Annotated[
         show_default=False,
     ),
 ]
-ASKED = "What SOURCE does not show"
 
 
 @dataclass(frozen=True)
@@ -38,9 +37,7 @@ class SourceOptions(Options):
             help="Class names with commas, or a file, one a line; needed where there are no labels.",
         ),
     ] = None
-    image_column: Annotated[str | None, typer.Option(help="The column that names images.", rich_help_panel=ASKED)] = (
-        None
-    )
+    image_column: ImageColumn = None
     label_column: Annotated[str | None, typer.Option(help="The column of labels.", rich_help_panel=ASKED)] = None
     label_separator: Annotated[
         str | None,
@@ -58,18 +55,7 @@ class SourceOptions(Options):
             rich_help_panel=ASKED,
         ),
     ] = None
-    key: Annotated[
-        list[str] | dict[str, Any] | None,
-        typer.Option(
-            "--key",
-            metavar="'KEY: VALUE'",
-            help="Any other key of the manifest entry that is made of SOURCE, as YAML; or several.",
-            rich_help_panel=ASKED,
-        ),
-    ] = None
-    dataset: Annotated[
-        str | None,
-        typer.Option(help="A data set of the manifest, instead of SOURCE, or one of several in it."),
-    ] = None
+    key: Keys = None
+    dataset: OfManifest = None
     manifest: Manifest = None
     data_root: DataRoot = None

@@ -122,7 +122,7 @@ def _of_manifest(path: Path, manifest: Manifest, options: SourceOptions) -> Data
 
 
 def _require_nothing_said(name: str, options: SourceOptions) -> None:
-    said = [*(["classes"] if options.classes is not None else []), *_keys(options)]
+    said = [*(["classes"] if options.classes is not None else []), *stated_keys(options)]
     if said:
         raise AevlpError(
             f"{name} is of a manifest, which says its {said[0]}: change it there, and leave the option out"
@@ -135,7 +135,7 @@ def _looked_at(path: Path, options: SourceOptions, cache: Path | None, more: Mor
     classes = None if options.classes is None else class_names(options.classes)
     place = CACHES if cache is None or isinstance(cache, RemotePath) else cache.parent
     stem = cache.stem if cache is not None and is_name(cache.stem) else None
-    keys, added = _keys(options), more(place) if more else {}
+    keys, added = stated_keys(options), more(place) if more else {}
 
     def understood(keys: dict[str, Any]) -> Understood:
         found = look(path, Given(classes, keys), stem, forgiving)
@@ -162,7 +162,7 @@ def _joined(entry: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
     return {**entry, **more, **sections}
 
 
-def _keys(options: SourceOptions) -> dict[str, Any]:
+def stated_keys(options: SourceOptions) -> dict[str, Any]:
     """Return the keys of the entry that options say."""
     keys: dict[str, Any] = {
         name: value for name in ("image_column", "label_column") if (value := getattr(options, name)) is not None

@@ -30,7 +30,7 @@ def draft_of_folder(folder: Path, given: Given) -> Draft:
         return draft_of_pictures(folder, given)
     if is_saved(folder):
         return draft_of_saved(folder, given)
-    found = _files(folder)
+    found = own_files(folder)
     shapes = _shapes(folder, found, given)
     if asked is not None:
         shapes = {name: shape for name, shape in shapes.items() if name[0] == asked}
@@ -55,7 +55,7 @@ def draft_of_folder(folder: Path, given: Given) -> Draft:
         raise
 
 
-def _files(folder: Path) -> list[Path]:
+def own_files(folder: Path) -> list[Path]:
     """Return the files of a folder, and of those below it that are named as splits, or as labels often are."""
     folders = [folder]
     for path in sorted(folder.glob("*")):

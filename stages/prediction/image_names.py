@@ -1,22 +1,113 @@
-"""What a command is told of new images: files, folders, patterns, or - for their paths on standard input -> image files."""
+"""What a command is told of new images: files, folders, patterns, - for paths on standard input, or a source -> image files."""
 
 import glob
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from ...pipeline.errors import AevlpError
+from ...pipeline.errors import AevlpError, counted
 from ...pipeline.files.file_reading import find_pictures, kinds_counted
+from ...pipeline.files.locations import RemotePath
 from ..console import say
+from ..source_options import SourceOptions
+from ..sources import find_source, stated_keys
+from .options import PredictOptions
 
 STDIN = "-"
-TABLES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".yaml", ".yml", ".txt")
+# Of sources; a folder or a file with another ending holds pictures, or is one.
+SOURCES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".arrow", ".json", ".tar", ".yaml", ".yml", ".txt")
+MANIFESTS = (".yaml", ".yml")
+
+
+@dataclass(frozen=True)
+class NewImages:
+    """ids: of images, each once: their paths as they were named, or their names in a source. paths: where to read them."""
+
+    ids: list[str]
+    paths: list[str]
+
+
+def new_images(options: PredictOptions) -> NewImages:
+    """Return the images that are meant: by `find_images`, or, where one name stands alone and is a source, all images of it.
+
+    Raises AevlpError as `find_images` does, for a source that cannot be read or is one of several names, and for an option of a
+    source where none is given.
+    """
+    if len(options.images) == 1 and (found := _of_source(options.images[0], options)) is not None:
+        return found
+    for name in options.images:
+        if name != STDIN and Path(name).suffix.lower() in SOURCES and Path(name).is_file():
+            raise AevlpError(
+                f"{name} names images and stands among other names: pass it alone, or images alone; a list of paths goes to "
+                f"standard input, as in aevlp predict MODEL - < paths.txt"
+            )
+    for option in ("image_column", "key", "dataset", "manifest", "data_root"):
+        if getattr(options, option) is not None:
+            raise AevlpError(
+                f"--{option.replace('_', '-')} is said of a table, another source or a data set, and {options.images[0]!r} is "
+                f"none: leave it out"
+            )
+    paths = [str(path) for path in find_images(options.images)]
+    return NewImages(paths, paths)
+
+
+def _of_source(name: str, options: PredictOptions) -> NewImages | None:
+    """Return the images of a source or of a data set; None for pictures, a folder of them, a pattern, or nothing."""
+    path = Path(name)
+    there, ending = path.exists(), path.suffix.lower()
+    if name == STDIN or (there and path.is_file() and (ending not in SOURCES or ending == ".txt")):
+        return None
+    if there and path.is_dir() and find_pictures(path).images:
+        return None
+    from ...pipeline.sources import Given  # what reads sources takes a while to load
+    from ...pipeline.sources.images_alone import images_alone
+
+    asked = SourceOptions(
+        source=name,
+        image_column=options.image_column,
+        key=options.key,
+        dataset=options.dataset,
+        manifest=options.manifest,
+        data_root=options.data_root,
+    )
+    if there and ending not in MANIFESTS:
+        if wrong := next((o for o in ("dataset", "manifest", "data_root") if getattr(options, o) is not None), None):
+            raise AevlpError(f"{name} is a source of its own: leave --{wrong.replace('_', '-')} out")
+        found = images_alone(path, Given(None, stated_keys(asked)))
+        return None if found is None else _said(name, found.ids, found.paths, found.left_out)
+    return _of_data_set(name, asked)
+
+
+def _of_data_set(name: str, asked: SourceOptions) -> NewImages | None:
+    from ...pipeline.datasets import load_images
+    from ...pipeline.manifest.load import load_manifest
+
+    if not Path(name).is_file() and name not in load_manifest(asked.manifest):
+        return None
+    spec = find_source(asked).spec
+    faults: list[Any] = []
+    images = load_images(spec, asked.data_root, report=faults.append)
+    return _said(name, images.ids.tolist(), images.paths.tolist(), [fault for fault in faults if fault.image is None])
+
+
+def _said(name: str, ids: list[str], paths: list[Path], left_out: Sequence[AevlpError]) -> NewImages:
+    """Return the images of a source, and say what of it is left out; AevlpError where none is left."""
+    if not ids:
+        raise AevlpError(f"{name} names no image" + (f": {left_out[0]}" if left_out else ""))
+    if left_out:
+        say(f"left out of {name}: {counted(len(left_out), 'row')}, first {left_out[0]}")
+    if any(isinstance(path, RemotePath) for path in paths):
+        raise AevlpError(f"{name} is in a remote store, expected images on a local disk: copy them there")
+    return NewImages(ids, [str(path) for path in paths])
 
 
 def find_images(names: list[str]) -> list[Path]:
     """Return the image files meant by files, folders (searched through) and glob patterns, each once, in order.
 
     A name of - stands for the paths on standard input, one a line, which are taken as they are. What lies in a folder and is
-    no picture is said, by kind. Raises AevlpError where a name means nothing, and for a table, whose images stand in it.
+    no picture is said, by kind. Raises AevlpError where a name means nothing.
     """
     if not names:
         raise AevlpError("no images: expected files, folders or quoted glob patterns")
@@ -39,11 +130,6 @@ def _meant_by(name: str) -> list[Path]:
             say(left_out)
         return inside.images
     if path.exists():
-        if path.suffix.lower() in TABLES:
-            raise AevlpError(
-                f"{path} is a table or a text, expected images: pass its column of paths on standard input, as in "
-                f"aevlp predict MODEL - < paths.txt"
-            )
         return [path]
     matching = [Path(p) for p in sorted(glob.glob(name, recursive=True)) if Path(p).is_file()]  # noqa: PTH207
     if not matching:

@@ -8,7 +8,7 @@ import typer
 
 from ...pipeline.files.image_formats import MAX_PIXELS
 from ..declaration import Options, Place
-from ..option_types import Device, MaxPixels, Threshold, Workers
+from ..option_types import DataRoot, Device, ImageColumn, Keys, Manifest, MaxPixels, OfManifest, Threshold, Workers
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,8 @@ class PredictOptions(Options):
     images: Annotated[
         list[str],
         typer.Argument(
-            metavar="IMAGE...", help="Files, folders or quoted glob patterns; - for paths on standard input."
+            metavar="IMAGE...",
+            help="Files, folders or quoted glob patterns; - for paths on standard input; or one source, as aevlp run takes it.",
         ),
     ]
     _: KW_ONLY
@@ -34,3 +35,8 @@ class PredictOptions(Options):
     device: Device = None
     workers: Workers = 2
     max_pixels: MaxPixels = MAX_PIXELS
+    image_column: ImageColumn = None
+    key: Keys = None
+    dataset: OfManifest = None
+    manifest: Manifest = None
+    data_root: DataRoot = None

@@ -10,7 +10,7 @@ from ...pipeline.runtime.ranks import this_rank
 from ..console import Rate, let_speak, out, print_table, progress_bar, say
 from ..declaration import takes
 from ..new_files import check_folder, check_unused
-from .image_names import find_images
+from .image_names import NewImages, new_images
 from .model import ONNX, Model, Running, open_model
 from .options import PredictOptions
 from .predictions import SUFFIXES, Predictions, labelled, names_array, require_some, write_predictions
@@ -36,23 +36,23 @@ def predict(options: PredictOptions) -> Predictions | PredictedShards:
     if rank.of > 1 and not in_shards:
         raise AevlpError(f"{rank.of} processes share shards alone: pass a folder as --output")
     check_model(options.run, options.images)
-    names = [str(file) for file in find_images(options.images)]
+    found = new_images(options)
     what = options.run if options.run.suffix == ONNX else f"the best weights of {options.run}"
-    say(f"labelling {counted(len(names), 'image')} with {what}")
+    say(f"labelling {counted(len(found.ids), 'image')} with {what}")
     device = f"cuda:{rank.local}" if rank.of > 1 and options.device == "cuda" else options.device
     model = open_model(options.run, Running(device, options.workers, options.max_pixels))
     try:
         if output is not None and in_shards:
-            return label_in_shards(model, names, output, options, rank)
-        images = _labelled(model, names, options.threshold)
+            return label_in_shards(model, found, output, options, rank)
+        images = _labelled(model, found, options.threshold)
     finally:
         model.close()
     require_some(images)
-    found = Predictions(model.classes, images, output)
+    predictions = Predictions(model.classes, images, output)
     if output is not None:
         with replacing(output) as temporary:
-            write_predictions(found, temporary, output.suffix)
-    return found
+            write_predictions(predictions, temporary, output.suffix)
+    return predictions
 
 
 def show(found: Predictions | PredictedShards) -> None:
@@ -91,11 +91,11 @@ def check_model(place: Path, images: list[str]) -> None:
     folder.require_run()
 
 
-def _labelled(model: Model, names: list[str], threshold: float | None) -> list[dict[str, Any]]:
+def _labelled(model: Model, new: NewImages, threshold: float | None) -> list[dict[str, Any]]:
     images: list[dict[str, Any]] = []
     with progress_bar(Rate("images")) as bar:
-        task = bar.add_task("predicting", total=len(names))
-        for some in labelled(model, names, model.scored(names_array(names)), threshold):
+        task = bar.add_task("predicting", total=len(new.ids))
+        for some in labelled(model, new.ids, model.scored(names_array(new.paths)), threshold):
             images += some
             bar.update(task, completed=len(images))
     return images

@@ -1,6 +1,6 @@
 """Labels of many images: a folder of Parquet files, one a shard of the list, published whole, claimed by a lock.
 
-`settings.json` says what every shard was made with; `part-000012.parquet` is shard 12, whose metadata has the same settings.
+`_settings.json` says what every shard was made with; `part-000012.parquet` is shard 12, whose metadata has the same settings.
 Processes on one machine, or on several over a shared folder, take shards by locks of the operating system.
 """
 
@@ -16,7 +16,7 @@ from ...pipeline.files.locks import claimed, is_held, locked
 from ...pipeline.runtime.provenance import difference
 
 ABOUT = b"aevlp.predictions"  # the key of a file's metadata
-SETTINGS = "settings.json"
+SETTINGS = "_settings.json"  # readers of a folder of Parquet files pass over names that begin so
 
 
 class ShardFolder:
@@ -57,9 +57,9 @@ class ShardFolder:
         """Return where a shard is, or will be."""
         return self.folder / f"part-{number:06d}.parquet"
 
-    def images(self, number: int) -> list[str]:
-        """Return the names of a shard's images."""
-        return self.names[number * self.shard_images :][: self.shard_images]
+    def of(self, number: int, values: list[str]) -> list[str]:
+        """Return those of a shard, of a value for each image."""
+        return values[number * self.shard_images : (number + 1) * self.shard_images]
 
     def missing(self) -> list[int]:
         """Return the shards that are not published, of any process."""
@@ -101,7 +101,7 @@ class ShardFolder:
                 raise AevlpError(
                     f"{file} cannot be read ({in_one_line(error, 120)}): delete it, and the same command makes it again"
                 ) from error
-            if theirs != self.settings or len(found) != len(self.images(number)):
+            if theirs != self.settings or len(found) != len(self.of(number, self.names)):
                 raise AevlpError(f"{file} is of other images or settings than its folder: delete it, and run again")
             yield from zip(found["status"].to_pylist(), found["reason"].to_pylist(), strict=True)
 

@@ -12,6 +12,7 @@ from ...pipeline.runtime.ranks import Rank
 from ..console import Rate, progress_bar, say
 from ..interrupted import keeping
 from ..results import Result
+from .image_names import NewImages
 from .model import Model
 from .options import PredictOptions
 from .predictions import labelled, names_array
@@ -44,14 +45,12 @@ class PredictedShards(Result):
         return {**self.summary(), "classes": self.classes, "reasons": self.reasons}
 
 
-def label_in_shards(
-    model: Model, names: list[str], output: Path, options: PredictOptions, rank: Rank
-) -> PredictedShards:
+def label_in_shards(model: Model, new: NewImages, output: Path, options: PredictOptions, rank: Rank) -> PredictedShards:
     """Label the images of which no shard is there, together with any other process at it, and return what all came to.
 
     Raises AevlpError as `ShardFolder.begin` does, and where none of the images can be read.
     """
-    shards = ShardFolder(output, _settings(model, names, options), names, options.shard_images)
+    shards = ShardFolder(output, _settings(model, new, options), new.ids, options.shard_images)
     shards.begin()
     missing = shards.missing()
     if 0 < len(missing) < len(shards.numbers):
@@ -59,7 +58,7 @@ def label_in_shards(
             f"resuming: {len(shards.numbers) - len(missing):,} of {len(shards.numbers):,} shards are in {output} already"
         )
     with keeping(f"all shards that were finished are kept in {output}; the same command resumes"):
-        _make_missing(model, shards, options.threshold, rank)
+        _make_missing(model, shards, new.paths, options.threshold, rank)
     if rank.first:
         shards.tidy()
     there, reasons = 0, list[str]()
@@ -68,11 +67,13 @@ def label_in_shards(
         if status != "ok" and len(reasons) < SHOWN:
             reasons.append(reason)
     if not there:
-        raise AevlpError(f"none of the {len(names):,} images can be read, first {reasons[0]}; {output} says so of each")
-    return PredictedShards(output, model.classes, len(names), there, len(shards.numbers), reasons)
+        raise AevlpError(
+            f"none of the {len(new.ids):,} images can be read, first {reasons[0]}; {output} says so of each"
+        )
+    return PredictedShards(output, model.classes, len(new.ids), there, len(shards.numbers), reasons)
 
 
-def _make_missing(model: Model, shards: ShardFolder, threshold: float | None, rank: Rank) -> None:
+def _make_missing(model: Model, shards: ShardFolder, paths: list[str], threshold: float | None, rank: Rank) -> None:
     waiting = False
     with progress_bar(Rate("images")) as bar:
         task = bar.add_task("predicting", total=len(shards.names))
@@ -84,9 +85,11 @@ def _make_missing(model: Model, shards: ShardFolder, threshold: float | None, ra
                     continue
                 with shards.claim(number) as mine:
                     if mine:
-                        shards.publish(number, _shard(model, shards.images(number), threshold))
+                        shards.publish(
+                            number, _shard(model, shards.of(number, shards.names), shards.of(number, paths), threshold)
+                        )
                         made += 1
-                left = sum(len(shards.images(other)) for other in shards.missing())
+                left = sum(len(shards.of(other, shards.names)) for other in shards.missing())
                 bar.update(task, completed=len(shards.names) - left)
             if not made:
                 if not waiting:
@@ -95,18 +98,18 @@ def _make_missing(model: Model, shards: ShardFolder, threshold: float | None, ra
                 time.sleep(POLL_SECONDS)
 
 
-def _shard(model: Model, names: list[str], threshold: float | None) -> list[dict[str, Any]]:
+def _shard(model: Model, names: list[str], paths: list[str], threshold: float | None) -> list[dict[str, Any]]:
     images: list[dict[str, Any]] = []
-    for some in labelled(model, names, model.scored(names_array(names)), threshold):
+    for some in labelled(model, names, model.scored(names_array(paths)), threshold):
         images += some
     return images
 
 
-def _settings(model: Model, names: list[str], options: PredictOptions) -> dict[str, Any]:
+def _settings(model: Model, new: NewImages, options: PredictOptions) -> dict[str, Any]:
     """Return all that shapes the shards; the order of the list counts, for a shard is a piece of it."""
     digest = hashlib.sha256()
-    for name in names:
-        digest.update(name.encode("utf-8", "surrogateescape") + b"\n")
+    for name, path in zip(new.ids, new.paths, strict=True):
+        digest.update(f"{name}\0{path}\n".encode("utf-8", "surrogateescape"))
     thresholds = model.decision.thresholds.tolist()
     return {
         "model": {"sha256": model.sha256, "place": model.place.name},
@@ -114,7 +117,7 @@ def _settings(model: Model, names: list[str], options: PredictOptions) -> dict[s
         "decision": model.decision.to_json(),
         "thresholds": thresholds if options.threshold is None else [options.threshold] * len(model.classes),
         "write": options.write,
-        "images": len(names),
+        "images": len(new.ids),
         "list of images": digest.hexdigest(),
         "shard_images": options.shard_images,
         "max_pixels": options.max_pixels,
