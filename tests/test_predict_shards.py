@@ -44,7 +44,7 @@ def test_shards_hold_each_image_once_in_order_with_its_probabilities(model: Path
     paths[5].write_bytes(b"no picture")
     found = labels(model, tmp_path / "new", tmp_path / "labels", threshold=0.5)
     assert (found.images, found.labelled, found.shards) == (10, 9, 3) and "05.png" in found.reasons[0]
-    assert sorted(content(tmp_path / "labels")) == [*(f"part-{n:06d}.parquet" for n in range(3)), "_settings.json"]
+    assert sorted(content(tmp_path / "labels")) == ["_settings.json", *(f"part-{n:06d}.parquet" for n in range(3))]
     tables = [pq.read_table(file) for file in sorted((tmp_path / "labels").glob("*.parquet"))]
     assert [len(table) for table in tables] == [4, 4, 2]
     rows = [row for table in tables for row in table.to_pylist()]
