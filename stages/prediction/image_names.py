@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...pipeline.errors import AevlpError, counted
-from ...pipeline.files.file_reading import find_pictures, kinds_counted
+from ...pipeline.files.file_reading import Found, find_pictures, kinds_counted
 from ...pipeline.files.locations import RemotePath
 from ..console import say
 from ..source_options import SourceOptions
@@ -43,24 +43,30 @@ def new_images(options: PredictOptions) -> NewImages:
                 f"{name} names images and stands among other names: pass it alone, or images alone; a list of paths goes to "
                 f"standard input, as in aevlp predict MODEL - < paths.txt"
             )
+    _require_no_source_options(options)
+    paths = [str(path) for path in find_images(options.images)]
+    return NewImages(paths, paths)
+
+
+def _require_no_source_options(options: PredictOptions) -> None:
     for option in ("image_column", "key", "dataset", "manifest", "data_root"):
         if getattr(options, option) is not None:
             raise AevlpError(
                 f"--{option.replace('_', '-')} is said of a table, another source or a data set, and {options.images[0]!r} is "
                 f"none: leave it out"
             )
-    paths = [str(path) for path in find_images(options.images)]
-    return NewImages(paths, paths)
 
 
 def _of_source(name: str, options: PredictOptions) -> NewImages | None:
-    """Return the images of a source or of a data set; None for pictures, a folder of them, a pattern, or nothing."""
+    """Return the images of a source, a folder or a data set; None for a picture, a pattern, or nothing."""
     path = Path(name)
     there, ending = path.exists(), path.suffix.lower()
     if name == STDIN or (there and path.is_file() and (ending not in SOURCES or ending == ".txt")):
         return None
-    if there and path.is_dir() and find_pictures(path).images:
-        return None
+    if path.is_dir() and (inside := find_pictures(path)).images:  # a folder of a million is listed once
+        _require_no_source_options(options)
+        paths = [str(image) for image in _all_in(path, inside)]
+        return NewImages(paths, paths)
     from ...pipeline.sources import Given  # what reads sources takes a while to load
     from ...pipeline.sources.images_alone import images_alone
 
@@ -122,19 +128,22 @@ def _meant_by(name: str) -> list[Path]:
         return _from_stdin()
     path = Path(name)
     if path.is_dir():
-        inside = find_pictures(path)
-        left_out = f"left out of {path}: {kinds_counted(inside.left_out)}" if inside.left_out else ""
-        if not inside.images:
-            raise AevlpError(f"no image file in the folder {path}" + (f"; {left_out}" if left_out else ""))
-        if left_out:
-            say(left_out)
-        return inside.images
+        return _all_in(path, find_pictures(path))
     if path.exists():
         return [path]
     matching = [Path(p) for p in sorted(glob.glob(name, recursive=True)) if Path(p).is_file()]  # noqa: PTH207
     if not matching:
         raise AevlpError(f"no file, folder or match for {name!r}")
     return matching
+
+
+def _all_in(folder: Path, inside: Found) -> list[Path]:
+    left_out = f"left out of {folder}: {kinds_counted(inside.left_out)}" if inside.left_out else ""
+    if not inside.images:
+        raise AevlpError(f"no image file in the folder {folder}" + (f"; {left_out}" if left_out else ""))
+    if left_out:
+        say(left_out)
+    return inside.images
 
 
 def _from_stdin() -> list[Path]:

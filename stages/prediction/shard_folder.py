@@ -7,8 +7,11 @@ Processes on one machine, or on several over a shared folder, take shards by loc
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from ...pipeline.errors import AevlpError, in_one_line
 from ...pipeline.files.atomic_write import replacing
@@ -17,6 +20,21 @@ from ...pipeline.runtime.provenance import difference
 
 ABOUT = b"aevlp.predictions"  # the key of a file's metadata
 SETTINGS = "_settings.json"  # readers of a folder of Parquet files pass over names that begin so
+
+
+@dataclass(frozen=True)
+class ShardLabels:
+    """What a model sees in a shard's images, in order. names, status, reason: n texts each.
+
+    readable: (n,) bool. probabilities: (n, C) float32. present: (n, C) bool, the labels; both of no meaning where unreadable.
+    """
+
+    names: list[str]
+    status: list[str]
+    reason: list[str]
+    readable: np.ndarray
+    probabilities: np.ndarray
+    present: np.ndarray
 
 
 class ShardFolder:
@@ -79,12 +97,12 @@ class ShardFolder:
         except OSError as error:
             raise AevlpError(f"cannot write in {self.folder}: {error.strerror or error}") from error
 
-    def publish(self, number: int, images: list[dict[str, Any]]) -> None:
-        """Write a shard, whole or not at all; images: as `Predictions.images` has them."""
+    def publish(self, number: int, labels: ShardLabels) -> None:
+        """Write a shard, whole or not at all."""
         import pyarrow.parquet as pq
 
         with replacing(self.file(number)) as temporary:
-            pq.write_table(self._table(images), temporary)
+            pq.write_table(self._table(labels), temporary)
 
     def statuses(self) -> Iterator[tuple[str, str]]:
         """Yield status and reason of each image, in order; AevlpError where a shard is damaged or of other settings."""
@@ -111,21 +129,22 @@ class ShardFolder:
             with suppress(OSError):
                 lock.unlink()
 
-    def _table(self, images: list[dict[str, Any]]) -> Any:
+    def _table(self, labels: ShardLabels) -> Any:
         import pyarrow as pa
 
+        classes, bad = pa.array(self.settings["classes"], pa.string()), ~labels.readable
+        present = labels.present & labels.readable[:, None]
+        ends = np.concatenate([[0], present.sum(axis=1).cumsum()]).astype(np.int32)
+        of_images = classes.take(pa.array(present.nonzero()[1]))
         columns: dict[str, Any] = {
-            "image": pa.array([image["image"] for image in images], pa.string()),
-            "status": pa.array([image["status"] for image in images], pa.string()),
-            "labels": pa.array(
-                [image["labels"] if image["status"] == "ok" else None for image in images], pa.list_(pa.string())
-            ),
-            "reason": pa.array([image["reason"] for image in images], pa.string()),
+            "image": pa.array(labels.names, pa.string()),
+            "status": pa.array(labels.status, pa.string()),
+            "labels": pa.ListArray.from_arrays(pa.array(ends), of_images, mask=pa.array(bad)),
+            "reason": pa.array(labels.reason, pa.string()),
         }
         if self.settings["write"] == "probabilities":
-            for name in self.settings["classes"]:
-                values = [image["probabilities"] and image["probabilities"][name] for image in images]
-                columns[f"p({name})"] = pa.array(values, pa.float32())
+            for name, values in zip(self.settings["classes"], labels.probabilities.T, strict=True):
+                columns[f"p({name})"] = pa.array(np.ascontiguousarray(values), pa.float32(), mask=bad)
         return pa.table(columns).replace_schema_metadata({ABOUT: json.dumps(self.settings)})
 
     def _lock(self, number: int) -> Path:

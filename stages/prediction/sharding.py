@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ...pipeline.errors import AevlpError, counted
 from ...pipeline.runtime.provenance import versions
 from ...pipeline.runtime.ranks import Rank
@@ -15,8 +17,8 @@ from ..results import Result
 from .image_names import NewImages
 from .model import Model
 from .options import PredictOptions
-from .predictions import labelled, names_array
-from .shard_folder import ShardFolder
+from .predictions import names_array
+from .shard_folder import ShardFolder, ShardLabels
 
 POLL_SECONDS = 0.5
 SHOWN = 10
@@ -98,11 +100,19 @@ def _make_missing(model: Model, shards: ShardFolder, paths: list[str], threshold
                 time.sleep(POLL_SECONDS)
 
 
-def _shard(model: Model, names: list[str], paths: list[str], threshold: float | None) -> list[dict[str, Any]]:
-    images: list[dict[str, Any]] = []
-    for some in labelled(model, names, model.scored(names_array(paths)), threshold):
-        images += some
-    return images
+def _shard(model: Model, names: list[str], paths: list[str], threshold: float | None) -> ShardLabels:
+    probabilities = np.zeros((len(names), len(model.classes)), np.float32)
+    present, readable = np.zeros(probabilities.shape, bool), np.zeros(len(names), bool)
+    status, reason = ["ok"] * len(names), [""] * len(names)
+    for some in model.scored(names_array(paths)):
+        for row, fault in some.unreadable.items():
+            status[row], reason[row] = fault.status, fault.reason
+        if len(some.rows):
+            values = model.decision.probabilities(some.logits)
+            present[some.rows] = model.decision.labels(values, threshold)
+            probabilities[some.rows], readable[some.rows] = values, True
+    assert all((said == "ok") == good for said, good in zip(status, readable, strict=True)), "each image once"
+    return ShardLabels(names, status, reason, readable, probabilities, present)
 
 
 def _settings(model: Model, new: NewImages, options: PredictOptions) -> dict[str, Any]:
