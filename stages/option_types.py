@@ -84,6 +84,10 @@ Constants = Annotated[
         help="A constant of a loss or a policy, as in gpr.q3=0.5, or several; default: the manifest's.",
     ),
 ]
+Actors = Annotated[int, typer.Option("--actors", min=1, help="Ray actors that share the work.")]
+ActorGpus = Annotated[
+    float | None, typer.Option("--gpus", min=0, help="GPUs an actor, such as 0.5; default: 1 if there is one.")
+]
 Workers = Annotated[int, typer.Option(min=0, help="Processes that decode images.")]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Epochs at most; default: the recipe's.")]
 Dataset = Annotated[str | None, typer.Option(help="The data set, if it is not the one the cache names.")]

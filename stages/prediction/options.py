@@ -8,7 +8,19 @@ import typer
 
 from ...pipeline.files.image_formats import MAX_PIXELS
 from ..declaration import Options, Place
-from ..option_types import DataRoot, Device, ImageColumn, Keys, Manifest, MaxPixels, OfManifest, Threshold, Workers
+from ..option_types import (
+    ActorGpus,
+    Actors,
+    DataRoot,
+    Device,
+    ImageColumn,
+    Keys,
+    Manifest,
+    MaxPixels,
+    OfManifest,
+    Threshold,
+    Workers,
+)
 
 
 @dataclass(frozen=True)
@@ -31,9 +43,17 @@ class PredictOptions(Options):
     write: Annotated[
         Literal["probabilities", "labels"], typer.Option(help="Into a folder: probabilities too, or labels alone.")
     ] = "probabilities"
+    sheet: Annotated[
+        Path | None, typer.Option(help="A .png file to draw: the first images with their labels and probabilities.")
+    ] = None
     threshold: Threshold = None
     device: Device = None
     workers: Workers = 2
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option(help="ray: tasks on a Ray cluster share the shards (aevlp\\[ray]).")
+    ] = "local"
+    actors: Actors = 1
+    gpus: ActorGpus = None
     max_pixels: MaxPixels = MAX_PIXELS
     image_column: ImageColumn = None
     key: Keys = None

@@ -33,6 +33,8 @@ def predict(options: PredictOptions) -> Predictions | PredictedShards:
         (check_folder if in_shards else check_unused)(output)
     if options.write == "labels" and not in_shards:
         raise AevlpError("--write labels is for shards: pass a folder as --output")
+    if options.engine == "ray" and not in_shards:
+        raise AevlpError("--engine ray is for shards: pass a folder as --output")
     if rank.of > 1 and not in_shards:
         raise AevlpError(f"{rank.of} processes share shards alone: pass a folder as --output")
     check_model(options.run, options.images)

@@ -84,6 +84,10 @@ class ShardFolder:
         there = {file.name for file in self.folder.glob("part-*.parquet")}
         return [number for number in self.numbers if self.file(number).name not in there]
 
+    def done(self) -> int:
+        """Return how many images are in published shards."""
+        return len(self.names) - sum(len(self.of(number, self.names)) for number in self.missing())
+
     def is_free(self, number: int) -> bool:
         """Return whether nobody holds a shard at this moment."""
         return not is_held(self._lock(number))

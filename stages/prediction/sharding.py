@@ -52,7 +52,7 @@ def label_in_shards(model: Model, new: NewImages, output: Path, options: Predict
 
     Raises AevlpError as `ShardFolder.begin` does, and where none of the images can be read.
     """
-    shards = ShardFolder(output, _settings(model, new, options), new.ids, options.shard_images)
+    shards = shards_of(model, new, output, options)
     shards.begin()
     missing = shards.missing()
     if 0 < len(missing) < len(shards.numbers):
@@ -60,7 +60,14 @@ def label_in_shards(model: Model, new: NewImages, output: Path, options: Predict
             f"resuming: {len(shards.numbers) - len(missing):,} of {len(shards.numbers):,} shards are in {output} already"
         )
     with keeping(f"all shards that were finished are kept in {output}; the same command resumes"):
-        _make_missing(model, shards, new.paths, options.threshold, rank)
+        if options.engine == "ray":
+            from .ray_tasks import label_by_tasks
+
+            with progress_bar(Rate("images")) as bar:
+                task = bar.add_task("predicting", total=len(new.ids))
+                label_by_tasks(new, output, options, lambda: bar.update(task, completed=shards.done()))
+        else:
+            make_missing(model, shards, new.paths, options.threshold, rank)
     if rank.first:
         shards.tidy()
     there, reasons = 0, list[str]()
@@ -75,7 +82,13 @@ def label_in_shards(model: Model, new: NewImages, output: Path, options: Predict
     return PredictedShards(output, model.classes, len(new.ids), there, len(shards.numbers), reasons)
 
 
-def _make_missing(model: Model, shards: ShardFolder, paths: list[str], threshold: float | None, rank: Rank) -> None:
+def shards_of(model: Model, new: NewImages, output: Path, options: PredictOptions) -> ShardFolder:
+    """Return the folder of shards that is asked for; nothing is written."""
+    return ShardFolder(output, _settings(model, new, options), new.ids, options.shard_images)
+
+
+def make_missing(model: Model, shards: ShardFolder, paths: list[str], threshold: float | None, rank: Rank) -> None:
+    """Label what is missing, shard by shard, until no process has any left."""
     waiting = False
     with progress_bar(Rate("images")) as bar:
         task = bar.add_task("predicting", total=len(shards.names))
@@ -91,8 +104,7 @@ def _make_missing(model: Model, shards: ShardFolder, paths: list[str], threshold
                             number, _shard(model, shards.of(number, shards.names), shards.of(number, paths), threshold)
                         )
                         made += 1
-                left = sum(len(shards.of(other, shards.names)) for other in shards.missing())
-                bar.update(task, completed=len(shards.names) - left)
+                bar.update(task, completed=shards.done())
             if not made:
                 if not waiting:
                     say("waiting for other processes, which are labelling all that is missing")

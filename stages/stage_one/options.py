@@ -12,7 +12,7 @@ from ...pipeline.files.locations import location
 from ...pipeline.images.schemes import scheme
 from ...pipeline.images.schemes.grid import MOST_TILES
 from ..declaration import PYTHON_ONLY
-from ..option_types import Device, MaxPixels, Mean, Std
+from ..option_types import ActorGpus, Actors, Device, MaxPixels, Mean, Std
 from ..source_options import SourceOptions
 
 
@@ -120,10 +120,8 @@ class PseudolabelOptions(SourceOptions):
     restart: Annotated[bool, typer.Option(help="Delete the cache and its parts, after asking, and start anew.")] = False
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before --restart deletes.")] = False
     engine: Annotated[Engine, typer.Option(help="ray: actors on a Ray cluster (aevlp\\[ray]).")] = "local"
-    actors: Annotated[int, typer.Option(min=1, help="Ray actors that score.")] = 1
-    gpus: Annotated[
-        float | None, typer.Option(min=0, help="GPUs an actor, such as 0.5; default: 1 if there is one.")
-    ] = None
+    actors: Actors = 1
+    gpus: ActorGpus = None
     max_pixels: MaxPixels = MAX_PIXELS
     statistics_from: Annotated[str | None, PYTHON_ONLY] = None  # where mean and std are from, if not from the caller
 
