@@ -15,10 +15,13 @@ INK, GREY, RIGHT, WRONG, MISSED = (25, 25, 25), (110, 110, 110), (20, 120, 50), 
 
 @dataclass(frozen=True)
 class Card:
-    """One picture, its true labels, and rows of labels by name: drawn green where true, red where not."""
+    """One picture, its true labels, and rows of labels by name: drawn green where true, red where not.
+
+    truth: None where it is not known; the labels are then drawn in ink.
+    """
 
     path: Path
-    truth: frozenset[str]
+    truth: frozenset[str] | None
     rows: Mapping[str, Sequence[str]]
     complete: frozenset[str] = frozenset()  # rows in which a true label that is not there is worth showing
 
@@ -31,14 +34,15 @@ def draw_sheet(path: Path, title: str, cards: Sequence[Card]) -> None:
 
 
 def sheet(title: str, cards: Sequence[Card]) -> Image.Image:
-    """Return the cards as one RGB picture, in a grid under a title and a legend."""
+    """Return the cards as one RGB picture, in a grid under a title and, where truth is known, a legend."""
     lines = -(-len(cards) // COLUMNS)
     top = 70
     page = Image.new("RGB", (GAP + COLUMNS * (PICTURE + TEXT + GAP), top + lines * (PICTURE + GAP)), "white")
     pen = ImageDraw.Draw(page)
     pen.text((GAP, 12), title, INK, ImageFont.load_default(20))
     x = GAP
-    for color, legend in ((RIGHT, "true"), (WRONG, "not true"), (MISSED, "true but missed")):
+    legends = ((RIGHT, "true"), (WRONG, "not true"), (MISSED, "true but missed"))
+    for color, legend in legends if any(card.truth is not None for card in cards) else ():
         pen.rectangle((x, 45, x + 10, 55), color)
         pen.text((x + 16, 43), legend, INK, ImageFont.load_default(13))
         x += 40 + int(pen.textlength(legend, ImageFont.load_default(13)))
@@ -54,8 +58,8 @@ def _write(pen: ImageDraw.ImageDraw, card: Card, left: int, y: int) -> None:
     for heading, labels in card.rows.items():
         pen.text((left, y), heading, GREY, small)
         y += 14
-        words = [(name, RIGHT if name in card.truth else WRONG) for name in labels]
-        if heading in card.complete:
+        words = [(name, _ink(name, card.truth)) for name in labels]
+        if heading in card.complete and card.truth is not None:
             words += [(name, MISSED) for name in sorted(card.truth - set(labels))]
         x = left
         for word, color in words or [("none", GREY)]:
@@ -65,3 +69,9 @@ def _write(pen: ImageDraw.ImageDraw, card: Card, left: int, y: int) -> None:
             pen.text((x, y), word, color, font)
             x += width
         y += 23
+
+
+def _ink(name: str, truth: frozenset[str] | None) -> tuple[int, int, int]:
+    if truth is None:
+        return INK
+    return RIGHT if name in truth else WRONG

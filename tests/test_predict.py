@@ -16,6 +16,7 @@ from refusals import one_line
 from test_onnx_model import mean_colours
 
 import aevlp
+from aevlp.stages import contact_sheet
 
 LOADED = """
 import sys
@@ -184,3 +185,44 @@ def test_a_closed_predictor_and_a_bad_threshold_are_named(model: Path, tmp_path:
         aevlp.Predictor(model, threshold=2)
     with one_line("none"):
         aevlp.Predictor(tmp_path / "none")
+
+
+def test_a_sheet_shows_the_first_images_with_their_labels(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from aevlp.stages.prediction import drawn
+
+    paths = pictures(tmp_path / "new", 6)
+    paths[1].write_bytes(b"no picture")
+    drew, draw = list[list[contact_sheet.Card]](), drawn.draw_sheet
+
+    def noted(path: Path, title: str, cards: list[contact_sheet.Card]) -> None:
+        drew.append(list(cards))
+        draw(path, title, cards)
+
+    monkeypatch.setattr(drawn, "draw_sheet", noted)
+    found = aevlp.predict(model, [str(tmp_path / "new")], sheet=tmp_path / "sheet.png", threshold=0.5)
+    [cards] = drew
+    assert [card.path for card in cards] == [path for path in paths if path != paths[1]]
+    good = [image for image in found.images if image["status"] == "ok"]
+    for card, image in zip(cards, good, strict=True):
+        [words] = card.rows.values()
+        assert words == [f"{name} {image['probabilities'][name]:.2f}" for name in image["labels"]]
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        first = sheet.convert("RGB").crop((14, 70, 14 + 192, 70 + 192))
+    np.testing.assert_array_equal(first, Image.open(paths[0]).resize((192, 192), Image.Resampling.LANCZOS))
+    for write in ("probabilities", "labels"):
+        again = {"shard_images": 2, "threshold": 0.5, "write": write, "output": tmp_path / write}
+        aevlp.predict(model, [str(tmp_path / "new")], sheet=tmp_path / "sheet.png", **again)
+        sharded = drew[-1]
+        assert [card.path for card in sharded] == [card.path for card in cards]
+        words = [next(iter(card.rows.values())) for card in cards]
+        if write == "labels":
+            words = [[word.rpartition(" ")[0] for word in some] for some in words]
+        assert [next(iter(card.rows.values())) for card in sharded] == words
+
+
+def test_a_sheet_is_a_png_file(model: Path, tmp_path: Path) -> None:
+    pictures(tmp_path / "new")
+    with one_line("expected a .png"):
+        aevlp.predict(model, [str(tmp_path / "new")], sheet=tmp_path / "sheet.jpg")

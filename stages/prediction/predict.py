@@ -6,14 +6,16 @@ from typing import Any
 
 from ...pipeline.errors import AevlpError, counted
 from ...pipeline.files.atomic_write import replacing
-from ...pipeline.runtime.ranks import this_rank
+from ...pipeline.runtime.ranks import Rank, this_rank
 from ..console import Rate, let_speak, out, print_table, progress_bar, say
 from ..declaration import takes
 from ..new_files import check_folder, check_unused
+from .drawn import FIRST, check_sheet, draw_labels
 from .image_names import NewImages, new_images
 from .model import ONNX, Model, Running, open_model
 from .options import PredictOptions
 from .predictions import SUFFIXES, Predictions, labelled, names_array, require_some, write_predictions
+from .shard_folder import first_rows
 from .sharding import PredictedShards, label_in_shards, say_shards
 
 
@@ -26,17 +28,7 @@ def predict(options: PredictOptions) -> Predictions | PredictedShards:
     """
     output, rank = options.output, this_rank()
     let_speak(rank)
-    in_shards = output is not None and not output.suffix
-    if output is not None and not in_shards and output.suffix not in SUFFIXES:
-        raise AevlpError(f"--output {output}: expected a .csv, .json or .parquet file, or a folder for shards")
-    if output is not None:
-        (check_folder if in_shards else check_unused)(output)
-    if options.write == "labels" and not in_shards:
-        raise AevlpError("--write labels is for shards: pass a folder as --output")
-    if options.engine == "ray" and not in_shards:
-        raise AevlpError("--engine ray is for shards: pass a folder as --output")
-    if rank.of > 1 and not in_shards:
-        raise AevlpError(f"{rank.of} processes share shards alone: pass a folder as --output")
+    in_shards = _checked_output(options, rank)
     check_model(options.run, options.images)
     found = new_images(options)
     what = options.run if options.run.suffix == ONNX else f"the best weights of {options.run}"
@@ -45,7 +37,10 @@ def predict(options: PredictOptions) -> Predictions | PredictedShards:
     model = open_model(options.run, Running(device, options.workers, options.max_pixels))
     try:
         if output is not None and in_shards:
-            return label_in_shards(model, found, output, options, rank)
+            shards = label_in_shards(model, found, output, options, rank)
+            if options.sheet is not None and rank.first:
+                draw_labels(options.sheet, first_rows(output, FIRST), found, _title(options), options.max_pixels)
+            return shards
         images = _labelled(model, found, options.threshold)
     finally:
         model.close()
@@ -54,6 +49,8 @@ def predict(options: PredictOptions) -> Predictions | PredictedShards:
     if output is not None:
         with replacing(output) as temporary:
             write_predictions(predictions, temporary, output.suffix)
+    if options.sheet is not None:
+        draw_labels(options.sheet, images, found, _title(options), options.max_pixels)
     return predictions
 
 
@@ -74,6 +71,28 @@ def show(found: Predictions | PredictedShards) -> None:
         say(f"  {image['reason']}")
     if len(failed) > 10:
         say(f"  … and {len(failed) - 10:,} more; --json and --output have all")
+
+
+def _checked_output(options: PredictOptions, rank: Rank) -> bool:
+    """Return whether the labels go into shards; AevlpError where they cannot be written as it is asked for."""
+    output = options.output
+    in_shards = output is not None and not output.suffix
+    if output is not None and not in_shards and output.suffix not in SUFFIXES:
+        raise AevlpError(f"--output {output}: expected a .csv, .json or .parquet file, or a folder for shards")
+    if output is not None:
+        (check_folder if in_shards else check_unused)(output)
+    if options.sheet is not None:
+        check_sheet(options.sheet)
+    for asked, option in ((options.write == "labels", "--write labels"), (options.engine == "ray", "--engine ray")):
+        if asked and not in_shards:
+            raise AevlpError(f"{option} is for shards: pass a folder as --output")
+    if rank.of > 1 and not in_shards:
+        raise AevlpError(f"{rank.of} processes share shards alone: pass a folder as --output")
+    return in_shards
+
+
+def _title(options: PredictOptions) -> str:
+    return f"Labels that {options.run.name} predicts"
 
 
 def check_model(place: Path, images: list[str]) -> None:

@@ -153,3 +153,23 @@ class ShardFolder:
 
     def _lock(self, number: int) -> Path:
         return self.folder / f".claim-{number:06d}.lock"
+
+
+def first_rows(folder: Path, count: int) -> list[dict[str, Any]]:
+    """Return the rows of a folder's first shards until `count` of them are of readable images, as `Predictions.images` has them.
+
+    probabilities: None where the folder has labels alone.
+    """
+    import pyarrow.parquet as pq
+
+    rows: list[dict[str, Any]] = []
+    for file in sorted(folder.glob("part-*.parquet")):
+        with pq.ParquetFile(file) as opened:
+            classes = json.loads((opened.schema_arrow.metadata or {})[ABOUT])["classes"]
+            for batch in opened.iter_batches(count):
+                for row in batch.to_pylist():
+                    known = row.get(f"p({classes[0]})") is not None
+                    rows.append({**row, "probabilities": {c: row[f"p({c})"] for c in classes} if known else None})
+                if sum(row["status"] == "ok" for row in rows) >= count:
+                    return rows
+    return rows
