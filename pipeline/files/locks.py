@@ -1,6 +1,6 @@
 """Locks of the operating system beside what they are of, which end with the process that holds them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -35,6 +35,33 @@ def locked(place: Path, seconds: float = -1, busy: str = "") -> Iterator[None]:
     finally:
         with suppress(OSError):  # what went wrong before is what the user should read
             file.unlink(missing_ok=True)  # whoever waits for it sees that it is gone, and makes a new one
+        lock.release()
+
+
+@contextmanager
+def claimed(lock_file: Path, wanted: Callable[[], bool], done: Callable[[], bool]) -> Iterator[bool]:
+    """Hold a piece of work for the context, and give whether it is this process that may do it now; nobody is waited for.
+
+    wanted: whether the folder of the lock is there, which goes when all work is done. done: whether the piece is done. Raises
+    AevlpError where files cannot be locked in a folder that is there.
+    """
+    if not wanted():  # a lock would make the folder again
+        yield False
+        return
+    lock = FileLock(lock_file)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        yield False
+        return
+    except OSError as error:
+        if wanted():
+            raise AevlpError(f"cannot lock files in {lock_file.parent}: {error.strerror or error}") from error
+        yield False
+        return
+    try:
+        yield wanted() and not done()
+    finally:
         lock.release()
 
 
