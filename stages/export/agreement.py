@@ -33,8 +33,8 @@ def check_agreement(what: str, computed: Computed, subject: Deployable) -> float
         apart = [np.abs(logits - expected) / np.maximum(1, np.abs(expected))]
         if probabilities is not None:
             apart.append(np.abs(probabilities - subject.about.decision.probabilities(expected)))
-        worst = max(worst, *(float(values.max()) for values in apart))
-        if not worst <= TOLERANCE:  # nor NaN
+        worst = float(np.max([worst, *(values.max() for values in apart)]))  # NaN where one is
+        if not worst <= TOLERANCE:
             raise AevlpError(
                 f"{what} does not agree with PyTorch: outputs of a batch of {len(inputs)} are {worst:.2g} apart, expected at "
                 f"most {TOLERANCE:g}; nothing was written, try another --to"

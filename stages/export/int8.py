@@ -14,7 +14,6 @@ from ...pipeline.errors import AevlpError, counted
 from ...pipeline.evaluation.metrics import mean_average_precision
 from ...pipeline.files.atomic_write import replacing
 from ...pipeline.quiet import quiet
-from ...pipeline.training.splits import splits
 from ..cache_origin import data_root
 from ..columns import percent
 from ..console import say
@@ -24,6 +23,7 @@ from ..report.trained_from import cache_of
 from .agreement import Computed, check_agreement
 from .deployable import Deployable
 from .options import ExportOptions
+from .quality import parts
 
 CALIBRATION_IMAGES = 256
 READERS = 2
@@ -95,8 +95,7 @@ def _examples(subject: Deployable, options: ExportOptions) -> Examples:
             f"without --quantize"
         )
     root = data_root(cache, options.data_root)
-    without = np.isin(cache.ids, subject.run.settings.get("without", []))
-    train, val, _ = splits(cache, subject.run.settings["recipe"]["val_fraction"], ~without)
+    train, val, _ = parts(subject.run, cache)
     if not (val.truth == 1).any():
         raise AevlpError(
             f"--quantize is measured on the run's validation images, and none of the {len(val.rows):,} of {cache.path} has a "

@@ -7,7 +7,6 @@ from typing import Any
 from ...pipeline.errors import counted
 from ...pipeline.evaluation.intervals import LEVEL, NoInterval
 from ...pipeline.score_cache import ScoreCache
-from ...pipeline.training.splits import splits
 from ...pipeline.training.timm_backbones import PRETRAINED, RANDOM
 from ..columns import percent
 from ..report.trained_from import cache_of
@@ -15,7 +14,7 @@ from ..stage_two.run import AGAINST
 from ..stage_two.used_labels import labels_used
 from .card_code import how_to_load
 from .deployable import Deployable
-from .quality import Quality, quality_on_test
+from .quality import Quality, parts, quality_on_test
 from .score_thresholds import NEVER, score_thresholds
 
 
@@ -60,7 +59,7 @@ def _data(subject: Deployable, cache: ScoreCache | None, absent: str) -> list[st
     settings = subject.run.settings
     if cache is None:
         return [f"Trained on {settings['dataset']}. How many images and labels that had is not known here: {absent}"]
-    train, val, test = (part.rows for part in splits(cache, settings["recipe"]["val_fraction"]))
+    train, val, test = (part.rows for part in parts(subject.run, cache))
     return [
         f"Trained on {settings['dataset']}: {counted(len(train), 'image')} to train on, {len(val):,} to validate, "
         f"{len(test):,} to test.",

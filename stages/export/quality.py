@@ -1,4 +1,4 @@
-"""How good a run is on its test images, from the logits that it keeps and the labels of its cache."""
+"""A run and its cache -> the images of each part, and how good it is on its test images by the logits that it keeps."""
 
 from dataclasses import dataclass
 
@@ -9,6 +9,7 @@ from ...pipeline.evaluation.intervals import Interval, NoInterval, judge, map_in
 from ...pipeline.evaluation.metrics import F1Scores, average_precision, f1_scores
 from ...pipeline.score_cache import ScoreCache
 from ...pipeline.training.run_folder import RunFolder
+from ...pipeline.training.splits import Split, splits
 from ..stage_two.run import Run
 
 
@@ -27,9 +28,9 @@ class Quality:
 def quality_on_test(run: Run, cache: ScoreCache | None, decision: Decision) -> Quality | None:
     """Return how good a run is on its test split; None where it has none, or its labels are gone with its cache."""
     folder = RunFolder(run.folder)
-    if cache is None or not folder.test_file.exists():
+    if cache is None or not folder.logits_files["test"].exists():
         return None
-    rows, logits = folder.load_test()
+    rows, logits = folder.load_logits()
     truth = (cache.observed if cache.truth is None else cache.truth)[rows]
     judged = judge([logits], truth)
     labels = f1_scores(decision.labels(decision.probabilities(logits)), truth)
@@ -41,3 +42,9 @@ def quality_on_test(run: Run, cache: ScoreCache | None, decision: Decision) -> Q
         judged.positives,
         labels,
     )
+
+
+def parts(run: Run, cache: ScoreCache) -> tuple[Split, Split, Split]:
+    """Return the images that a run was trained on, validated on and tested on."""
+    there = ~np.isin(cache.ids, run.settings.get("without", []))
+    return splits(cache, run.settings["recipe"]["val_fraction"], there)
