@@ -9,7 +9,7 @@ from ..errors import AevlpError
 from ..labels.cuts import cuts
 from .threshold_rule import Rule
 
-SHRUNK_BY = 10  # a class's own threshold counts as its positives do, the common one as so many
+SHRUNK_BY = 3  # a class's own threshold counts as its positives do, the common one as so many: docs/method.md says why
 
 
 @dataclass(frozen=True)
