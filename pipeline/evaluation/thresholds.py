@@ -74,7 +74,7 @@ def shrunk(own: np.ndarray, common: float, positives: np.ndarray) -> np.ndarray:
 
     own, common: in [0, 1]. positives: (C,) counts. The mean is taken of their logits, with the weights n and `SHRUNK_BY`.
     """
-    tiny = 1e-6
+    tiny = 1e-12  # of a threshold of 0 or 1, whose logit is not finite
     own_logit, common_logit = (logit(np.clip(value, tiny, 1 - tiny)) for value in (own, common))
     weight = positives / (positives + SHRUNK_BY)
     return expit(weight * own_logit + (1 - weight) * common_logit)
