@@ -17,6 +17,7 @@ author = "the authors of aevlp"
 release = version = installed("aevlp")
 
 extensions = ["myst_nb", "sphinx.ext.autodoc"]
+exclude_patterns = ["**.ipynb_checkpoints"]
 nitpicky = True  # every reference must lead somewhere
 smartquotes = False  # quotes in docstrings are those of code
 
@@ -28,6 +29,7 @@ nb_ipywidgets_js: dict[str, Any] = {}  # they would be fetched from elsewhere
 
 autodoc_member_order = "bysource"
 autodoc_typehints_format = "short"
+autodoc_preserve_defaults = True  # as they are written, not the address of a function
 python_use_unqualified_type_names = True
 toc_object_entries_show_parents = "hide"
 

@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from docutils import nodes
 from sphinx.util.inspect import stringify_signature
 from sphinx.util.typing import stringify_annotation
 
@@ -38,7 +39,7 @@ def functions(panel: str) -> str:
     modules = [f"stages.{module}" for module, title in BY_MODULE.items() if title == panel]
     if panel == OTHERS:
         modules = [m for m in names if m.startswith("stages.") and m.removeprefix("stages.") not in BY_MODULE]
-    return "\n\n".join(_entry(name) for module in modules for name in sorted(names[module], key=str.istitle))
+    return "\n\n".join(_entry(name) for module in modules for name in sorted(names[module], key=_is_class))
 
 
 def wings() -> str:
@@ -58,12 +59,16 @@ def _map() -> ast.Module:
     return ast.parse((ROOT / "pipeline" / "__init__.py").read_text(encoding="utf-8"))
 
 
+def _is_class(name: str) -> bool:
+    return isinstance(getattr(aevlp, name), type)
+
+
 def _entry(name: str) -> str:
     of = getattr(aevlp, name)
-    if not isinstance(of, type):
+    if not _is_class(name):
         return f"```{{eval-rst}}\n.. autofunction:: aevlp.{name}\n```"
     bases = "\n   :show-inheritance:" if of.__bases__ != (object,) else ""
-    return f"```{{eval-rst}}\n.. autoclass:: aevlp.{name}\n   :members:{bases}\n```"
+    return f"```{{eval-rst}}\n.. autoclass:: aevlp.{name}\n   :members:\n   :exclude-members: model_config{bases}\n```"
 
 
 def as_rst(line: str) -> str:
@@ -84,18 +89,31 @@ def told(app: Any, what: str, name: str, of: Any, settings: Any, lines: list[str
         said = getattr(one.info, "help", None) or {"progress": "Whether notes and progress are shown."}.get(
             one.name, ""
         )
-        lines.append(f":param {one.name}: {as_rst(said.replace(chr(92) + '[', '['))}")
-        lines.append(f":type {one.name}: {stringify_annotation(one.plain, 'smart')}")
+        if said:
+            lines.append(f":param {one.name}: {as_rst(said.replace(chr(92) + '[', '['))}")
+            lines.append(f":type {one.name}: {stringify_annotation(one.plain, 'smart')}")
     lines.append("")
 
 
 def signed(app: Any, what: str, name: str, of: Any, settings: Any, shown: str | None, returns: str | None) -> Any:
-    """Return the signature of a function that a command calls without the types, which stand with its options."""
+    """Return the signature of a function that a command calls without the types, which stand with its options.
+
+    A class that pydantic reads from a file has none: nobody makes one by hand.
+    """
+    if what == "class" and hasattr(of, "model_fields"):
+        return "", None
     if what != "function" or name.removeprefix("aevlp.") not in CALLED:
         return None
     signature = inspect.signature(of)
     bare = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in signature.parameters.values()]
     return stringify_signature(signature.replace(parameters=bare), show_return_annotation=False), returns
+
+
+def dashed(app: Any, domain: str, kind: str, content: Any) -> None:
+    """Put a dash between an option and its help, where Sphinx leaves two hyphens to typography."""
+    for text in list(content.findall(nodes.Text)):
+        if text.astext() == " -- ":
+            text.parent.replace(text, nodes.Text(" – "))  # noqa: RUF001
 
 
 def led(app: Any, env: Any, node: Any, shown: Any) -> Any:
@@ -118,4 +136,5 @@ def setup(app: Any) -> None:
     app.connect("source-read", fill)
     app.connect("autodoc-process-docstring", told)
     app.connect("autodoc-process-signature", signed)
+    app.connect("object-description-transform", dashed)
     app.connect("missing-reference", led)

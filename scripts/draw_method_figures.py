@@ -15,6 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from PIL import Image
 
 import aevlp
@@ -109,8 +110,8 @@ def scores(cosines: np.ndarray, observed: np.ndarray, truth: set[str]) -> Figure
     axis.set_yticks(range(len(classes)), [marks[CLASSES[c]] + CLASSES[c] for c in classes])
     axis.set_xlabel("probability or score (* the picture shows it, ** and that is observed)")
     handles = [
-        plt.Line2D([], [], color=GREY, linewidth=5, alpha=0.35, label="lowest to highest tile"),
-        plt.Line2D(
+        Line2D([], [], color=GREY, linewidth=5, alpha=0.35, label="lowest to highest tile"),
+        Line2D(
             [],
             [],
             color=GREY,
@@ -120,12 +121,12 @@ def scores(cosines: np.ndarray, observed: np.ndarray, truth: set[str]) -> Figure
             linestyle="",
             label="the tile that speaks",
         ),
-        plt.Line2D([], [], color=BLUE, marker="o", markerfacecolor="white", linestyle="", label="whole image"),
-        plt.Line2D([], [], color=GREEN, marker="D", linestyle="", label="score: pseudo-positive"),
-        plt.Line2D([], [], color=GREY, marker="D", linestyle="", label="score: unknown"),
-        plt.Line2D([], [], color=RED, marker="D", linestyle="", label="score: negative"),
-        plt.Line2D([], [], color=ORANGE, linestyle="--", label="gate"),
-        plt.Line2D([], [], color=GREEN, linestyle=":", label="threshold"),
+        Line2D([], [], color=BLUE, marker="o", markerfacecolor="white", linestyle="", label="whole image"),
+        Line2D([], [], color=GREEN, marker="D", linestyle="", label="score: pseudo-positive"),
+        Line2D([], [], color=GREY, marker="D", linestyle="", label="score: unknown"),
+        Line2D([], [], color=RED, marker="D", linestyle="", label="score: negative"),
+        Line2D([], [], color=ORANGE, linestyle="--", label="gate"),
+        Line2D([], [], color=GREEN, linestyle=":", label="threshold"),
     ]
     axis.legend(handles=handles, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, fontsize=8)
     return figure

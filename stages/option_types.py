@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from ..pipeline.errors import AevlpError
-from ..pipeline.evaluation.threshold_rules import parsed as parsed_rule
+from ..pipeline.evaluation.threshold_rule import parsed as parsed_rule
 from ..pipeline.files.locations import location
 from ..pipeline.manifest.pixel_statistics import parsed
 from ..pipeline.method_names import split_names

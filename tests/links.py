@@ -10,8 +10,11 @@ HEADING = re.compile(r"^#{1,6} +(.*?) *$", re.MULTILINE)
 FENCED = re.compile(r"^( *)(`{3,}).*?^\1\2`*\s*$", re.MULTILINE | re.DOTALL)
 
 
-def dead(page: Path, root: Path) -> list[str]:
-    """Return the links of a page that lead to no file below `root`, to no heading of one, or that are no address."""
+def dead(page: Path, root: Path, site: Path | None = None) -> list[str]:
+    """Return the links of a page that lead to no file below `root`, to no heading of one, or that are no address.
+
+    site: the folder of the pages that are built together, if the page is one: its links to other Markdown are dead there.
+    """
     found = []
     for link in links(page.read_text(encoding="utf-8")):
         parts = urlsplit(link)
@@ -22,6 +25,8 @@ def dead(page: Path, root: Path) -> list[str]:
         target = (page.parent / unquote(parts.path)).resolve() if parts.path else page
         if not target.is_relative_to(root) or not target.exists():
             found.append(f"{link}: no such file")
+        elif site is not None and target.suffix == ".md" and not target.is_relative_to(site):
+            found.append(f"{link}: no page of the site")
         elif parts.fragment and parts.fragment not in anchors(target.read_text(encoding="utf-8")):
             found.append(f"{link}: no such heading")
     return found

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import average_precision_score, f1_score, precision_score, recall_score
+from sklearn.metrics import average_precision_score, brier_score_loss, f1_score, precision_score, recall_score
 
 from aevlp.pipeline.errors import AevlpError
+from aevlp.pipeline.evaluation.decision import undecided
 from aevlp.pipeline.evaluation.intervals import Interval, judge, map_interval
 from aevlp.pipeline.training.run_folder import RunFolder
 from aevlp.stages.console import print_json
@@ -45,7 +46,7 @@ def check(found: dict[str, Any], logits: np.ndarray, truth: np.ndarray, threshol
 
     predicted = (1 / (1 + np.exp(-logits.astype(float))) >= threshold).astype(int)
     place = np.argsort(np.argsort(-logits, axis=1), axis=1)
-    assert found["at_threshold"]["threshold"] == threshold
+    assert {c["threshold"] for c in found["classes"].values()} == {threshold}
     assert found["top_k"]["k"] == 3
     measures = (("precision", precision_score), ("recall", recall_score), ("f1", f1_score))
     for scores, labels in ((found["at_threshold"], predicted), (found["top_k"], (place < 3).astype(int))):
@@ -75,7 +76,7 @@ def test_every_number_is_that_of_scikit_learn(threshold: float) -> None:
     truth = (random.random((60, 7)) < 0.3).astype(np.int8)
     truth[np.arange(60), np.arange(60) % 7] = 1
     logits = (truth + random.normal(size=truth.shape)).astype(np.float32)
-    found = evaluate.measure(logits, truth, list("abcdefg"), threshold)
+    found = evaluate.measure(logits, truth, list("abcdefg"), undecided(7), threshold)
     check(found, logits, truth, threshold)
     assert list(found["classes"]) == list("abcdefg")
     assert list(found["at_k"]) == ["1", "3", "5"]
@@ -87,15 +88,36 @@ def test_a_run_is_judged_by_its_best_weights_on_the_split(
 ) -> None:
     logits, truth = judged
     between = float(np.sort(1 / (1 + np.exp(-logits.astype(float))), axis=None)[14:16].mean())
-    cases: list[tuple[dict[str, Any], float]] = [({}, 0.5), ({"threshold": between}, between)]
-    for options, threshold in cases:
-        call(run_path, **options)
+    for threshold in (0.5, between):
+        call(run_path, threshold=threshold)
         found = json.loads(capsys.readouterr().out)
         assert (found["run"], found["split"], found["evaluated_by"]) == (str(run_path), "train", "truth")
         assert found["images"] == len(truth) == 10
         assert list(found["classes"]) == ["red", "green", "blue"]
         assert list(found["at_k"]) == ["1", "3"]
         check(found, logits, truth, threshold)
+    assert (
+        RunFolder(run_path).decision().about["method"] == ["none"] * 3
+    )  # so that probabilities are those of the logits
+
+
+def test_labels_are_those_that_reach_the_runs_own_thresholds_unless_one_is_given(
+    judged: tuple[np.ndarray, np.ndarray], run_path: Path
+) -> None:
+    logits, truth = judged
+    decision = RunFolder(run_path).decision()
+    found = evaluate.evaluate(run_path, split="train", device="cpu", workers=0)
+    assert [c["threshold"] for c in found.classes.values()] == decision.thresholds.tolist()
+    assert found.at_threshold["rule"] == "f1"
+    predicted = 1 / (1 + np.exp(-logits.astype(float))) >= decision.thresholds
+    assert found.at_threshold["mean_f1"] == pytest.approx(
+        float(f1_score(truth, predicted, average="macro", zero_division=ZERO))
+    )
+    half = logits >= 0
+    for when, of in (("before", undecided(3)), ("after", decision)):
+        expected = brier_score_loss(truth.ravel(), of.probabilities(logits).ravel())
+        assert found.calibration[when]["brier"] == pytest.approx(expected)
+    assert found.at_half["mean_f1"] == pytest.approx(float(f1_score(truth, half, average="macro", zero_division=ZERO)))
 
 
 def test_the_interval_is_that_of_this_one_run(
@@ -105,7 +127,7 @@ def test_the_interval_is_that_of_this_one_run(
     logits, truth = np.tile(logits, (3, 1)), np.tile(truth, (3, 1))  # the blocks are too few for an interval
     expected = map_interval(judge([logits], truth))
     assert isinstance(expected, Interval)
-    found = evaluate.measure(logits, truth, ["red", "green", "blue"], 0.5)
+    found = evaluate.measure(logits, truth, ["red", "green", "blue"], undecided(3))
     assert found["map_interval"] == {"level": 0.95, "low": expected.low, "high": expected.high, "reason": None}
     assert expected.low < found["map"] < expected.high
     evaluate.show(evaluate.Evaluation("r", "test", 30, "truth", **found))
@@ -136,9 +158,10 @@ def test_the_tables_say_what_the_json_says(run_path: Path, capsys: pytest.Captur
     for name, c in found["classes"].items():
         note = "" if c["positives"] else " (no positive)"
         average, *others = percent(c, "average_precision", "precision", "recall", "f1")
-        assert [name, str(c["positives"]), average + note, *others] in cells
+        assert [name, str(c["positives"]), average + note, f"{c['threshold']:.2f}", *others] in cells
     overall = ("overall_precision", "overall_recall", "overall_f1", "mean_precision", "mean_recall", "f1_of_means")
-    assert ["probability ≥ 0.5", *percent(found["at_threshold"], *overall, "mean_f1")] in cells
+    assert ["thresholds (f1)", *percent(found["at_threshold"], *overall, "mean_f1")] in cells
+    assert ["0.5, not calibrated", *percent(found["at_half"], *overall, "mean_f1")] in cells
     assert ["highest 3 an image", *percent(found["top_k"], *overall, "mean_f1")] in cells
     for k, quality in found["at_k"].items():
         assert [k, *percent(quality, "precision", "recall", "hit")] in cells
@@ -150,16 +173,23 @@ def test_the_tables_say_what_the_json_says(run_path: Path, capsys: pytest.Captur
 
 def test_few_classes_have_few_ks() -> None:
     logits, truth = np.array([[1.0, -2.0], [-1.0, 0.5]], dtype=np.float32), np.array([[1, 0], [0, 0]])
-    found = evaluate.measure(logits, truth, ["a", "b"], 0.5)
+    found = evaluate.measure(logits, truth, ["a", "b"], undecided(2))
     assert list(found["at_k"]) == ["1"]
     assert found["top_k"]["k"] == 2
     assert found["map"] == 0.5
-    assert found["classes"]["b"] == {"average_precision": 0, "positives": 0, "precision": 0, "recall": 0, "f1": 0}
+    assert found["classes"]["b"] == {
+        "average_precision": 0,
+        "positives": 0,
+        "threshold": 0.5,
+        "precision": 0,
+        "recall": 0,
+        "f1": 0,
+    }
 
 
 def test_logits_of_any_size_have_probabilities() -> None:
     logits, truth = np.array([[1000.0], [0.0], [-1000.0]], dtype=np.float32), np.array([[1], [1], [0]])
-    found = evaluate.measure(logits, truth, ["a"], 0.5)["at_threshold"]
+    found = evaluate.measure(logits, truth, ["a"], undecided(1))["at_threshold"]
     assert (found["overall_precision"], found["overall_recall"]) == (1, 1)
 
 

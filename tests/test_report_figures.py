@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import f1_score, precision_recall_curve
 
+from aevlp.pipeline.evaluation.metrics import reliability
 from aevlp.pipeline.score_cache import open_cache, write_cache
 from aevlp.stages.experiments.compare import Comparison
 from aevlp.stages.report.charts import FAINT, INK, SERIES, colour, save, svg
 from aevlp.stages.report.latex import comparison_table
-from aevlp.stages.report.run_charts import THRESHOLDS, f1_curves, reliability
+from aevlp.stages.report.run_charts import THRESHOLDS, f1_curves
 from aevlp.stages.report.section import Chart
 from aevlp.stages.report.statistics import DRAWS, curve, label_quality, statistics, together
 from aevlp.stages.stage_two.loss_schedules import loss_schedules
@@ -46,7 +47,8 @@ def test_a_long_curve_is_thinned_between_its_ends() -> None:
 @given(SCORES)
 def test_reliability_is_scikit_learns(entries: list) -> None:
     scores, positive = np.array([s for s, _ in entries]), np.array([p for _, p in entries])
-    share, mean, count, error = reliability(scores, positive)
+    found = reliability(scores, positive)
+    share, mean, count, error = found.share, found.mean, found.count, found.error
     # theirs counts an edge to the bin below it: move inside
     theirs = calibration_curve(positive, np.where(scores == 1, 1, scores + 1e-9), n_bins=10)
     assert np.allclose(share[count > 0], theirs[0]) and np.allclose(mean[count > 0], theirs[1], atol=1e-6)

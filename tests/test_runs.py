@@ -328,7 +328,8 @@ def test_the_engine_announces_each_step_and_prints_nothing(
     expected: list[Any] = []
     for number in range(2):
         expected += [EpochBegun(number + 1, 9, 10, 0), *steps, Evaluating("val"), Saved(number + 2, 0), ended[number]]
-    assert told == [*expected, StoppedEarly(2), Evaluating("test"), Finished(1, 0.5, 0.3)]
+    finished = [StoppedEarly(2), Evaluating("val"), Evaluating("test"), Finished(1, 0.5, 0.3)]
+    assert told == [*expected, *finished]
     assert lines[-1] == {"test_map": 0.3, "best_epoch": 1}
     assert not any(word in capsys.readouterr().err for word in ("epoch 1", "stopped"))
 

@@ -34,7 +34,7 @@ def without_times(run: Path) -> list[dict]:
 def test_run_folder_holds_what_it_should(run_path: Path) -> None:
     assert sorted(p.name for p in run_path.iterdir()) == [
         "best.safetensors", "log.txt", "metrics.jsonl", "settings.json", "state-002-000000.safetensors",
-        "state-003-000000.safetensors", "test.safetensors",
+        "state-003-000000.safetensors", "test.safetensors", "val.safetensors",
     ]  # fmt: skip
     lines = [json.loads(line) for line in (run_path / "metrics.jsonl").read_text().splitlines()]
     assert [line.get("epoch") for line in lines] == [1, 2, None]
@@ -142,11 +142,14 @@ def test_predict_gives_the_probabilities_of_evaluation(
     inputs = classifier_inputs(architecture, plan.cache, plan.root, torch.device("cpu"), 0)
     with torch.no_grad():
         logits = torch.cat([classifier(x) for _, x in inputs.batches(np.arange(16), 16)])
-    expected = dict(zip((str(blocks / p) for p in plan.cache.paths), logits.sigmoid().tolist(), strict=True))
+    decision = RunFolder(run).decision()
+    calibrated = decision.probabilities(logits.numpy())
+    expected = dict(zip((str(blocks / p) for p in plan.cache.paths), calibrated.tolist(), strict=True))
+    least = dict(zip(plan.cache.classes, decision.thresholds.tolist(), strict=True))
     assert len(found) == 16
     for image in found:
         assert list(image["probabilities"].values()) == pytest.approx(expected[image["image"]], abs=1e-5)
-        assert image["labels"] == [name for name, p in image["probabilities"].items() if p >= 0.5]
+        assert image["labels"] == [name for name, p in image["probabilities"].items() if p >= least[name]]
 
 
 def test_predict_takes_files_folders_and_globs_and_writes_every_format(

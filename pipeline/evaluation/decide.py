@@ -9,7 +9,8 @@ from ..labels.codes import POSITIVE
 from ..policies.cap import observed_frequencies
 from .decision import Calibration, Decision
 from .fit_calibration import fit_calibration
-from .threshold_rules import Merits, Rule, best, counted, estimated, shrunk
+from .threshold_rule import Rule
+from .thresholds import Merits, best, counted, estimated, shrunk
 
 Evaluated = Literal["truth", "observed", "pseudo-labels"]
 

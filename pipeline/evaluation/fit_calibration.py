@@ -4,6 +4,9 @@ Temperature: Guo et al., On Calibration of Modern Neural Networks, ICML 2017, a 
 Elkan, Transforming Classifier Scores into Accurate Multiclass Probability Estimates, KDD 2002.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from scipy.optimize import isotonic_regression, minimize_scalar
 
@@ -66,9 +69,10 @@ def _temperatures(logits: np.ndarray, positive: np.ndarray) -> np.ndarray:
     return np.exp(found)
 
 
-def _least(cost: object) -> float:
+def _least(cost: Callable[[float], float]) -> float:
     """Return the logarithm of the temperature of the lowest cost, a convex function of it near enough."""
-    return float(minimize_scalar(cost, bounds=tuple(RANGE), method="bounded", options={"xatol": 1e-6}).x)
+    found: Any = minimize_scalar(cost, bounds=tuple(RANGE), method="bounded", options={"xatol": 1e-6})
+    return float(found.x)
 
 
 def _curves(logits: np.ndarray, positive: np.ndarray) -> dict[int, Curve]:

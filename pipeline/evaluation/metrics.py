@@ -186,17 +186,32 @@ def _one_class(scores: np.ndarray, positive: np.ndarray) -> float:
     return float((np.diff(hits, prepend=0) * precision).sum() / hits[-1])
 
 
-def reliability(probabilities: np.ndarray, truth: np.ndarray, bins: int = 15) -> dict[str, float]:
-    """Return how far probabilities (N, C) in [0, 1] can be believed, over all entries, as "brier" and "error".
+@dataclass(frozen=True)
+class Reliability:
+    """Bins of equal width of probabilities, as (bins,) arrays: share of positives, mean probability, count; empty ones are NaN.
 
-    brier: the mean of (probability - truth)². error: the expected calibration error, the mean over entries of how far the share
-    of positives is from the mean probability in their bin, of `bins` equally wide ones (Naeini et al., AAAI 2015).
+    error: the expected calibration error, the mean over entries of |share - mean| of their bin (Guo et al., ICML 2017).
     """
-    scores, positive = checked(probabilities, truth)
-    flat, there = scores.ravel(), positive.ravel()
-    of_bin = np.minimum((flat * bins).astype(np.int64), bins - 1)
-    gap = np.bincount(of_bin, weights=flat - there, minlength=bins)
-    return {"brier": float(np.square(flat - there).mean()), "error": float(np.abs(gap).sum() / len(flat))}
+
+    share: np.ndarray
+    mean: np.ndarray
+    count: np.ndarray
+    error: float
+
+
+def reliability(probabilities: np.ndarray, positive: np.ndarray, bins: int = 10) -> Reliability:
+    """Return how far probabilities (n,) in [0, 1] can be believed; positive: (n,) bool.
+
+    Bins hold their lower end, the last one 1 too.
+    """
+    of = np.minimum((probabilities * bins).astype(int), bins - 1)
+    count = np.bincount(of, minlength=bins)
+    with np.errstate(invalid="ignore"):
+        share = np.bincount(of, positive, minlength=bins) / count
+        mean = np.bincount(of, probabilities, minlength=bins) / count
+    filled = count > 0
+    error = float((np.abs(share - mean)[filled] * count[filled]).sum() / count.sum())
+    return Reliability(share, mean, count, error)
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def damp_scores(similarity: np.ndarray, observed: np.ndarray, settings: DampSett
     similarity: (B, V, C) cosines, view 0 the whole image, then the tiles; float64 is computed in float64, anything else in
     float32, with `half` rounded after each step. observed: (B, C) codes. Without tiles (V = 1) both scores are the whole
     image's probabilities. The scores of an image are the same to the last bit whatever images stand beside it.
-    Raises AevlpError where the shapes do not fit. Source: the spec's section 5, steps 1 to 5.
+    Raises AevlpError where the shapes do not fit.
     """
     similarity, observed = np.asarray(similarity), np.asarray(observed)
     if similarity.ndim != 3 or observed.shape != (similarity.shape[0], similarity.shape[2]):
@@ -75,7 +75,6 @@ def codes_from_scores(final: np.ndarray, negative_ranking: np.ndarray, settings:
     """Return codes (B, C) int8 from the two scores of `damp_scores`; ties go to the lower class index.
 
     The classes that rank lowest are written last, over a positive if need be; a row without scores (NaN) is unknown throughout.
-    Source: the spec's section 5, steps 6 and 7.
     """
     threshold = np.float16(settings.threshold) if settings.half else settings.threshold
     reached = final >= final.dtype.type(threshold)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
+from ...pipeline.evaluation.decision import Decision
+from ...pipeline.evaluation.metrics import Reliability, f1_scores, reliability
 from ..stage_two.run import Run
 from .charts import colour, dashes
 from .section import Chart
@@ -13,7 +15,6 @@ from .section import Chart
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-BINS = 10
 THRESHOLDS = np.linspace(0.02, 0.98, 49)
 
 
@@ -79,47 +80,55 @@ def spent(run: Run) -> Chart:
     return Chart("time", "Time of each epoch", caption, draw, (6, 2.6))
 
 
-def calibration(probabilities: np.ndarray, positive: np.ndarray) -> Chart:
-    """Return how often classes are there, by the probability they were given (N, C), in bins of equal width."""
-    share, mean, count, error = reliability(probabilities.ravel(), positive.ravel())
-    filled = count > 0
+def calibration(plain: np.ndarray, calibrated: np.ndarray, positive: np.ndarray) -> Chart:
+    """Return how often classes are there, by the probability they were given (N, C), before calibration and after it.
+
+    Where both are the same, that is said.
+    """
+    before, after = (reliability(of.ravel(), positive.ravel()) for of in (plain, calibrated))
+    same = bool((plain == calibrated).all())
 
     def draw(axes: Sequence["Axes"]) -> None:
         plot, sizes = axes
         plot.plot((0, 1), (0, 1), color=colour(6), linestyle=":", label="perfect")
-        plot.plot(mean[filled], share[filled], color=colour(0), marker="o", label="this run")
+        if not same:
+            plot.plot(
+                *_points(before),
+                color=colour(1),
+                linestyle=dashes(1),
+                marker="D",
+                markerfacecolor="none",
+                label="before",
+            )
+        plot.plot(*_points(after), color=colour(0), marker="o", label="this run" if same else "calibrated")
         plot.set(xlabel="predicted probability", ylabel="share that is there", xlim=(0, 1), ylim=(0, 1))
         plot.grid(True)
         plot.legend()
-        sizes.bar((np.arange(BINS) + 0.5) / BINS, count, width=0.09, color=colour(0))
+        sizes.bar((np.arange(len(after.count)) + 0.5) / len(after.count), after.count, width=0.09, color=colour(0))
         sizes.set(xlabel="predicted probability", ylabel="entries", yscale="log", xlim=(0, 1))
 
+    was = (
+        "Probabilities are as the classifier gives them"
+        if same
+        else f"Before calibration it was {100 * before.error:.1f} %"
+    )
     caption = (
         f"Left: of all entries with about this probability, how many are there; on the dotted line a probability means "
-        f"what it says, below it the classifier promises too much. The mean distance is {100 * error:.1f} % (expected "
-        f"calibration error). Right: how many entries each point stands for."
+        f"what it says, below it the classifier promises too much. The mean distance is {100 * after.error:.1f} % (expected "
+        f"calibration error). {was}. Right: how many entries each point stands for."
     )
     return Chart("calibration", "Can its probabilities be believed", caption, draw, (8, 3.2), (1, 2))
 
 
-def reliability(probabilities: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-    """Return, for `BINS` bins of equal width, the share of positives, the mean probability, the count, and the error.
-
-    probabilities: (n,) in [0, 1]. positive: (n,) bool. Bins hold their lower end, the last one 1 too; empty ones are NaN.
-    The error is the mean over entries of |share - mean| of their bin (Guo et al., ICML 2017).
-    """
-    of = np.minimum((probabilities * BINS).astype(int), BINS - 1)
-    count = np.bincount(of, minlength=BINS)
-    with np.errstate(invalid="ignore"):
-        share = np.bincount(of, positive, minlength=BINS) / count
-        mean = np.bincount(of, probabilities, minlength=BINS) / count
-    filled = count > 0
-    return share, mean, count, float((np.abs(share - mean)[filled] * count[filled]).sum() / count.sum())
+def _points(of: Reliability) -> tuple[np.ndarray, np.ndarray]:
+    filled = of.count > 0
+    return of.mean[filled], of.share[filled]
 
 
-def thresholds(probabilities: np.ndarray, positive: np.ndarray) -> Chart:
-    """Return F1 against the threshold, of all entries at once and as the mean of the classes."""
+def thresholds(probabilities: np.ndarray, positive: np.ndarray, decision: Decision) -> Chart:
+    """Return F1 against one threshold, of all entries at once and as the mean of the classes, beside that of the run's own."""
     overall, mean = f1_curves(probabilities, positive)
+    own = f1_scores(decision.labels(probabilities), positive).mean_f1
 
     def draw(axes: Sequence["Axes"]) -> None:
         [plot] = axes
@@ -128,15 +137,18 @@ def thresholds(probabilities: np.ndarray, positive: np.ndarray) -> Chart:
             label = f"{name}: {100 * values[best]:.1f} % at {THRESHOLDS[best]:.2f}"
             plot.plot(THRESHOLDS, 100 * values, color=colour(number), linestyle=dashes(number), label=label)
             plot.plot(THRESHOLDS[best], 100 * values[best], "o", color=colour(number))
+        label = f"thresholds of this run (macro): {100 * own:.1f} %"
+        plot.axhline(100 * own, color=colour(2), linestyle=dashes(2), label=label)
         plot.set(xlabel="threshold", ylabel="F1 (%)", xlim=(0, 1), ylim=(0, 100))
         plot.grid(True)
         plot.legend()
 
     caption = (
-        "F1 of the labels whose probability is at least the threshold, on the test images; the points are the best. A threshold "
-        "should be chosen on other images than those that it is judged by: take this as what is possible."
+        f"F1 of the labels whose probability is at least the threshold, on the test images; the points are the best that one "
+        f"threshold for all classes can reach there. The run's own, one a class, were chosen for {decision.about['rule']} on "
+        f"the validation images."
     )
-    return Chart("thresholds", "Which threshold", caption, draw)
+    return Chart("thresholds", "Thresholds", caption, draw)
 
 
 def f1_curves(probabilities: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

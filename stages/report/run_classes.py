@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...pipeline.errors import AevlpError
+from ...pipeline.evaluation.decision import Decision
 from ...pipeline.evaluation.intervals import Interval, NoInterval, judge, map_interval
-from ...pipeline.evaluation.metrics import precision_of_each
+from ...pipeline.evaluation.metrics import f1_scores, precision_of_each
 from ...pipeline.evaluation.teachers import MULTI_FOCUS, teacher_scores
 from ...pipeline.policies import create_policy
 from ...pipeline.score_cache import ScoreCache
@@ -22,11 +23,12 @@ CLASSES = 60  # that the chart has room for
 
 
 def class_blocks(
-    run: Run, cache: ScoreCache, rows: np.ndarray, logits: np.ndarray, positive: np.ndarray
+    run: Run, cache: ScoreCache, rows: np.ndarray, logits: np.ndarray, positive: np.ndarray, decision: Decision
 ) -> list[Block]:
     """Return a chart and a table with a row a class.
 
     rows: (n,) of the test images in the cache. logits: (n, C). positive: (n, C) bool, by what they are judged.
+    decision: how the run labels.
     """
     precision, counts = precision_of_each(logits, positive), positive.sum(axis=0)
     intervals = [map_interval(judge([logits[:, [c]]], positive[:, [c]])) for c in range(len(cache.classes))]
@@ -47,7 +49,18 @@ def class_blocks(
             ),
             Column("added", [float(v) if of else None for v, of in zip(gain, counts, strict=True)], "{:+z.1f}"),
         ]
-    caption = "Average precision of each class on the test images, in percent. A class without a positive has none."
+    labels = f1_scores(decision.labels(decision.probabilities(logits)), positive)
+    columns += [
+        Column("threshold", decision.thresholds.tolist(), "{:.2f}"),
+        *(
+            Column(name, [100 * float(v) if of else None for v, of in zip(values, counts, strict=True)], "{:.1f}")
+            for name, values in (("precision", labels.precision), ("recall", labels.recall), ("F1", labels.f1))
+        ),
+    ]
+    caption = (
+        f"Average precision of each class on the test images, and precision, recall and F1 of the labels that reach its "
+        f"threshold, in percent. Thresholds were {_chosen(decision)}. A class without a positive has no figures."
+    )
     return [_chart(cache, precision, counts, intervals, teacher), Table(caption, columns)]
 
 
@@ -87,6 +100,16 @@ def _chart(
     return Chart(
         "classes", "Each class, beside CLIP without training", caption, draw, (7, 1.4 + 0.22 * max(1, len(some)))
     )
+
+
+def _chosen(decision: Decision) -> str:
+    about = decision.about
+    if "images" not in about:
+        return "not chosen: one half for all"
+    by = {"truth": "", "observed": ", by estimates from observed labels"}.get(
+        about["evaluated_by"], f", by {about['evaluated_by']}"
+    )
+    return f"chosen for {about['rule']} on {about['images']:,} validation images{by}"
 
 
 def _written(interval: Interval | NoInterval) -> str:

@@ -5,10 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from scipy.special import expit
-
 from ...pipeline.errors import AevlpError, counted
+from ...pipeline.evaluation.decision import undecided
 from ...pipeline.files.locations import location
 from ...pipeline.score_cache import ScoreCache
 from ...pipeline.training.run_folder import RunFolder
@@ -114,14 +112,16 @@ def _quality(run: Run, cache: ScoreCache | None, root: Path | None) -> list[Bloc
     rows, logits = folder.load_logits()
     truth = (cache.observed if cache.truth is None else cache.truth)[rows]
     positive = truth == 1
-    probabilities = expit(logits.astype(np.float64))
-    blocks = class_blocks(run, cache, rows, logits, positive)
+    usual = undecided(logits.shape[1])
+    decision = folder.decision() if folder.best_file.exists() else usual
+    plain, probabilities = usual.probabilities(logits), decision.probabilities(logits)
+    blocks = class_blocks(run, cache, rows, logits, positive, decision)
     if not positive.any():
         return [*blocks, Text(["No test image has a positive, so that nothing more can be measured."])]
     where = root or location(cache.provenance["dataset"]["root"])
     return [
         *blocks,
-        calibration(probabilities, positive),
-        thresholds(probabilities, positive),
+        calibration(plain, probabilities, positive),
+        thresholds(probabilities, positive, decision),
         *best_and_worst(cache, rows, probabilities, positive, where),
     ]

@@ -5,7 +5,8 @@ import numpy as np
 from ...pipeline.errors import counted
 from ...pipeline.evaluation.decide import decide
 from ...pipeline.evaluation.decision import Decision
-from ...pipeline.evaluation.threshold_rules import SHRUNK_BY, parsed
+from ...pipeline.evaluation.threshold_rule import parsed
+from ...pipeline.evaluation.thresholds import SHRUNK_BY
 from ...pipeline.training.run_folder import RunFolder
 from ...pipeline.training.splits import evaluated_by
 from ..console import say

@@ -189,7 +189,7 @@ def measure(
         "micro_map": micro_average_precision(logits, truth),
         "at_threshold": {"rule": rule, **_of_all_classes(labels)},
         "at_half": _of_all_classes(f1_scores(plain >= HALF, truth)),
-        "calibration": {"before": reliability(plain, truth), "after": reliability(probabilities, truth)},
+        "calibration": {"before": _believed(plain, truth == 1), "after": _believed(probabilities, truth == 1)},
         "top_k": {"k": top, **_of_all_classes(f1_scores(predicted_top_k(logits, top), truth))},
         "at_k": {str(k): dataclasses.asdict(top_k_quality(logits, truth, k)) for k in KS if k <= len(classes)},
         "classes": {
@@ -204,6 +204,12 @@ def measure(
             for c, name in enumerate(classes)
         },
     }
+
+
+def _believed(probabilities: np.ndarray, positive: np.ndarray) -> dict[str, float]:
+    """Return the Brier score and the expected calibration error of all entries."""
+    error = reliability(probabilities.ravel(), positive.ravel()).error
+    return {"brier": float(np.square(probabilities - positive).mean()), "error": error}
 
 
 def _ends(interval: Interval | NoInterval) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import torch
 from ...pipeline import policies
 from ...pipeline.errors import AevlpError
 from ...pipeline.evaluation.decide import require_rule
-from ...pipeline.evaluation.threshold_rules import parsed as parsed_rule
+from ...pipeline.evaluation.threshold_rule import parsed as parsed_rule
 from ...pipeline.labels.codes import POSITIVE
 from ...pipeline.losses import LossEntry, create_loss, entry
 from ...pipeline.losses.foreign import is_named
