@@ -24,10 +24,20 @@ ASKED = "What SOURCE does not show"
 
 
 @dataclass(frozen=True)
-class SourceKeys(Options):
-    """What is said of images where their source does not show it."""
+class SourceOptions(Options):
+    """Which images, and what is said of them where their source does not show it."""
 
+    source: Source = None
     _: KW_ONLY
+    classes: Annotated[
+        Sequence[str] | Path | None,
+        typer.Option(
+            "--classes",
+            parser=str,
+            metavar="NAMES|FILE",
+            help="Class names with commas, or a file, one a line; needed where there are no labels.",
+        ),
+    ] = None
     image_column: Annotated[str | None, typer.Option(help="The column that names images.", rich_help_panel=ASKED)] = (
         None
     )
@@ -63,20 +73,3 @@ class SourceKeys(Options):
     ] = None
     manifest: Manifest = None
     data_root: DataRoot = None
-
-
-@dataclass(frozen=True)
-class SourceOptions(SourceKeys):
-    """Which images, and what is said of them where their source does not show it."""
-
-    source: Source = None
-    _: KW_ONLY
-    classes: Annotated[
-        Sequence[str] | Path | None,
-        typer.Option(
-            "--classes",
-            parser=str,
-            metavar="NAMES|FILE",
-            help="Class names with commas, or a file, one a line; needed where there are no labels.",
-        ),
-    ] = None

@@ -1,6 +1,6 @@
 """Locks of the operating system beside what they are of, which end with the process that holds them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -39,30 +39,18 @@ def locked(place: Path, seconds: float = -1, busy: str = "") -> Iterator[None]:
 
 
 @contextmanager
-def claimed(lock_file: Path, wanted: Callable[[], bool], done: Callable[[], bool]) -> Iterator[bool]:
-    """Hold a piece of work for the context, and give whether it is this process that may do it now; nobody is waited for.
-
-    wanted: whether the folder of the lock is there, which goes when all work is done. done: whether the piece is done. Raises
-    AevlpError where files cannot be locked in a folder that is there.
-    """
-    if not wanted():  # a lock would make the folder again
-        yield False
-        return
-    lock = FileLock(lock_file)
+def claimed(lock: Path) -> Iterator[bool]:
+    """Hold a lock for the context, unless another process does, and give whether; OSError where it cannot be asked."""
+    held = FileLock(lock)
     try:
-        lock.acquire(blocking=False)
+        held.acquire(blocking=False)
     except Timeout:
         yield False
         return
-    except OSError as error:
-        if wanted():
-            raise AevlpError(f"cannot lock files in {lock_file.parent}: {error.strerror or error}") from error
-        yield False
-        return
     try:
-        yield wanted() and not done()
+        yield True
     finally:
-        lock.release()
+        held.release()
 
 
 def is_held(lock: Path) -> bool:

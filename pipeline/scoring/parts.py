@@ -8,7 +8,8 @@ process that holds them.
 
 import hashlib
 import json
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -94,9 +95,20 @@ class PartStore:
         """Return whether nobody holds a shard at this moment."""
         return not is_held(self._lock(shard))
 
-    def claim(self, shard: Shard) -> AbstractContextManager[bool]:
+    @contextmanager
+    def claim(self, shard: Shard) -> Iterator[bool]:
         """Hold a shard for the context, and give whether it is this process that may score it now."""
-        return claimed(self._lock(shard), self.exists, self.file(shard).exists)
+        if not self.exists():  # a lock would make the folder again
+            yield False
+            return
+        with ExitStack() as held:
+            try:
+                mine = held.enter_context(claimed(self._lock(shard)))
+            except OSError as error:
+                if self.exists():
+                    raise AevlpError(f"cannot lock files in {self.folder}: {error.strerror or error}") from error
+                mine = False
+            yield mine and self.exists() and not self.file(shard).exists()
 
     def publish(self, shard: Shard, header: CacheHeader, rows: CacheRows) -> None:
         """Write a shard's rows as one file that appears whole or not at all; header.rows is the number of these rows."""

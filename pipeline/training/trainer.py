@@ -122,10 +122,9 @@ class Trainer:
         if progress.steps:
             self._begin_epoch()
         state.restore_memories(tree)
-        if progress.steps and (own := self.processes.rank.number) < len(
-            tree["generators"]
-        ):  # others begin with the epoch's seed
-            restore_generators(tree["generators"][own], self.device)
+        own, kept = self.processes.rank.number, tree["generators"]
+        if progress.steps and own < len(kept):  # another process begins with the epoch's seed
+            restore_generators(kept[own], self.device)
         with self.processes.together():
             if self.processes.first and state.best:
                 self._save_best()
@@ -225,7 +224,7 @@ class Trainer:
 
     def _finish(self) -> None:
         """Evaluate the best weights on the validation and the test split, once."""
-        folder, best, test_map = self.folder, self.state.best_epoch, None
+        folder, best, by, test_map = self.folder, self.state.best_epoch, evaluated_by(self.cache), None
         with self.processes.together():
             classifier, _, about = folder.load_best()
             if about["epoch"] != best["epoch"]:
@@ -233,7 +232,6 @@ class Trainer:
                     f"{folder.best_file} holds the weights of epoch {about['epoch']}, and the best epoch is {best['epoch']}: a "
                     f"damaged state led back before both; start a new run"
                 )
-        by = evaluated_by(self.cache)
         measured = {"best_epoch": best["epoch"], **({} if by == "truth" else {"evaluated_by": by})}
         logits = {"val": self._logits(classifier.to(self.device), self.val, "val")}
         if len(self.test.rows):

@@ -30,10 +30,6 @@ Workers = Annotated[
     int | None, typer.Option(min=0, help="Processes that decode images; default: one a core, at most 8.")
 ]
 Engine = Literal["local", "ray"]  # each a module NAME_engine.py here, as engines.py has it
-AnEngine = Annotated[Engine, typer.Option(help="ray: actors on a Ray cluster (aevlp\\[ray]).")]
-Actors = Annotated[int, typer.Option(min=1, help="Ray actors that share the work.")]
-Gpus = Annotated[float | None, typer.Option(min=0, help="GPUs an actor, such as 0.5; default: 1 if there is one.")]
-ShardSize = Annotated[int, typer.Option(min=1, help="Images a shard: what an interruption costs at most.")]
 
 
 @dataclass(frozen=True)
@@ -114,7 +110,7 @@ class PseudolabelOptions(SourceOptions):
         ),
     ] = None
     batch_size: BatchSize = None
-    shard_size: ShardSize = 256
+    shard_size: Annotated[int, typer.Option(min=1, help="Images a shard: what an interruption costs at most.")] = 256
     hash_images: Annotated[
         bool, typer.Option("--hash-images", help="Know images by their content instead of size and time of change.")
     ] = False
@@ -123,9 +119,11 @@ class PseudolabelOptions(SourceOptions):
     strict: Annotated[bool, typer.Option(help="Refuse if any image cannot be read.")] = False
     restart: Annotated[bool, typer.Option(help="Delete the cache and its parts, after asking, and start anew.")] = False
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before --restart deletes.")] = False
-    engine: AnEngine = "local"
-    actors: Actors = 1
-    gpus: Gpus = None
+    engine: Annotated[Engine, typer.Option(help="ray: actors on a Ray cluster (aevlp\\[ray]).")] = "local"
+    actors: Annotated[int, typer.Option(min=1, help="Ray actors that score.")] = 1
+    gpus: Annotated[
+        float | None, typer.Option(min=0, help="GPUs an actor, such as 0.5; default: 1 if there is one.")
+    ] = None
     max_pixels: MaxPixels = MAX_PIXELS
     statistics_from: Annotated[str | None, PYTHON_ONLY] = None  # where mean and std are from, if not from the caller
 

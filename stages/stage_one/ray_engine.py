@@ -1,10 +1,13 @@
 """Shards -> their parts, scored by actors of a Ray cluster; claims, parts and the cache are those of any other process."""
 
+import logging
 import os
-from collections.abc import Callable
-from contextlib import ExitStack
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -15,7 +18,6 @@ from ...pipeline.scoring.bottleneck import TimeSpent
 from ...pipeline.scoring.parts import PartStore
 from ...pipeline.scoring.scorer import Threads, one_thread_each
 from ..console import err, out
-from ..ray_cluster import cluster, require_room
 from . import local_engine
 from .engines import Engine
 from .options import PseudolabelOptions
@@ -37,8 +39,8 @@ def _score(plan: ScoringPlan, store: PartStore, shards: list[Shard], counted: Ca
     actors = min(options.actors, len(shards))
     gpus = options.gpus if options.gpus is not None else float(device == "cuda")
     published = 0
-    with cluster() as ray:
-        require_room(ray.cluster_resources(), actors, gpus)
+    with _cluster() as ray:
+        _require_room(ray.cluster_resources(), actors, gpus)
         rows = ray.data.from_items([asdict(shard) for shard in shards], override_num_blocks=len(shards))
         scored = rows.map_batches(
             ShardActor,
@@ -93,3 +95,44 @@ class ShardActor:
                 self._error = str(error)
         types = pa.schema({"published": pa.int64(), "reasons": pa.list_(pa.string()), "error": pa.string()})
         return pa.table({"published": [published], "reasons": [reasons], "error": [self._error]}, types)
+
+
+@contextmanager
+def _cluster() -> Iterator[Any]:
+    """Give Ray, connected to the cluster that RAY_ADDRESS names, or else to one on this machine that ends with the context."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported to anybody
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # all else stands in Ray's log files
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise AevlpError("--engine ray needs Ray: pip install 'aevlp[ray]'") from error
+    connected = ray.is_initialized()
+    on_term = signal.getsignal(signal.SIGTERM)
+    if not connected:
+        address = os.environ.get("RAY_ADDRESS", "local")
+        try:
+            ray.init(address, logging_level=logging.ERROR, log_to_driver=False, include_dashboard=False)
+        except (ConnectionError, TimeoutError, ValueError) as error:
+            raise AevlpError(f"cannot connect to the Ray cluster at {address}: {error}") from error
+        with suppress(ValueError):  # not in the main thread
+            signal.signal(signal.SIGTERM, on_term)  # Ray's own ends the program at once
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    try:
+        yield ray
+    finally:
+        if not connected:
+            ray.shutdown()
+
+
+def _require_room(there: dict[str, float], actors: int, gpus: float) -> None:
+    """Raise AevlpError where the cluster could not run the actors side by side: Ray would wait for ever."""
+    for kind, each in (("CPU", 1.0), ("GPU", gpus)):
+        if actors * each > there.get(kind, 0.0):
+            raise AevlpError(
+                f"{actors} actors with {each:g} {kind} each need {actors * each:g}, this Ray cluster has "
+                f"{there.get(kind, 0.0):g}: pass fewer --actors{' or --gpus' if kind == 'GPU' else ''}, or start more nodes"
+            )
