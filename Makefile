@@ -7,7 +7,9 @@ BIN := $(VENV)/bin
 # The models of the tests are tiny: threads of their own would only wait for each other.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
-.PHONY: demo docs docs-links test test-slow test-all lint format clean
+.PHONY: install demo docs docs-links test test-slow test-all lint format clean
+
+install: $(VENV)/installed
 
 demo: $(VENV)/installed
 	$(BIN)/aevlp demo

@@ -18,6 +18,12 @@ def example() -> str:
     return found[1]
 
 
+def test_it_is_a_front_door_and_names_the_command_of_the_tests() -> None:
+    text = README.read_text(encoding="utf-8")
+    assert len(text.encode()) < 9000
+    assert "make test" in text and "(docs/tutorial.md)" in text
+
+
 def test_the_example_has_ten_lines_at_most_and_uses_the_public_names_alone() -> None:
     lines = [line for line in example().splitlines() if line.strip()]
     assert len(lines) <= 10
@@ -30,6 +36,6 @@ def test_the_example_runs_from_an_empty_folder(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", example()], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 0, done.stderr
     figure = float(done.stdout.splitlines()[0])
-    assert 0.7 < figure < 1, done.stdout
-    assert "gpr" in done.stdout and "an" in done.stdout
+    assert 0.5 < figure < 1, done.stdout  # a linear layer on the embeddings has 55
+    assert "scene_000000.bmp" in done.stdout
     assert done.stderr == "", "nothing is printed where nobody looks"
