@@ -1,4 +1,4 @@
-"""docs/first_classifier.ipynb runs from first cell to last, offline; what it keeps is small and speaks of no machine."""
+"""docs/first_classifier.ipynb runs from its first cell to its last, offline; what it keeps is small and speaks of no machine."""
 
 from pathlib import Path
 from typing import Any
