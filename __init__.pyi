@@ -42,7 +42,10 @@ from .stages.experiments.reproduce import Reproduction, reproduce
 from .stages.experiments.sweep import Sweep, sweep
 from .stages.export.export import export
 from .stages.journey.run import run
-from .stages.prediction.predict import Predictions, predict
+from .stages.prediction.predict import predict
+from .stages.prediction.predictions import Predictions
+from .stages.prediction.predictor import Predictor
+from .stages.prediction.sharding import PredictedShards
 from .stages.report.report import report
 from .stages.review.review import Review, review
 from .stages.stage_one.pseudolabel import pseudolabel
@@ -72,7 +75,9 @@ __all__ = [
     "Labels",
     "LossList",
     "Manifest",
+    "PredictedShards",
     "Predictions",
+    "Predictor",
     "PseudoLabelQuality",
     "Reproduction",
     "Review",

@@ -223,3 +223,12 @@ def test_a_mistake_in_a_benchmark_is_one_line() -> None:
 
     with pytest.raises(SystemExit, match=r"^error: no such backbone$"):
         import_module("measuring").run(main)
+
+
+@pytest.mark.slow
+@pytest.mark.process
+def test_first_prediction(figures, run_path: Path, blocks: Path) -> None:
+    found = figures("first_prediction", run_path, blocks / "images" / "00.png")
+    beside = of_rows(found, "beside_torch")
+    assert beside["run, through torch"] == 1 and "exported model" in beside
+    assert found["notes"] == ["torch is loaded by: run, through torch"]

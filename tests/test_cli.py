@@ -16,7 +16,7 @@ from PIL import Image
 
 from aevlp.pipeline.evaluation.metrics import pseudo_label_quality
 from aevlp.pipeline.score_cache import open_cache, write_cache
-from aevlp.stages.prediction import predict
+from aevlp.stages.prediction.image_names import find_images
 
 
 def test_both_stages_and_every_reading_command(tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch) -> None:
@@ -184,9 +184,7 @@ def test_folders_are_searched_through_and_each_image_counts_once(tmp_path: Path)
     (tmp_path / "a" / "b").mkdir(parents=True)
     for name in ("a/1.jpg", "a/b/2.PNG", "a/notes.txt"):
         Image.new("RGB", (4, 4)).save(tmp_path / name, "PNG")
-    found = predict.find_images(
-        [str(tmp_path / "a"), str(tmp_path / "a" / "1.jpg"), str(tmp_path / "a" / "**" / "*.PNG")]
-    )
+    found = find_images([str(tmp_path / "a"), str(tmp_path / "a" / "1.jpg"), str(tmp_path / "a" / "**" / "*.PNG")])
     assert [p.name for p in found] == ["1.jpg", "2.PNG"]
 
 

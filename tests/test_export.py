@@ -96,6 +96,7 @@ def test_labels_by_scores_are_those_by_calibrated_probabilities(decision: Decisi
         ({"to": "hf", "preprocessing": True}, "timm and transformers resize"),
         ({"to": "hf", "quantize": "int8"}, "is for --to onnx and openvino, not hf"),
         ({"to": "torch", "quantize": "int8"}, "is for --to onnx and openvino, not torch"),
+        ({"to": "onnx", "force": True}, "--force goes with --quantize"),
         ({"to": "coreml"}, "not one of onnx, torch, hf, openvino"),
         ({"to": "onnx"}, "runs/none"),
     ],

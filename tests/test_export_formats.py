@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import call, draw_blocks, stage_one, stage_two
+from conftest import MANIFEST, call, draw_blocks, stage_one, stage_two
 from PIL import Image
 from refusals import one_line
 from torch import nn
@@ -42,7 +42,8 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run with each kind of backbone, resized as Pillow does; tests do not change it."""
     folder = tmp_path_factory.mktemp("runs")
     draw_blocks(folder / "data", PICTURES - 10, 10)
-    (folder / "data" / "tiny-clip.json").write_text(VISION_TRANSFORMER)
+    (folder / "data" / "small-vit.json").write_text(VISION_TRANSFORMER)
+    (folder / "data" / "blocks.yaml").write_text(MANIFEST.replace("tiny-clip", "small-vit"))
     cache = stage_one(folder / "data", folder / "blocks.h5", storage="float32", resize="exact")
     for backbone in RUNS:
         weights = {"weights": "random"} if backbone == "resnet18" else {}
@@ -281,6 +282,16 @@ def test_what_does_not_agree_gets_no_name(runs: Path, tmp_path: Path, monkeypatc
         export(runs / "clip", to="torch", output=tmp_path / "model.pt2")
     monkeypatch.setattr(program, "load", lambda path: lambda inputs: (load(path)(inputs)[0], np.full((1, 3), np.nan)))
     with one_line("does not agree with PyTorch"):
+        export(runs / "clip", to="torch", output=tmp_path / "model.pt2")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_library_cannot_hold_is_one_line(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def data_dependent(self: Deployed, pixel_values: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return (pixel_values, pixel_values) if pixel_values.sum() > 0 else (pixel_values, -pixel_values)
+
+    monkeypatch.setattr(Deployed, "forward", data_dependent)
+    with one_line("model.pt2 cannot be written, try another --to: "):
         export(runs / "clip", to="torch", output=tmp_path / "model.pt2")
     assert list(tmp_path.iterdir()) == []
 

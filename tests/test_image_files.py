@@ -19,7 +19,7 @@ from aevlp.pipeline.files.file_reading import HIDDEN, KINDS, NO_PICTURE, NOT_TEX
 from aevlp.pipeline.files.image_formats import ENDINGS
 from aevlp.pipeline.files.tar_files import tar_members
 from aevlp.pipeline.manifest.load import load_manifest
-from aevlp.stages.prediction import predict
+from aevlp.stages.prediction.image_names import find_images
 
 SAVED = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp", "GIF": ".gif", "BMP": ".bmp", "TIFF": ".tif", "AVIF": ".avif",
          "JPEG2000": ".jp2", "PPM": ".ppm", "MPO": ".mpo"}  # fmt: skip
@@ -183,7 +183,7 @@ def test_predict_takes_every_picture_of_a_folder_and_says_what_it_leaves_out(
 def test_predict_on_a_folder_without_a_picture_names_what_is_there(tmp_path: Path) -> None:
     write(tmp_path, {"a.mp4": b"x", "notes": b"x"})
     with pytest.raises(AevlpError, match=r"no image file in the folder .*1 video \(a\.mp4\) and 1 file of no picture"):
-        predict.find_images([str(tmp_path)])
+        find_images([str(tmp_path)])
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -56,11 +56,13 @@ def decide(
 
     together = None if frequencies is None else float(frequencies.mean())
     common = best(merits(probabilities.ravel(), positive.ravel(), together), rule)
-    own = np.full(logits.shape[1], common)
+    own, about["common"] = np.full(logits.shape[1], common), common
     for c in np.flatnonzero(counts):
         frequency = None if frequencies is None else float(frequencies[c])
-        own[c] = best(merits(probabilities[:, c], positive[:, c], frequency), rule)
-    about["common"] = common
+        of = merits(probabilities[:, c], positive[:, c], frequency)
+        own[c] = best(of, rule)
+        if rule.kind == "precision" and of.precision.max() < rule.value:
+            about["unreached"] = about.get("unreached", 0) + 1  # classes
     return Decision(calibration, shrunk(own, common, counts), about)
 
 

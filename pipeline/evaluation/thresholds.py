@@ -9,7 +9,7 @@ from ..errors import AevlpError
 from ..labels.cuts import cuts
 from .threshold_rule import Rule
 
-SHRUNK_BY = 10  # a class's own threshold counts as its positives do, the common one as so many
+SHRUNK_BY = 3  # a class's own threshold counts as its positives do, the common one as so many: docs/method.md says why
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def shrunk(own: np.ndarray, common: float, positives: np.ndarray) -> np.ndarray:
 
     own, common: in [0, 1]. positives: (C,) counts. The mean is taken of their logits, with the weights n and `SHRUNK_BY`.
     """
-    tiny = 1e-6
+    tiny = 1e-12  # of a threshold of 0 or 1, whose logit is not finite
     own_logit, common_logit = (logit(np.clip(value, tiny, 1 - tiny)) for value in (own, common))
     weight = positives / (positives + SHRUNK_BY)
     return expit(weight * own_logit + (1 - weight) * common_logit)

@@ -38,6 +38,21 @@ def locked(place: Path, seconds: float = -1, busy: str = "") -> Iterator[None]:
         lock.release()
 
 
+@contextmanager
+def claimed(lock: Path) -> Iterator[bool]:
+    """Hold a lock for the context, unless another process does, and give whether; OSError where it cannot be asked."""
+    held = FileLock(lock)
+    try:
+        held.acquire(blocking=False)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        held.release()
+
+
 def is_held(lock: Path) -> bool:
     """Return whether a process holds a lock; AevlpError where that cannot be asked."""
     if not lock.exists():

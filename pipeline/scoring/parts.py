@@ -9,17 +9,15 @@ process that holds them.
 import hashlib
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from ..errors import AevlpError
 from ..files.atomic_write import replacing
-from ..files.locks import is_held
+from ..files.locks import claimed, is_held
 from ..runtime.provenance import difference
 from ..score_cache import CacheHeader, CacheRows
 from ..score_cache.hdf5 import Hdf5Store, to_bytes
@@ -103,21 +101,14 @@ class PartStore:
         if not self.exists():  # a lock would make the folder again
             yield False
             return
-        lock = FileLock(self._lock(shard))
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            yield False
-            return
-        except OSError as error:
-            if self.exists():
-                raise AevlpError(f"cannot lock files in {self.folder}: {error.strerror or error}") from error
-            yield False
-            return
-        try:
-            yield self.exists() and not self.file(shard).exists()
-        finally:
-            lock.release()
+        with ExitStack() as held:
+            try:
+                mine = held.enter_context(claimed(self._lock(shard)))
+            except OSError as error:
+                if self.exists():
+                    raise AevlpError(f"cannot lock files in {self.folder}: {error.strerror or error}") from error
+                mine = False
+            yield mine and self.exists() and not self.file(shard).exists()
 
     def publish(self, shard: Shard, header: CacheHeader, rows: CacheRows) -> None:
         """Write a shard's rows as one file that appears whole or not at all; header.rows is the number of these rows."""

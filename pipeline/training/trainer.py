@@ -54,17 +54,18 @@ class Trainer:
         processes: Processes,
         interruption: Interruption,
         announce: Announce = lambda event: None,
+        decide: Callable[[], None] = lambda: None,
     ) -> None:
         """reads: what the loss reads of the targets. policy: what makes the labels, None where the loss reads none.
 
         splits: for training, validation and test, the last may be empty. about: what is kept beside the best weights.
-        announce: told of every event, in the first process alone.
+        announce: told of every event. decide: called once the best weights' logits are kept. Both in the first process alone.
         """
         self.architecture, self.classifier, self.inputs, self.reads = architecture, classifier, inputs, reads
         self.cache, (self.train, self.val, self.test) = cache, splits
         self.schedule, self.running, self.device = schedule, running, running.device
         self.folder, self.about = folder, about
-        self.processes, self.interruption, self._listener = processes, interruption, announce
+        self.processes, self.interruption, self._listener, self._decide = processes, interruption, announce, decide
         self._mixed = autocast(self.device, running.precision)
         if self.device.type == "cuda":
             torch.cuda.set_device(self.device)
@@ -76,8 +77,9 @@ class Trainer:
             self.labels = EpochLabels(cache, self.train.rows, policy, schedule.epochs, schedule.seed)
         if running.compile:
             classifier.compile()
-        # The classifier as it is trained, made when it is known what learns.
-        self.learning: torch.nn.Module | None = None
+        self.learning: torch.nn.Module | None = (
+            None  # the classifier as it is trained, made when it is known what learns
+        )
         self.last_save = time.monotonic()
 
     def run(self, saved: SavedState | None = None) -> None:
@@ -120,9 +122,9 @@ class Trainer:
         if progress.steps:
             self._begin_epoch()
         state.restore_memories(tree)
-        own = self.processes.rank.number
-        if progress.steps and own < len(tree["generators"]):  # another process begins with the epoch's seed
-            restore_generators(tree["generators"][own], self.device)
+        own, kept = self.processes.rank.number, tree["generators"]
+        if progress.steps and own < len(kept):  # another process begins with the epoch's seed
+            restore_generators(kept[own], self.device)
         with self.processes.together():
             if self.processes.first and state.best:
                 self._save_best()
@@ -222,7 +224,7 @@ class Trainer:
 
     def _finish(self) -> None:
         """Evaluate the best weights on the validation and the test split, once."""
-        folder, best, test_map = self.folder, self.state.best_epoch, None
+        folder, best, by, test_map = self.folder, self.state.best_epoch, evaluated_by(self.cache), None
         with self.processes.together():
             classifier, _, about = folder.load_best()
             if about["epoch"] != best["epoch"]:
@@ -230,11 +232,8 @@ class Trainer:
                     f"{folder.best_file} holds the weights of epoch {about['epoch']}, and the best epoch is {best['epoch']}: a "
                     f"damaged state led back before both; start a new run"
                 )
-        measured = {"best_epoch": best["epoch"]}
-        if (by := evaluated_by(self.cache)) != "truth":
-            measured["evaluated_by"] = by
-        classifier.to(self.device)
-        logits = {"val": self._logits(classifier, self.val, "val")}
+        measured = {"best_epoch": best["epoch"], **({} if by == "truth" else {"evaluated_by": by})}
+        logits = {"val": self._logits(classifier.to(self.device), self.val, "val")}
         if len(self.test.rows):
             logits["test"] = self._logits(classifier, self.test, "test")
             test_map = mean_average_precision(logits["test"], self.test.truth)
@@ -244,6 +243,7 @@ class Trainer:
                 folder.save_logits("val", self.val.rows, logits["val"])
                 if "test" in logits:
                     folder.save_logits("test", self.test.rows, logits["test"])
+                self._decide()  # before the line that says that the run is finished
                 folder.write_metrics([*self.state.history, measured])
         self._announce(Finished(best["epoch"], best["val_map"], test_map))
 

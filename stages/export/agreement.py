@@ -1,6 +1,7 @@
 """An exported model beside the network that it was made of: the same inputs, and how far the outputs are apart."""
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -8,6 +9,7 @@ from PIL import Image
 
 from ...pipeline.errors import AevlpError
 from ...pipeline.images.views import view_pixels
+from ...pipeline.quiet import first_line, quiet
 from .deployable import Deployable
 
 BATCHES = (1, 3, 8)
@@ -40,6 +42,21 @@ def check_agreement(what: str, computed: Computed, subject: Deployable) -> float
                 f"most {TOLERANCE:g}; nothing was written, try another --to"
             )
     return worst
+
+
+@contextmanager
+def written_or_refused(what: str) -> Iterator[None]:
+    """Turn what a library says of a network that its format cannot hold into an AevlpError; nothing of it is shown before.
+
+    what: is written, in errors.
+    """
+    try:
+        with quiet():
+            yield
+    except (AevlpError, OSError, MemoryError):
+        raise
+    except Exception as error:  # each library has its own way to refuse
+        raise AevlpError(f"{what} cannot be written, try another --to: {first_line(error)}") from error
 
 
 def example_inputs(subject: Deployable) -> Iterator[np.ndarray]:

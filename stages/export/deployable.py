@@ -52,6 +52,6 @@ def _provenance(run: Run, folder: RunFolder, description: dict[str, Any]) -> dic
     }
 
 
-def _name(text: str) -> str:
+def _name(text: str | None) -> str | None:
     """Return a name as it is, and of a file its own alone."""
-    return Path(text).name if Path(text).is_absolute() else text
+    return Path(text).name if text is not None and Path(text).is_absolute() else text

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from ...pipeline.errors import AevlpError
 from ...pipeline.files.atomic_write import replacing
-from ...pipeline.quiet import quiet
 from ...pipeline.training.run_folder import RunFolder
 from ..console import print_result, say
 from ..declaration import takes
@@ -59,9 +58,9 @@ def export(options: ExportOptions) -> Path:
 
         write_int8(subject, options, target)
         return target
-    from .agreement import check_agreement
+    from .agreement import check_agreement, written_or_refused
 
-    with replacing(target) as temporary, quiet():
+    with replacing(target) as temporary, written_or_refused(str(target)):
         module.write(subject, temporary)
         worst = check_agreement(str(target), module.load(temporary), subject)
     say(f"compared with PyTorch at batches of 1, 3 and 8: outputs are {worst:.1e} apart at most")
@@ -89,6 +88,8 @@ def _check(options: ExportOptions, made: Format, target: Path) -> None:
         raise AevlpError("--preprocessing is not for --to hf: timm and transformers resize and normalise by its config")
     if options.quantize and options.to not in ("onnx", "openvino"):
         raise AevlpError(f"--quantize {options.quantize} is for --to onnx and openvino, not {options.to}")
+    if options.force and not options.quantize:
+        raise AevlpError("--force goes with --quantize, which may cost more than --limit; nothing overwrites a file")
     if absent := [name for name in made.packages if find_spec(name) is None]:
         raise AevlpError(f"--to {options.to} needs {' and '.join(absent)}: pip install 'aevlp[{made.extra}]'")
     if options.quantize and options.to == "openvino" and find_spec("nncf") is None:

@@ -98,7 +98,7 @@ def _of_timm(classifier: Classifier, architecture: Architecture) -> TimmModel:
     backbone: Any = classifier.backbone
     config, head = backbone.pretrained_cfg, cast(nn.Linear, classifier.head)
     if not isinstance(config["classifier"], str):
-        raise _refused(f"{architecture.backbone}, which has more than one head,")
+        raise _refused(f"{architecture.backbone} with its several heads")
     arguments = {"img_size": architecture.size} if config["fixed_input_size"] else {}
     own = {f"{config['classifier']}.{name}": value for name, value in head.state_dict().items()}
     weights = {**backbone.state_dict(), **own}

@@ -13,14 +13,13 @@ import numpy as np
 from ...pipeline.errors import AevlpError, counted
 from ...pipeline.evaluation.metrics import mean_average_precision
 from ...pipeline.files.atomic_write import replacing
-from ...pipeline.quiet import quiet
 from ..cache_origin import data_root
 from ..columns import percent
 from ..console import say
 from ..prediction.exported import ModelInput
 from ..prediction.reading import read_batches
 from ..report.trained_from import cache_of
-from .agreement import Computed, check_agreement
+from .agreement import Computed, check_agreement, written_or_refused
 from .deployable import Deployable
 from .options import ExportOptions
 from .quality import parts
@@ -50,11 +49,11 @@ def write_int8(subject: Deployable, options: ExportOptions, target: Path) -> Non
     fed = subject.about.input
     with tempfile.TemporaryDirectory() as folder, replacing(target) as temporary:
         between = Path(folder) / f"single{target.suffix}"
-        with quiet():
+        with written_or_refused(str(target)):
             exact.write(subject, between)
             check_agreement(str(target), exact.load(between), subject)
         say(f"calibrating on {counted(len(examples.training), 'training image')}")
-        with quiet():
+        with written_or_refused(str(target)):
             rounded.write(between, temporary, _inputs(examples.training, fed))
         say(f"measuring on {counted(len(examples.validation), 'validation image')}")
         maps = [

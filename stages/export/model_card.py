@@ -81,7 +81,8 @@ def _method(subject: Deployable) -> list[str]:
 
 def _scored_by(subject: Deployable) -> str:
     model = subject.about.provenance["scoring_model"]
-    return f"Images were scored by {model['model']} (weights: {model['weights']})."
+    weights = "" if model["weights"] is None else f" (weights: {model['weights']})"
+    return f"Images were scored by {model['model']}{weights}."
 
 
 def _figures(subject: Deployable, quality: Quality | None) -> list[str]:

@@ -39,6 +39,7 @@ class Model(Protocol):
     """A classifier and all that is needed to label images with it.
 
     place: where it was found. sha256: of the file of its weights. classes: their names, in the order of its logits.
+    upright: whether an image is turned by its EXIF orientation first.
     """
 
     place: Path
@@ -46,8 +47,15 @@ class Model(Protocol):
     classes: list[str]
     decision: Decision
 
+    @property
+    def upright(self) -> bool: ...
+
     def scored(self, images: np.ndarray) -> Iterator[Scored]:
         """Yield the logits of images batch by batch, each exactly once, in order; images: (N,) str of paths for `read_pixels`."""
+        ...
+
+    def logits_of(self, pixels: list[np.ndarray]) -> np.ndarray:
+        """Return the logits (n, C) float32 of images that are in memory, (H, W, 3) uint8 each, already upright."""
         ...
 
     def close(self) -> None:

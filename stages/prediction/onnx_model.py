@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from ...pipeline.errors import AevlpError, in_one_line
 from ...pipeline.files.stamps import content_sha256
 from .exported import About
 from .model import Running, Scored
-from .reading import read_batches
+from .reading import BATCH, as_input, read_batches
 
 LOGITS = "logits"
 
@@ -37,13 +38,27 @@ class OnnxModel:
         self.sha256 = content_sha256(place)
         self._readers = ThreadPoolExecutor(max(1, running.workers), thread_name_prefix="read")
 
+    @property
+    def upright(self) -> bool:
+        """Whether an image is turned by its EXIF orientation first."""
+        return self.input.upright
+
     def scored(self, images: np.ndarray) -> Iterator[Scored]:
         """Yield what `Model.scored` says; while one batch is computed the next is read."""
         for read in read_batches(images, self.input, self._readers, self.running.max_pixels):
             logits = np.empty((0, len(self.classes)), np.float32)
             if len(read.rows):
-                logits = self._session.run([LOGITS], {self._name: read.inputs})[0]
+                logits = self._logits(read.inputs)
             yield Scored(read.rows, logits, read.unreadable)
+
+    def logits_of(self, pixels: list[np.ndarray]) -> np.ndarray:
+        """Return what `Model.logits_of` says."""
+        fed = [as_input(Image.fromarray(one), self.input) for one in pixels]
+        found = [self._logits(np.stack(fed[start:][:BATCH])) for start in range(0, len(fed), BATCH)]
+        return np.concatenate(found) if found else np.empty((0, len(self.classes)), np.float32)
+
+    def _logits(self, inputs: np.ndarray) -> np.ndarray:
+        return self._session.run([LOGITS], {self._name: inputs})[0]
 
     def close(self) -> None:
         """End the threads that read images."""

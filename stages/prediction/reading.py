@@ -68,6 +68,11 @@ def _read(image: str, fed: ModelInput, max_pixels: int) -> np.ndarray | Unreadab
         found = Image.fromarray(read_pixels(location(image), fed.upright, PILLOW, max_pixels))
     except ImageError as error:
         return Unreadable(error.status, str(error))
+    return as_input(found, fed)
+
+
+def as_input(found: Image.Image, fed: ModelInput) -> np.ndarray:
+    """Return an RGB image as a model takes it, (3, S, S) float32 or (S, S, 3) uint8."""
     whole = (0, 0, *found.size)
     if fed.preprocessing:
         return view_bytes(found, whole, fed.size)

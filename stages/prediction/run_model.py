@@ -12,12 +12,13 @@ from torch.nn import functional
 from ...pipeline.clip.image_tower import features_of
 from ...pipeline.files.stamps import content_sha256
 from ...pipeline.images.read import Unreadable
+from ...pipeline.images.resizing import resized_image
 from ...pipeline.manifest.formats import PACKAGED
 from ...pipeline.runtime.device import find_device
 from ...pipeline.training.classifier import Architecture
 from ...pipeline.training.decided import decision_of
-from ...pipeline.training.inputs import PixelInputs
-from ...pipeline.training.loop import autocast, predict_logits
+from ...pipeline.training.inputs import EVALUATION_BATCH, PixelInputs, normalized, scaling
+from ...pipeline.training.loop import Batches, autocast, predict_logits
 from ...pipeline.training.run_folder import RunFolder
 from ..cache_origin import scoring_encoder
 from .model import Running, Scored
@@ -58,6 +59,11 @@ class RunModel:
         self.device = find_device(running.device)
         self.classifier.to(self.device)
 
+    @property
+    def upright(self) -> bool:
+        """Whether an image is turned by its EXIF orientation first."""
+        return self.architecture.upright
+
     def scored(self, images: np.ndarray) -> Iterator[Scored]:
         """Yield what `Model.scored` says."""
         of, unreadable = self.architecture, dict[int, Unreadable]()
@@ -72,6 +78,20 @@ class RunModel:
             yield Scored(rows, logits, faults)
         if unreadable:
             yield Scored(np.empty(0, np.int64), np.empty((0, len(self.classes)), np.float32), dict(unreadable))
+
+    def logits_of(self, pixels: list[np.ndarray]) -> np.ndarray:
+        """Return what `Model.logits_of` says."""
+        of, scale = self.architecture, scaling(self.architecture.mean, self.architecture.std, self.device)
+
+        def batches() -> Batches:
+            for start in range(0, len(pixels), EVALUATION_BATCH):
+                some = [
+                    resized_image(torch.tensor(one), of.size, of.resize) for one in pixels[start:][:EVALUATION_BATCH]
+                ]
+                whole = torch.stack(some).permute(0, 2, 3, 1).to(self.device)
+                yield np.arange(start, start + len(some)), normalized(whole, scale)
+
+        return predict_logits(self.classifier, batches(), autocast(self.device, None))
 
     def close(self) -> None:
         """Nothing is held."""

@@ -13,18 +13,18 @@ from ..console import say
 from .plan import Plan
 
 
-def store_decision(plan: Plan, folder: RunFolder) -> None:
-    """Choose by the validation logits of a finished run what its options ask for, store it, and say it.
-
-    Nothing is done where that is stored already. A run of an earlier version, which kept no such logits, is left as it is, with a
-    note.
-    """
-    asked = plan.options.threshold_for
-    if folder.decision().about.get("evaluated_by") and folder.decision().about["rule"] == asked:
-        return
+def is_decided(plan: Plan, folder: RunFolder) -> bool:
+    """Return whether the best weights have the decision that a plan asks for, or can have none, which is said."""
     if not folder.logits_files["val"].exists():
         say(f"{folder.path} is of an earlier version, which chose no thresholds: it labels at probability 0.5")
-        return
+        return True
+    about = folder.decision().about
+    return "images" in about and about["rule"] == plan.options.threshold_for
+
+
+def store_decision(plan: Plan, folder: RunFolder) -> None:
+    """Choose by the kept validation logits of a run what its options ask for, store it beside the best weights, and say it."""
+    asked = plan.options.threshold_for
     rows, logits = folder.load_logits("val")
     assert (rows == plan.val.rows).all(), "the settings of a run fix its splits"
     decision = decide(
@@ -58,6 +58,10 @@ def said(decision: Decision) -> list[str]:
     if few:
         lines[0] += (
             f"; near the common one where a class has fewer than {SHRUNK_BY} positives there, as {few:,} of them"
+        )
+    if unreached := about.get("unreached"):
+        lines[0] += (
+            f"; {counted(unreached, 'class does', 'classes do')} not reach that precision, and have the highest there is"
         )
     if none:
         lines[0] += f"; the common one where it has none, as {none:,}"

@@ -10,7 +10,8 @@ from ...pipeline.training.run_folder import RunFolder
 from ..results import Result
 
 if TYPE_CHECKING:
-    from ..prediction.predict import Predictions
+    from ..prediction.predictions import Predictions
+    from ..prediction.sharding import PredictedShards
     from .evaluate import Evaluation
 
 
@@ -109,7 +110,7 @@ class Run(Result):
 
         return evaluate(self.folder, split=split, **options)
 
-    def predict(self, images: str | Path | Sequence[str | Path], **options: Any) -> "Predictions":
+    def predict(self, images: str | Path | Sequence[str | Path], **options: Any) -> "Predictions | PredictedShards":
         """Return `aevlp.predict` of this run."""
         from ..prediction.predict import predict
 

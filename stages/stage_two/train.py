@@ -1,6 +1,7 @@
 """Stage two: a cache -> a run folder with a trained classifier and what was measured on the way."""
 
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from ..declaration import takes
 from ..interrupted import keeping
 from .beside_teacher import against_teacher, with_teacher
 from .classifiers import classifier_inputs, new_classifier
-from .decided import store_decision
+from .decided import is_decided, store_decision
 from .kept_corrections import keep_corrections
 from .label_relation import relation_of
 from .narrator import Narrator
@@ -96,7 +97,7 @@ def _train(plan: Plan, path: Path, processes: Processes, another: str | None = "
         if found == "finished":
             say(f"{folder.path} is finished already")
             with processes.together():
-                if processes.first:
+                if processes.first and not is_decided(plan, folder):
                     with folder.alone():
                         store_decision(plan, folder)
             return folder.path
@@ -182,6 +183,7 @@ def _trainer(
         processes,
         interruption,
         announce,
+        partial(store_decision, plan, folder),
     )
 
 
@@ -199,7 +201,6 @@ def _conclude(plan: Plan, folder: RunFolder, added: AddedLabels | None) -> None:
             say(
                 f"{counted(len(empty), 'class has', 'classes have')} no positive in the {name} split and 0 in its mAP: {names}"
             )
-    store_decision(plan, folder)
     if text := against_teacher(plan, Run(folder.path)):
         say(text)
     lacks = keep_tower(plan, folder)

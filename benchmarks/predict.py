@@ -1,0 +1,116 @@
+"""Labels of 100,000 files in shards, killed ten times: the bytes of one run; peak memory; the rate beside a bare loop.
+
+`python benchmarks/predict.py [--files 100000] [--kills 10]`. The files are links to forty small pictures, each decoded anew; the
+model is an .onnx file of one layer, so that what is measured is predict and not a network.
+"""
+
+import argparse
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from PIL import Image
+
+from aevlp.stages.prediction.model import Running, open_model
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from test_onnx_model import mean_colours
+
+SIDE, ORIGINALS = 96, 40
+
+
+def linked(folder: Path, count: int) -> Path:
+    """Return a folder with links to `ORIGINALS` pictures."""
+    drawn = np.random.default_rng(0)
+    originals = folder.parent / "originals"
+    originals.mkdir(exist_ok=True)
+    for n in range(ORIGINALS):
+        Image.fromarray(drawn.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)).save(originals / f"{n}.jpg")
+    folder.mkdir()
+    for n in range(count):
+        (folder / f"{n:07d}.jpg").symlink_to(originals / f"{n % ORIGINALS}.jpg")
+    return folder
+
+
+def command(model: Path, images: Path, output: Path) -> list[str]:
+    given = [str(model), str(images), "--output", str(output), "--workers", "1"]
+    return [sys.executable, "-m", "aevlp.stages", "predict", *given]
+
+
+def finished(model: Path, images: Path, output: Path) -> tuple[float, float]:
+    """Return the seconds and the peak memory in MB of a run that is left alone."""
+    began = time.monotonic()
+    process = subprocess.Popen(command(model, images, output), stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"predict ended with {process.returncode}")
+    return time.monotonic() - began, usage.ru_maxrss / 1024
+
+
+def parts(folder: Path) -> Iterator[Path]:
+    yield from folder.glob("part-*.parquet")
+
+
+def killed(model: Path, images: Path, output: Path, shards: int, kills: int) -> int:
+    """Run until it is done, killed up to `kills` times at random moments; return how often it was."""
+    chance, done = random.Random(0), 0
+    while True:
+        process = subprocess.Popen(command(model, images, output), stderr=subprocess.DEVNULL)
+        goal = len(list(parts(output))) + chance.choice([0, 1]) if done < kills else shards + 1
+        while process.poll() is None and len(list(parts(output))) < min(goal, shards):
+            time.sleep(0.02)
+        if process.poll() is None and done < kills:
+            time.sleep(chance.uniform(0, 1.5))
+            process.send_signal(signal.SIGKILL)
+            done += process.wait() == -signal.SIGKILL
+        elif process.wait() == 0:
+            return done
+
+
+def bare(model: Path, images: Path) -> float:
+    """Return the seconds of a loop over the same reader and model that keeps nothing."""
+    names = np.array(sorted(str(path) for path in images.iterdir()))
+    opened = open_model(model, Running("cpu", 1))
+    began = time.monotonic()
+    for _ in opened.scored(names):
+        pass
+    seconds = time.monotonic() - began
+    opened.close()
+    return seconds
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--files", type=int, default=100_000)
+    parser.add_argument("--kills", type=int, default=10)
+    given = parser.parse_args()
+    with TemporaryDirectory() as place:
+        folder = Path(place)
+        model = mean_colours(folder / "model.onnx")
+        few, many = linked(folder / "few", given.files // 10), linked(folder / "many", given.files)
+        loop = bare(model, many)
+        seconds, peak = finished(model, many, folder / "whole")
+        small = finished(model, few, folder / "small")[1]
+        rates = [given.files / loop, given.files / seconds]
+        print(
+            f"images/s: bare loop {rates[0]:,.0f}, predict {rates[1]:,.0f}, {rates[1] / rates[0]:.2f} of it", flush=True
+        )
+        print(f"peak MB: {small:,.0f} at {given.files // 10:,} files, {peak:,.0f} at {given.files:,}", flush=True)
+        shards = len(list(parts(folder / "whole")))
+        times = killed(model, many, folder / "killed", shards, given.kills)
+        same = all(
+            file.read_bytes() == (folder / "killed" / file.name).read_bytes() for file in (folder / "whole").iterdir()
+        ) and {f.name for f in (folder / "whole").iterdir()} == {f.name for f in (folder / "killed").iterdir()}
+        print(f"killed {times} times: {'the same bytes' if same else 'OTHER BYTES'} in {shards} shards", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""Labels of many images: a folder of Parquet files, one a shard of the list, published whole, claimed by a lock.
+
+`settings.json` says what every shard was made with; `part-000012.parquet` is shard 12, whose metadata has the same settings.
+Processes on one machine, or on several over a shared folder, take shards by locks of the operating system.
+"""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from ...pipeline.errors import AevlpError, in_one_line
+from ...pipeline.files.atomic_write import replacing
+from ...pipeline.files.locks import claimed, is_held, locked
+from ...pipeline.runtime.provenance import difference
+
+ABOUT = b"aevlp.predictions"  # the key of a file's metadata
+SETTINGS = "settings.json"
+
+
+class ShardFolder:
+    """The shards of some images. settings: everything that shapes them, JSON-like. names: of all images, in order."""
+
+    def __init__(self, folder: Path, settings: dict[str, Any], names: list[str], shard_images: int) -> None:
+        self.folder, self.names, self.shard_images = folder, names, shard_images
+        self.settings = json.loads(json.dumps(settings))
+        self.numbers = range(-(-len(names) // shard_images))
+
+    def begin(self) -> None:
+        """Make the folder, or resume with the one that is there.
+
+        Raises AevlpError where that was made with other settings or holds anything else, and where it cannot be written.
+        """
+        file = self.folder / SETTINGS
+        with locked(self.folder):
+            if self.folder.exists() and not self.folder.is_dir():
+                raise AevlpError(f"--output {self.folder} is a file, expected a folder: choose another name")
+            if not file.exists():
+                if self.folder.exists() and any(self.folder.iterdir()):
+                    raise AevlpError(
+                        f"--output {self.folder} holds other files and no {SETTINGS}: choose a new or an empty folder"
+                    )
+                with replacing(file) as temporary:
+                    temporary.write_text(json.dumps(self.settings, ensure_ascii=False), "utf-8")
+            try:
+                theirs = json.loads(file.read_text("utf-8"))
+            except (OSError, ValueError) as error:
+                raise AevlpError(f"{file} cannot be read ({error}): delete {self.folder} to start anew") from error
+        if changed := difference(self.settings, theirs):
+            raise AevlpError(
+                f"{self.folder} holds labels that were made differently (this run has {changed}): run with its settings, choose "
+                f"another --output, or delete {self.folder}"
+            )
+
+    def file(self, number: int) -> Path:
+        """Return where a shard is, or will be."""
+        return self.folder / f"part-{number:06d}.parquet"
+
+    def images(self, number: int) -> list[str]:
+        """Return the names of a shard's images."""
+        return self.names[number * self.shard_images :][: self.shard_images]
+
+    def missing(self) -> list[int]:
+        """Return the shards that are not published, of any process."""
+        there = {file.name for file in self.folder.glob("part-*.parquet")}
+        return [number for number in self.numbers if self.file(number).name not in there]
+
+    def is_free(self, number: int) -> bool:
+        """Return whether nobody holds a shard at this moment."""
+        return not is_held(self._lock(number))
+
+    @contextmanager
+    def claim(self, number: int) -> Iterator[bool]:
+        """Hold a shard for the context, and give whether it is this process that may label it now."""
+        try:
+            with claimed(self._lock(number)) as held:
+                yield held and not self.file(number).exists()
+        except OSError as error:
+            raise AevlpError(f"cannot write in {self.folder}: {error.strerror or error}") from error
+
+    def publish(self, number: int, images: list[dict[str, Any]]) -> None:
+        """Write a shard, whole or not at all; images: as `Predictions.images` has them."""
+        import pyarrow.parquet as pq
+
+        with replacing(self.file(number)) as temporary:
+            pq.write_table(self._table(images), temporary)
+
+    def statuses(self) -> Iterator[tuple[str, str]]:
+        """Yield status and reason of each image, in order; AevlpError where a shard is damaged or of other settings."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        for number in self.numbers:
+            file = self.file(number)
+            try:
+                with pq.ParquetFile(file) as opened:
+                    theirs = json.loads((opened.schema_arrow.metadata or {}).get(ABOUT, b"null"))
+                    found = opened.read(["status", "reason"])
+            except (OSError, ValueError, pa.ArrowException) as error:
+                raise AevlpError(
+                    f"{file} cannot be read ({in_one_line(error, 120)}): delete it, and the same command makes it again"
+                ) from error
+            if theirs != self.settings or len(found) != len(self.images(number)):
+                raise AevlpError(f"{file} is of other images or settings than its folder: delete it, and run again")
+            yield from zip(found["status"].to_pylist(), found["reason"].to_pylist(), strict=True)
+
+    def tidy(self) -> None:
+        """Remove the locks, once no shard is missing."""
+        for lock in self.folder.glob(".claim-*.lock"):
+            with suppress(OSError):
+                lock.unlink()
+
+    def _table(self, images: list[dict[str, Any]]) -> Any:
+        import pyarrow as pa
+
+        columns: dict[str, Any] = {
+            "image": pa.array([image["image"] for image in images], pa.string()),
+            "status": pa.array([image["status"] for image in images], pa.string()),
+            "labels": pa.array(
+                [image["labels"] if image["status"] == "ok" else None for image in images], pa.list_(pa.string())
+            ),
+            "reason": pa.array([image["reason"] for image in images], pa.string()),
+        }
+        if self.settings["write"] == "probabilities":
+            for name in self.settings["classes"]:
+                values = [image["probabilities"] and image["probabilities"][name] for image in images]
+                columns[f"p({name})"] = pa.array(values, pa.float32())
+        return pa.table(columns).replace_schema_metadata({ABOUT: json.dumps(self.settings)})
+
+    def _lock(self, number: int) -> Path:
+        return self.folder / f".claim-{number:06d}.lock"

@@ -1,0 +1,186 @@
+"""Labels of new images: by an exported model without torch, from standard input, and by a Predictor that holds its model."""
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import call
+from PIL import Image
+from refusals import one_line
+from test_onnx_model import mean_colours
+
+import aevlp
+
+LOADED = """
+import sys
+from aevlp.stages.commands.app import main
+try:
+    main(sys.argv[1:])
+finally:
+    print([name for name in ("torch", "h5py", "pandas", "matplotlib", "pyarrow", "scipy") if name in sys.modules])
+"""
+
+
+def pictures(folder: Path, count: int = 5) -> list[Path]:
+    """Write small pictures of random pixels."""
+    random = np.random.default_rng(3)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{n:02d}.png" for n in range(count)]
+    for n, path in enumerate(paths):
+        Image.fromarray(random.integers(0, 256, (5 + n, 9 - n % 4, 3), dtype=np.uint8)).save(path)
+    return paths
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return mean_colours(tmp_path / "model.onnx")
+
+
+def by_hand(path: Path) -> np.ndarray:
+    """Return the probabilities of `mean_colours` of an image file: a sigmoid of the mean of each normalised channel."""
+    from test_onnx_model import MEAN, SIZE, STD
+
+    pixels = Image.open(path).convert("RGB").resize((SIZE, SIZE), Image.Resampling.BILINEAR)
+    means = (np.asarray(pixels, np.float64) / 255 - MEAN) / STD
+    return 1 / (1 + np.exp(-means.mean(axis=(0, 1))))
+
+
+@pytest.mark.process
+def test_an_exported_model_predicts_without_torch(model: Path, tmp_path: Path) -> None:
+    pictures(tmp_path / "new")
+    done = subprocess.run(
+        [sys.executable, "-c", LOADED, "predict", str(model), str(tmp_path / "new"), "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found, loaded = done.stdout.strip().splitlines()
+    assert loaded == "[]" and len(json.loads(found)["images"]) == 5
+
+
+def test_probabilities_are_those_worked_out_by_hand(model: Path, tmp_path: Path) -> None:
+    paths = pictures(tmp_path / "new")
+    found = aevlp.predict(model, [str(tmp_path / "new")], threshold=0.5)
+    assert [image["image"] for image in found.images] == list(map(str, paths))
+    for path, image in zip(paths, found.images, strict=True):
+        expected = by_hand(path)
+        np.testing.assert_allclose(list(image["probabilities"].values()), expected, atol=1e-5)
+        assert image["labels"] == [name for name, p in zip(found.classes, expected, strict=True) if p >= 0.5]
+
+
+def test_paths_come_on_standard_input(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second, *_ = pictures(tmp_path / "new")
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{second}\r\n\n{first}\n{tmp_path / 'gone.png'}\n{second}"))
+    assert call("predict", model, "-", "--json") == 0
+    images = json.loads(capsys.readouterr().out)["images"]
+    assert [Path(image["image"]).name for image in images] == ["01.png", "00.png", "gone.png"]
+    assert [image["status"] for image in images] == ["ok", "ok", "missing"]
+
+
+@pytest.mark.parametrize(("text", "said"), [("", "found none"), ("\n \n", "found none"), ("a.png\0b.png", "-print0")])
+def test_standard_input_without_paths_is_named(
+    model: Path, text: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(text))
+    with one_line(said):
+        aevlp.predict(model, ["-"])
+
+
+@pytest.mark.parametrize("closed", [None, io.StringIO()])
+def test_a_closed_standard_input_is_named(
+    model: Path, closed: io.StringIO | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if closed is not None:
+        closed.close()
+    monkeypatch.setattr(sys, "stdin", closed)
+    with one_line("closed"):
+        aevlp.predict(model, ["-"])
+
+
+def test_a_table_or_an_empty_folder_among_images_is_refused(model: Path, tmp_path: Path) -> None:
+    image, *_ = pictures(tmp_path / "new")
+    (tmp_path / "labels.csv").write_text("image\n")
+    with one_line("standard input"):
+        aevlp.predict(model, [str(image), str(tmp_path / "labels.csv")])
+    (tmp_path / "empty").mkdir()
+    with one_line("no image file in the folder"):
+        aevlp.predict(model, [str(tmp_path / "empty")])
+
+
+def test_a_predictor_sees_in_files_pictures_and_arrays_the_same(model: Path, tmp_path: Path) -> None:
+    path, other, *_ = pictures(tmp_path / "new")
+    opened = Image.open(path)
+    with aevlp.Predictor(model, threshold=0.5) as predictor:
+        found = predictor([path, opened, np.asarray(opened.convert("RGB")), str(other), tmp_path / "gone.png"]).images
+        alone = predictor(other).images
+        assert predictor([]).images == []
+    assert found[0]["probabilities"] == found[1]["probabilities"] == found[2]["probabilities"]
+    assert [image["image"] for image in found[1:3]] == ["#1", "#2"]
+    assert alone == found[3:4] and found[4]["status"] == "missing"
+    assert found[0]["labels"] == aevlp.predict(model, [str(path)], threshold=0.5).images[0]["labels"]
+
+
+def test_a_predictor_of_a_run_sees_what_predict_sees(run_path: Path, blocks: Path) -> None:
+    paths = sorted((blocks / "images").glob("*.png"))[:3]
+    expected = aevlp.predict(run_path, [str(path) for path in paths], device="cpu", workers=0)
+    with aevlp.Predictor(run_path, device="cpu") as predictor:
+        for given in (paths, [Image.open(path) for path in paths]):
+            found = predictor(given)
+            assert found.classes == expected.classes
+            for one, other in zip(found.images, expected.images, strict=True):
+                assert one["labels"] == other["labels"]
+                got, want = (list(image["probabilities"].values()) for image in (one, other))
+                np.testing.assert_allclose(got, want, atol=1e-6)
+
+
+def test_a_turned_picture_in_memory_is_turned_as_its_file_is(model: Path, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    pixels = np.random.default_rng(1).integers(0, 256, (12, 5, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "turned.png", exif=exif)
+    with aevlp.Predictor(model) as predictor:
+        found = predictor([tmp_path / "turned.png", Image.open(tmp_path / "turned.png")]).images
+    assert found[0]["probabilities"] == found[1]["probabilities"]
+
+
+def test_threads_may_share_a_predictor(model: Path, tmp_path: Path) -> None:
+    paths = pictures(tmp_path / "new", 8)
+    with aevlp.Predictor(model) as predictor, ThreadPoolExecutor(4) as threads:
+        found = list(threads.map(predictor, paths * 5))
+        expected = [predictor(path).images for path in paths]
+    assert [one.images for one in found] == expected * 5
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (lambda: 3.5, "found float"),
+        (lambda: np.zeros((4, 4, 3)), r"float64"),
+        (lambda: np.zeros((4, 4), np.uint8), r"\(4, 4\)"),
+        (lambda: np.zeros((0, 4, 3), np.uint8), r"\(0, 4, 3\)"),
+        (lambda: Image.new("I;16", (4, 4)), "I;16"),
+    ],
+)
+def test_a_predictor_refuses_what_is_no_image(model: Path, given: Callable[[], object], said: str) -> None:
+    with aevlp.Predictor(model) as predictor, one_line(said):
+        predictor([given()])  # type: ignore[list-item]
+
+
+def test_a_closed_predictor_and_a_bad_threshold_are_named(model: Path, tmp_path: Path) -> None:
+    predictor = aevlp.Predictor(model)
+    predictor.close()
+    predictor.close()
+    with one_line("closed"):
+        predictor(tmp_path / "a.png")
+    with one_line("threshold"):
+        aevlp.Predictor(model, threshold=2)
+    with one_line("none"):
+        aevlp.Predictor(tmp_path / "none")
