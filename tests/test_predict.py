@@ -17,6 +17,7 @@ from test_onnx_model import mean_colours
 
 import aevlp
 from aevlp.stages import contact_sheet
+from aevlp.stages.prediction.model import Running, open_model
 
 LOADED = """
 import sys
@@ -226,3 +227,19 @@ def test_a_sheet_is_a_png_file(model: Path, tmp_path: Path) -> None:
     pictures(tmp_path / "new")
     with one_line("expected a .png"):
         aevlp.predict(model, [str(tmp_path / "new")], sheet=tmp_path / "sheet.jpg")
+
+
+def test_rows_of_one_list_are_scored_piece_by_piece_as_all_at_once(run_path: Path, model: Path, tmp_path: Path) -> None:
+    paths = [*map(str, pictures(tmp_path / "new", 7)), str(tmp_path / "gone.png")]
+    for place in (run_path, model):
+        opened = open_model(place, Running("cpu", 0))
+        images = np.array(paths)
+        whole = list(opened.scored(images))
+        logits = np.concatenate([some.logits for some in whole])
+        pieces = [some for rows in ([0, 1, 2], [7], [3, 4, 5, 6]) for some in opened.scored(images, np.array(rows))]
+        assert np.concatenate([some.rows for some in pieces]).tolist() == list(range(7))
+        np.testing.assert_allclose(np.concatenate([some.logits for some in pieces]), logits, atol=1e-5)
+        assert (
+            [row for some in pieces for row in some.unreadable] == [7] == [r for some in whole for r in some.unreadable]
+        )
+        opened.close()

@@ -50,8 +50,12 @@ class Model(Protocol):
     @property
     def upright(self) -> bool: ...
 
-    def scored(self, images: np.ndarray) -> Iterator[Scored]:
-        """Yield the logits of images batch by batch, each exactly once, in order; images: (N,) str of paths for `read_pixels`."""
+    def scored(self, images: np.ndarray, rows: np.ndarray | None = None) -> Iterator[Scored]:
+        """Yield the logits of images batch by batch, each exactly once, in order; images: (N,) str of paths for `read_pixels`.
+
+        rows: (n,) int64, which of them and in which order; None for all. What reads them goes on from call to call as long as
+        the same array is given.
+        """
         ...
 
     def logits_of(self, pixels: list[np.ndarray]) -> np.ndarray:

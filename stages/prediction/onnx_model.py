@@ -43,9 +43,9 @@ class OnnxModel:
         """Whether an image is turned by its EXIF orientation first."""
         return self.input.upright
 
-    def scored(self, images: np.ndarray) -> Iterator[Scored]:
+    def scored(self, images: np.ndarray, rows: np.ndarray | None = None) -> Iterator[Scored]:
         """Yield what `Model.scored` says; while one batch is computed the next is read."""
-        for read in read_batches(images, self.input, self._readers, self.running.max_pixels):
+        for read in read_batches(images, self.input, self._readers, self.running.max_pixels, rows):
             logits = np.empty((0, len(self.classes)), np.float32)
             if len(read.rows):
                 logits = self._logits(read.inputs)

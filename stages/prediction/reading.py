@@ -32,17 +32,21 @@ class Read:
 
 
 def read_batches(
-    images: Sequence[str] | np.ndarray, fed: ModelInput, readers: Executor, max_pixels: int = MAX_PIXELS
+    images: Sequence[str] | np.ndarray,
+    fed: ModelInput,
+    readers: Executor,
+    max_pixels: int = MAX_PIXELS,
+    rows: np.ndarray | None = None,
 ) -> Iterator[Read]:
     """Yield images, each once, in order; while one batch is used the next is read.
 
-    images: paths or addresses, as for `read_pixels`. What cannot be told of an image, because the machine or a store does not
-    answer, is raised as AevlpError.
+    images: paths or addresses, as for `read_pixels`. rows: (n,) int64, which of them; None for all. What cannot be told of an
+    image, because the machine or a store does not answer, is raised as AevlpError.
     """
-    rows = iter(range(len(images)))
+    wanted = iter(range(len(images)) if rows is None else rows.tolist())
 
     def started() -> list:
-        return [(row, readers.submit(_read, str(images[row]), fed, max_pixels)) for row in islice(rows, BATCH)]
+        return [(row, readers.submit(_read, str(images[row]), fed, max_pixels)) for row in islice(wanted, BATCH)]
 
     waiting = started()
     while waiting:

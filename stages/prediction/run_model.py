@@ -58,26 +58,41 @@ class RunModel:
         self.decision = decision_of(self.description, folder.best_file)
         self.device = find_device(running.device)
         self.classifier.to(self.device)
+        self._unreadable: dict[int, Unreadable] = {}
+        self._reading: tuple[np.ndarray, PixelInputs] | None = None
 
     @property
     def upright(self) -> bool:
         """Whether an image is turned by its EXIF orientation first."""
         return self.architecture.upright
 
-    def scored(self, images: np.ndarray) -> Iterator[Scored]:
+    def scored(self, images: np.ndarray, rows: np.ndarray | None = None) -> Iterator[Scored]:
         """Yield what `Model.scored` says."""
-        of, unreadable = self.architecture, dict[int, Unreadable]()
-        inputs = PixelInputs(
-            Path(), images, of.size, of.upright, of.mean, of.std, self.device, self.running.workers, of.resize,
-            max_pixels=self.running.max_pixels, unreadable=unreadable,
-        )  # fmt: skip
-        for rows, pixels in inputs.batches(np.arange(len(images)), inputs.evaluation_batch):
-            logits = predict_logits(self.classifier, [(rows, pixels)], autocast(self.device, None))
-            faults = dict(unreadable)
-            unreadable.clear()
-            yield Scored(rows, logits, faults)
-        if unreadable:
-            yield Scored(np.empty(0, np.int64), np.empty((0, len(self.classes)), np.float32), dict(unreadable))
+        inputs = self._inputs_of(images)
+        wanted = np.arange(len(images)) if rows is None else rows
+        self._unreadable.clear()
+        for here, pixels in inputs.batches(wanted, inputs.evaluation_batch):
+            logits = predict_logits(self.classifier, [(here, pixels)], autocast(self.device, None))
+            yield Scored(here, logits, self._faults())
+        if self._unreadable:
+            yield Scored(np.empty(0, np.int64), np.empty((0, len(self.classes)), np.float32), self._faults())
+
+    def _inputs_of(self, images: np.ndarray) -> PixelInputs:
+        """Return what reads images, whose workers wait for the next call with the same array."""
+        if self._reading is None or self._reading[0] is not images:
+            of = self.architecture
+            inputs = PixelInputs(
+                Path(), images, of.size, of.upright, of.mean, of.std, self.device, self.running.workers, of.resize,
+                max_pixels=self.running.max_pixels, unreadable=self._unreadable,
+            )  # fmt: skip
+            self._reading = images, inputs
+        return self._reading[1]
+
+    def _faults(self) -> dict[int, Unreadable]:
+        """Return what was found unreadable since the last call."""
+        faults = dict(self._unreadable)
+        self._unreadable.clear()
+        return faults
 
     def logits_of(self, pixels: list[np.ndarray]) -> np.ndarray:
         """Return what `Model.logits_of` says."""
@@ -94,7 +109,8 @@ class RunModel:
         return predict_logits(self.classifier, batches(), autocast(self.device, None))
 
     def close(self) -> None:
-        """Nothing is held."""
+        """End the workers that read images."""
+        self._reading = None
 
 
 def _tower(folder: RunFolder, description: dict[str, Any]) -> nn.Module:

@@ -75,9 +75,9 @@ class ShardFolder:
         """Return where a shard is, or will be."""
         return self.folder / f"part-{number:06d}.parquet"
 
-    def of(self, number: int, values: list[str]) -> list[str]:
-        """Return those of a shard, of a value for each image."""
-        return values[number * self.shard_images : (number + 1) * self.shard_images]
+    def rows(self, number: int) -> range:
+        """Return the numbers of a shard's images."""
+        return range(number * self.shard_images, min((number + 1) * self.shard_images, len(self.names)))
 
     def missing(self) -> list[int]:
         """Return the shards that are not published, of any process."""
@@ -86,7 +86,7 @@ class ShardFolder:
 
     def done(self) -> int:
         """Return how many images are in published shards."""
-        return len(self.names) - sum(len(self.of(number, self.names)) for number in self.missing())
+        return len(self.names) - sum(len(self.rows(number)) for number in self.missing())
 
     def is_free(self, number: int) -> bool:
         """Return whether nobody holds a shard at this moment."""
@@ -123,7 +123,7 @@ class ShardFolder:
                 raise AevlpError(
                     f"{file} cannot be read ({in_one_line(error, 120)}): delete it, and the same command makes it again"
                 ) from error
-            if theirs != self.settings or len(found) != len(self.of(number, self.names)):
+            if theirs != self.settings or len(found) != len(self.rows(number)):
                 raise AevlpError(f"{file} is of other images or settings than its folder: delete it, and run again")
             yield from zip(found["status"].to_pylist(), found["reason"].to_pylist(), strict=True)
 

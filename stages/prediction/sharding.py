@@ -89,7 +89,7 @@ def shards_of(model: Model, new: NewImages, output: Path, options: PredictOption
 
 def make_missing(model: Model, shards: ShardFolder, paths: list[str], threshold: float | None, rank: Rank) -> None:
     """Label what is missing, shard by shard, until no process has any left."""
-    waiting = False
+    waiting, images = False, names_array(paths)
     with progress_bar(Rate("images")) as bar:
         task = bar.add_task("predicting", total=len(shards.names))
         while missing := shards.missing():
@@ -100,9 +100,7 @@ def make_missing(model: Model, shards: ShardFolder, paths: list[str], threshold:
                     continue
                 with shards.claim(number) as mine:
                     if mine:
-                        shards.publish(
-                            number, _shard(model, shards.of(number, shards.names), shards.of(number, paths), threshold)
-                        )
+                        shards.publish(number, _shard(model, shards.names, images, shards.rows(number), threshold))
                         made += 1
                 bar.update(task, completed=shards.done())
             if not made:
@@ -112,19 +110,19 @@ def make_missing(model: Model, shards: ShardFolder, paths: list[str], threshold:
                 time.sleep(POLL_SECONDS)
 
 
-def _shard(model: Model, names: list[str], paths: list[str], threshold: float | None) -> ShardLabels:
-    probabilities = np.zeros((len(names), len(model.classes)), np.float32)
-    present, readable = np.zeros(probabilities.shape, bool), np.zeros(len(names), bool)
-    status, reason = ["ok"] * len(names), [""] * len(names)
-    for some in model.scored(names_array(paths)):
+def _shard(model: Model, names: list[str], images: np.ndarray, rows: range, threshold: float | None) -> ShardLabels:
+    probabilities = np.zeros((len(rows), len(model.classes)), np.float32)
+    present, readable = np.zeros(probabilities.shape, bool), np.zeros(len(rows), bool)
+    status, reason = ["ok"] * len(rows), [""] * len(rows)
+    for some in model.scored(images, np.arange(rows.start, rows.stop)):
         for row, fault in some.unreadable.items():
-            status[row], reason[row] = fault.status, fault.reason
+            status[row - rows.start], reason[row - rows.start] = fault.status, fault.reason
         if len(some.rows):
-            values = model.decision.probabilities(some.logits)
-            present[some.rows] = model.decision.labels(values, threshold)
-            probabilities[some.rows], readable[some.rows] = values, True
+            places, values = some.rows - rows.start, model.decision.probabilities(some.logits)
+            present[places] = model.decision.labels(values, threshold)
+            probabilities[places], readable[places] = values, True
     assert all((said == "ok") == good for said, good in zip(status, readable, strict=True)), "each image once"
-    return ShardLabels(names, status, reason, readable, probabilities, present)
+    return ShardLabels(names[rows.start : rows.stop], status, reason, readable, probabilities, present)
 
 
 def _settings(model: Model, new: NewImages, options: PredictOptions) -> dict[str, Any]:
