@@ -70,7 +70,7 @@ def test_knots_are_the_blocks_of_isotonic_regression() -> None:
     assert len(groups) > 5
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(arrays(np.float64, 60, elements=st.integers(-8, 8).map(float)), arrays(np.bool_, 60))
 def test_a_curve_rises_and_is_never_certain(logits: np.ndarray, positive: np.ndarray) -> None:
     at, rates = _curve(logits, positive)

@@ -34,6 +34,7 @@ def at_every_cut(probabilities: np.ndarray, positive: np.ndarray, measure: Any) 
     return [float(measure(positive, probabilities >= cut)) for cut in np.unique(probabilities)]
 
 
+@settings(deadline=None)
 @given(classes(), st.sampled_from([0.5, 1.0, 2.0]))
 def test_the_threshold_for_f_has_the_highest_f(of: tuple[np.ndarray, np.ndarray], beta: float) -> None:
     probabilities, positive = of
@@ -45,6 +46,7 @@ def test_the_threshold_for_f_has_the_highest_f(of: tuple[np.ndarray, np.ndarray]
     assert measure(positive, probabilities >= at) == pytest.approx(max(at_every_cut(probabilities, positive, measure)))
 
 
+@settings(deadline=None)
 @given(classes(), st.sampled_from([0.3, 0.9, 1.0]))
 def test_the_threshold_for_a_precision_has_it_with_the_highest_recall(
     of: tuple[np.ndarray, np.ndarray], share: float
@@ -66,6 +68,7 @@ def test_the_threshold_for_a_precision_has_it_with_the_highest_recall(
         assert found[0] == pytest.approx(max(precision for precision, _ in every))
 
 
+@settings(deadline=None)
 @given(classes(), st.sampled_from([0.1, 0.5, 1.0]))
 def test_the_threshold_for_a_recall_is_the_highest_that_has_it(of: tuple[np.ndarray, np.ndarray], share: float) -> None:
     probabilities, positive = of
@@ -156,7 +159,7 @@ def test_observed_labels_leave_probabilities_as_they_are_and_are_said() -> None:
         require_rule(parsed("precision=0.9"), "observed", None)
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(st.integers(0, 1000), st.sampled_from(["f1", "f2", "recall=0.9", "precision=0.8"]))
 def test_a_decision_survives_json_to_the_last_bit(seed: int, text: str) -> None:
     logits, labels = scores(120, seed)
