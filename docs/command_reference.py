@@ -9,9 +9,8 @@ from aevlp.stages.commands.app import app as program
 from aevlp.stages.commands.build import Command
 from aevlp.stages.commands.table import CACHE_COMMANDS, COMMANDS
 
-HERE = re.compile(
-    r"^\{\{ commands: (.+) \}\}$", re.MULTILINE
-)  # what a page has in the place of the commands of a panel
+# What a page has in the place of the commands of a panel.
+HERE = re.compile(r"^\{\{ commands: (.+) \}\}$", re.MULTILINE)
 
 
 def panels() -> list[str]:

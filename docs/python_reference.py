@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from command_reference import public_name
 from docutils import nodes
 from sphinx.util.inspect import stringify_signature
 from sphinx.util.typing import stringify_annotation
@@ -21,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FUNCTIONS = re.compile(r"^\{\{ functions: (.+) \}\}$", re.MULTILINE)  # where those of a panel of the help stand
 WING = re.compile(r"^\{\{ wings \}\}$", re.MULTILINE)
 OTHERS = "Runs"  # the panel of what no command calls
-CALLED = {command.work.rpartition(":")[2]: command for command in (*CACHE_COMMANDS, *COMMANDS)}
+CALLED = {public_name(command): command for command in (*CACHE_COMMANDS, *COMMANDS)}
 BY_MODULE = {command.work.partition(":")[0]: command.panel for command in (*CACHE_COMMANDS, *COMMANDS)}
 CODE = re.compile(r"(`[^`]*`)")
 

@@ -6,6 +6,7 @@ python scripts/draw_method_figures.py docs
 import argparse
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -23,7 +24,8 @@ from aevlp.pipeline.datasets.varied_scenes import CLASSES, draw_varied
 from aevlp.pipeline.losses.generalized_pseudo_label_robust import GeneralizedPseudoLabelRobust, gpr_entries
 
 SEED, SHOWN, OBSERVED = 7, 14, "house"  # a picture of a series that no data set has; its observed label
-SETTINGS = aevlp.DampSettings(temperature=0.12, eta=0.3, threshold=0.18, top_k=6, negative_ratio=0.5)
+DAMP: dict[str, Any] = {"temperature": 0.12, "eta": 0.3, "threshold": 0.18, "top_k": 6, "negative_ratio": 0.5}
+SETTINGS = aevlp.DampSettings(**DAMP)
 GRID = 2
 EPOCHS = 8
 BLUE, ORANGE, GREEN, RED, GREY = "#2a6fbb", "#d97706", "#15803d", "#b91c1c", "#6b7280"
@@ -47,9 +49,13 @@ def scored(folder: Path) -> tuple[np.ndarray, set[str], np.ndarray]:
     pixels, objects = draw_varied(SEED, SHOWN)
     for index in range(SHOWN, SHOWN + 3):  # fewer are no data set
         Image.fromarray(draw_varied(SEED, index)[0]).save(folder / f"{index}.bmp")
-    damp = {"grid": GRID, "temperature": 0.12, "eta": 0.3, "threshold": 0.18, "top_k": 6, "negative_ratio": 0.5}
     cache = aevlp.pseudolabel(
-        folder, classes=list(CLASSES), clip="scenes2", cache=folder / "scenes.h5", key={"damp": damp}, progress=False
+        folder,
+        classes=list(CLASSES),
+        clip="scenes2",
+        cache=folder / "scenes.h5",
+        key={"damp": {"grid": GRID, **DAMP}},
+        progress=False,
     )
     row = cache.ids.tolist().index(f"{SHOWN}.bmp")
     cosines = cache.similarity(np.array([row]))[:, 0].astype(np.float32)  # plain, not mirrored

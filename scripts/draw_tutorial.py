@@ -1,12 +1,13 @@
-"""Draw the pictures of docs/tutorial.md, from a folder in which its commands were run: `python scripts/draw_tutorial.py FOLDER`.
+"""Draws the pictures of docs/tutorial.md, from a folder in which its commands were run.
 
+python scripts/draw_tutorial.py FOLDER
 Chromium has to be there, as for the tests of pages; $CHROMIUM names it.
 """
 
+import argparse
 import csv
 import os
 import shutil
-import sys
 from pathlib import Path
 
 from PIL import Image
@@ -53,5 +54,8 @@ def draw_report(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    draw_pictures(Path(sys.argv[1]))
-    draw_report(Path(sys.argv[1]))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    given = parser.parse_args().folder
+    draw_pictures(given)
+    draw_report(given)

@@ -7,6 +7,7 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from ..pipeline.files.atomic_write import replacing
+from ..pipeline.files.image_formats import MAX_PIXELS
 from ..pipeline.images.read import read_image
 
 PICTURE, TEXT, GAP, COLUMNS = 192, 250, 14, 3
@@ -26,15 +27,18 @@ class Card:
     complete: frozenset[str] = frozenset()  # rows in which a true label that is not there is worth showing
 
 
-def draw_sheet(path: Path, title: str, cards: Sequence[Card]) -> None:
+def draw_sheet(path: Path, title: str, cards: Sequence[Card], max_pixels: int = MAX_PIXELS) -> None:
     """Write the cards as one PNG, in a grid under a title and a legend."""
-    drawn = sheet(title, cards)
+    drawn = sheet(title, cards, max_pixels)
     with replacing(path) as temporary:
         drawn.save(temporary, "PNG")
 
 
-def sheet(title: str, cards: Sequence[Card]) -> Image.Image:
-    """Return the cards as one RGB picture, in a grid under a title and, where truth is known, a legend."""
+def sheet(title: str, cards: Sequence[Card], max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Return the cards as one RGB picture, in a grid under a title and, where truth is known, a legend.
+
+    max_pixels: width times height of the largest picture that is opened.
+    """
     lines = -(-len(cards) // COLUMNS)
     top = 70
     page = Image.new("RGB", (GAP + COLUMNS * (PICTURE + TEXT + GAP), top + lines * (PICTURE + GAP)), "white")
@@ -48,7 +52,9 @@ def sheet(title: str, cards: Sequence[Card]) -> Image.Image:
         x += 40 + int(pen.textlength(legend, ImageFont.load_default(13)))
     for n, card in enumerate(cards):
         place = (GAP + n % COLUMNS * (PICTURE + TEXT + GAP), top + n // COLUMNS * (PICTURE + GAP))
-        page.paste(read_image(card.path).resize((PICTURE, PICTURE), Image.Resampling.LANCZOS), place)
+        page.paste(
+            read_image(card.path, max_pixels=max_pixels).resize((PICTURE, PICTURE), Image.Resampling.LANCZOS), place
+        )
         _write(pen, card, place[0] + PICTURE + 8, place[1])
     return page
 

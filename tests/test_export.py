@@ -63,7 +63,8 @@ def decisions(draw: st.DrawFn) -> Decision:
             values = np.array(sorted(draw(st.lists(chance, min_size=len(at), max_size=len(at)))))
             knots[number] = (at, values)
     temperature = np.array(draw(st.lists(st.floats(0.2, 5), min_size=classes, max_size=classes)))
-    either = [st.one_of(chance, st.sampled_from([*knots[n][1]])) if n in knots else chance for n in range(classes)]
+    below_one = st.floats(0, 1 - 1e-6)  # a sigmoid is 1 by rounding alone
+    either = [st.one_of(chance, st.sampled_from([*knots[n][1]])) if n in knots else below_one for n in range(classes)]
     thresholds = np.array([draw(threshold) for threshold in either])
     return Decision(Calibration(temperature, knots), thresholds)
 
@@ -97,6 +98,7 @@ def test_labels_by_scores_are_those_by_calibrated_probabilities(decision: Decisi
         ({"to": "hf", "quantize": "int8"}, "is for --to onnx and openvino, not hf"),
         ({"to": "torch", "quantize": "int8"}, "is for --to onnx and openvino, not torch"),
         ({"to": "onnx", "force": True}, "--force goes with --quantize"),
+        ({"to": "onnx", "data_root": "data"}, "--data-root goes with --quantize"),
         ({"to": "coreml"}, "not one of onnx, torch, hf, openvino"),
         ({"to": "onnx"}, "runs/none"),
     ],

@@ -10,11 +10,13 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from onnxruntime import InferenceSession
 from PIL import Image
 from refusals import one_line
 
 from aevlp.pipeline.evaluation.decision import Calibration, Decision, undecided
 from aevlp.pipeline.images.views import view_pixels
+from aevlp.pipeline.runtime.ranks import Rank
 from aevlp.stages.prediction.exported import CLASSES, DECISION, INPUT, About, ModelInput
 from aevlp.stages.prediction.model import Running, open_model
 from aevlp.stages.prediction.reading import BATCH
@@ -130,6 +132,29 @@ def test_a_device_that_is_not_there_is_refused(
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CPUExecutionProvider"])
     with one_line(said):
         open_model(model, Running(device))
+
+
+@pytest.mark.parametrize(("device", "number"), [(None, 1), ("cuda", 1), ("cuda:3", 3)])
+def test_each_process_has_a_gpu_of_its_own_and_none_falls_back(
+    model: Path, device: str | None, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[list]()
+
+    class Session(InferenceSession):
+        """As onnxruntime does where CUDA cannot be loaded: it computes on the CPU."""
+
+        def __init__(self, place: Path, providers: list) -> None:
+            asked.append(providers)
+            super().__init__(place, providers=["CPUExecutionProvider"])
+
+    monkeypatch.setattr(
+        "onnxruntime.get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    )
+    monkeypatch.setattr("onnxruntime.InferenceSession", Session)
+    with one_line("cannot use it.*--device cpu"):
+        open_model(model, Running(device, rank=Rank(1, 2, 1)))
+    assert asked == [[("CUDAExecutionProvider", {"device_id": number}), "CPUExecutionProvider"]]
+    open_model(model, Running("cpu", rank=Rank(1, 2, 1))).close()
 
 
 @pytest.mark.process

@@ -197,12 +197,15 @@ def test_a_sheet_shows_the_first_images_with_their_labels(
     paths[1].write_bytes(b"no picture")
     drew, draw = list[list[contact_sheet.Card]](), drawn.draw_sheet
 
-    def noted(path: Path, title: str, cards: list[contact_sheet.Card]) -> None:
+    def noted(path: Path, title: str, cards: list[contact_sheet.Card], max_pixels: int) -> None:
+        assert max_pixels == 500_000_000
         drew.append(list(cards))
-        draw(path, title, cards)
+        draw(path, title, cards, max_pixels)
 
     monkeypatch.setattr(drawn, "draw_sheet", noted)
-    found = aevlp.predict(model, [str(tmp_path / "new")], sheet=tmp_path / "sheet.png", threshold=0.5)
+    found = aevlp.predict(
+        model, [str(tmp_path / "new")], sheet=tmp_path / "sheet.png", threshold=0.5, max_pixels=500_000_000
+    )
     [cards] = drew
     assert [card.path for card in cards] == [path for path in paths if path != paths[1]]
     good = [image for image in found.images if image["status"] == "ok"]
@@ -213,7 +216,13 @@ def test_a_sheet_shows_the_first_images_with_their_labels(
         first = sheet.convert("RGB").crop((14, 70, 14 + 192, 70 + 192))
     np.testing.assert_array_equal(first, Image.open(paths[0]).resize((192, 192), Image.Resampling.LANCZOS))
     for write in ("probabilities", "labels"):
-        again = {"shard_images": 2, "threshold": 0.5, "write": write, "output": tmp_path / write}
+        again = {
+            "shard_images": 2,
+            "threshold": 0.5,
+            "max_pixels": 500_000_000,
+            "write": write,
+            "output": tmp_path / write,
+        }
         aevlp.predict(model, [str(tmp_path / "new")], sheet=tmp_path / "sheet.png", **again)
         sharded = drew[-1]
         assert [card.path for card in sharded] == [card.path for card in cards]

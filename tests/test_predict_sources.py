@@ -17,6 +17,8 @@ from refusals import one_line
 from test_onnx_model import mean_colours
 
 import aevlp
+from aevlp.pipeline.sources.images_alone import ENDINGS
+from aevlp.stages.prediction.image_names import MANIFESTS, SOURCES
 
 GIVEN = shapes.labels(9)
 
@@ -121,6 +123,11 @@ def test_shards_have_the_ids_of_the_source(model: Path, tmp_path: Path) -> None:
     assert found["image"].to_pylist() == list(whole)
     values = np.stack([found[f"p({name})"].to_numpy() for name in ("red", "green", "blue")], axis=1)
     np.testing.assert_allclose(values, list(whole.values()), atol=1e-7)
+
+
+def test_files_that_are_known_as_sources_are_those_that_can_be_read_as_such() -> None:
+    # Listed apart, since what reads them takes a while to load; .txt alone or among others is refused with advice.
+    assert set(SOURCES) - {*MANIFESTS, ".txt"} == ENDINGS - {".txt"}
 
 
 def test_what_can_be_meant_in_two_ways_is_refused(model: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Thresholds against a slow search over all cuts, and what is stored of a run."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +165,7 @@ def test_observed_labels_leave_probabilities_as_they_are_and_are_said() -> None:
 def test_a_decision_survives_json_to_the_last_bit(seed: int, text: str) -> None:
     logits, labels = scores(120, seed)
     made = decide(logits, labels, parsed(text))
-    read = Decision.from_json(made.to_json(), list("abcd"), "here")
+    read = Decision.from_json(json.loads(json.dumps(made.to_json())), list("abcd"), "here")
     assert (read.probabilities(logits) == made.probabilities(logits)).all()
     assert (read.thresholds == made.thresholds).all() and read.about == made.about
     assert ((made.thresholds >= 0) & (made.thresholds <= 1)).all()
@@ -177,6 +178,9 @@ def test_what_is_no_decision_is_refused() -> None:
             Decision.from_json({k: v for k, v in whole.items() if k != name}, ["a", "b"], "best.safetensors")
     with pytest.raises(AevlpError, match="2 thresholds for 3 classes"):
         Decision.from_json(whole, ["a", "b", "c"], "best.safetensors")
+    for knots in ({"2": [[0.0], [0.5]]}, {"0": [[0.0, 1.0], [0.5]]}, {"1": [[], []]}):
+        with pytest.raises(AevlpError, match="calibration of other classes than its 2"):
+            Decision.from_json({**whole, "knots": knots}, ["a", "b"], "best.safetensors")
 
 
 def test_thresholds_of_a_finished_run_are_chosen_anew_without_training(

@@ -7,7 +7,7 @@ import numpy as np
 from ..errors import AevlpError
 from ..labels.codes import POSITIVE
 from ..policies.cap import observed_frequencies
-from .decision import Calibration, Decision
+from .decision import HALF, Calibration, Decision
 from .fit_calibration import fit_calibration
 from .threshold_rule import Rule
 from .thresholds import Merits, best, counted, estimated, shrunk
@@ -43,7 +43,7 @@ def decide(
         "method": _methods(calibration, observed),
     }
     if rule.kind == "number" or not counts.any():
-        value = rule.value if rule.kind == "number" else 0.5
+        value = rule.value if rule.kind == "number" else HALF
         return Decision(calibration, np.full(logits.shape[1], value), about)
     probabilities = calibration.probabilities(logits)
     frequencies = None

@@ -87,6 +87,8 @@ class Decision:
             ) from error
         if not temperature.shape == thresholds.shape == (len(classes),):
             raise AevlpError(f"{where} has {len(thresholds)} thresholds for {len(classes)} classes: it is damaged")
+        if not all(0 <= number < len(classes) and len(at) == len(p) > 0 for number, (at, p) in knots.items()):
+            raise AevlpError(f"{where} has calibration of other classes than its {len(classes)}: it is damaged")
         return cls(Calibration(temperature, knots), thresholds, about)
 
 

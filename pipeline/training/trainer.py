@@ -77,9 +77,8 @@ class Trainer:
             self.labels = EpochLabels(cache, self.train.rows, policy, schedule.epochs, schedule.seed)
         if running.compile:
             classifier.compile()
-        self.learning: torch.nn.Module | None = (
-            None  # the classifier as it is trained, made when it is known what learns
-        )
+        # The classifier as it is trained, made when it is known what learns.
+        self.learning: torch.nn.Module | None = None
         self.last_save = time.monotonic()
 
     def run(self, saved: SavedState | None = None) -> None:

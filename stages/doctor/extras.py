@@ -10,6 +10,7 @@ EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
     "fast": (("simplejpeg",), "decodes JPEG files faster"),
     "int8": (("nncf",), "quantizes OpenVINO models, aevlp export --quantize int8"),
     "heic": (("pillow-heif",), "opens HEIC pictures, as phones take them"),
+    "int8": (("nncf",), "exports to OpenVINO in whole numbers of 8 bits, --quantize int8"),
     "remote": (("fsspec", "s3fs"), "reads and writes s3:// and other stores"),
     "ray": (("ray",), "runs on many machines, --engine ray"),
     "review": (("starlette", "uvicorn"), "serves the page of aevlp review"),

@@ -31,12 +31,8 @@ NEEDED = {
     "jinja2": "jinja2",
     "matplotlib": "matplotlib.figure",
 }
-ALONE = (
-    "torch",
-    "torchvision",
-    "open_clip_torch",
-    "timm",
-)  # have a line each; the others share one where nothing is wrong
+# Have a line each; the others share one where nothing is wrong.
+ALONE = ("torch", "torchvision", "open_clip_torch", "timm")
 ON_TORCH = ALONE[1:]
 SECONDS = 120  # for all imports: a slow network disk needs most of it
 # Says which library it is about to import, so that a crash names it, and then what came of it.

@@ -12,9 +12,8 @@ from .finding import Finding, size
 
 CGROUP, PROCESS_MEMORY, SHARED = Path("/sys/fs/cgroup"), Path("/proc/meminfo"), Path("/dev/shm")  # of Linux
 ENOUGH_MEMORY = 2e9  # for torch, a ViT-B CLIP in single precision and a few pictures
-ENOUGH_SHARED = (
-    250e6  # two workers with two batches each, of 16 pictures of 448 x 448 pixels in single precision, and one in use
-)
+# Two workers with two batches each, of 16 pictures of 448 x 448 pixels in single precision, and one in use.
+ENOUGH_SHARED = 250e6
 SECONDS = 90  # for torch and all devices
 # Each device is tried: one that is listed may still be of another architecture than torch was built for, or taken.
 DEVICES = """

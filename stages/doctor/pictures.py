@@ -1,7 +1,6 @@
 """The formats of pictures: a tiny one of each is made in memory, and opened as a data set's pictures are."""
 
 import io
-from collections.abc import Callable
 
 from .finding import Finding
 
@@ -68,5 +67,4 @@ def _how(name: str) -> str:
         return ""
     from ...pipeline.images.decoders import SIMPLEJPEG, fastest
 
-    decoder: Callable[[], str] = fastest
-    return ", by simplejpeg" if decoder() == SIMPLEJPEG else ", by Pillow"
+    return ", by simplejpeg" if fastest() == SIMPLEJPEG else ", by Pillow"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ...pipeline.errors import counted
 from .apart import apart
-from .finding import Finding, is_set, size
+from .finding import Finding, State, is_set, size
 
 ENOUGH_ROOM = 2e9  # for a cache, a run and the weights of a backbone
 HUB_SECONDS = 3
@@ -45,14 +45,14 @@ def working_folder() -> list[Finding]:
         return [Finding("disk, working folder", "fault", why, "work in a folder of your own")]
 
 
-def _room(name: str, folder: Path, state: str) -> Finding:
+def _room(name: str, folder: Path, without: State) -> Finding:
     free = shutil.disk_usage(folder).free
     said = f"{size(free)} free in {folder}"
     if free >= ENOUGH_ROOM:
         return Finding(name, "ok", said)
     return Finding(
         name,
-        "fault" if state == "fault" else "missing",
+        without,
         f"{said}; expected {size(ENOUGH_ROOM)}, for a cache, a run and weights",
         "make room, or work on another disk",
     )

@@ -4,7 +4,7 @@ READING = """\
 import json
 
 FOLDER = "."  # where this file lies
-with open(f"{FOLDER}/config.json") as file:
+with open(f"{FOLDER}/config.json", encoding="utf-8") as file:
     config = json.load(file)
 least = dict(zip(config["label_names"], config["score_thresholds"]))"""
 
@@ -41,8 +41,8 @@ def how_to_load(upright: bool, with_code: bool) -> list[str]:
     if with_code:
         lines += [
             "",
-            "No class of timm or transformers reads unit vectors: `unit_vector_model.py` does, sixty lines that lie here. Read "
-            "it before you pass `trust_remote_code=True`.",
+            "No class of timm or transformers reads unit vectors: `unit_vector_model.py` does, which lies here. Read it "
+            "before you pass `trust_remote_code=True`.",
         ]
     return lines
 

@@ -45,13 +45,17 @@ def _provenance(run: Run, folder: RunFolder, description: dict[str, Any]) -> dic
         "run": run.folder.absolute().name,
         "weights_sha256": content_sha256(folder.best_file),
         "cache_fingerprint": description["cache_fingerprint"],
-        "scoring_model": {name: _name(description["clip"][name]) for name in ("model", "weights")},
-        "settings": {name: value for name, value in run.settings.items() if name not in NOT_COMPARED},
+        "scoring_model": {name: _named(description["clip"][name]) for name in ("model", "weights")},
+        "settings": _named({name: value for name, value in run.settings.items() if name not in NOT_COMPARED}),
         "metrics": {**figures, "evaluated_by": run.evaluated_by},
         "exported_with": versions(),
     }
 
 
-def _name(text: str | None) -> str | None:
-    """Return a name as it is, and of a file its own alone."""
-    return Path(text).name if text is not None and Path(text).is_absolute() else text
+def _named(value: Any) -> Any:
+    """Return JSON-like values with the names alone of files that are told with their folders."""
+    if isinstance(value, dict):
+        return {key: _named(of) for key, of in value.items()}
+    if isinstance(value, list):
+        return [_named(of) for of in value]
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value

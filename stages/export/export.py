@@ -88,6 +88,8 @@ def _check(options: ExportOptions, made: Format, target: Path) -> None:
         raise AevlpError("--preprocessing is not for --to hf: timm and transformers resize and normalise by its config")
     if options.quantize and options.to not in ("onnx", "openvino"):
         raise AevlpError(f"--quantize {options.quantize} is for --to onnx and openvino, not {options.to}")
+    if options.data_root is not None and not options.quantize:
+        raise AevlpError("--data-root goes with --quantize, which reads images: leave it out")
     if options.force and not options.quantize:
         raise AevlpError("--force goes with --quantize, which may cost more than --limit; nothing overwrites a file")
     if absent := [name for name in made.packages if find_spec(name) is None]:

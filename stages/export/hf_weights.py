@@ -69,7 +69,7 @@ def _vision_transformer(tower: Any, size: int) -> tuple[dict[str, Any], dict[str
     """
     import timm
     from open_clip.transformer import VisionTransformer
-    from timm.models.vision_transformer import _convert_openai_clip
+    from timm.models.vision_transformer import checkpoint_filter_fn
 
     kind: Any = type(tower)
     usual = kind is VisionTransformer and tower.pool_type == "tok" and tower.attn_pool is None
@@ -90,7 +90,7 @@ def _vision_transformer(tower: Any, size: int) -> tuple[dict[str, Any], dict[str
     with torch.device("meta"):
         shell = timm.create_model(_clip_name(tower), num_classes=0, **arguments)
     projection = state.pop("visual.proj")
-    return arguments, _convert_openai_clip(state, shell), projection  # type: ignore[arg-type]
+    return arguments, checkpoint_filter_fn(state, shell), projection
 
 
 def _of_timm(classifier: Classifier, architecture: Architecture) -> TimmModel:

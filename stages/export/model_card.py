@@ -69,7 +69,8 @@ def _data(subject: Deployable, cache: ScoreCache | None, absent: str) -> list[st
 
 
 def _method(subject: Deployable) -> list[str]:
-    settings, recipe = subject.run.settings, subject.run.settings["recipe"]
+    settings = subject.about.provenance["settings"]
+    recipe = settings["recipe"]
     policy = settings.get("policy")
     labels = f"pseudo-labels of the policy {policy['name']}" if policy else "no pseudo-labels"
     return [
@@ -92,8 +93,9 @@ def _figures(subject: Deployable, quality: Quality | None) -> list[str]:
     if run.best_map is not None:
         lines.append(f"- validation mAP {percent(run.best_map)} %, in epoch {run.best_epoch}, which was chosen by it")
     if quality is None:
-        known = "" if run.test_map is None else f"- test mAP {percent(run.test_map)} %, without an interval: "
-        return [*lines, f"{known or '- '}its test labels are not at hand"]
+        if run.test_map is None:
+            return [*lines, f"- no test figures: {'it has no test images' if run.finished else 'it is not finished'}"]
+        return [*lines, f"- test mAP {percent(run.test_map)} %, without an interval: its test labels are not at hand"]
     labels = quality.labels
     return [
         *lines,

@@ -35,7 +35,7 @@ def draw_labels(path: Path, images: list[dict[str, Any]], new: NewImages, title:
         cards.append(Card(Path(place), None, {name if len(name) <= NAME else f"…{name[1 - NAME :]}": words}))
         if len(cards) == FIRST:
             break
-    draw_sheet(path, title, cards)
+    draw_sheet(path, title, cards, max_pixels)
 
 
 def _is_there(place: Path, max_pixels: int) -> bool:

@@ -17,7 +17,7 @@ from .options import PredictOptions
 
 STDIN = "-"
 # Of sources; a folder or a file with another ending holds pictures, or is one.
-SOURCES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet", ".arrow", ".json", ".tar", ".yaml", ".yml", ".txt")
+SOURCES = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".parquet", ".arrow", ".json", ".tar", ".yaml", ".yml", ".txt")
 MANIFESTS = (".yaml", ".yml")
 
 
@@ -43,8 +43,8 @@ def new_images(options: PredictOptions) -> NewImages:
                 f"{name} names images and stands among other names: pass it alone, or images alone; a list of paths goes to "
                 f"standard input, as in aevlp predict MODEL - < paths.txt"
             )
-    _require_no_source_options(options)
     paths = [str(path) for path in find_images(options.images)]
+    _require_no_source_options(options)
     return NewImages(paths, paths)
 
 

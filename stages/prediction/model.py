@@ -10,8 +10,10 @@ import numpy as np
 from ...pipeline.evaluation.decision import Decision
 from ...pipeline.files.image_formats import MAX_PIXELS
 from ...pipeline.images.read import Unreadable
+from ...pipeline.runtime.ranks import Rank
 
 ONNX = ".onnx"
+ALONE = Rank(0, 1, 0)
 
 
 @dataclass(frozen=True)
@@ -28,11 +30,15 @@ class Scored:
 
 @dataclass(frozen=True)
 class Running:
-    """How images are read and a model computes. device: as asked for, None for the best there is. workers: that decode images."""
+    """How images are read and a model computes. device: as asked for, None for the best there is. workers: that decode images.
+
+    rank: this process, among those of torchrun; of several on GPUs each has its own.
+    """
 
     device: str | None = None
     workers: int = 2
     max_pixels: int = MAX_PIXELS
+    rank: Rank = ALONE
 
 
 class Model(Protocol):

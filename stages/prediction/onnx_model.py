@@ -10,11 +10,13 @@ from PIL import Image
 
 from ...pipeline.errors import AevlpError, in_one_line
 from ...pipeline.files.stamps import content_sha256
+from ...pipeline.runtime.ranks import Rank
 from .exported import About
 from .model import Running, Scored
 from .reading import BATCH, as_input, read_batches
 
 LOGITS = "logits"
+CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
 
 class OnnxModel:
@@ -29,10 +31,9 @@ class OnnxModel:
         if not place.is_file():
             raise AevlpError(f"no file {place}: expected a model that aevlp export RUN --to onnx wrote")
         self.place, self.running = place, running
-        self._session = _session(place, running.device)
+        self._session = _session(place, running)
         about = About.from_metadata(self._session.get_modelmeta().custom_metadata_map, str(place))
         self.classes, self.decision, self.input = about.classes, about.decision, about.input
-        self.provenance = about.provenance
         self._check_outputs()
         self._name = self._session.get_inputs()[0].name
         self.sha256 = content_sha256(place)
@@ -74,30 +75,34 @@ class OnnxModel:
             )
 
 
-def _session(place: Path, device: str | None) -> Any:
+def _session(place: Path, running: Running) -> Any:
     try:
         import onnxruntime
     except ImportError as error:
         raise AevlpError(f"{place} needs onnxruntime: pip install 'aevlp[export]'") from error
     onnxruntime.set_default_logger_severity(3)  # errors; it warns of machines without a GPU
+    providers = _providers(onnxruntime.get_available_providers(), running.device, running.rank)
     try:
-        return onnxruntime.InferenceSession(place, providers=_providers(onnxruntime.get_available_providers(), device))
-    except AevlpError:
-        raise
+        session = onnxruntime.InferenceSession(place, providers=providers)
     except Exception as error:  # its own classes derive from Exception alone
         raise AevlpError(f"{place} cannot be loaded by onnxruntime: {in_one_line(error, 160)}") from error
+    if len(providers) > 1 and CUDA not in session.get_providers():  # it falls back to the CPU, with a warning at most
+        raise AevlpError(
+            f"onnxruntime has a GPU for {place} and cannot use it, its CUDA libraries or the driver may not fit: mend that, or "
+            f"use --device cpu"
+        )
+    return session
 
 
-def _providers(there: list[str], device: str | None) -> list[Any]:
+def _providers(there: list[str], device: str | None, rank: Rank) -> list[Any]:
     """Return what is to compute, of what onnxruntime has; AevlpError for a device that is not there."""
-    cpu, cuda = "CPUExecutionProvider", "CUDAExecutionProvider"
     kind, _, number = (device or "").partition(":")
     if kind not in ("", "cpu", "cuda") or (number and not number.isdecimal()):
         raise AevlpError(f"--device: unknown device {device!r}: expected cpu, cuda or cuda:N")
-    if kind == "cpu" or (kind == "" and cuda not in there):
-        return [cpu]
-    if cuda not in there:
+    if kind == "cpu" or (kind == "" and CUDA not in there):
+        return [CPU]
+    if CUDA not in there:
         raise AevlpError(
             f"--device {device} is not there: this onnxruntime computes on the CPU alone; use --device cpu"
         )
-    return [(cuda, {"device_id": int(number or 0)}), cpu]
+    return [(CUDA, {"device_id": int(number or rank.local)}), CPU]

@@ -14,7 +14,7 @@ from .drawn import FIRST, check_sheet, draw_labels
 from .image_names import NewImages, new_images
 from .model import ONNX, Model, Running, open_model
 from .options import PredictOptions
-from .predictions import SUFFIXES, Predictions, labelled, names_array, require_some, write_predictions
+from .predictions import SUFFIXES, Predictions, labelled, names_array, require_some, say_unlabelled, write_predictions
 from .shard_folder import first_rows
 from .sharding import PredictedShards, label_in_shards, say_shards
 
@@ -33,8 +33,7 @@ def predict(options: PredictOptions) -> Predictions | PredictedShards:
     found = new_images(options)
     what = options.run if options.run.suffix == ONNX else f"the best weights of {options.run}"
     say(f"labelling {counted(len(found.ids), 'image')} with {what}")
-    device = f"cuda:{rank.local}" if rank.of > 1 and options.device == "cuda" else options.device
-    model = open_model(options.run, Running(device, options.workers, options.max_pixels))
+    model = open_model(options.run, Running(options.device, options.workers, options.max_pixels, rank))
     try:
         if output is not None and in_shards:
             shards = label_in_shards(model, found, output, options, rank)
@@ -64,13 +63,8 @@ def show(found: Predictions | PredictedShards) -> None:
         out.print(f"{counted(found.labelled, 'image')} labelled")
     else:
         say(f"{found.output}: {counted(found.labelled, 'image')} labelled")
-    failed = [image for image in found.images if image["status"] != "ok"]
-    if failed:
-        say(f"{counted(len(failed), 'image')} not labelled:")
-    for image in failed[:10]:
-        say(f"  {image['reason']}")
-    if len(failed) > 10:
-        say(f"  … and {len(failed) - 10:,} more; --json and --output have all")
+    reasons = [image["reason"] for image in found.images if image["status"] != "ok"]
+    say_unlabelled(len(reasons), reasons, "--json and --output have all")
 
 
 def _checked_output(options: PredictOptions, rank: Rank) -> bool:

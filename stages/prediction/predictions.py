@@ -2,18 +2,20 @@
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ...pipeline.errors import AevlpError
+from ...pipeline.errors import AevlpError, counted
+from ..console import say
 from ..results import Table
 from .model import Model, Scored
 
 SUFFIXES = (".csv", ".json", ".parquet")
+SHOWN = 10  # reasons why images have no labels
 
 
 @dataclass(frozen=True, repr=False)
@@ -107,6 +109,17 @@ def require_some(images: list[dict[str, Any]]) -> None:
     """Raise AevlpError where none of the images could be read."""
     if images and all(image["status"] != "ok" for image in images):
         raise AevlpError(f"none of the {len(images):,} images can be read, first {images[0]['reason']}")
+
+
+def say_unlabelled(count: int, reasons: Sequence[str], whole: str) -> None:
+    """Say how many images have no labels, and the first `SHOWN` reasons; whole: what has all of them."""
+    if not count:
+        return
+    say(f"{counted(count, 'image')} not labelled:")
+    for reason in reasons[:SHOWN]:
+        say(f"  {reason}")
+    if count > SHOWN:
+        say(f"  … and {count - SHOWN:,} more; {whole}")
 
 
 def names_array(names: list[str]) -> np.ndarray:

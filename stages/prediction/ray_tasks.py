@@ -27,7 +27,7 @@ def label_by_tasks(new: NewImages, output: Path, options: PredictOptions, seen: 
         there = ray.cluster_resources()
         gpus = options.gpus
         if gpus is None:
-            gpus = 0.0 if options.device == "cpu" else float("GPU" in there)
+            gpus = float("GPU" in there if options.device is None else options.device != "cpu")
         require_room(there, options.actors, gpus)
         # The GPU that Ray gives to a task is the only one that it sees: cuda:1 would not be there.
         asked = replace(options, device="cuda" if gpus else "cpu")

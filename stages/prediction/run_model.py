@@ -14,9 +14,9 @@ from ...pipeline.files.stamps import content_sha256
 from ...pipeline.images.read import Unreadable
 from ...pipeline.images.resizing import resized_image
 from ...pipeline.manifest.formats import PACKAGED
-from ...pipeline.runtime.device import find_device
 from ...pipeline.training.classifier import Architecture
 from ...pipeline.training.decided import decision_of
+from ...pipeline.training.distributed import own_device
 from ...pipeline.training.inputs import EVALUATION_BATCH, PixelInputs, normalized, scaling
 from ...pipeline.training.loop import Batches, autocast, predict_logits
 from ...pipeline.training.run_folder import RunFolder
@@ -56,7 +56,7 @@ class RunModel:
         self.sha256 = content_sha256(folder.best_file)
         self.classes: list[str] = self.description["classes"]
         self.decision = decision_of(self.description, folder.best_file)
-        self.device = find_device(running.device)
+        self.device = own_device(running.device, running.rank)
         self.classifier.to(self.device)
         self._unreadable: dict[int, Unreadable] = {}
         self._reading: tuple[np.ndarray, PixelInputs] | None = None

@@ -17,11 +17,10 @@ from ..results import Result
 from .image_names import NewImages
 from .model import Model
 from .options import PredictOptions
-from .predictions import names_array
+from .predictions import SHOWN, names_array, say_unlabelled
 from .shard_folder import ShardFolder, ShardLabels
 
 POLL_SECONDS = 0.5
-SHOWN = 10
 
 
 @dataclass(frozen=True, repr=False)
@@ -148,10 +147,4 @@ def _settings(model: Model, new: NewImages, options: PredictOptions) -> dict[str
 def say_shards(found: PredictedShards) -> None:
     """Say what came of it, and what could not be read."""
     say(f"{found.output}: {counted(found.labelled, 'image')} labelled, {counted(found.shards, 'shard')}")
-    failed = found.images - found.labelled
-    if failed:
-        say(f"{counted(failed, 'image')} not labelled:")
-    for reason in found.reasons:
-        say(f"  {reason}")
-    if failed > SHOWN:
-        say(f"  … and {failed - SHOWN:,} more; the column reason has all")
+    say_unlabelled(found.images - found.labelled, found.reasons, "the column reason has all")

@@ -145,10 +145,20 @@ def thresholds(probabilities: np.ndarray, positive: np.ndarray, decision: Decisi
 
     caption = (
         f"F1 of the labels whose probability is at least the threshold, on the test images; the points are the best that one "
-        f"threshold for all classes can reach there. The run's own, one a class, were chosen for {decision.about['rule']} on "
-        f"the validation images."
+        f"threshold for all classes can reach there. The run's own, one a class, were {chosen(decision)}."
     )
     return Chart("thresholds", "Thresholds", caption, draw)
+
+
+def chosen(decision: Decision) -> str:
+    """Return how a run's thresholds were chosen, to follow "were"."""
+    about = decision.about
+    if "images" not in about:
+        return "not chosen: one half for all"
+    by = {"truth": "", "observed": ", by estimates from observed labels"}.get(
+        about["evaluated_by"], f", by {about['evaluated_by']}"
+    )
+    return f"chosen for {about['rule']} on {about['images']:,} validation images{by}"
 
 
 def f1_curves(probabilities: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -14,6 +14,7 @@ from ...pipeline.policies import create_policy
 from ...pipeline.score_cache import ScoreCache
 from ..stage_two.run import Run
 from .charts import colour
+from .run_charts import chosen
 from .section import Block, Chart, Column, Table
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def class_blocks(
     ]
     caption = (
         f"Average precision of each class on the test images, and precision, recall and F1 of the labels that reach its "
-        f"threshold, in percent. Thresholds were {_chosen(decision)}. A class without a positive has no figures."
+        f"threshold, in percent. Thresholds were {chosen(decision)}. A class without a positive has no figures."
     )
     return [_chart(cache, precision, counts, intervals, teacher), Table(caption, columns)]
 
@@ -100,16 +101,6 @@ def _chart(
     return Chart(
         "classes", "Each class, beside CLIP without training", caption, draw, (7, 1.4 + 0.22 * max(1, len(some)))
     )
-
-
-def _chosen(decision: Decision) -> str:
-    about = decision.about
-    if "images" not in about:
-        return "not chosen: one half for all"
-    by = {"truth": "", "observed": ", by estimates from observed labels"}.get(
-        about["evaluated_by"], f", by {about['evaluated_by']}"
-    )
-    return f"chosen for {about['rule']} on {about['images']:,} validation images{by}"
 
 
 def _written(interval: Interval | NoInterval) -> str:
