@@ -66,7 +66,7 @@ def _load_timm(path: Path) -> nn.Module:
         return timm.create_model(f"local-dir:{path}", pretrained=True).eval()
     except Exception as error:  # each model has its own way to refuse weights or arguments
         raise AevlpError(
-            f"--to hf: timm cannot hold this classifier ({in_one_line(error, 160)}): pass --to onnx or --to torch"
+            f"--to hf: timm cannot hold this classifier ({in_one_line(error, 160)}): pass --to onnx, torch or openvino"
         ) from error
 
 

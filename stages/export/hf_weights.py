@@ -107,4 +107,4 @@ def _of_timm(classifier: Classifier, architecture: Architecture) -> TimmModel:
 
 
 def _refused(what: str) -> AevlpError:
-    return AevlpError(f"--to hf: no class of timm or transformers holds {what}: pass --to onnx or --to torch")
+    return AevlpError(f"--to hf: no class of timm or transformers holds {what}: pass --to onnx, torch or openvino")

@@ -51,6 +51,8 @@ def new_images(options: PredictOptions) -> NewImages:
 def _require_no_source_options(options: PredictOptions) -> None:
     for option in ("image_column", "key", "dataset", "manifest", "data_root"):
         if getattr(options, option) is not None:
+            if not Path(options.images[0]).exists() and options.images[0] != STDIN:
+                raise AevlpError(f"no such file, folder or data set of the manifest: {options.images[0]}")
             raise AevlpError(
                 f"--{option.replace('_', '-')} is said of a table, another source or a data set, and {options.images[0]!r} is "
                 f"none: leave it out"

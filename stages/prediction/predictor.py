@@ -53,7 +53,7 @@ class Predictor:
         images: paths, Pillow images, or arrays (H, W, 3) uint8 of RGB pixels, mixed as you like. An image that has no path is
         named by its place in the list. Raises AevlpError for anything else, and after `close`.
         """
-        given = [images] if isinstance(images, str | Path | Image.Image | np.ndarray) else list(images)
+        given = list(images) if isinstance(images, Sequence) and not isinstance(images, str) else [images]
         with self._turn:
             if self._model is None:
                 raise AevlpError("this Predictor is closed: make a new one")

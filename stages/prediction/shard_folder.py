@@ -65,11 +65,18 @@ class ShardFolder:
                 theirs = json.loads(file.read_text("utf-8"))
             except (OSError, ValueError) as error:
                 raise AevlpError(f"{file} cannot be read ({error}): delete {self.folder} to start anew") from error
-        if changed := difference(self.settings, theirs):
+        if changed := self._other(theirs) or difference(self.settings, theirs):
             raise AevlpError(
                 f"{self.folder} holds labels that were made differently (this run has {changed}): run with its settings, choose "
                 f"another --output, or delete {self.folder}"
             )
+
+    def _other(self, theirs: Any) -> str | None:
+        """Return in words what a hash says that differs, None where no hash does."""
+        hashed = {"model": "another model", "list of images": "another list of images"}
+        if not isinstance(theirs, dict):
+            return None
+        return next((words for key, words in hashed.items() if theirs.get(key) != self.settings.get(key)), None)
 
     def file(self, number: int) -> Path:
         """Return where a shard is, or will be."""

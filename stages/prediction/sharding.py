@@ -90,7 +90,7 @@ def make_missing(model: Model, shards: ShardFolder, paths: list[str], threshold:
     """Label what is missing, shard by shard, until no process has any left."""
     waiting, images = False, names_array(paths)
     with progress_bar(Rate("images")) as bar:
-        task = bar.add_task("predicting", total=len(shards.names))
+        task = bar.add_task("predicting", total=len(shards.names), completed=shards.done())
         while missing := shards.missing():
             turn = rank.number * len(missing) // rank.of  # each begins elsewhere, so that they seldom meet
             made = 0

@@ -57,6 +57,8 @@ def _made(cache: ScoreCache) -> list[str]:
         f"{counted(len(cache.classes), 'class', 'classes')}. Each image was seen {_seen(cache)}; {made['clip']['model']} "
         f"compared that with {counted(len(cache.prompts), 'prompt')}, one a class."
     ]
+    if made["clip"]["weights"] == "random":
+        said.append("The CLIP has RANDOM weights, as was asked: scores and pseudo-labels mean nothing.")
     method = made["method"]
     said.append(
         f"Labels come from these cosines by DAMP: a softmax over the classes at temperature {method['temperature']:g}; "

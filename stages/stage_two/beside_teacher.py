@@ -60,7 +60,7 @@ def against_teacher(plan: Plan, run: Run) -> str:
         said = f"{many} have fewer than {FEWEST} positives there, too few to be sure of a difference. {said}"
     if lead > 0:
         return f"{said} is {lead:.2f} points better"
-    return f"{said} does not beat it, {-lead:.2f} points are missing. What usually helps: {_advice(plan)}"
+    return f"{said} does not beat it, {abs(lead):.2f} points are missing. What usually helps: {_advice(plan)}"
 
 
 def _advice(plan: Plan) -> str:

@@ -24,7 +24,7 @@ def is_decided(plan: Plan, folder: RunFolder) -> bool:
 
 def store_decision(plan: Plan, folder: RunFolder) -> None:
     """Choose by the kept validation logits of a run what its options ask for, store it beside the best weights, and say it."""
-    asked = plan.options.threshold_for
+    asked, before = plan.options.threshold_for, folder.decision().about
     rows, logits = folder.load_logits("val")
     assert (rows == plan.val.rows).all(), "the settings of a run fix its splits"
     decision = decide(
@@ -41,34 +41,43 @@ def store_decision(plan: Plan, folder: RunFolder) -> None:
         folder.write_settings({**settings, "options": {**settings["options"], "threshold_for": asked}})
     for line in said(decision):
         say(line)
+    if "images" in before and before["rule"] != asked:
+        say(f"they were for {before['rule']} before: what was exported from this run keeps those, export it anew")
 
 
 def said(decision: Decision) -> list[str]:
     """Return what a person should know of the thresholds and the calibration, in lines."""
-    about, thresholds = decision.about, decision.thresholds
-    counts = np.array(about["positives"])
-    by = {"truth": "", "observed": ", estimated from observed labels"}.get(
-        about["evaluated_by"], f", by {about['evaluated_by']}"
-    )
-    lines = [
-        f"thresholds for {about['rule']}, from {counted(about['images'], 'validation image')}{by}: {thresholds.min():.2f} to "
-        f"{thresholds.max():.2f}"
-    ]
-    few, none = int(((counts > 0) & (counts < SHRUNK_BY)).sum()), int((counts == 0).sum())
-    if few:
-        lines[0] += (
-            f"; near the common one where a class has fewer than {SHRUNK_BY} positives there, as {few:,} of them"
-        )
-    if unreached := about.get("unreached"):
-        lines[0] += (
-            f"; {counted(unreached, 'class does', 'classes do')} not reach that precision, and have the highest there is"
-        )
-    if none:
-        lines[0] += f"; the common one where it has none, as {none:,}"
-    methods = about["method"]
+    about, methods = decision.about, decision.about["method"]
+    lines = [_thresholds_said(decision)]
     if about["evaluated_by"] == "observed":
         lines.append("probabilities are not calibrated: observed labels alone would make them too low")
     elif set(methods) != {"none"}:
         kinds = [f"{methods.count(kind)} by {kind}" for kind in ("temperature", "isotonic") if kind in methods]
-        lines.append(f"probabilities are calibrated on the same images, class by class: {', '.join(kinds)}")
+        lines.append(f"probabilities are calibrated on the validation images, class by class: {', '.join(kinds)}")
     return lines
+
+
+def _thresholds_said(decision: Decision) -> str:
+    about, thresholds = decision.about, decision.thresholds
+    if parsed(about["rule"]).kind == "number":  # of which the images say nothing
+        return f"labels are given from a probability of {about['rule']} on, as asked"
+    by = {"truth": "", "observed": ", estimated from observed labels"}.get(
+        about["evaluated_by"], f", by {about['evaluated_by']}"
+    )
+    counts = np.array(about["positives"])
+    few, none = int(((counts > 0) & (counts < SHRUNK_BY)).sum()), int((counts == 0).sum())
+    parts = [
+        f"thresholds for {about['rule']}, from {counted(about['images'], 'validation image')}{by}: {thresholds.min():.2f} to "
+        f"{thresholds.max():.2f}"
+    ]
+    if few:
+        parts.append(
+            f"{counted(few, 'class', 'classes')} with fewer than {SHRUNK_BY} positives there near the common one"
+        )
+    if none:
+        parts.append(f"{counted(none, 'class', 'classes')} without any at the common one")
+    if unreached := about.get("unreached"):
+        parts.append(
+            f"{counted(unreached, 'class does', 'classes do')} not reach that precision, and have the highest there is"
+        )
+    return "; ".join(parts)

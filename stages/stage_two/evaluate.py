@@ -255,10 +255,13 @@ def show(result: Evaluation) -> None:
     )
 
     before, after = result.calibration["before"], result.calibration["after"]
-    out.print(
-        f"probabilities: Brier score {before['brier']:.4f}, calibrated {after['brier']:.4f}; expected calibration error "
-        f"{percent(before['error'])} %, calibrated {percent(after['error'])} %"
-    )
+    believed = f"Brier score {before['brier']:.4f}, expected calibration error {percent(before['error'])} %"
+    if before == after:
+        out.print(f"probabilities, not calibrated: {believed}")
+    else:
+        out.print(f"probabilities: {believed}; calibrated {after['brier']:.4f}, {percent(after['error'])} %")
+    if result.split == "val":
+        out.print("thresholds and calibration were chosen on these very images, and look better here than on others")
     _show_teachers(result.teachers)
     observed = result.evaluated_by == "observed"
     against = " against observed labels, the full truth is not known" if observed else ""
