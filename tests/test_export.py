@@ -1,5 +1,6 @@
 """What an exported model is made of, each piece beside an independent reference, and what `aevlp export` refuses."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,15 @@ from PIL import Image
 from refusals import one_line
 
 from aevlp.pipeline.evaluation.decision import Calibration, Decision
+from aevlp.pipeline.training.run_folder import RunFolder
 from aevlp.stages.export import export as exporting
+from aevlp.stages.export.deployable import deployable
 from aevlp.stages.export.export import export
+from aevlp.stages.export.model_card import model_card
 from aevlp.stages.export.network import Calibrated
 from aevlp.stages.export.score_thresholds import score_thresholds
 from aevlp.stages.export.stretching import stretched
+from aevlp.stages.prediction.exported import PROVENANCE
 
 SIDES = st.integers(1, 90)
 
@@ -130,3 +135,20 @@ def test_a_resnet_of_clip_is_no_class_of_timm(run_path: Path, tmp_path: Path) ->
     with one_line("--to onnx or --to torch"):
         export(run_path, to="hf", output=tmp_path / "hf")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_card_without_test_images_says_so_and_files_are_named_without_their_folders(
+    run_path: Path, tmp_path: Path
+) -> None:
+    folder = RunFolder(Path(shutil.copytree(run_path, tmp_path / "run")))
+    settings = folder.settings()
+    folder.write_settings({**settings, "recipe": {**settings["recipe"], "weights": "/home/anna/mine.safetensors"}})
+    subject = deployable(folder.path, preprocessing=False)
+    texts = subject.about.to_metadata()[PROVENANCE], model_card(subject, with_code=False)
+    assert all("mine.safetensors" in text and "/home/anna" not in text for text in texts)
+    assert "test mAP" in texts[1]
+    folder.logits_files["test"].unlink()
+    *epochs, last = folder.metrics()
+    folder.write_metrics([*epochs, {name: value for name, value in last.items() if name != "test_map"}])
+    card = model_card(deployable(folder.path, preprocessing=False), with_code=False)
+    assert "- no test figures: it has no test images" in card and "test mAP" not in card

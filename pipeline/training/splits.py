@@ -25,6 +25,11 @@ def evaluated_by(cache: ScoreCache) -> Literal["truth", "observed", "pseudo-labe
     return "observed" if cache.observed.any() else "pseudo-labels"
 
 
+def judged_by(cache: ScoreCache) -> np.ndarray:
+    """Return the labels (N, C) that scores are evaluated by: the truth, or observed labels where that is not known."""
+    return cache.observed if cache.truth is None else cache.truth
+
+
 def splits(cache: ScoreCache, val_fraction: float, there: np.ndarray | None = None) -> tuple[Split, Split, Split]:
     """Return the training, validation and test rows that could be scored; evaluated by truth, where known, or observed labels.
 
@@ -36,7 +41,7 @@ def splits(cache: ScoreCache, val_fraction: float, there: np.ndarray | None = No
     ok = cache.status == "ok"
     if there is not None:
         ok &= there
-    labels = cache.observed if cache.truth is None else cache.truth
+    labels = judged_by(cache)
     known = has_known_label(cache)
     if not known.any():
         raise AevlpError(

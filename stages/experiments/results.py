@@ -12,6 +12,7 @@ from ...pipeline.losses import entry
 from ...pipeline.method_names import parsed
 from ...pipeline.score_cache import ScoreCache
 from ...pipeline.training.run_folder import RunFolder
+from ...pipeline.training.splits import judged_by
 from ..columns import Column, percent, show_columns
 from ..console import out
 
@@ -19,8 +20,7 @@ from ..console import out
 def scores_on_test(cache: ScoreCache, runs: Sequence[Path]) -> tuple[list[np.ndarray], np.ndarray]:
     """Return each finished run's logits (n, C) on the test split, and the labels (n, C) that they are judged by."""
     rows, logits = zip(*(RunFolder(path).load_logits() for path in runs), strict=True)
-    labels = cache.observed if cache.truth is None else cache.truth
-    return list(logits), labels[rows[0]]
+    return list(logits), judged_by(cache)[rows[0]]
 
 
 def measure(cache: ScoreCache, runs: Sequence[Path]) -> dict[str, Any]:

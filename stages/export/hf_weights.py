@@ -88,7 +88,7 @@ def _vision_transformer(tower: Any, size: int) -> tuple[dict[str, Any], dict[str
     # The last block is wrapped where only its first token is read (`pipeline.clip.image_tower.LastBlock`).
     state = {f"visual.{name.replace('.block.', '.')}": value for name, value in tower.state_dict().items()}
     with torch.device("meta"):
-        shell = timm.create_model(_clip_name(tower), num_classes=0, **arguments)
+        shell: Any = timm.create_model(_clip_name(tower), num_classes=0, **arguments)
     projection = state.pop("visual.proj")
     return arguments, checkpoint_filter_fn(state, shell), projection
 

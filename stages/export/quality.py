@@ -9,7 +9,7 @@ from ...pipeline.evaluation.intervals import Interval, NoInterval, judge, map_in
 from ...pipeline.evaluation.metrics import F1Scores, average_precision, f1_scores
 from ...pipeline.score_cache import ScoreCache
 from ...pipeline.training.run_folder import RunFolder
-from ...pipeline.training.splits import Split, splits
+from ...pipeline.training.splits import Split, judged_by, splits
 from ..stage_two.run import Run
 
 
@@ -31,7 +31,7 @@ def quality_on_test(run: Run, cache: ScoreCache | None, decision: Decision) -> Q
     if cache is None or not folder.logits_files["test"].exists():
         return None
     rows, logits = folder.load_logits()
-    truth = (cache.observed if cache.truth is None else cache.truth)[rows]
+    truth = judged_by(cache)[rows]
     judged = judge([logits], truth)
     labels = f1_scores(decision.labels(decision.probabilities(logits)), truth)
     return Quality(

@@ -10,6 +10,7 @@ from ...pipeline.evaluation.decision import undecided
 from ...pipeline.files.locations import location
 from ...pipeline.score_cache import ScoreCache
 from ...pipeline.training.run_folder import RunFolder
+from ...pipeline.training.splits import judged_by
 from ..stage_two.loss_schedules import loss_schedules
 from ..stage_two.run import AGAINST, Run
 from .run_charts import calibration, curves, schedules, spent, thresholds
@@ -110,8 +111,7 @@ def _quality(run: Run, cache: ScoreCache | None, root: Path | None) -> list[Bloc
     if cache is None:
         return [Text(["The labels of its test images were in its cache, which cannot be read: see below."])]
     rows, logits = folder.load_logits()
-    truth = (cache.observed if cache.truth is None else cache.truth)[rows]
-    positive = truth == 1
+    positive = judged_by(cache)[rows] == 1
     usual = undecided(logits.shape[1])
     decision = folder.decision() if folder.best_file.exists() else usual
     plain, probabilities = usual.probabilities(logits), decision.probabilities(logits)
