@@ -13,6 +13,7 @@ import command_reference  # noqa: E402  beside this file
 import python_reference  # noqa: E402
 
 project = "aevlp"
+html_show_copyright = False
 author = "the authors of aevlp"
 release = version = installed("aevlp")
 

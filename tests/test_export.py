@@ -132,7 +132,7 @@ def test_a_missing_package_is_named_with_its_extra(
 
 
 def test_a_resnet_of_clip_is_no_class_of_timm(run_path: Path, tmp_path: Path) -> None:
-    with one_line("--to onnx or --to torch"):
+    with one_line("--to onnx, torch or openvino"):
         export(run_path, to="hf", output=tmp_path / "hf")
     assert not list(tmp_path.iterdir())
 

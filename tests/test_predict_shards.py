@@ -88,7 +88,7 @@ def test_a_folder_of_other_settings_is_refused_with_what_differs(model: Path, tm
         with one_line(said):
             labels(model, tmp_path / "new", tmp_path / "labels", **more)  # type: ignore[arg-type]
     (tmp_path / "new" / "00.png").unlink()
-    with one_line("images: 4, not 5"):
+    with one_line("another list of images"):
         labels(model, tmp_path / "new", tmp_path / "labels")
 
 

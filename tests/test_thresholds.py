@@ -220,5 +220,5 @@ def test_a_run_of_before_thresholds_labels_at_one_half_and_says_so(
     save_tensors(folder.best_file, tensors, {k: v for k, v in about.items() if k != "decision"})
     folder.logits_files["val"].unlink()
     train(run, resume=True, progress=True)
-    assert "chose no thresholds: it labels at probability 0.5" in " ".join(capsys.readouterr().err.split())
+    assert "no val.safetensors to choose thresholds by" in " ".join(capsys.readouterr().err.split())
     assert folder.decision().thresholds.tolist() == [0.5] * 3

@@ -8,7 +8,6 @@ EXTRAS: dict[str, tuple[tuple[str, ...], str]] = {
     "cpu": (("openvino",), "scores faster on a CPU"),
     "export": (("onnx", "onnxruntime", "onnxscript"), "exports a run to ONNX, and predicts from one without torch"),
     "fast": (("simplejpeg",), "decodes JPEG files faster"),
-    "int8": (("nncf",), "quantizes OpenVINO models, aevlp export --quantize int8"),
     "heic": (("pillow-heif",), "opens HEIC pictures, as phones take them"),
     "int8": (("nncf",), "exports to OpenVINO in whole numbers of 8 bits, --quantize int8"),
     "remote": (("fsspec", "s3fs"), "reads and writes s3:// and other stores"),

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ...pipeline.errors import counted
+from ...pipeline.errors import AevlpError, counted
 from ...pipeline.evaluation.decide import decide
 from ...pipeline.evaluation.decision import Decision
 from ...pipeline.evaluation.threshold_rule import parsed
@@ -15,18 +15,26 @@ from .plan import Plan
 
 def is_decided(plan: Plan, folder: RunFolder) -> bool:
     """Return whether the best weights have the decision that a plan asks for, or can have none, which is said."""
-    if not folder.logits_files["val"].exists():
-        say(f"{folder.path} is of an earlier version, which chose no thresholds: it labels at probability 0.5")
-        return True
     about = folder.decision().about
-    return "images" in about and about["rule"] == plan.options.threshold_for
+    if "images" in about and about["rule"] == plan.options.threshold_for:
+        return True
+    if (kept := folder.logits_files["val"]).exists():
+        return False
+    say(
+        f"{folder.path} has no {kept.name} to choose thresholds by, as runs of earlier versions have none: it labels as before, for "
+        f"{about['rule']}"
+    )
+    return True
 
 
 def store_decision(plan: Plan, folder: RunFolder) -> None:
     """Choose by the kept validation logits of a run what its options ask for, store it beside the best weights, and say it."""
     asked, before = plan.options.threshold_for, folder.decision().about
     rows, logits = folder.load_logits("val")
-    assert (rows == plan.val.rows).all(), "the settings of a run fix its splits"
+    if not np.array_equal(rows, plan.val.rows):
+        raise AevlpError(
+            f"{folder.logits_files['val']} is of other images than this run's validation part: delete the folder to train it anew"
+        )
     decision = decide(
         logits,
         plan.val.truth,
