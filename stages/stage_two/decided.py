@@ -21,8 +21,8 @@ def is_decided(plan: Plan, folder: RunFolder) -> bool:
     if (kept := folder.logits_files["val"]).exists():
         return False
     say(
-        f"{folder.path} has no {kept.name} to choose thresholds by, as runs of earlier versions have none: it labels as before, for "
-        f"{about['rule']}"
+        f"{folder.path} has no {kept.name} to choose thresholds by, as runs of earlier versions have none: it labels as before,"
+        f" for {about['rule']}"
     )
     return True
 
