@@ -93,10 +93,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=100_000)
     parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--model", type=Path, help="a run or an .onnx file; default: one layer, made here")
     given = parser.parse_args()
     with TemporaryDirectory() as place:
         folder = Path(place)
-        model = mean_colours(folder / "model.onnx")
+        model = given.model or mean_colours(folder / "model.onnx")
         few, many = linked(folder / "few", given.files // 10), linked(folder / "many", given.files)
         small = finished(command(model, few, folder / "small"))[1]
         loop = seconds = peak = 0.0
