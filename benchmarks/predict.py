@@ -1,7 +1,7 @@
 """Labels of 100,000 files in shards, killed ten times: the bytes of one run; peak memory; the rate beside a bare loop.
 
-`python benchmarks/predict.py [--files 100000] [--kills 10]`. The files are links to forty small pictures, each decoded anew; the
-model is an .onnx file of one layer, so that what is measured is predict and not a network.
+`python benchmarks/predict.py MODEL [--files 100000] [--kills 10]`; MODEL is a run, or what `aevlp export --to onnx` wrote. The
+files are links to forty small pictures, each decoded anew.
 """
 
 import argparse
@@ -15,26 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
-from PIL import Image
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from test_onnx_model import mean_colours
+from generated import pictures, repeated
 
 SIDE, ORIGINALS = 96, 40
-
-
-def linked(folder: Path, count: int) -> Path:
-    """Return a folder with links to `ORIGINALS` pictures."""
-    drawn = np.random.default_rng(0)
-    originals = folder.parent / "originals"
-    originals.mkdir(exist_ok=True)
-    for n in range(ORIGINALS):
-        Image.fromarray(drawn.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)).save(originals / f"{n}.jpg")
-    folder.mkdir()
-    for n in range(count):
-        (folder / f"{n:07d}.jpg").symlink_to(originals / f"{n % ORIGINALS}.jpg")
-    return folder
 
 
 def command(model: Path, images: Path, output: Path) -> list[str]:
@@ -91,14 +74,16 @@ def bare(model: Path, images: Path) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", type=Path, metavar="MODEL")
     parser.add_argument("--files", type=int, default=100_000)
     parser.add_argument("--kills", type=int, default=10)
-    parser.add_argument("--model", type=Path, help="a run or an .onnx file; default: one layer, made here")
     given = parser.parse_args()
     with TemporaryDirectory() as place:
-        folder = Path(place)
-        model = given.model or mean_colours(folder / "model.onnx")
-        few, many = linked(folder / "few", given.files // 10), linked(folder / "many", given.files)
+        folder, model = Path(place), given.model
+        originals = pictures(folder / "originals", ORIGINALS, SIDE, SIDE)
+        few, many = folder / "few", folder / "many"
+        repeated(few, originals, given.files // 10)
+        repeated(many, originals, given.files)
         small = finished(command(model, few, folder / "small"))[1]
         loop = seconds = peak = 0.0
         for output in ("first", "whole"):  # one after the other, twice, for what else runs beside them changes

@@ -103,6 +103,7 @@ def test_labels_by_scores_are_those_by_calibrated_probabilities(decision: Decisi
         ({"to": "hf", "quantize": "int8"}, "is for --to onnx and openvino, not hf"),
         ({"to": "torch", "quantize": "int8"}, "is for --to onnx and openvino, not torch"),
         ({"to": "onnx", "force": True}, "--force goes with --quantize"),
+        ({"to": "onnx", "limit": 2}, "--limit goes with --quantize"),
         ({"to": "onnx", "data_root": "data"}, "--data-root goes with --quantize"),
         ({"to": "coreml"}, "not one of onnx, torch, hf, openvino"),
         ({"to": "onnx"}, "runs/none"),
@@ -142,10 +143,10 @@ def test_a_card_without_test_images_says_so_and_files_are_named_without_their_fo
 ) -> None:
     folder = RunFolder(Path(shutil.copytree(run_path, tmp_path / "run")))
     settings = folder.settings()
-    folder.write_settings({**settings, "recipe": {**settings["recipe"], "weights": "/home/anna/mine.safetensors"}})
+    folder.write_settings({**settings, "recipe": {**settings["recipe"], "weights": str(tmp_path / "mine.safetensors")}})
     subject = deployable(folder.path, preprocessing=False)
     texts = subject.about.to_metadata()[PROVENANCE], model_card(subject, with_code=False)
-    assert all("mine.safetensors" in text and "/home/anna" not in text for text in texts)
+    assert all("mine.safetensors" in text and str(tmp_path) not in text for text in texts)
     assert "test mAP" in texts[1]
     folder.logits_files["test"].unlink()
     *epochs, last = folder.metrics()

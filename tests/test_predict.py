@@ -182,10 +182,15 @@ def test_a_closed_predictor_and_a_bad_threshold_are_named(model: Path, tmp_path:
     predictor.close()
     with one_line("closed"):
         predictor(tmp_path / "a.png")
-    with one_line("threshold"):
-        aevlp.Predictor(model, threshold=2)
+    for threshold in (2, float("nan"), "0.5"):
+        with one_line("threshold: expected a number from 0 to 1"):
+            aevlp.Predictor(model, threshold=threshold)  # type: ignore[arg-type]
     with one_line("none"):
         aevlp.Predictor(tmp_path / "none")
+    with one_line("expected the folder of a run or an .onnx file, found 5"):
+        aevlp.Predictor(5)  # type: ignore[arg-type]
+    with aevlp.Predictor(model) as open_one, one_line("expected a path, a Pillow image or an array, found int"):
+        open_one(5)  # type: ignore[arg-type]
 
 
 def test_a_sheet_shows_the_first_images_with_their_labels(

@@ -41,12 +41,24 @@ class Decision:
 
     thresholds: (C,) float64 in [0, 1]. about: how both were chosen, as JSON has it: `rule` (what was asked for), `images` and
     `positives` (of each class, in the validation part), `evaluated_by` ("truth", or "observed": estimated), `method` of each
-    class ("temperature" or "isotonic"); `rule` alone where nothing was chosen.
+    class ("temperature", "isotonic" or "none"); `rule` alone where nothing was chosen.
     """
 
     calibration: Calibration
     thresholds: np.ndarray
     about: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether probabilities are others than the sigmoid of the logits."""
+        return bool(self.calibration.knots) or bool((self.calibration.temperature != 1).any())
+
+    @property
+    def by(self) -> str:
+        """By what labels it was chosen, in words that follow others; empty where they are the truth, or nothing was chosen."""
+        labels = self.about.get("evaluated_by", "truth")
+        words = {"truth": "", "observed": ", estimated from observed labels"}
+        return words.get(labels, f", by {labels}")
 
     def probabilities(self, logits: np.ndarray) -> np.ndarray:
         """Return calibrated probabilities (N, C) float64 of logits (N, C)."""

@@ -47,14 +47,12 @@ def estimated(probabilities: np.ndarray, observed: np.ndarray, frequency: float 
 
 
 def best(of: Merits, rule: Rule) -> float:
-    """Return the threshold that a rule takes; of equals the highest one.
+    """Return the threshold that a rule, which is no number, takes; of equals the highest one.
 
     Where no threshold has the precision that is asked for, the one with the highest is taken. Where precision is known up to a
     factor alone, precision * recall takes the place of any F: Lee and Liu, ICML 2003. Raises AevlpError for a precision there.
     """
     recall, precision = of.recall, of.precision
-    if rule.kind == "number":
-        return rule.value
     if rule.kind == "recall":
         return float(of.at[np.argmax(recall >= rule.value)])  # the first that has it is the highest
     if rule.kind == "precision":

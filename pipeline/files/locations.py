@@ -265,3 +265,11 @@ def _asking(path: RemotePath, to: str = "read") -> Iterator[None]:
             raise FileNotFoundError(errno.ENOENT, "no such file", str(path)) from error
         found = in_one_line(error) or type(error).__name__
         raise RemoteError(f"cannot {to} {path}: {found}") from error
+
+
+def local_place(target: Path) -> Path:
+    """Return beside what path the parts and locks of a cache are: itself, or for s3://bucket/x.h5 cache/s3/bucket/x.h5."""
+    if not isinstance(target, RemotePath):
+        return target
+    scheme, *rest = target.parts
+    return Path("cache", scheme.removesuffix(":"), *rest)

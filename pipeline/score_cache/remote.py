@@ -13,16 +13,8 @@ from filelock import FileLock
 
 from ..errors import AevlpError
 from ..files.atomic_write import replacing
-from ..files.locations import RemoteError, RemotePath, forget_listings
+from ..files.locations import RemoteError, RemotePath, forget_listings, local_place
 from .containers import container_of
-
-
-def local_place(target: Path) -> Path:
-    """Return beside what path the parts and locks of a cache are: itself, or for s3://bucket/x.h5 cache/s3/bucket/x.h5."""
-    if not isinstance(target, RemotePath):
-        return target
-    scheme, *rest = target.parts
-    return Path("cache", scheme.removesuffix(":"), *rest)
 
 
 def check_writable(target: Path) -> None:

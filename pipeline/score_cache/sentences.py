@@ -13,8 +13,8 @@ import numpy as np
 
 from ..errors import AevlpError
 from ..files.atomic_write import replacing
+from ..files.locations import local_place
 from .reader import ScoreCache
-from .remote import local_place
 
 OF_TRUTH = "truth"  # how sentences were chosen that are not free of labels
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import AevlpError
+from ..files.locations import local_place
 from ..files.locks import is_held, lock_of, locked
-from .remote import local_place
 
 # Parts, locks, settings, what is being written, and what a network's file system keeps of a file that is still open.
 OURS = re.compile(r"part-\d+\.h5|claim-\d+\.lock|settings\.json|\.(part-\d+\.h5|settings\.json)\.\d+\.tmp|\.nfs.*")

@@ -1,7 +1,8 @@
 """A cache -> the rows that are trained on, validated on and tested on, and the labels they are evaluated by."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -69,6 +70,12 @@ def splits(cache: ScoreCache, val_fraction: float, there: np.ndarray | None = No
             known_label = " with a known label" * (name == "validation")
             raise AevlpError(f"{cache.path}: no readable image{known_label} is left for {name}")
     return parts[0], parts[1], parts[2]
+
+
+def splits_of_run(cache: ScoreCache, settings: Mapping[str, Any]) -> tuple[Split, Split, Split]:
+    """Return the rows that a run was trained on, validated on and tested on; settings: as its folder records them."""
+    there = ~np.isin(cache.ids, settings.get("without", []))
+    return splits(cache, settings["recipe"]["val_fraction"], there)
 
 
 def has_known_label(cache: ScoreCache) -> np.ndarray:

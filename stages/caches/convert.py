@@ -4,7 +4,7 @@ from ...pipeline.errors import counted
 from ...pipeline.score_cache import ScoreCache, open_cache, write_cache
 from ..declaration import takes
 from ..made import made, show
-from ..new_files import check_new
+from .new_cache import check_new
 from .options import ConvertOptions
 
 __all__ = ["convert", "show"]

@@ -11,7 +11,7 @@ from ...pipeline.score_cache.merging import merged
 from ...pipeline.scoring.recipe import Recipe
 from ..declaration import takes
 from ..made import made, show
-from ..new_files import check_new
+from .new_cache import check_new
 from .options import MergeOptions
 
 __all__ = ["merge", "show"]

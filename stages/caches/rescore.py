@@ -17,9 +17,10 @@ from ...pipeline.scoring.recipe import OF_FEATURES
 from ...pipeline.scoring.scorer import one_thread_each
 from ..cache_origin import dataset_of, scoring_encoder
 from ..declaration import takes
+from ..given_names import names_of_file
 from ..made import made, show
-from ..new_files import check_new, names_of_file
 from .inspect import cached_settings
+from .new_cache import check_new
 from .options import RescoreOptions
 
 __all__ = ["rescore", "show"]

@@ -6,9 +6,10 @@ from ...pipeline.errors import AevlpError, counted
 from ...pipeline.score_cache import ScoreCache, open_cache, write_cache
 from ...pipeline.score_cache.selecting import selected
 from ..declaration import takes
+from ..given_names import names_given
 from ..made import made, show
-from ..new_files import check_new, names_given
 from .inspect import cached_settings
+from .new_cache import check_new
 from .options import SelectOptions
 
 __all__ = ["select", "show"]

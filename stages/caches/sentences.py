@@ -24,7 +24,8 @@ from ...pipeline.scoring.scorer import one_thread_each
 from ..cache_origin import dataset_of, scoring_encoder
 from ..console import out, print_result
 from ..declaration import takes
-from ..new_files import check_folder, names_of_file
+from ..given_names import names_of_file
+from ..new_files import check_folder
 from ..results import Result
 from .options import SentencesOptions
 

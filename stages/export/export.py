@@ -56,7 +56,7 @@ def export(options: ExportOptions) -> Path:
     if options.quantize is not None:
         from .int8 import write_int8
 
-        write_int8(subject, options, target)
+        write_int8(subject, options, target, module)
         return target
     from .agreement import check_agreement, written_or_refused
 
@@ -90,6 +90,8 @@ def _check(options: ExportOptions, made: Format, target: Path) -> None:
         raise AevlpError(f"--quantize {options.quantize} is for --to onnx and openvino, not {options.to}")
     if options.data_root is not None and not options.quantize:
         raise AevlpError("--data-root goes with --quantize, which reads images: leave it out")
+    if options.limit is not None and not options.quantize:
+        raise AevlpError("--limit goes with --quantize, which may cost validation mAP: leave it out")
     if options.force and not options.quantize:
         raise AevlpError("--force goes with --quantize, which may cost more than --limit; nothing overwrites a file")
     if absent := [name for name in made.packages if find_spec(name) is None]:

@@ -13,6 +13,7 @@ import numpy as np
 from ...pipeline.errors import AevlpError, counted
 from ...pipeline.evaluation.metrics import mean_average_precision
 from ...pipeline.files.atomic_write import replacing
+from ...pipeline.training.splits import splits_of_run
 from ..cache_origin import data_root
 from ..columns import percent
 from ..console import say
@@ -22,11 +23,10 @@ from ..report.trained_from import cache_of
 from .agreement import Computed, check_agreement, written_or_refused
 from .deployable import Deployable
 from .options import ExportOptions
-from .quality import parts
 
 CALIBRATION_IMAGES = 256
+LIMIT = 1.0  # points of validation mAP
 READERS = 2
-MODULES = {"onnx": ("onnx_file", "int8_onnx"), "openvino": ("openvino_folder", "int8_openvino")}
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,15 @@ class Examples:
     truth: np.ndarray
 
 
-def write_int8(subject: Deployable, options: ExportOptions, target: Path) -> None:
+def write_int8(subject: Deployable, options: ExportOptions, target: Path, exact: Any) -> None:
     """Write a run's model with weights and activations of 8 bits, calibrated on training images.
 
-    The single precision model that it is made of is compared with PyTorch first. Raises AevlpError where images are gone, and
-    where the loss of mAP on the validation images is more than `options.limit` points without `options.force`.
+    exact: the format's module, with `write` and `load`; the model in single precision that it writes is compared with PyTorch
+    first, and what makes 8 bits of it is `int8_FORMAT`. Raises AevlpError where images are gone, and
+    where the loss of mAP on the validation images is more than `options.limit` points, or `LIMIT`, without `options.force`.
     """
     examples = _examples(subject, options)
-    exact, rounded = (import_module(f".{name}", __package__) for name in MODULES[options.to])
+    rounded = import_module(f".int8_{options.to}", __package__)
     fed = subject.about.input
     with tempfile.TemporaryDirectory() as folder, replacing(target) as temporary:
         between = Path(folder) / f"single{target.suffix}"
@@ -72,9 +73,10 @@ def _judge(maps: list[float], options: ExportOptions) -> None:
         f"validation mAP is {percent(after)} in int8 and {percent(before)} in single precision: {abs(points):.2f} points "
         f"{'lost' if points > 0 else 'gained'}"
     )
-    if points > options.limit and not options.force:
+    limit = LIMIT if options.limit is None else options.limit
+    if points > limit and not options.force:
         raise AevlpError(
-            f"{cost}, at most {options.limit:g} of --limit were expected; nothing was written: export without --quantize, or "
+            f"{cost}, at most {limit:g} of --limit were expected; nothing was written: export without --quantize, or "
             f"pass --force"
         )
     say(cost)
@@ -94,7 +96,7 @@ def _examples(subject: Deployable, options: ExportOptions) -> Examples:
             f"without --quantize"
         )
     root = data_root(cache, options.data_root)
-    train, val, _ = parts(subject.run, cache)
+    train, val, _ = splits_of_run(cache, subject.run.settings)
     if not (val.truth == 1).any():
         raise AevlpError(
             f"--quantize is measured on the run's validation images, and none of the {len(val.rows):,} of {cache.path} has a "

@@ -7,6 +7,7 @@ from typing import Any
 from ...pipeline.errors import counted
 from ...pipeline.evaluation.intervals import LEVEL, NoInterval
 from ...pipeline.score_cache import ScoreCache
+from ...pipeline.training.splits import splits_of_run
 from ...pipeline.training.timm_backbones import PRETRAINED, RANDOM
 from ..columns import percent
 from ..report.trained_from import cache_of
@@ -14,7 +15,7 @@ from ..stage_two.run import AGAINST
 from ..stage_two.used_labels import labels_used
 from .card_code import how_to_load
 from .deployable import Deployable
-from .quality import Quality, parts, quality_on_test
+from .quality import Quality, quality_on_test
 from .score_thresholds import NEVER, score_thresholds
 
 
@@ -59,7 +60,7 @@ def _data(subject: Deployable, cache: ScoreCache | None, absent: str) -> list[st
     settings = subject.run.settings
     if cache is None:
         return [f"Trained on {settings['dataset']}. How many images and labels that had is not known here: {absent}"]
-    train, val, test = (part.rows for part in parts(subject.run, cache))
+    train, val, test = (part.rows for part in splits_of_run(cache, subject.run.settings))
     return [
         f"Trained on {settings['dataset']}: {counted(len(train), 'image')} to train on, {len(val):,} to validate, "
         f"{len(test):,} to test.",
@@ -114,7 +115,8 @@ def _interval(quality: Quality) -> str:
 def _thresholds(subject: Deployable, quality: Quality | None) -> list[str]:
     decision, about = subject.about.decision, subject.about.decision.about
     rows = zip(subject.about.classes, decision.thresholds, score_thresholds(decision), strict=True)
-    header, table = ["class", "calibrated probability", "score"], []
+    probability = "calibrated probability" if decision.calibrated else "probability"
+    header, table = ["class", probability, "score"], []
     if quality is not None:
         header += ["test positives", "test AP", "test F1"]
     for number, (name, threshold, score) in enumerate(rows):
@@ -123,10 +125,9 @@ def _thresholds(subject: Deployable, quality: Quality | None) -> list[str]:
             found = quality.precision[number], quality.labels.f1[number]
             row += [f"{quality.positives[number]:,}", *(f"{percent(value)} %" for value in found)]
         table.append(row)
-    evaluated = "; estimated from observed labels" if about.get("evaluated_by") == "observed" else ""
     return [
-        f"Rule: {about.get('rule', 'not recorded')}{evaluated}. A label is given where the calibrated probability is at least "
-        f"the class's threshold. A pipeline of timm or transformers prints the plain sigmoid of the logit instead: the same "
+        f"Rule: {about.get('rule', 'not recorded')}{decision.by}. A label is given where the {probability} is at least the "
+        f"class's threshold. A pipeline of timm or transformers prints the plain sigmoid of the logit instead: the same "
         f"labels are given where that is at least the class's score, `score_thresholds` in config.json.",
         "",
         _row(header),

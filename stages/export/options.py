@@ -32,7 +32,8 @@ class ExportOptions(Options):
         Literal["int8"] | None, typer.Option(help="Compute in whole numbers of 8 bits: smaller, faster, less exact.")
     ] = None
     limit: Annotated[
-        float, typer.Option(min=0, metavar="POINTS", help="Points of validation mAP that --quantize may cost.")
-    ] = 1.0
+        float | None,
+        typer.Option(min=0, metavar="POINTS", help="Points of validation mAP that --quantize may cost; default: 1."),
+    ] = None
     force: Annotated[bool, typer.Option("--force", help="Write it though --quantize costs more than --limit.")] = False
     data_root: DataRoot = None

@@ -1,4 +1,4 @@
-"""A run and its cache -> the images of each part, and how good it is on its test images by the logits that it keeps."""
+"""A run and its cache -> how good it is on its test images, by the logits that it keeps."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from ...pipeline.evaluation.intervals import Interval, NoInterval, judge, map_in
 from ...pipeline.evaluation.metrics import F1Scores, average_precision, f1_scores
 from ...pipeline.score_cache import ScoreCache
 from ...pipeline.training.run_folder import RunFolder
-from ...pipeline.training.splits import Split, judged_by, splits
+from ...pipeline.training.splits import judged_by
 from ..stage_two.run import Run
 
 
@@ -42,9 +42,3 @@ def quality_on_test(run: Run, cache: ScoreCache | None, decision: Decision) -> Q
         judged.positives,
         labels,
     )
-
-
-def parts(run: Run, cache: ScoreCache) -> tuple[Split, Split, Split]:
-    """Return the images that a run was trained on, validated on and tested on."""
-    there = ~np.isin(cache.ids, run.settings.get("without", []))
-    return splits(cache, run.settings["recipe"]["val_fraction"], there)

@@ -1,24 +1,27 @@
 """What a command is told of new images: files, folders, patterns, - for paths on standard input, or a source -> image files."""
 
 import glob
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...pipeline.errors import AevlpError, counted
 from ...pipeline.files.file_reading import Found, find_pictures, kinds_counted
 from ...pipeline.files.locations import RemotePath
 from ..console import say
-from ..source_options import SourceOptions
-from ..sources import find_source, stated_keys
 from .options import PredictOptions
+
+if TYPE_CHECKING:
+    from ..source_options import SourceOptions
 
 STDIN = "-"
 # Of sources; a folder or a file with another ending holds pictures, or is one.
 SOURCES = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".parquet", ".arrow", ".json", ".tar", ".yaml", ".yml", ".txt")
 MANIFESTS = (".yaml", ".yml")
+NAME = re.compile(r"[\w.-]+")  # as a data set may have one
 
 
 @dataclass(frozen=True)
@@ -69,8 +72,12 @@ def _of_source(name: str, options: PredictOptions) -> NewImages | None:
         _require_no_source_options(options)
         paths = [str(image) for image in _all_in(path, inside)]
         return NewImages(paths, paths)
-    from ...pipeline.sources import Given  # what reads sources takes a while to load
+    if not there and not NAME.fullmatch(name):  # a pattern, or a path to nothing
+        return None
+    from ...pipeline.sources import Given  # what reads sources takes a while to load, and few predictions need it
     from ...pipeline.sources.images_alone import images_alone
+    from ..source_options import SourceOptions
+    from ..sources import stated_keys
 
     asked = SourceOptions(
         source=name,
@@ -88,9 +95,10 @@ def _of_source(name: str, options: PredictOptions) -> NewImages | None:
     return _of_data_set(name, asked)
 
 
-def _of_data_set(name: str, asked: SourceOptions) -> NewImages | None:
+def _of_data_set(name: str, asked: "SourceOptions") -> NewImages | None:
     from ...pipeline.datasets import load_images
     from ...pipeline.manifest.load import load_manifest
+    from ..sources import find_source
 
     if not Path(name).is_file() and name not in load_manifest(asked.manifest):
         return None

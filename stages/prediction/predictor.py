@@ -1,6 +1,8 @@
 """A model that is held, and asked for the labels of images again and again."""
 
+import os
 from collections.abc import Iterator, Sequence
+from numbers import Real
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -27,7 +29,7 @@ class Predictor:
 
     def __init__(
         self,
-        model: str | Path,
+        model: str | os.PathLike[str],
         device: str | None = None,
         threshold: float | None = None,
         workers: int = 0,
@@ -39,7 +41,9 @@ class Predictor:
         the quickest for a few images at a time. max_pixels: width times height of the largest image that is opened.
         Raises AevlpError where there is no model, and where it or a value cannot be used.
         """
-        if threshold is not None and not 0 <= threshold <= 1:
+        if not isinstance(model, str | os.PathLike):
+            raise AevlpError(f"expected the folder of a run or an .onnx file, found {model!r}")
+        if threshold is not None and not (isinstance(threshold, Real) and 0 <= threshold <= 1):
             raise AevlpError(f"threshold: expected a number from 0 to 1, found {threshold!r}")
         place = Path(model)
         check_model(place, [])

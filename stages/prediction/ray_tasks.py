@@ -12,9 +12,7 @@ from ..ray_cluster import ray_cluster, require_room
 from .image_names import NewImages
 from .model import Running, open_model
 from .options import PredictOptions
-from .sharding import make_missing, shards_of
-
-POLL_SECONDS = 0.5
+from .sharding import POLL_SECONDS, make_missing, shards_of
 
 
 def label_by_tasks(new: NewImages, output: Path, options: PredictOptions, seen: Callable[[], None]) -> None:

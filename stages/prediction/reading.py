@@ -11,7 +11,7 @@ from PIL import Image
 from ...pipeline.errors import ImageError
 from ...pipeline.files.image_formats import MAX_PIXELS
 from ...pipeline.files.locations import location
-from ...pipeline.images.decoders import PILLOW
+from ...pipeline.images.decoders import fastest
 from ...pipeline.images.read import Unreadable, read_pixels
 from ...pipeline.images.views import view_bytes, view_pixels
 from .exported import ModelInput
@@ -69,7 +69,7 @@ def _none(fed: ModelInput) -> np.ndarray:
 def _read(image: str, fed: ModelInput, max_pixels: int) -> np.ndarray | Unreadable:
     """Return an image as a model takes it, (3, S, S) float32 or (S, S, 3) uint8, or what is wrong with it."""
     try:
-        found = Image.fromarray(read_pixels(location(image), fed.upright, PILLOW, max_pixels))
+        found = Image.fromarray(read_pixels(location(image), fed.upright, fastest(), max_pixels))
     except ImageError as error:
         return Unreadable(error.status, str(error))
     return as_input(found, fed)

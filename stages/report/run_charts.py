@@ -155,10 +155,7 @@ def chosen(decision: Decision) -> str:
     about = decision.about
     if "images" not in about:
         return "not chosen: one half for all"
-    by = {"truth": "", "observed": ", by estimates from observed labels"}.get(
-        about["evaluated_by"], f", by {about['evaluated_by']}"
-    )
-    return f"chosen for {about['rule']} on {about['images']:,} validation images{by}"
+    return f"chosen for {about['rule']} on {about['images']:,} validation images{decision.by}"
 
 
 def f1_curves(probabilities: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

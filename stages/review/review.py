@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from ...pipeline.errors import AevlpError, counted
+from ...pipeline.files.locations import local_place
 from ...pipeline.files.locks import locked
 from ...pipeline.labels.codes import NEGATIVE, POSITIVE, UNKNOWN
 from ...pipeline.review.answers import Answer, AnswerStore, answers_file
 from ...pipeline.review.queue import Pair, review_queue
 from ...pipeline.score_cache import ScoreCache, open_cache
-from ...pipeline.score_cache.remote import local_place
 from ..cache_log import log_of
 from ..cache_origin import data_root
 from ..caches.inspect import cached_settings

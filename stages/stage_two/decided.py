@@ -69,15 +69,10 @@ def _thresholds_said(decision: Decision) -> str:
     about, thresholds = decision.about, decision.thresholds
     if parsed(about["rule"]).kind == "number":  # of which the images say nothing
         return f"labels are given from a probability of {about['rule']} on, as asked"
-    by = {"truth": "", "observed": ", estimated from observed labels"}.get(
-        about["evaluated_by"], f", by {about['evaluated_by']}"
-    )
     counts = np.array(about["positives"])
     few, none = int(((counts > 0) & (counts < SHRUNK_BY)).sum()), int((counts == 0).sum())
-    parts = [
-        f"thresholds for {about['rule']}, from {counted(about['images'], 'validation image')}{by}: {thresholds.min():.2f} to "
-        f"{thresholds.max():.2f}"
-    ]
+    chosen_by = f"{counted(about['images'], 'validation image')}{decision.by}"
+    parts = [f"thresholds for {about['rule']}, from {chosen_by}: {thresholds.min():.2f} to {thresholds.max():.2f}"]
     if few:
         parts.append(
             f"{counted(few, 'class', 'classes')} with fewer than {SHRUNK_BY} positives there near the common one"

@@ -33,7 +33,7 @@ from ...pipeline.score_cache import ScoreCache, open_cache
 from ...pipeline.training.loop import autocast
 from ...pipeline.training.predictor import logits_of
 from ...pipeline.training.run_folder import RunFolder
-from ...pipeline.training.splits import Split, splits
+from ...pipeline.training.splits import Split, splits_of_run
 from ..cache_origin import data_root
 from ..caches.inspect import cached_settings
 from ..columns import percent
@@ -113,8 +113,7 @@ def evaluate(options: EvaluateOptions) -> Evaluation:
         )
     cache = as_trained(cache, folder)
     device = find_device(options.device)
-    there = ~np.isin(cache.ids, settings.get("without", []))
-    parts = dict(zip(("train", "val", "test"), splits(cache, settings["recipe"]["val_fraction"], there), strict=True))
+    parts = dict(zip(("train", "val", "test"), splits_of_run(cache, settings), strict=True))
     part = parts[options.split]
     if not len(part.rows):
         others = [f"--split {name}" for name, of in parts.items() if len(of.rows)]
