@@ -77,6 +77,19 @@ def test_what_is_there_is_kept_and_what_is_missing_is_made_alike(model: Path, tm
     assert (tmp_path / "labels" / "part-000000.parquet").stat().st_ino == kept
 
 
+def test_what_a_killed_process_had_begun_to_write_is_removed(model: Path, tmp_path: Path) -> None:
+    pictures(tmp_path / "new", 10)
+    labels(model, tmp_path / "new", tmp_path / "whole")
+    begun = tmp_path / "labels"
+    begun.mkdir()
+    (begun / "._settings.json.1.tmp").write_text("{")
+    labels(model, tmp_path / "new", begun)
+    assert content(begun) == content(tmp_path / "whole")
+    (begun / "part-000001.parquet").rename(begun / ".part-000001.parquet.1.tmp")
+    labels(model, tmp_path / "new", begun)
+    assert content(begun) == content(tmp_path / "whole")
+
+
 def test_a_folder_of_other_settings_is_refused_with_what_differs(model: Path, tmp_path: Path) -> None:
     pictures(tmp_path / "new")
     labels(model, tmp_path / "new", tmp_path / "labels")

@@ -4,6 +4,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 
 from ..errors import AevlpError
@@ -43,6 +44,18 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # what went wrong before is what the user should read
             _remove(temporary)
+
+
+def temporaries(path: Path) -> list[Path]:
+    """Return what killed processes had begun to write for `path`; what a process is at now looks alike."""
+    return list(path.parent.glob(f".{escape(path.name)}.*.tmp"))
+
+
+def remove_temporaries(path: Path) -> None:
+    """Delete what killed processes had begun to write for `path`; the caller knows that nobody is at it now."""
+    for left in temporaries(path):
+        with suppress(OSError):  # it is in nobody's way
+            _remove(left)
 
 
 def _sync(path: Path) -> None:

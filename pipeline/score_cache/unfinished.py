@@ -5,11 +5,11 @@ import re
 import shutil
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from glob import escape
 from pathlib import Path
 from typing import Any
 
 from ..errors import AevlpError
+from ..files.atomic_write import remove_temporaries, temporaries
 from ..files.locations import local_place
 from ..files.locks import is_held, lock_of, locked
 
@@ -85,7 +85,7 @@ def remove_parts(target: Path) -> None:
 def leftovers(target: Path) -> list[Path]:
     """Return what killed processes left beside a cache, other than its parts; a process that is at work looks alike."""
     lock = lock_of(local_place(target))
-    return [*_temporaries(target), *(path for path in (_retired(target), lock) if path.exists())]
+    return [*temporaries(local_place(target)), *(path for path in (_retired(target), lock) if path.exists())]
 
 
 def require_ours(folder: Path) -> None:
@@ -102,16 +102,7 @@ def require_ours(folder: Path) -> None:
 def remove_leftovers(target: Path) -> None:
     """Delete what was left by processes that were killed while they deleted the parts or wrote the cache."""
     shutil.rmtree(_retired(target), ignore_errors=True)
-    for left in _temporaries(target):
-        if left.is_dir():
-            shutil.rmtree(left, ignore_errors=True)
-        else:
-            left.unlink(missing_ok=True)
-
-
-def _temporaries(target: Path) -> list[Path]:
-    place = local_place(target)
-    return list(place.parent.glob(f".{escape(place.name)}.*.tmp"))
+    remove_temporaries(local_place(target))
 
 
 def _retired(target: Path) -> Path:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...pipeline.errors import AevlpError, in_one_line
-from ...pipeline.files.atomic_write import replacing
+from ...pipeline.files.atomic_write import remove_temporaries, replacing
 from ...pipeline.files.locks import claimed, is_held, locked
 from ...pipeline.runtime.provenance import difference
 
@@ -55,6 +55,7 @@ class ShardFolder:
             if self.folder.exists() and not self.folder.is_dir():
                 raise AevlpError(f"--output {self.folder} is a file, expected a folder: choose another name")
             if not file.exists():
+                remove_temporaries(file)
                 if self.folder.exists() and any(self.folder.iterdir()):
                     raise AevlpError(
                         f"--output {self.folder} holds other files and no {SETTINGS}: choose a new or an empty folder"
@@ -109,9 +110,10 @@ class ShardFolder:
             raise AevlpError(f"cannot write in {self.folder}: {error.strerror or error}") from error
 
     def publish(self, number: int, labels: ShardLabels) -> None:
-        """Write a shard, whole or not at all."""
+        """Write a shard that is claimed, whole or not at all."""
         import pyarrow.parquet as pq
 
+        remove_temporaries(self.file(number))
         with replacing(self.file(number)) as temporary:
             pq.write_table(self._table(labels), temporary)
 
