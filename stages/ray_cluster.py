@@ -41,6 +41,13 @@ def ray_cluster() -> Iterator[Any]:
             ray.shutdown()
 
 
+def check_unasked(engine: str, actors: int, gpus: float | None) -> None:
+    """Raise AevlpError where the options of Ray's actors are given to another engine, which would pass over them."""
+    for given, option in ((actors != 1, "--actors"), (gpus is not None, "--gpus")):
+        if given and engine != "ray":
+            raise AevlpError(f"{option} is for actors of Ray: pass --engine ray too, or leave {option} out")
+
+
 def require_room(there: dict[str, float], actors: int, gpus: float) -> None:
     """Raise AevlpError where the cluster could not run the actors side by side: Ray would wait for ever."""
     for kind, each in (("CPU", 1.0), ("GPU", gpus)):

@@ -129,6 +129,11 @@ def test_what_cannot_be_a_folder_of_shards_is_refused(
         labels(model, tmp_path / "new", tmp_path / "file")
     with one_line("--write labels"):
         aevlp.predict(model, [str(tmp_path / "new")], write="labels")
+    with one_line("--shard-images"):
+        aevlp.predict(model, [str(tmp_path / "new")], shard_images=4)
+    for ray in ({"actors": 2}, {"gpus": 0.5}):
+        with one_line("pass --engine ray too"):
+            labels(model, tmp_path / "new", tmp_path / "labels", **ray)  # type: ignore[arg-type]
     monkeypatch.setenv("WORLD_SIZE", "2")
     with one_line("2 processes"):
         aevlp.predict(model, [str(tmp_path / "new")])

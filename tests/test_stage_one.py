@@ -251,6 +251,12 @@ def test_limit_takes_the_first_images(blocks: Path, tmp_path: Path) -> None:
     assert cache.ids.tolist() == [f"images/{n:02d}.png" for n in range(5)]
 
 
+@pytest.mark.parametrize("given", [{"actors": 2}, {"gpus": 0.5}])
+def test_options_of_rays_actors_are_refused_by_another_engine(blocks: Path, tmp_path: Path, given: dict) -> None:
+    with pytest.raises(AevlpError, match=f"--{next(iter(given))} is for actors of Ray: pass --engine ray too"):
+        stage_one(blocks, tmp_path / "x.h5", **given)
+
+
 def test_model_and_weights_mistakes(blocks: Path, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.safetensors"
     wrong.write_bytes(b"nothing")

@@ -128,7 +128,12 @@ def _parameters(one: Declared, title: str | None) -> list[inspect.Parameter]:
         return [_parameter(one.name, _as_typer_takes_it(one, title), one.default)]
     info = one.info
     assert isinstance(info, ArgumentInfo)
-    option = typer.Option(one.also, parser=info.parser, metavar="PATH|URL" if info.parser else None, help="The same.")
+    option = typer.Option(
+        one.also,
+        parser=info.parser,
+        metavar="PATH|URL" if info.parser else None,
+        help="Another way to give the argument.",
+    )
     return [
         _parameter(one.name, Annotated[one.kind | None, info], None),
         _parameter(_option_name(one), Annotated[one.kind | None, option], None),

@@ -22,6 +22,8 @@ from ..option_types import (
     Workers,
 )
 
+SHARD_IMAGES = 10_000
+
 
 @dataclass(frozen=True)
 class PredictOptions(Options):
@@ -39,7 +41,7 @@ class PredictOptions(Options):
     ]
     _: KW_ONLY
     output: Annotated[Path | None, typer.Option(help="A .csv, .json or .parquet file, or a folder for shards.")] = None
-    shard_images: Annotated[int, typer.Option(min=1, help="Images in each .parquet file of a folder.")] = 10_000
+    shard_images: Annotated[int, typer.Option(min=1, help="Images in each .parquet file of a folder.")] = SHARD_IMAGES
     write: Annotated[
         Literal["probabilities", "labels"], typer.Option(help="Into a folder: probabilities too, or labels alone.")
     ] = "probabilities"

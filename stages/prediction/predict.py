@@ -10,10 +10,11 @@ from ...pipeline.runtime.ranks import Rank, this_rank
 from ..console import Rate, let_speak, out, print_table, progress_bar, say
 from ..declaration import takes
 from ..new_files import check_folder, check_unused
+from ..ray_cluster import check_unasked
 from .drawn import FIRST, check_sheet, draw_labels
 from .image_names import NewImages, new_images
 from .model import ONNX, Model, Running, open_model
-from .options import PredictOptions
+from .options import SHARD_IMAGES, PredictOptions
 from .predictions import SUFFIXES, Predictions, labelled, names_array, require_some, say_unlabelled, write_predictions
 from .shard_folder import first_rows
 from .sharding import PredictedShards, label_in_shards, say_shards
@@ -77,7 +78,12 @@ def _checked_output(options: PredictOptions, rank: Rank) -> bool:
         (check_folder if in_shards else check_unused)(output)
     if options.sheet is not None:
         check_sheet(options.sheet)
-    for asked, option in ((options.write == "labels", "--write labels"), (options.engine == "ray", "--engine ray")):
+    check_unasked(options.engine, options.actors, options.gpus)
+    for asked, option in (
+        (options.write == "labels", "--write labels"),
+        (options.shard_images != SHARD_IMAGES, "--shard-images"),
+        (options.engine == "ray", "--engine ray"),
+    ):
         if asked and not in_shards:
             raise AevlpError(f"{option} is for shards: pass a folder as --output")
     if rank.of > 1 and not in_shards:
