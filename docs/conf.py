@@ -55,8 +55,14 @@ def _list_pages(app: Any, page: str, source: list[str]) -> None:
     source[0] = re.sub(r"^\{\{ pages: (.+) \}\}$", found, source[0], flags=re.MULTILINE)
 
 
+def _show_needs(app: Any, page: str, source: list[str]) -> None:
+    """Show above a block what it needs, which stands there as a comment."""
+    source[0] = re.sub(r"^( *)<!-- needs: (.+) -->$", r"\1*Needs \2.*\n", source[0], flags=re.MULTILINE)
+
+
 def setup(app: Any) -> None:
     """Have the pages of the reference filled, and docstrings and types read as they are written here."""
     app.connect("source-read", _list_pages)
+    app.connect("source-read", _show_needs)
     command_reference.setup(app)
     python_reference.setup(app)

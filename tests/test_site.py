@@ -60,6 +60,15 @@ def test_the_site_is_built_without_warnings_and_its_reference_lacks_nothing(site
 
 @pytest.mark.slow
 @pytest.mark.process
+def test_the_pages_show_what_their_blocks_need(site: Path) -> None:
+    for page in DOCS.rglob("*.md"):
+        shown = (site / page.relative_to(DOCS)).with_suffix(".html").read_text(encoding="utf-8")
+        for needed in re.findall(r"^ *<!-- needs: (.+) -->$", page.read_text(encoding="utf-8"), re.MULTILINE):
+            assert f"<em>Needs {needed}.</em>" in shown, page
+
+
+@pytest.mark.slow
+@pytest.mark.process
 def test_options_are_shown_with_their_help_and_default(site: Path) -> None:
     text = re.sub(r"<[^>]+>", "", (site / "reference" / "commands.html").read_text(encoding="utf-8"))
     assert "NAME.CONSTANT=VALUE" in text and "gpr.q3=0.5" in text
