@@ -17,6 +17,11 @@ def check_unused(target: Path) -> Path:
 
 def check_folder(target: Path) -> None:
     """Raise AevlpError where the folder that a file is to be written in takes none, before any work is done for it."""
-    existing = next(folder for folder in local_place(target).absolute().parents if folder.exists())
+    place = local_place(target).absolute()
+    if not place.name:
+        raise AevlpError(
+            f"cannot write {target}: it is the root of the file system, expected the name of a file or a folder"
+        )
+    existing = next(folder for folder in place.parents if folder.exists())
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise AevlpError(f"cannot write {target}: {existing} is {'read-only' if existing.is_dir() else 'not a folder'}")

@@ -5,9 +5,12 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from typing import Any
 
 from ..pipeline.errors import AevlpError
+
+NEEDED = "--engine ray needs Ray: pip install 'aevlp[ray]'"
 
 
 @contextmanager
@@ -19,7 +22,7 @@ def ray_cluster() -> Iterator[Any]:
         import ray
         import ray.data
     except ImportError as error:
-        raise AevlpError("--engine ray needs Ray: pip install 'aevlp[ray]'") from error
+        raise AevlpError(NEEDED) from error
     connected = ray.is_initialized()
     on_term = signal.getsignal(signal.SIGTERM)
     if not connected:
@@ -41,8 +44,10 @@ def ray_cluster() -> Iterator[Any]:
             ray.shutdown()
 
 
-def check_unasked(engine: str, actors: int, gpus: float | None) -> None:
-    """Raise AevlpError where the options of Ray's actors are given to another engine, which would pass over them."""
+def check_engine(engine: str, actors: int, gpus: float | None) -> None:
+    """Raise AevlpError where Ray is asked for and not installed, and where options of its actors would be passed over."""
+    if engine == "ray" and find_spec("ray") is None:
+        raise AevlpError(NEEDED)
     for given, option in ((actors != 1, "--actors"), (gpus is not None, "--gpus")):
         if given and engine != "ray":
             raise AevlpError(f"{option} is for actors of Ray: pass --engine ray too, or leave {option} out")

@@ -2,13 +2,17 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from conftest import call
 from PIL import Image
@@ -80,7 +84,7 @@ def test_paths_come_on_standard_input(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first, second, *_ = pictures(tmp_path / "new")
-    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{second}\r\n\n{first}\n{tmp_path / 'gone.png'}\n{second}"))
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"\ufeff{second}\r\n\n{first}\n{tmp_path / 'gone.png'}\n{second}"))
     assert call("predict", model, "-", "--json") == 0
     images = json.loads(capsys.readouterr().out)["images"]
     assert [Path(image["image"]).name for image in images] == ["01.png", "00.png", "gone.png"]
@@ -105,6 +109,37 @@ def test_a_closed_standard_input_is_named(
     monkeypatch.setattr(sys, "stdin", closed)
     with one_line("closed"):
         aevlp.predict(model, ["-"])
+
+
+@pytest.mark.parametrize("given", ["a pattern", "a file", "standard input"])
+def test_an_image_whose_name_is_no_text_is_left_out_and_said(
+    given: str, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second, *_ = pictures(tmp_path / "new", 2)
+    odd = second.rename(os.fsdecode(os.fsencode(second.parent) + b"/caf\xe9.png"))
+    lines = io.BytesIO(b"\n".join(map(os.fsencode, (first, odd))))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(lines, encoding="utf-8"))
+    names = {"a pattern": [f"{first.parent}/*"], "a file": [str(first), str(odd)], "standard input": ["-"]}[given]
+    for output in (tmp_path / "found.csv", tmp_path / "found"):
+        lines.seek(0)
+        assert [image["status"] for image in _rows(model, names, output)] == ["ok"]
+        said = capsys.readouterr().err
+        assert "left out: 1 image whose name is not UTF-8 text, first" in said and "caf\\udce9.png" in said
+    with one_line("no image is left"):
+        aevlp.predict(model, [str(odd)])
+
+
+def _rows(model: Path, names: list[str], output: Path) -> list[dict[str, Any]]:
+    aevlp.predict(model, names, output=output, progress=True)
+    if output.suffix:
+        return pd.read_csv(output).to_dict("records")
+    return pq.read_table(output / "part-000000.parquet").to_pylist()
+
+
+def test_an_empty_name_is_refused(model: Path) -> None:
+    for names in ([""], ["", "a.png"]):
+        with one_line("an image has an empty name"):
+            aevlp.predict(model, names)
 
 
 def test_a_table_or_an_empty_folder_among_images_is_refused(model: Path, tmp_path: Path) -> None:
@@ -228,7 +263,8 @@ def test_a_sheet_shows_the_first_images_with_their_labels(
             "write": write,
             "output": tmp_path / write,
         }
-        aevlp.predict(model, [str(tmp_path / "new")], sheet=tmp_path / "sheet.png", **again)
+        for _ in range(2):  # a command that resumes draws it anew
+            aevlp.predict(model, [str(tmp_path / "new")], sheet=tmp_path / f"{write}.png", **again)
         sharded = drew[-1]
         assert [card.path for card in sharded] == [card.path for card in cards]
         words = [next(iter(card.rows.values())) for card in cards]
@@ -237,8 +273,11 @@ def test_a_sheet_shows_the_first_images_with_their_labels(
         assert [next(iter(card.rows.values())) for card in sharded] == words
 
 
-def test_a_sheet_is_a_png_file(model: Path, tmp_path: Path) -> None:
-    pictures(tmp_path / "new")
+def test_a_sheet_is_a_png_file_and_takes_the_place_of_none(model: Path, tmp_path: Path) -> None:
+    first, *_ = pictures(tmp_path / "new")
+    for output in (None, tmp_path / "labels", tmp_path / "labels.csv"):
+        with one_line("is there already"):
+            aevlp.predict(model, [str(first)], sheet=first, output=output)
     with one_line("expected a .png"):
         aevlp.predict(model, [str(tmp_path / "new")], sheet=tmp_path / "sheet.jpg")
 

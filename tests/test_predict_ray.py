@@ -9,6 +9,7 @@ from test_predict import pictures
 from test_predict_shards import content
 
 import aevlp
+from aevlp.stages import ray_cluster
 
 pytest.importorskip("ray")
 
@@ -33,3 +34,14 @@ def test_ray_is_for_shards(tmp_path: Path) -> None:
     pictures(tmp_path / "new", 2)
     with one_line("--engine ray"):
         aevlp.predict(model, [str(tmp_path / "new")], engine="ray")
+
+
+def test_ray_that_is_not_installed_is_said_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = mean_colours(tmp_path / "model.onnx")
+    pictures(tmp_path / "new", 2)
+    monkeypatch.setattr(ray_cluster, "find_spec", lambda name: None)
+    with one_line("--engine ray needs Ray: pip install"):
+        aevlp.predict(model, [str(tmp_path / "new")], output=tmp_path / "labels", engine="ray")
+    assert not (tmp_path / "labels").exists()

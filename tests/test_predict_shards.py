@@ -127,6 +127,12 @@ def test_what_cannot_be_a_folder_of_shards_is_refused(
     (tmp_path / "file").write_text("mine")
     with one_line("is a file"):
         labels(model, tmp_path / "new", tmp_path / "file")
+    monkeypatch.chdir(tmp_path / "mine")
+    for output in (".", "./", "", ".."):
+        with one_line("holds other files"):
+            labels(model, tmp_path / "new", Path(output))
+    with one_line("root of the file system"):
+        labels(model, tmp_path / "new", Path("/"))
     with one_line("--write labels"):
         aevlp.predict(model, [str(tmp_path / "new")], write="labels")
     with one_line("--shard-images"):
@@ -168,7 +174,7 @@ def test_a_full_disk_leaves_what_was_finished(model: Path, tmp_path: Path, monke
 def test_none_of_the_images_can_be_read(model: Path, tmp_path: Path) -> None:
     for path in pictures(tmp_path / "new"):
         path.write_bytes(b"")
-    with one_line("none of the 5 images"):
+    with one_line("no image of 5"):
         labels(model, tmp_path / "new", tmp_path / "labels")
 
 

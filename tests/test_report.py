@@ -69,6 +69,14 @@ def test_a_cache_becomes_a_page_beside_it_that_asks_for_nothing(tmp_path: Path) 
     assert report(path).read_bytes() == before  # equal caches, equal pages
 
 
+@pytest.mark.parametrize("weights", ["random", "openai"])
+def test_random_weights_are_warned_of(weights: str, tmp_path: Path) -> None:
+    header, content = random_cache()
+    header.provenance["clip"]["weights"] = weights
+    write_cache(tmp_path / "x.h5", header, [content])
+    assert ('<p class="warning">The CLIP has RANDOM' in Page(report(tmp_path / "x.h5")).html) is (weights == "random")
+
+
 @pytest.mark.parametrize("kinds", [{"truth": False}, {"classes": 1}, {"grid": 1}, {"bad": 24}, {"flips": 1}])
 def test_odd_caches_have_a_page_too(tmp_path: Path, kinds: dict) -> None:
     path = hostile_cache(tmp_path, **kinds)
@@ -88,6 +96,8 @@ def test_a_run_a_comparison_and_a_sweep(cache_path: Path, tmp_path: Path) -> Non
     run = stage_two(cache_path, tmp_path / "run", backbone="linear", epochs=2)
     found = Page(report(run))
     assert found.sections[:4] == ["run", "training", "quality", "cache"] and found.asked == []
+    warning = '<p class="warning">The CLIP has RANDOM weights, as was asked'
+    assert found.html.count(warning) == 2 and found.html.index(warning) < found.html.index("A classifier with")
     assert len(found.ids) == len(set(found.ids))
     comparison = aevlp.compare(
         cache_path, losses=["an", "gpr"], seeds=2, backbone="linear", epochs=2, runs=tmp_path / "c"

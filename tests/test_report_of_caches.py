@@ -146,7 +146,7 @@ def test_a_large_cache_is_looked_at_in_blocks_and_says_so(tmp_path: Path, monkey
     ],
 )
 def test_what_an_image_was_seen_in_is_said_in_words(tmp_path: Path, kinds: dict[str, Any], said: str) -> None:
-    text = cache_sections(written(tmp_path / "x.h5", **kinds))[0].blocks[0]
+    text = cache_sections(written(tmp_path / "x.h5", **kinds))[0].blocks[1]
     assert isinstance(text, Text) and said in text.paragraphs[0]
 
 

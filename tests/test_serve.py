@@ -44,6 +44,8 @@ def test_the_service_answers_with_the_labels_of_the_run(run_path: Path, blocks: 
             answer = _posted(f"http://127.0.0.1:{port}/", path.read_bytes())
             of_labels = zip(subject.about.classes, chances, labels, strict=True)
             assert answer == pytest.approx({name: chance for name, chance, there in of_labels if there}, abs=1e-5)
+        with pytest.raises(urllib.error.HTTPError, match="400"):
+            _posted(f"http://127.0.0.1:{port}/", b"no picture")
     finally:
         server.terminate()
         server.wait(10)

@@ -181,7 +181,7 @@ def test_predict_refusals(run_path: Path, tmp_path: Path) -> None:
     for names, output, message in (
         ([str(tmp_path / "none*.png")], None, "no file, folder or match"),
         ([str(tmp_path / "empty")], None, "no image file in the folder"),
-        ([str(tmp_path / "bad.png")], None, "none of the 1 images can be read"),
+        ([str(tmp_path / "bad.png")], None, "no image of 1 can be read"),
         ([str(tmp_path / "bad.png")], tmp_path / "out.txt", "expected a .csv, .json or .parquet file"),
         (
             [str(tmp_path / "bad.png")],

@@ -1,6 +1,5 @@
 """The image tower of a CLIP -> what runs it: torch as it is, torch compiled, or OpenVINO; all give the same features."""
 
-import sys
 import threading
 import warnings
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 from ..errors import AevlpError, unknown_name
 from ..runtime.compiler import require_compiler
 from ..runtime.interruption import Interruption
+from ..unreported import import_openvino
 
 TORCH, COMPILE, OPENVINO = "torch", "compile", "openvino"
 TOWERS = (TORCH, COMPILE, OPENVINO)
@@ -81,11 +81,8 @@ class OpenVinoTower:
     """An image tower in OpenVINO, single precision. Bits depend neither on the number of threads nor on the batch."""
 
     def __init__(self, visual: nn.Module, size: int, threads: int) -> None:
-        # It reports its use over the network and keeps files for that in the home folder, unless this package is missing.
-        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
         with Interruption():  # which its converter takes for a fault of the model, or dies of
-            import openvino
-
+            openvino = import_openvino()
             example = torch.zeros(2, 3, size, size)
             with warnings.catch_warnings(), torch.inference_mode(False), torch.no_grad():
                 warnings.simplefilter("ignore")  # of torch's own tracing, which OpenVINO uses

@@ -11,6 +11,7 @@ from ..errors import AevlpError
 
 def lock_of(place: Path) -> Path:
     """Return the file that `locked` locks for a file or folder."""
+    place = place.absolute()  # of "." the folder has a name
     return place.with_name(f".{place.name}.lock")
 
 

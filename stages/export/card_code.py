@@ -25,7 +25,7 @@ TRANSFORMERS = """\
 from transformers import pipeline
 
 classify = pipeline("image-classification", model=FOLDERTRUST)
-print([found["label"] for found in classify("photo.jpg", top_k=None) if found["score"] >= least[found["label"]]])"""
+print([found["label"] for found in classify("photo.jpg", top_k=len(least)) if found["score"] >= least[found["label"]]])"""
 
 
 def how_to_load(upright: bool, with_code: bool) -> list[str]:

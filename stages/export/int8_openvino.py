@@ -1,25 +1,24 @@
 """An OpenVINO folder in single precision -> one with weights and activations of 8 bits, by NNCF."""
 
 import io
-import os
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino
 
+from ...pipeline.unreported import import_nncf, import_openvino
 from ..prediction.exported import About
 from . import openvino_folder
 from .openvino_folder import XML
 
+openvino = import_openvino()
+
 
 def write(exact: Path, path: Path, batches: Iterator[np.ndarray]) -> None:
     """Write what an OpenVINO folder computes in 8 bits. batches: of inputs to calibrate by."""
-    os.environ.setdefault("NNCF_CI", "1")  # it would report to its makers that it was used
-    import nncf
-
+    nncf = import_nncf()
     model = openvino.Core().read_model(exact / XML)
     inputs = list(batches)
     attends = any(operation.get_type_name() == "Softmax" for operation in model.get_ops())

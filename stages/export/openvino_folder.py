@@ -5,14 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import openvino
 
+from ...pipeline.unreported import import_openvino
 from ..prediction.exported import About
 from . import onnx_file
 from .agreement import Computed
 from .deployable import Deployable
 from .program import INPUT, OUTPUTS
 
+openvino = import_openvino()
 XML = "model.xml"
 EXACT = {"INFERENCE_PRECISION_HINT": "f32"}
 
@@ -27,7 +28,7 @@ def converted(subject: Deployable) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         between = Path(folder) / "model.onnx"
         onnx_file.write(subject, between)
-        return openvino.Core().read_model(between)  # convert_model would report that it was used
+        return openvino.Core().read_model(between)
 
 
 def save(model: Any, about: About, path: Path) -> None:

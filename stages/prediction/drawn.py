@@ -6,17 +6,17 @@ from typing import Any
 from ...pipeline.errors import AevlpError, ImageError
 from ...pipeline.images.read import read_image
 from ..contact_sheet import Card, draw_sheet
-from ..new_files import check_folder
+from ..new_files import check_folder, check_unused
 from .image_names import NewImages
 
 FIRST, NAME = 24, 34  # images; characters of a name
 
 
-def check_sheet(path: Path) -> None:
-    """Raise AevlpError where no .png file can be written; one that is there is drawn anew, as its command may resume."""
+def check_sheet(path: Path, resumes: bool) -> None:
+    """Raise AevlpError where no .png file can be written; one that is there is drawn anew where the command `resumes`."""
     if path.suffix.lower() != ".png" or path.is_dir():
         raise AevlpError(f"--sheet {path}: expected a .png file")
-    check_folder(path)
+    (check_folder if resumes else check_unused)(path)
 
 
 def draw_labels(path: Path, images: list[dict[str, Any]], new: NewImages, title: str, max_pixels: int) -> None:

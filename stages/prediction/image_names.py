@@ -5,12 +5,14 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...pipeline.errors import AevlpError, counted
 from ...pipeline.files.file_reading import Found, find_pictures, kinds_counted
 from ...pipeline.files.locations import RemotePath
+from ...pipeline.files.whole_text import is_whole
 from ..console import say
 from .options import PredictOptions
 
@@ -38,7 +40,7 @@ def new_images(options: PredictOptions) -> NewImages:
     Raises AevlpError as `find_images` does, for a source that cannot be read or is one of several names, and for an option of a
     source where none is given.
     """
-    if len(options.images) == 1 and (found := _of_source(options.images[0], options)) is not None:
+    if len(options.images) == 1 and options.images[0] and (found := _of_source(options.images[0], options)) is not None:
         return found
     for name in options.images:
         if name != STDIN and Path(name).suffix.lower() in SOURCES and Path(name).is_file():
@@ -129,8 +131,17 @@ def find_images(names: list[str]) -> list[Path]:
         raise AevlpError("no images: expected files, folders or quoted glob patterns")
     found: dict[Path, None] = {}
     for name in names:
+        if not name:
+            raise AevlpError("an image has an empty name: expected files, folders or quoted glob patterns")
         found.update(dict.fromkeys(_meant_by(name)))
-    return list(found)
+    whole = [path for path in found if is_whole(str(path))]
+    if len(whole) < len(found):  # no output could hold the others' names
+        first = next(ascii(str(path)) for path in found if not is_whole(str(path)))
+        left_out = f"left out: {counted(len(found) - len(whole), 'image')} whose name is not UTF-8 text, first {first}"
+        if not whole:
+            raise AevlpError(f"no image is left; {left_out}: rename {'it' if len(found) == 1 else 'them'}")
+        say(left_out)
+    return whole
 
 
 def _meant_by(name: str) -> list[Path]:
@@ -161,9 +172,13 @@ def _from_stdin() -> list[Path]:
     if sys.stdin is None or sys.stdin.closed:
         raise AevlpError("- reads paths from standard input, which is closed: pass files or folders instead")
     try:
+        if isinstance(sys.stdin, TextIOWrapper):
+            sys.stdin.reconfigure(errors="surrogateescape")  # a name that is no text costs no other
         lines = [line.rstrip("\r\n") for line in sys.stdin]
     except (OSError, ValueError) as error:
         raise AevlpError(f"- reads paths from standard input, one a line: it cannot be read ({error})") from error
+    if lines:
+        lines[0] = lines[0].removeprefix("\ufeff")  # by which some programs begin a file of text
     paths = [Path(line) for line in lines if line.strip()]
     if not paths:
         raise AevlpError("- reads paths from standard input, one a line, found none")

@@ -10,7 +10,7 @@ from ...pipeline.runtime.ranks import Rank, this_rank
 from ..console import Rate, let_speak, out, print_table, progress_bar, say
 from ..declaration import takes
 from ..new_files import check_folder, check_unused
-from ..ray_cluster import check_unasked
+from ..ray_cluster import check_engine
 from .drawn import FIRST, check_sheet, draw_labels
 from .image_names import NewImages, new_images
 from .model import ONNX, Model, Running, open_model
@@ -32,9 +32,9 @@ def predict(options: PredictOptions) -> Predictions | PredictedShards:
     in_shards = _checked_output(options, rank)
     check_model(options.run, options.images)
     found = new_images(options)
+    model = open_model(options.run, Running(options.device, options.workers, options.max_pixels, rank))
     what = options.run if options.run.suffix == ONNX else f"the best weights of {options.run}"
     say(f"labelling {counted(len(found.ids), 'image')} with {what}")
-    model = open_model(options.run, Running(options.device, options.workers, options.max_pixels, rank))
     try:
         if output is not None and in_shards:
             shards = label_in_shards(model, found, output, options, rank)
@@ -77,8 +77,8 @@ def _checked_output(options: PredictOptions, rank: Rank) -> bool:
     if output is not None:
         (check_folder if in_shards else check_unused)(output)
     if options.sheet is not None:
-        check_sheet(options.sheet)
-    check_unasked(options.engine, options.actors, options.gpus)
+        check_sheet(options.sheet, resumes=in_shards and output is not None and output.is_dir())
+    check_engine(options.engine, options.actors, options.gpus)
     for asked, option in (
         (options.write == "labels", "--write labels"),
         (options.shard_images != SHARD_IMAGES, "--shard-images"),

@@ -108,7 +108,7 @@ def write_predictions(found: Predictions, path: Path, suffix: str) -> None:
 def require_some(images: list[dict[str, Any]]) -> None:
     """Raise AevlpError where none of the images could be read."""
     if images and all(image["status"] != "ok" for image in images):
-        raise AevlpError(f"none of the {len(images):,} images can be read, first {images[0]['reason']}")
+        raise AevlpError(f"no image of {len(images):,} can be read, first {images[0]['reason']}")
 
 
 def say_unlabelled(count: int, reasons: Sequence[str], whole: str) -> None:

@@ -73,11 +73,11 @@ class ShardFolder:
             )
 
     def _other(self, theirs: Any) -> str | None:
-        """Return in words what a hash says that differs, None where no hash does."""
-        hashed = {"model": "another model", "list of images": "another list of images"}
+        """Return in words what differs that is hashes or long lists, None where these are the same."""
+        other = {key: f"another {key}" for key in ("model", "list of images")} | {"thresholds": "other thresholds"}
         if not isinstance(theirs, dict):
             return None
-        return next((words for key, words in hashed.items() if theirs.get(key) != self.settings.get(key)), None)
+        return next((words for key, words in other.items() if theirs.get(key) != self.settings.get(key)), None)
 
     def file(self, number: int) -> Path:
         """Return where a shard is, or will be."""

@@ -75,9 +75,7 @@ def label_in_shards(model: Model, new: NewImages, output: Path, options: Predict
         if status != "ok" and len(reasons) < SHOWN:
             reasons.append(reason)
     if not there:
-        raise AevlpError(
-            f"none of the {len(new.ids):,} images can be read, first {reasons[0]}; {output} says so of each"
-        )
+        raise AevlpError(f"no image of {len(new.ids):,} can be read, first {reasons[0]}; {output} says so of each")
     return PredictedShards(output, model.classes, len(new.ids), there, len(shards.numbers), reasons)
 
 

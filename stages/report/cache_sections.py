@@ -10,6 +10,7 @@ from ...pipeline.labels.added import may_show_more
 from ...pipeline.labels.codes import NEGATIVE, POSITIVE
 from ...pipeline.labels.observation import NONE
 from ...pipeline.labels.observation import written as written_regime
+from ...pipeline.manifest.clip_names import RANDOM
 from ...pipeline.review.corrections import CorrectedCache
 from ...pipeline.score_cache import ScoreCache
 from ...pipeline.score_cache.provenance import simulation_of, views_of
@@ -25,7 +26,7 @@ def cache_sections(cache: ScoreCache, seed: int = 0) -> list[Section]:
 
     seed: draws the blocks of rows that are looked at of a large cache.
     """
-    sections = [Section("cache", "The cache", [Text(_made(cache)), *_facts(cache)])]
+    sections = [Section("cache", "The cache", [*random_weights(cache), Text(_made(cache)), *_facts(cache)])]
     if not (cache.status == "ok").any():
         return [*sections, Section("classes", "Classes", [Text(["No image of this cache could be scored."])])]
     of = statistics(cache, seed)
@@ -46,6 +47,14 @@ def cache_sections(cache: ScoreCache, seed: int = 0) -> list[Section]:
     ]
 
 
+def random_weights(cache: ScoreCache) -> list[Text]:
+    """Return a warning where the CLIP that scored a cache has random weights, nothing where it was trained."""
+    if cache.provenance["clip"]["weights"] != RANDOM:
+        return []
+    said = "The CLIP has RANDOM weights, as was asked: scores, pseudo-labels and what was trained on them mean nothing."
+    return [Text([said], warning=True)]
+
+
 def _made(cache: ScoreCache) -> list[str]:
     """Return what made a cache, in plain words."""
     made = cache.provenance
@@ -57,8 +66,6 @@ def _made(cache: ScoreCache) -> list[str]:
         f"{counted(len(cache.classes), 'class', 'classes')}. Each image was seen {_seen(cache)}; {made['clip']['model']} "
         f"compared that with {counted(len(cache.prompts), 'prompt')}, one a class."
     ]
-    if made["clip"]["weights"] == "random":
-        said.append("The CLIP has RANDOM weights, as was asked: scores and pseudo-labels mean nothing.")
     method = made["method"]
     said.append(
         f"Labels come from these cosines by DAMP: a softmax over the classes at temperature {method['temperature']:g}; "

@@ -13,6 +13,7 @@ from ...pipeline.training.run_folder import RunFolder
 from ...pipeline.training.splits import judged_by
 from ..stage_two.loss_schedules import loss_schedules
 from ..stage_two.run import AGAINST, Run
+from .cache_sections import random_weights
 from .run_charts import calibration, curves, schedules, spent, thresholds
 from .run_classes import class_blocks
 from .run_pictures import best_and_worst
@@ -24,8 +25,9 @@ def run_sections(run: Run, cache: ScoreCache | None, root: Path | None) -> list[
 
     cache: that it was trained from, None where that is gone. root: the folder of the images, None for the one they were in.
     """
+    unmeant = [] if cache is None else random_weights(cache)
     return [
-        Section("run", "The run", [Text(_said(run)), *_facts(run)]),
+        Section("run", "The run", [*unmeant, Text(_said(run)), *_facts(run)]),
         Section("training", "Training", _training(run, cache)),
         Section("quality", "How good it is", _quality(run, cache, root)),
     ]

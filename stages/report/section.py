@@ -10,9 +10,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Text:
-    """Paragraphs in plain words; no markup, all of it is escaped."""
+    """Paragraphs in plain words; no markup, all of it is escaped. warning: they are to be seen before all else."""
 
     paragraphs: Sequence[str]
+    warning: bool = False
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ from ..made import made
 from ..made import show as show_made
 from ..new_files import check_folder
 from ..places import CACHES
-from ..ray_cluster import check_unasked
+from ..ray_cluster import check_engine
 from ..sources import find_source
 from .added import added_by, said_of
 from .options import PseudolabelOptions
@@ -80,7 +80,7 @@ def score_source(
     """
     rank = this_rank()
     let_speak(rank)
-    check_unasked(options.engine, options.actors, options.gpus)
+    check_engine(options.engine, options.actors, options.gpus)
     if options.cache is not None:
         with given_by("--cache"):
             _check_target(check_suffix(options.cache))

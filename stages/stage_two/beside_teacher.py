@@ -8,6 +8,7 @@ from ...pipeline.errors import AevlpError, counted
 from ...pipeline.evaluation.intervals import FEWEST
 from ...pipeline.evaluation.teachers import MULTI_FOCUS, teacher_map, teacher_scores
 from ...pipeline.labels.codes import POSITIVE
+from ...pipeline.manifest.clip_names import RANDOM
 from ..console import say
 from .labels_plan import PolicyPlan
 from .plan import Plan
@@ -54,6 +55,8 @@ def against_teacher(plan: Plan, run: Run) -> str:
         f"CLIP without training, {MULTI_FOCUS if policy == USUAL else f'scored by {policy}'}, has {CALLED[split]} mAP "
         f"{100 * maps[MULTI_FOCUS]:.2f} ({others}): this classifier"
     )
+    if plan.cache.provenance["clip"]["weights"] == RANDOM:
+        said = f"The CLIP has RANDOM weights, these figures mean nothing. {said}"
     positives = ((plan.test if split == "test" else plan.val).truth == POSITIVE).sum(axis=0)
     if few := int((positives < FEWEST).sum()):
         many = f"{few} of {counted(len(positives), 'class', 'classes')}"

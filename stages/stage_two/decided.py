@@ -80,7 +80,5 @@ def _thresholds_said(decision: Decision) -> str:
     if none:
         parts.append(f"{counted(none, 'class', 'classes')} without any at the common one")
     if unreached := about.get("unreached"):
-        parts.append(
-            f"{counted(unreached, 'class does', 'classes do')} not reach that precision, and have the highest there is"
-        )
+        parts.append(f"{counted(unreached, 'class does', 'classes do')} not reach that precision: the highest there is")
     return "; ".join(parts)

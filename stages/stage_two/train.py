@@ -125,10 +125,11 @@ def _train(plan: Plan, path: Path, processes: Processes, another: str | None = "
             if processes.first:
                 held.enter_context(logged_to(folder.log_file))
             held.enter_context(keeping("the state is saved; the same command resumes"))
+            drawn = "" if (plan.cache.split == "val").any() else " (drawn from the training images)"
             say(
                 f"{folder.path}: {_what(plan)} on {_where(plan, processes)}, "
                 f"{counted(len(plan.train.rows), 'image')} to train on, "
-                f"{len(plan.val.rows):,} to validate, {len(plan.test.rows):,} to test"
+                f"{len(plan.val.rows):,} to validate{drawn}, {len(plan.test.rows):,} to test"
             )
             for line in constants_said(plan):
                 say(line)
