@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..errors import AevlpError, unknown_name
 from ..runtime.compiler import require_compiler
 from ..runtime.interruption import Interruption
-from ..unreported import import_openvino
+from ..runtime.unreported import import_openvino
 
 TORCH, COMPILE, OPENVINO = "torch", "compile", "openvino"
 TOWERS = (TORCH, COMPILE, OPENVINO)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...pipeline.unreported import import_nncf, import_openvino
+from ...pipeline.runtime.unreported import import_nncf, import_openvino
 from ..prediction.exported import About
 from . import openvino_folder
 from .openvino_folder import XML

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ...pipeline.unreported import import_openvino
+from ...pipeline.runtime.unreported import import_openvino
 from ..prediction.exported import About
 from . import onnx_file
 from .agreement import Computed
